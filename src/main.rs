@@ -1,0 +1,2 @@
+//! Propylon.
+fn main() {}
