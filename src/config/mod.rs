@@ -15,11 +15,13 @@ use std::{
 use jiff::SignedDuration;
 
 use crate::{
-    route::Limits,
-    schema::{HttpRule, Verb, nearest::did_you_mean},
+    route::{
+        Limits,
+        router::{Settings as Paths, TrailingSlash},
+    },
+    schema::{HttpRule, Verb, did_you_mean},
     transcode::{JsonInput, JsonStyle},
 };
-pub use settings::TrailingSlash;
 
 /// The address served when nothing else is said.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -61,7 +63,7 @@ pub enum Cors {
 pub struct Rest {
     /// Serve methods without annotation at `POST /package.Service/Method`.
     pub unannotated: bool,
-    pub trailing_slash: TrailingSlash,
+    pub paths: Paths,
     pub ignore_unknown_parameters: bool,
     pub input: JsonInput,
 }
@@ -136,7 +138,7 @@ impl Default for Config {
             cors: Cors::None,
             rest: Rest {
                 unannotated: false,
-                trailing_slash: TrailingSlash::Strict,
+                paths: Paths::default(),
                 ignore_unknown_parameters: false,
                 input: JsonInput::default(),
             },
@@ -215,7 +217,14 @@ impl Config {
             cors: origins(cors.origins)?,
             rest: Rest {
                 unannotated: rest.unannotated.unwrap_or(default.rest.unannotated),
-                trailing_slash: rest.trailing_slash.unwrap_or(default.rest.trailing_slash),
+                paths: Paths {
+                    trailing_slash: match rest.trailing_slash {
+                        None | Some(settings::TrailingSlash::Strict) => TrailingSlash::Strict,
+                        Some(settings::TrailingSlash::Ignore) => TrailingSlash::Ignore,
+                        Some(settings::TrailingSlash::Redirect) => TrailingSlash::Redirect,
+                    },
+                    fully_decode_reserved_expansion: rest.fully_decode_reserved_expansion.unwrap_or_default(),
+                },
                 ignore_unknown_parameters: rest.ignore_unknown_parameters.unwrap_or_default(),
                 input: JsonInput { ignore_unknown: rest.ignore_unknown_fields.unwrap_or_default() },
             },
@@ -480,7 +489,7 @@ mod tests {
         check(&format!("{books}{books}"), "two upstreams are named \"books\"");
         check(
             &format!("{books}[[routes]]\nservice = \"x.*\"\nupstream = \"boks\""),
-            "\"boks\", which is not among the upstreams; did you mean",
+            "\"boks\", which is not among the upstreams (did you mean",
         );
         check(&format!("{books}services = [\"a b\"]"), "\"a b\" is not a service");
         check("[[http_rules]]\nget = \"/x\"", "has no selector");

@@ -51,6 +51,7 @@ pub struct Cors {
 pub struct Rest {
     pub unannotated: Option<bool>,
     pub trailing_slash: Option<TrailingSlash>,
+    pub fully_decode_reserved_expansion: Option<bool>,
     pub ignore_unknown_parameters: Option<bool>,
     pub ignore_unknown_fields: Option<bool>,
 }
