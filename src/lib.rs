@@ -3,3 +3,4 @@ pub mod call;
 pub mod route;
 pub mod schema;
 pub mod status;
+pub mod surface;
