@@ -4,3 +4,4 @@ pub mod proto;
 pub mod route;
 pub mod schema;
 pub mod status;
+pub mod surface;
