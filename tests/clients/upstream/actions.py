@@ -10,7 +10,7 @@ class ActionsSdk:
     def __init__(self, schema):
         self._schema = schema
 
-    def _new(self, name, **fields):
+    def _new(self, name, /, **fields):
         return self._schema.message("google.actions.sdk.v2." + name)(**fields)
 
     def _results(self, requests):

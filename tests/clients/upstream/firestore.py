@@ -21,10 +21,10 @@ class Firestore:
     def __init__(self, schema):
         self._schema = schema
 
-    def _new(self, name, **fields):
+    def _new(self, name, /, **fields):
         return self._schema.message("google.firestore.v1." + name)(**fields)
 
-    def _document(self, name, **texts):
+    def _document(self, name, /, **texts):
         document = self._new("Document", name=name)
         for key, text in texts.items():
             document.fields[key].string_value = text
