@@ -1,1 +1,5 @@
-//! Propylon.
+//! Propylon: one port, one contract, four ways in.
+pub mod call;
+pub mod route;
+pub mod schema;
+pub mod status;
