@@ -66,14 +66,15 @@ pub struct RpcTable {
 pub enum RpcMiss {
     /// The path is not `/service/method`.
     Malformed,
+    /// `near` is the end of a sentence: the nearest known name, or nothing.
     UnknownService {
         service: String,
-        nearest: Option<String>,
+        near: String,
     },
     UnknownMethod {
         service: String,
         method: String,
-        nearest: Option<String>,
+        near: String,
     },
 }
 
