@@ -1,5 +1,8 @@
 //! A route: what was decided about a group of calls when the config was loaded. Plain data, and the tables that find it.
 
+mod nearest_template;
+pub mod router;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::schema::Method;
