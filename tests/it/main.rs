@@ -5,3 +5,5 @@
 mod conformance;
 mod real_clients;
 mod support;
+mod surfaces;
+mod tidy;
