@@ -1,5 +1,6 @@
 //! A route: what was decided about a group of calls when the config was loaded. Plain data, and the tables that find it.
 
+mod nearest_template;
 pub mod router;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -65,14 +66,15 @@ pub struct RpcTable {
 pub enum RpcMiss {
     /// The path is not `/service/method`.
     Malformed,
+    /// `near` is the end of a sentence: the nearest known name, or nothing.
     UnknownService {
         service: String,
-        nearest: Option<String>,
+        near: String,
     },
     UnknownMethod {
         service: String,
         method: String,
-        nearest: Option<String>,
+        near: String,
     },
 }
 
