@@ -138,9 +138,14 @@ async fn bad_input_has_its_status() {
         }
     };
     let text = |bytes: &[u8]| STANDARD.encode(bytes).into_bytes();
-    check("/pkg.Librari/Echo", &[BINARY], b"", "12 unknown service pkg.Librari; did you mean pkg.Library?")
-        .await;
-    let unknown_method = "12 unknown method Ecko for service pkg.Library; did you mean Echo?";
+    check(
+        "/pkg.Librari/Echo",
+        &[BINARY],
+        b"",
+        "12 unknown service pkg.Librari (did you mean \"pkg.Library\"?)",
+    )
+    .await;
+    let unknown_method = "12 unknown method Ecko for service pkg.Library (did you mean \"Echo\"?)";
     check("/pkg.Library/Ecko", &[TEXT], b"", unknown_method).await;
     check("/pkg.Library", &[BINARY], b"", "12 a gRPC path is /package.Service/Method").await;
     check(
