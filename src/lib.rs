@@ -1,1 +1,3 @@
 //! Propylon.
+
+pub mod transcode;
