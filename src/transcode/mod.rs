@@ -10,6 +10,7 @@
 
 mod casing;
 mod codec;
+mod compile;
 pub mod editions;
 mod error;
 mod features;
