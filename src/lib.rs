@@ -1,5 +1,7 @@
 //! Propylon: one port, one contract, four ways in.
 pub mod call;
+pub mod proto;
 pub mod route;
 pub mod schema;
 pub mod status;
+pub mod surface;

@@ -48,5 +48,7 @@ fn nearest_literal(node: &Node, segment: &str) -> Option<(usize, f64)> {
     let literals = node.literals.iter().take(MAX_COMPARED).filter(|(text, _)| text.len() <= MAX_LENGTH);
     let scored = literals.map(|(text, child)| (text, *child, likeness(segment, text)));
     // Equal likeness goes to the lesser text, so that the answer does not depend on the map's order.
-    scored.max_by(|a, b| a.2.total_cmp(&b.2).then_with(|| b.0.cmp(a.0))).map(|(_, child, likeness)| (child, likeness))
+    scored
+        .max_by(|a, b| a.2.total_cmp(&b.2).then_with(|| b.0.cmp(a.0)))
+        .map(|(_, child, likeness)| (child, likeness))
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use percent_encoding::percent_decode;
 
 use super::nearest_template;
-use crate::schema::{Segment, Template, Verb, decode_segment};
+use crate::schema::{BadEscape, Segment, Template, Verb, decode_segment};
 
 /// Values by HTTP method and path template.
 #[derive(Debug)]
@@ -145,7 +145,9 @@ impl<T> Router<T> {
             node.ends.len() - 1
         });
         let Some(end) = node.ends.get_mut(place) else { return Ok(()) };
-        if let Some(first) = end.methods.iter().find(|(known, _)| known == verb).and_then(|(_, at)| self.entries.get(*at)) {
+        if let Some(first) =
+            end.methods.iter().find(|(known, _)| known == verb).and_then(|(_, at)| self.entries.get(*at))
+        {
             return Err(Conflict {
                 verb: verb.clone(),
                 first: (first.label.clone(), first.template.to_string()),
@@ -160,14 +162,19 @@ impl<T> Router<T> {
 
     /// Finds the value for an HTTP method and a raw path, without its query. A `HEAD` without a binding of its own is
     /// served by the `GET`. A match without variables allocates nothing.
-    pub fn find<'r, 'p>(&'r self, method: &http::Method, raw_path: &'p str) -> Result<Found<'r, 'p, T>, Miss> {
+    pub fn find<'r, 'p>(
+        &'r self,
+        method: &http::Method,
+        raw_path: &'p str,
+    ) -> Result<Found<'r, 'p, T>, Miss> {
         if let Some(segment) = bad_escape(raw_path) {
             return Err(Miss::BadEscape { segment: segment.to_owned() });
         }
         if let Some(found) = self.look_up(method, raw_path) {
             return Ok(found);
         }
-        let stripped = raw_path.strip_suffix('/').filter(|stripped| !stripped.is_empty() && !stripped.ends_with('/'));
+        let stripped =
+            raw_path.strip_suffix('/').filter(|stripped| !stripped.is_empty() && !stripped.ends_with('/'));
         if let Some(stripped) = stripped.filter(|_| self.settings.trailing_slash != TrailingSlash::Strict)
             && let Some(found) = self.look_up(method, stripped)
         {
@@ -180,7 +187,9 @@ impl<T> Router<T> {
         if !allow.is_empty() {
             return Err(Miss::WrongVerb { allow });
         }
-        let text = |entry: usize, verb: &Verb| self.entries.get(entry).map(|entry| format!("{verb} {}", entry.template));
+        let text = |entry: usize, verb: &Verb| {
+            self.entries.get(entry).map(|entry| format!("{verb} {}", entry.template))
+        };
         let nearest = nearest_template::find(&self.nodes, method.as_str(), raw_path);
         Err(Miss::NotFound { nearest: nearest.and_then(|(entry, verb)| text(entry, verb)) })
     }
@@ -200,7 +209,8 @@ impl<T> Router<T> {
             }
             None
         };
-        let ignored = raw_path.strip_suffix('/').filter(|_| self.settings.trailing_slash == TrailingSlash::Ignore);
+        let ignored =
+            raw_path.strip_suffix('/').filter(|_| self.settings.trailing_slash == TrailingSlash::Ignore);
         for path in [Some(raw_path), ignored.filter(|path| !path.is_empty())].into_iter().flatten() {
             let _: Option<()> = self.walk(path, &mut collect);
         }
@@ -242,8 +252,7 @@ impl<T> Router<T> {
         if let Some(colon) = colon
             && let (Some(path), Some(verb)) = (path.get(..colon), path.get(colon + 1..))
             && let Ok(verb) = decode_segment(verb)
-            && let Some(found) =
-                self.descend(0, Some(path), &mut |node| take(end_of(node, Some(&verb))?))
+            && let Some(found) = self.descend(0, Some(path), &mut |node| take(end_of(node, Some(&verb))?))
         {
             return Some(found);
         }
@@ -251,7 +260,12 @@ impl<T> Router<T> {
         self.descend(0, (!path.is_empty()).then_some(path), &mut |node| take(end_of(node, None)?))
     }
 
-    fn descend<R>(&self, at: usize, path: Option<&str>, take: &mut impl FnMut(&Node) -> Option<R>) -> Option<R> {
+    fn descend<R>(
+        &self,
+        at: usize,
+        path: Option<&str>,
+        take: &mut impl FnMut(&Node) -> Option<R>,
+    ) -> Option<R> {
         let node = self.nodes.get(at)?;
         let Some(path) = path else {
             return take(node).or_else(|| take(self.nodes.get(node.rest?)?));
@@ -264,7 +278,7 @@ impl<T> Router<T> {
         if !segment.is_empty() {
             let literal = match decode_segment(segment) {
                 Ok(literal) => node.literals.get(&*literal),
-                Err(()) => None,
+                Err(BadEscape) => None,
             };
             if let Some(found) = literal.and_then(|literal| self.descend(*literal, rest, take)) {
                 return Some(found);
@@ -327,7 +341,11 @@ impl<T> Router<T> {
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verb, first, second } = self;
-        write!(f, "two bindings match the same requests: {verb} {} of {} and {verb} {} of {}", first.1, first.0, second.1, second.0)
+        write!(
+            f,
+            "two bindings match the same requests: {verb} {} of {} and {verb} {} of {}",
+            first.1, first.0, second.1, second.0
+        )
     }
 }
 

@@ -62,7 +62,11 @@ pub struct BindingError {
 
 /// All bindings of `method`: of the `configured` rules that select it, else of its annotation, else the implicit one
 /// if `implicit` allows that.
-pub fn bindings(method: &Arc<Method>, configured: &[HttpRule], implicit: bool) -> Result<Vec<Binding>, BindingError> {
+pub fn bindings(
+    method: &Arc<Method>,
+    configured: &[HttpRule],
+    implicit: bool,
+) -> Result<Vec<Binding>, BindingError> {
     let rules = HttpRule::configured_for(configured, &method.full_name);
     let rules = if rules.is_empty() { method.rules.iter().collect() } else { rules };
     if rules.is_empty() && implicit {
@@ -116,7 +120,9 @@ impl Binding {
             name => Body::Field(top_level(&request, name, "body").map_err(fail)?),
         };
         if let Body::Field(field) = &body
-            && variables.iter().any(|variable| variable.fields.len() == 1 && variable.fields.first() == Some(field))
+            && variables
+                .iter()
+                .any(|variable| variable.fields.len() == 1 && variable.fields.first() == Some(field))
         {
             return Err(fail(format!("\"{}\" is a path variable and the body", field.name())));
         }
@@ -125,7 +131,15 @@ impl Binding {
             name => Some(top_level(&method.descriptor.output(), name, "response_body").map_err(fail)?),
         };
         let template = Arc::new(template);
-        Ok(Self { method: Arc::clone(method), verb, template, body, response_body, variables, implicit: false })
+        Ok(Self {
+            method: Arc::clone(method),
+            verb,
+            template,
+            body,
+            response_body,
+            variables,
+            implicit: false,
+        })
     }
 
     /// `POST /package.Service/Method` with the whole request as body.
@@ -165,11 +179,16 @@ fn variable_fields(request: &MessageDescriptor, path: &str) -> Result<Vec<FieldD
         let Some(field) = message.get_field_by_name(name) else {
             let known: Vec<_> = message.fields().map(|field| field.name().to_owned()).collect();
             let near = did_you_mean(name, known.iter().map(String::as_str));
-            return Err(format!("the variable \"{path}\": {} has no field \"{name}\"{near}", message.full_name()));
+            return Err(format!(
+                "the variable \"{path}\": {} has no field \"{name}\"{near}",
+                message.full_name()
+            ));
         };
         if field.cardinality() == Cardinality::Repeated {
             let what = if field.is_map() { "a map" } else { "repeated" };
-            return Err(format!("the variable \"{path}\": the field \"{name}\" is {what}; a path holds one value"));
+            return Err(format!(
+                "the variable \"{path}\": the field \"{name}\" is {what}; a path holds one value"
+            ));
         }
         let kind = field.kind();
         fields.push(field);
@@ -185,7 +204,9 @@ fn variable_fields(request: &MessageDescriptor, path: &str) -> Result<Vec<FieldD
             (Some(_), Some(nested)) => message = nested,
             (Some(next), None) => {
                 let type_name = kind_name(&kind);
-                return Err(format!("the variable \"{path}\": \"{name}\" is a {type_name} and has no field \"{next}\""));
+                return Err(format!(
+                    "the variable \"{path}\": \"{name}\" is a {type_name} and has no field \"{next}\""
+                ));
             }
         }
     }
@@ -208,8 +229,21 @@ pub(super) fn has_text_form(message: &MessageDescriptor) -> bool {
     matches!(
         message.full_name().strip_prefix("google.protobuf."),
         Some(
-            "Timestamp" | "Duration" | "FieldMask" | "DoubleValue" | "FloatValue" | "Int64Value" | "UInt64Value"
-                | "Int32Value" | "UInt32Value" | "BoolValue" | "StringValue" | "BytesValue" | "Value" | "Struct" | "ListValue"
+            "Timestamp"
+                | "Duration"
+                | "FieldMask"
+                | "DoubleValue"
+                | "FloatValue"
+                | "Int64Value"
+                | "UInt64Value"
+                | "Int32Value"
+                | "UInt32Value"
+                | "BoolValue"
+                | "StringValue"
+                | "BytesValue"
+                | "Value"
+                | "Struct"
+                | "ListValue"
         )
     )
 }
@@ -220,7 +254,10 @@ fn top_level(message: &MessageDescriptor, name: &str, option: &str) -> Result<Fi
         return Ok(field);
     }
     if name.contains('.') {
-        return Err(format!("{option}: \"{name}\" is nested; it must be a top-level field of {}", message.full_name()));
+        return Err(format!(
+            "{option}: \"{name}\" is nested; it must be a top-level field of {}",
+            message.full_name()
+        ));
     }
     let known: Vec<_> = message.fields().map(|field| field.name().to_owned()).collect();
     let near = nearest(name, known.iter().map(String::as_str));
@@ -265,7 +302,9 @@ mod tests {
     }
 
     fn rule(template: &str, body: &str, response_body: &str) -> HttpRule {
-        HttpRule::new("shop.Books.Update", Verb::Patch, template).with_body(body).with_response_body(response_body)
+        HttpRule::new("shop.Books.Update", Verb::Patch, template)
+            .with_body(body)
+            .with_response_body(response_body)
     }
 
     #[test]
@@ -292,12 +331,18 @@ mod tests {
     #[test]
     fn rules_that_do_not_fit() {
         fn check(template: &str, body: &str, response_body: &str, want: &str) {
-            let error = Binding::resolve(&method(), &rule(template, body, response_body)).unwrap_err().to_string();
+            let error =
+                Binding::resolve(&method(), &rule(template, body, response_body)).unwrap_err().to_string();
             assert!(error.starts_with(&format!("shop.Books.Update: PATCH {template}: ")), "{error}");
             assert!(error.contains(want), "{error}");
         }
         check("/v1/{book.nam}", "", "", "shop.Book has no field \"nam\" (did you mean \"name\"?)");
-        check("/v1/{pageSize}", "", "", "shop.Request has no field \"pageSize\" (did you mean \"page_size\"?)");
+        check(
+            "/v1/{pageSize}",
+            "",
+            "",
+            "shop.Request has no field \"pageSize\" (did you mean \"page_size\"?)",
+        );
         check("/v1/{tags}", "", "", "\"tags\" is repeated");
         check("/v1/{labels}", "", "", "\"labels\" is a map");
         check("/v1/{book}", "", "", "the message shop.Book, which has no text form");
@@ -325,11 +370,14 @@ mod tests {
 
     #[test]
     fn a_selector_without_method_is_named_with_the_nearest() {
-        let rules = [HttpRule::new("shop.Book.Update", Verb::Get, "/a"), HttpRule::new("shop.*", Verb::Get, "/b")];
+        let rules =
+            [HttpRule::new("shop.Book.Update", Verb::Get, "/a"), HttpRule::new("shop.*", Verb::Get, "/b")];
         let errors = unmatched_selectors(&rules, &["shop.Books.Update"]);
         assert_eq!(
             errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["shop.Book.Update: GET /a: the selector names no known method (did you mean \"shop.Books.Update\"?)"]
+            [
+                "shop.Book.Update: GET /a: the selector names no known method (did you mean \"shop.Books.Update\"?)"
+            ]
         );
     }
 }

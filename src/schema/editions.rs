@@ -54,14 +54,17 @@ pub(super) fn lower(file: &[u8], edition: u64) -> Result<Vec<u8>, String> {
 }
 
 fn lower_known(file: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let defaults = Features { presence: Presence::Explicit, closed_enums: false, packed: true, delimited: false };
+    let defaults =
+        Features { presence: Presence::Explicit, closed_enums: false, packed: true, delimited: false };
     let features = defaults.overridden_by(file, 8, 50)?;
     let mut needs = Needs::default();
     let mut out = Vec::with_capacity(file.len() + 64);
     for record in records(file) {
         let record = record?;
         match (record.number, record.value) {
-            (4, Value::Bytes(message)) => put_bytes(&mut out, 4, &lower_message(message, features, &mut needs)?),
+            (4, Value::Bytes(message)) => {
+                put_bytes(&mut out, 4, &lower_message(message, features, &mut needs)?)
+            }
             (5, Value::Bytes(descriptor)) => {
                 needs.see_enum(descriptor, features)?;
                 out.extend_from_slice(record.raw);
@@ -81,7 +84,9 @@ fn lower_message(message: &[u8], features: Features, needs: &mut Needs) -> Resul
     for record in records(message) {
         let record = record?;
         match (record.number, record.value) {
-            (number @ (2 | 6), Value::Bytes(field)) => put_bytes(&mut out, number, &lower_field(field, features)?),
+            (number @ (2 | 6), Value::Bytes(field)) => {
+                put_bytes(&mut out, number, &lower_field(field, features)?)
+            }
             (3, Value::Bytes(nested)) => put_bytes(&mut out, 3, &lower_message(nested, features, needs)?),
             (4, Value::Bytes(descriptor)) => {
                 needs.see_enum(descriptor, features)?;
@@ -142,7 +147,7 @@ fn lower_field(field: &[u8], features: Features) -> Result<Vec<u8>, Malformed> {
     if !options.is_empty() {
         put_bytes(&mut out, 8, &options);
     }
-    if !repeated && !in_oneof && features.presence == Presence::Explicit {
+    if !repeated && !in_oneof && features.presence != Presence::Implicit {
         put_tag(&mut out, 17, 0);
         put_varint(&mut out, 1);
     }
@@ -189,5 +194,95 @@ impl Needs {
     fn see_enum(&mut self, descriptor: &[u8], features: Features) -> Result<(), Malformed> {
         self.proto2 |= features.overridden_by(descriptor, 3, 7)?.closed_enums;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_reflect::{Cardinality, Kind};
+
+    use super::super::load::tests::compile;
+    use super::super::{Schema, wire};
+    use super::*;
+
+    /// Compiles a proto3 source and makes it a file of `edition` with the file-wide feature `(number, value)`.
+    fn file(source: &str, edition: u64, feature: Option<(u32, u64)>) -> Vec<u8> {
+        let set = compile(&[("e.proto", source)], false);
+        let Some(Ok(Record { value: Value::Bytes(file), .. })) = records(&set).next() else {
+            panic!("one file")
+        };
+        let mut out = Vec::new();
+        records(file)
+            .map(Result::unwrap)
+            .filter(|it| it.number != 12)
+            .for_each(|it| out.extend_from_slice(it.raw));
+        put_bytes(&mut out, 12, b"editions");
+        put_tag(&mut out, 14, 0);
+        put_varint(&mut out, edition);
+        if let Some((number, value)) = feature {
+            let (mut set, mut options) = (Vec::new(), Vec::new());
+            put_tag(&mut set, number, 0);
+            put_varint(&mut set, value);
+            put_bytes(&mut options, 50, &set);
+            put_bytes(&mut out, 8, &options);
+        }
+        out
+    }
+
+    const SOURCE: &str = r#"syntax = "proto3"; package e;
+        message M { int32 a = 1; repeated int32 b = 2; M c = 3; repeated string d = 4; oneof o { int32 e = 5; } }
+        service S { rpc Go(M) returns (M); }"#;
+
+    /// The field's cardinality, kind, presence and packing.
+    fn field(schema: &Schema, name: &str) -> (Cardinality, bool, bool, bool) {
+        let field = schema.pool().get_message_by_name("e.M").unwrap().get_field_by_name(name).unwrap();
+        let group = field.is_group();
+        assert_eq!(matches!(field.kind(), Kind::Message(_)), name == "c");
+        (field.cardinality(), field.supports_presence(), field.is_packed(), group)
+    }
+
+    #[test]
+    fn features_become_descriptor_fields() {
+        use Cardinality::{Optional, Repeated, Required};
+        fn check(feature: Option<(u32, u64)>, name: &str, want: (Cardinality, bool, bool, bool)) {
+            let schema =
+                Schema::from_files([file(SOURCE, 1000, feature)]).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(field(&schema, name), want, "{feature:?} {name}");
+            assert!(schema.method("/e.S/Go").is_some());
+        }
+        check(None, "a", (Optional, true, false, false));
+        check(None, "b", (Repeated, false, true, false));
+        check(None, "c", (Optional, true, false, false));
+        check(None, "d", (Repeated, false, false, false));
+        check(None, "e", (Optional, true, false, false));
+        check(Some((1, 2)), "a", (Optional, false, false, false));
+        check(Some((1, 3)), "a", (Required, true, false, false));
+        check(Some((3, 2)), "b", (Repeated, false, false, false));
+        check(Some((5, 2)), "c", (Optional, true, false, true));
+    }
+
+    #[test]
+    fn closed_enums_make_a_proto2_file() {
+        let source = r#"syntax = "proto3"; package e; enum E { A = 0; } message M { E e = 1; }"#;
+        let syntax = |feature| {
+            Schema::from_files([file(source, 1001, feature)]).unwrap().pool().files().next().unwrap().syntax()
+        };
+        assert_eq!(syntax(None), prost_reflect::Syntax::Proto3);
+        assert_eq!(syntax(Some((2, 2))), prost_reflect::Syntax::Proto2);
+    }
+
+    #[test]
+    fn an_unknown_edition_is_named() {
+        let error = Schema::from_files([file(SOURCE, 2000, None)]).unwrap_err().to_string();
+        assert_eq!(error, "e.proto: edition 2000 is not known; the newest known is 2024");
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        assert_eq!(
+            lower(&[0x22, 0x02, 0x12, 0x05], 1000).unwrap_err(),
+            "this file is not a FileDescriptorProto"
+        );
+        assert!(wire::records(&lower(&[], 1000).unwrap()).all(|record| record.is_ok()));
     }
 }

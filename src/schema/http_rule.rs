@@ -87,13 +87,16 @@ impl HttpRule {
     /// Reads the rules of one `google.api.http` option, `additional_bindings` flattened behind the first. The error is
     /// the reason, without the method's name.
     pub fn decode_annotation(option: &[u8], method: &str) -> Result<Vec<HttpRule>, String> {
-        let wire = WireRule::decode(option).map_err(|error| format!("google.api.http is not an HttpRule: {error}"))?;
+        let wire = WireRule::decode(option)
+            .map_err(|error| format!("google.api.http is not an HttpRule: {error}"))?;
         let mut rules = Vec::with_capacity(1 + wire.additional_bindings.len());
         let additional = wire.additional_bindings.clone();
         rules.push(wire.into_rule(method)?);
         for binding in additional {
             if !binding.additional_bindings.is_empty() {
-                return Err("additional_bindings inside additional_bindings: only one level is allowed".to_owned());
+                return Err(
+                    "additional_bindings inside additional_bindings: only one level is allowed".to_owned()
+                );
             }
             rules.push(binding.into_rule(method)?);
         }
@@ -182,17 +185,27 @@ struct CustomHttpPattern {
 
 impl WireRule {
     fn into_rule(self, method: &str) -> Result<HttpRule, String> {
-        let (verb, template) = match self.pattern {
-            Some(Pattern::Get(path)) => (Verb::Get, path),
-            Some(Pattern::Put(path)) => (Verb::Put, path),
-            Some(Pattern::Post(path)) => (Verb::Post, path),
-            Some(Pattern::Delete(path)) => (Verb::Delete, path),
-            Some(Pattern::Patch(path)) => (Verb::Patch, path),
-            Some(Pattern::Custom(custom)) => (Verb::parse(&custom.kind), custom.path),
-            None => return Err("google.api.http names no path: one of get, put, post, delete, patch, custom is needed".to_owned()),
-        };
+        let (verb, template) =
+            match self.pattern {
+                Some(Pattern::Get(path)) => (Verb::Get, path),
+                Some(Pattern::Put(path)) => (Verb::Put, path),
+                Some(Pattern::Post(path)) => (Verb::Post, path),
+                Some(Pattern::Delete(path)) => (Verb::Delete, path),
+                Some(Pattern::Patch(path)) => (Verb::Patch, path),
+                Some(Pattern::Custom(custom)) => (Verb::parse(&custom.kind), custom.path),
+                None => return Err(
+                    "google.api.http names no path: one of get, put, post, delete, patch, custom is needed"
+                        .to_owned(),
+                ),
+            };
         // The selector of an annotation is its method, whatever it says (google/api/http.proto uses it in service configs only).
-        Ok(HttpRule { selector: method.to_owned(), verb, template, body: self.body, response_body: self.response_body })
+        Ok(HttpRule {
+            selector: method.to_owned(),
+            verb,
+            template,
+            body: self.body,
+            response_body: self.response_body,
+        })
     }
 }
 
@@ -203,7 +216,11 @@ mod tests {
     #[test]
     fn selectors() {
         fn check(selector: &str, method: &str, want: bool) {
-            assert_eq!(HttpRule::new(selector, Verb::Get, "/").selects(method), want, "{selector} on {method}");
+            assert_eq!(
+                HttpRule::new(selector, Verb::Get, "/").selects(method),
+                want,
+                "{selector} on {method}"
+            );
         }
         check("a.B.C", "a.B.C", true);
         check("a.B.C", "a.B.D", false);
@@ -225,8 +242,9 @@ mod tests {
             HttpRule::new("a.B.C", Verb::Get, "/3"),
             HttpRule::new("x.*", Verb::Get, "/4"),
         ];
-        let templates =
-            |method| HttpRule::configured_for(&rules, method).iter().map(|rule| &*rule.template).collect::<Vec<_>>();
+        let templates = |method| {
+            HttpRule::configured_for(&rules, method).iter().map(|rule| &*rule.template).collect::<Vec<_>>()
+        };
         assert_eq!(templates("a.B.C"), ["/1", "/3"]);
         assert_eq!(templates("a.B.D"), ["/2"]);
         assert!(templates("b.B.D").is_empty());
@@ -240,7 +258,10 @@ mod tests {
     fn annotations_are_flattened() {
         let wire = WireRule {
             body: "*".to_owned(),
-            pattern: Some(Pattern::Custom(CustomHttpPattern { kind: "PROPFIND".to_owned(), path: "/a".to_owned() })),
+            pattern: Some(Pattern::Custom(CustomHttpPattern {
+                kind: "PROPFIND".to_owned(),
+                path: "/a".to_owned(),
+            })),
             additional_bindings: vec![get("/b")],
             ..WireRule::default()
         };

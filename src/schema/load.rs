@@ -45,7 +45,8 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
     let mut order = Vec::new();
     let mut imports = BTreeSet::new();
     for &bytes in files {
-        let header = Header::read(bytes).ok_or_else(|| error("one of the files is not a FileDescriptorProto"))?;
+        let header =
+            Header::read(bytes).ok_or_else(|| error("one of the files is not a FileDescriptorProto"))?;
         match known.get(&header.name) {
             None => {}
             // Reflection yields a file once for every symbol that needs it.
@@ -56,9 +57,15 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
             }
         }
         known.insert(header.name.clone(), bytes);
+        let in_file = |reason: String| SchemaError { file: Some(header.name.clone()), symbol: None, reason };
+        if header.name.is_empty() {
+            return Err(error("one of the files has no name"));
+        }
+        if header.edition.is_none() && !matches!(header.syntax.as_str(), "" | "proto2" | "proto3") {
+            return Err(in_file(format!("the syntax \"{}\" is not known", header.syntax)));
+        }
         order.push(match header.edition {
-            Some(edition) => editions::lower(bytes, edition)
-                .map_err(|reason| SchemaError { file: Some(header.name.clone()), symbol: None, reason })?,
+            Some(edition) => editions::lower(bytes, edition).map_err(in_file)?,
             None => bytes.to_vec(),
         });
         imports.extend(header.imports);
@@ -69,7 +76,9 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
     let mut absent: BTreeSet<String> = queue.iter().cloned().collect();
     let global = DescriptorPool::global();
     while let Some(import) = queue.pop() {
-        if let Some(file) = global.get_file_by_name(&import).filter(|_| import.starts_with("google/protobuf/")) {
+        if let Some(file) =
+            global.get_file_by_name(&import).filter(|_| import.starts_with("google/protobuf/"))
+        {
             for dependency in file.dependencies() {
                 let name = dependency.name().to_owned();
                 if !known.contains_key(&name) && absent.insert(name.clone()) {
@@ -92,7 +101,11 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
     for file in &order {
         wire::put_bytes(&mut set, 1, file);
     }
-    let descriptors = DescriptorPool::decode(set.as_slice()).map_err(|problem| {
+    // prost-reflect panics on some damaged descriptors (an index out of bounds while it describes the error), and an
+    // upstream's reflection may answer anything: that is a bad schema, not the end of the thread that reads it.
+    let descriptors = std::panic::catch_unwind(|| DescriptorPool::decode(set.as_slice()))
+        .map_err(|_| error("the descriptors are damaged: their parts refer to what is not there"))?;
+    let descriptors = descriptors.map_err(|problem| {
         let mut reason = problem.to_string();
         if !missing.is_empty() {
             reason.push_str(&format!("; the set lacks the imported {}", missing.join(", ")));
@@ -182,18 +195,26 @@ impl FileRules {
 struct Header {
     name: String,
     imports: Vec<String>,
+    /// `proto2`, `proto3`, `editions`, or nothing for proto2.
+    syntax: String,
     /// Set if the file is written in an edition.
     edition: Option<u64>,
 }
 
 impl Header {
     fn read(file: &[u8]) -> Option<Self> {
-        let mut header = Self { name: String::new(), imports: Vec::new(), edition: None };
+        let mut header =
+            Self { name: String::new(), imports: Vec::new(), syntax: String::new(), edition: None };
         for record in records(file) {
             match record.ok()? {
                 wire::Record { number: 1, value: Value::Bytes(name), .. } => header.name = text(name)?,
-                wire::Record { number: 3, value: Value::Bytes(import), .. } => header.imports.push(text(import)?),
-                wire::Record { number: 14, value: Value::Varint(edition), .. } => header.edition = Some(edition),
+                wire::Record { number: 3, value: Value::Bytes(import), .. } => {
+                    header.imports.push(text(import)?)
+                }
+                wire::Record { number: 12, value: Value::Bytes(syntax), .. } => header.syntax = text(syntax)?,
+                wire::Record { number: 14, value: Value::Varint(edition), .. } => {
+                    header.edition = Some(edition)
+                }
                 _ => {}
             }
         }
@@ -222,7 +243,7 @@ fn error(reason: &str) -> SchemaError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::HashMap;
 
     use proptest::prelude::*;
@@ -281,8 +302,11 @@ mod tests {
     }
 
     fn shelves() -> Vec<u8> {
-        let sources =
-            [("google/api/http.proto", HTTP), ("google/api/annotations.proto", ANNOTATIONS), ("shop/v1/shelves.proto", SHELVES)];
+        let sources = [
+            ("google/api/http.proto", HTTP),
+            ("google/api/annotations.proto", ANNOTATIONS),
+            ("shop/v1/shelves.proto", SHELVES),
+        ];
         compile(&sources, true)
     }
 
@@ -290,7 +314,10 @@ mod tests {
         let service = schema.service("shop.v1.Shelves").unwrap();
         assert_eq!(service.file, "shop/v1/shelves.proto");
         let get = schema.method("/shop.v1.Shelves/Get").unwrap();
-        assert_eq!(get.rules.iter().map(ToString::to_string).collect::<Vec<_>>(), ["GET /v1/{name=shelves/*}", "GET /v1/shelf"]);
+        assert_eq!(
+            get.rules.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["GET /v1/{name=shelves/*}", "GET /v1/shelf"]
+        );
         assert!(get.deprecated);
         assert_eq!(get.idempotency, prost_types::method_options::IdempotencyLevel::NoSideEffects);
         assert_eq!((get.service_name(), get.name()), ("shop.v1.Shelves", "Get"));
@@ -317,7 +344,8 @@ mod tests {
 
     #[test]
     fn imports_for_options_and_of_google_protobuf_may_be_missing() {
-        let only: Vec<_> = files(&shelves()).into_iter().filter(|(name, _)| name == "shop/v1/shelves.proto").collect();
+        let only: Vec<_> =
+            files(&shelves()).into_iter().filter(|(name, _)| name == "shop/v1/shelves.proto").collect();
         let schema = Schema::decode(&encode(&only)).unwrap();
         assert_is_shelves(&schema);
         assert_eq!(schema.missing_imports(), ["google/api/annotations.proto"]);
@@ -329,9 +357,15 @@ mod tests {
             ("a.proto", r#"syntax = "proto3"; message A {}"#),
             ("b.proto", r#"syntax = "proto3"; import "a.proto"; message B { A a = 1; }"#),
         ];
-        let only: Vec<_> = files(&compile(&sources, true)).into_iter().filter(|(name, _)| name == "b.proto").collect();
+        let only: Vec<_> =
+            files(&compile(&sources, true)).into_iter().filter(|(name, _)| name == "b.proto").collect();
         let error = Schema::decode(&encode(&only)).unwrap_err().to_string();
-        assert!(error.starts_with("b.proto: ") && error.contains("'A'") && error.contains("lacks the imported a.proto"), "{error}");
+        assert!(
+            error.starts_with("b.proto: ")
+                && error.contains("'.A'")
+                && error.contains("lacks the imported a.proto"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -345,20 +379,25 @@ mod tests {
     #[test]
     fn a_malformed_annotation_names_its_method() {
         // A method whose option 72295728 holds bytes that are no HttpRule; the pool must not know the extension.
-        let mut options = Vec::new();
-        wire::put_bytes(&mut options, HTTP_EXTENSION, &[0x12, 0x20]);
-        let (mut method, mut service, mut file, mut message) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        [(1, &b"M"[..]), (2, b".E"), (3, b".E"), (4, &options)].map(|(n, v)| wire::put_bytes(&mut method, n, v));
-        [(1, &b"S"[..]), (2, &method)].map(|(n, v)| wire::put_bytes(&mut service, n, v));
-        wire::put_bytes(&mut message, 1, b"E");
-        [(1, &b"s.proto"[..]), (4, &message), (6, &service)].map(|(n, v)| wire::put_bytes(&mut file, n, v));
+        fn message(fields: &[(u32, &[u8])]) -> Vec<u8> {
+            let mut out = Vec::new();
+            fields.iter().for_each(|(number, value)| wire::put_bytes(&mut out, *number, value));
+            out
+        }
+        let options = message(&[(HTTP_EXTENSION, &[0x12, 0x20])]);
+        let method = message(&[(1, b"M"), (2, b".E"), (3, b".E"), (4, &options)]);
+        let service = message(&[(1, b"S"), (2, &method)]);
+        let file = message(&[(1, b"s.proto"), (4, &message(&[(1, b"E")])), (6, &service)]);
         let error = Schema::from_files([file]).unwrap_err().to_string();
         assert!(error.starts_with("s.proto: S.M: google.api.http is not an HttpRule"), "{error}");
     }
 
     #[test]
     fn rubbish_is_refused() {
-        assert_eq!(Schema::decode(&[0x0a, 0x50]).unwrap_err().reason, "these bytes are not a FileDescriptorSet");
+        assert_eq!(
+            Schema::decode(&[0x0a, 0x50]).unwrap_err().reason,
+            "these bytes are not a FileDescriptorSet"
+        );
         assert!(Schema::decode(&[0x0a, 0x01, 0x0a]).is_err());
         assert!(Schema::decode(&[]).unwrap().services().is_empty());
     }
@@ -366,9 +405,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_damaged_set_never_panics(at in 0usize..2000, byte: u8) {
-            let sources = [("a.proto", r#"syntax = "proto3"; package a; message A { string b = 1; repeated A c = 2; }
-                service S { rpc M(A) returns (stream A); }"#)];
-            let mut set = compile(&sources, false);
+            static SET: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+            let mut set = SET.get_or_init(|| compile(&[("a.proto", r#"syntax = "proto3"; package a;
+                message A { string b = 1; repeated A c = 2; } service S { rpc M(A) returns (stream A); }"#)], false)).clone();
             let at = at % set.len();
             if let Some(place) = set.get_mut(at) { *place = byte; }
             let _ = Schema::decode(&set);

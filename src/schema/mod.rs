@@ -20,7 +20,9 @@ use prost_types::method_options::IdempotencyLevel;
 pub use binding::{Binding, BindingError, Body, BoundVariable, bindings, unmatched_selectors};
 pub use http_rule::{HttpRule, Verb};
 pub use nearest::{did_you_mean, likeness, nearest};
-pub use template::{Segment, Template, TemplateError, Variable, decode_segment, escapes_are_whole};
+pub use template::{
+    BadEscape, Segment, Template, TemplateError, Variable, decode_segment, escapes_are_whole,
+};
 
 /// The services of one set of descriptors: the built-in ones', or one upstream's.
 #[derive(Clone)]

@@ -105,16 +105,19 @@ impl fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
-/// Decodes the escapes of one path segment. `Err` holds no detail: a `%` without two hexadecimal digits, or bytes that
-/// are no UTF-8.
-pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, ()> {
+/// A `%` without two hexadecimal digits, or escapes of bytes that are no UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadEscape;
+
+/// Decodes the escapes of one path segment.
+pub fn decode_segment(segment: &str) -> Result<Cow<'_, str>, BadEscape> {
     if memchr::memchr(b'%', segment.as_bytes()).is_none() {
         return Ok(Cow::Borrowed(segment));
     }
     if !escapes_are_whole(segment) {
-        return Err(());
+        return Err(BadEscape);
     }
-    percent_decode_str(segment).decode_utf8().map_err(|_| ())
+    percent_decode_str(segment).decode_utf8().map_err(|_| BadEscape)
 }
 
 /// Whether every `%` has its two hexadecimal digits.
@@ -140,7 +143,11 @@ impl<'a> Parser<'a> {
         let mut verb = None;
         if self.at < self.text.len() {
             loop {
-                if self.peek() == Some('{') { self.variable()? } else { verb = self.segment(true)? }
+                if self.peek() == Some('{') {
+                    self.variable()?
+                } else {
+                    verb = self.segment(true)?
+                }
                 if verb.is_none() && self.peek() == Some(':') {
                     // Only after a variable: within a literal the colon was read with it.
                     verb = Some(self.verb()?);
@@ -171,7 +178,9 @@ impl<'a> Parser<'a> {
         for ident in field_path.split('.') {
             if !ident.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
                 self.at = path_at;
-                return Err(self.error(format!("\"{field_path}\" is not a field path: names joined by \".\"")));
+                return Err(
+                    self.error(format!("\"{field_path}\" is not a field path: names joined by \".\""))
+                );
             }
         }
         if self.variables.iter().any(|variable| &*variable.field_path == field_path) {
@@ -201,7 +210,12 @@ impl<'a> Parser<'a> {
         let multi = self.segments.get(start..) != Some(&[Segment::One]);
         // `{var=literal}` is one segment too, yet its text is fixed: nothing to keep there.
         let multi = multi && !matches!(self.segments.get(start..), Some([Segment::Literal(_)]));
-        self.variables.push(Variable { field_path: field_path.into(), start, end: self.segments.len(), multi });
+        self.variables.push(Variable {
+            field_path: field_path.into(),
+            start,
+            end: self.segments.len(),
+            multi,
+        });
         Ok(())
     }
 
@@ -224,7 +238,11 @@ impl<'a> Parser<'a> {
         let after = std::mem::replace(&mut self.at, at);
         match segment {
             "" => {
-                let reason = if last && verb.is_none() { "a trailing slash: no segment follows" } else { "an empty segment" };
+                let reason = if last && verb.is_none() {
+                    "a trailing slash: no segment follows"
+                } else {
+                    "an empty segment"
+                };
                 let reason = match self.peek() {
                     Some(other) if !matches!(other, '/' | ':' | '}') => {
                         return Err(self.error(format!("\"{other}\" is not allowed here; percent-encode it")));
@@ -236,11 +254,14 @@ impl<'a> Parser<'a> {
             "*" => self.push(Segment::One)?,
             "**" => self.push(Segment::Rest)?,
             text if text.contains('*') => {
-                return Err(self.error(format!("\"{text}\": \"*\" and \"**\" are whole segments; a literal star is %2A")));
+                return Err(self.error(format!(
+                    "\"{text}\": \"*\" and \"**\" are whole segments; a literal star is %2A"
+                )));
             }
             text => {
                 let literal = decode_segment(text);
-                let literal = literal.map_err(|()| self.error(format!("\"{text}\" has a bad percent-escape")))?;
+                let literal = literal
+                    .map_err(|BadEscape| self.error(format!("\"{text}\" has a bad percent-escape")))?;
                 self.push(Segment::Literal(literal.into()))?;
             }
         }
@@ -261,7 +282,7 @@ impl<'a> Parser<'a> {
         }
         match decode_segment(text) {
             Ok(verb) => Ok(verb.into()),
-            Err(()) => {
+            Err(BadEscape) => {
                 self.at = at;
                 Err(self.error(format!("\"{text}\" has a bad percent-escape")))
             }
@@ -340,7 +361,10 @@ mod tests {
         check("/v1/messages/*", "v1 messages *");
         check("/v1/{name=messages/*}", "v1 messages * name=1..3+");
         check("/v1/messages/{message_id}", "v1 messages * message_id=2..3");
-        check("/v1/messages/{message_id}/{sub.subfield}", "v1 messages * * message_id=2..3 sub.subfield=3..4");
+        check(
+            "/v1/messages/{message_id}/{sub.subfield}",
+            "v1 messages * * message_id=2..3 sub.subfield=3..4",
+        );
         check("/v1/{name=shelves/*/books/*}", "v1 shelves * books * name=1..5+");
         check("/v1/{book.name=shelves/*/books/*}:read", "v1 shelves * books * book.name=1..5+ :read");
         check("/v1/{var=*}", "v1 * var=1..2");

@@ -70,7 +70,8 @@ impl<'a> Iterator for Records<'a> {
 
 fn record(bytes: &[u8], depth: usize) -> Result<Record<'_>, Malformed> {
     let (tag, mut rest) = varint(bytes)?;
-    let number = u32::try_from(tag >> 3).ok().filter(|number| (1..1 << 29).contains(number)).ok_or(Malformed)?;
+    let number =
+        u32::try_from(tag >> 3).ok().filter(|number| (1..1 << 29).contains(number)).ok_or(Malformed)?;
     let value = match tag & 7 {
         0 => {
             let (value, after) = varint(rest)?;
