@@ -5,3 +5,4 @@ pub mod route;
 pub mod schema;
 pub mod status;
 pub mod surface;
+pub mod transcode;
