@@ -10,16 +10,14 @@ use super::error;
 use crate::{
     call::HEADER_BYTES,
     route::Route,
-    schema::{
-        Binding, Body, Method,
-        wire::{Value, put_bytes, records},
-    },
+    schema::{Binding, Body, Method},
     status::{Fault, Refusal, refuse},
-    transcode::{Codec, FieldCodec, JsonInput, JsonStyle, Tables, bind::RequestPlan},
+    transcode::{
+        Codec, FieldCodec, JsonInput, JsonStyle, Tables, TranscodeError,
+        bind::RequestPlan,
+        http_body::{HTTP_BODY, HttpBody, message_in},
+    },
 };
-
-/// A message whose content is the body itself, as it stands (google/api/httpbody.proto).
-const HTTP_BODY: &str = "google.api.HttpBody";
 
 /// One verb and path template of a method, ready to be called.
 pub struct Endpoint {
@@ -42,16 +40,16 @@ pub(super) enum Input {
     /// Nothing: path and query say it all.
     None,
     Json,
-    /// Bytes for a `google.api.HttpBody`: the whole request, or the field of this number.
-    Raw(Option<u32>),
+    /// Bytes for a `google.api.HttpBody`, of any content type.
+    Raw,
 }
 
 /// What a reply's body is.
 enum Output {
     Message(Codec),
     Field(FieldCodec),
-    /// The bytes of a `google.api.HttpBody`: the whole reply, or the field of this number.
-    Raw(Option<u32>),
+    /// The bytes of a `google.api.HttpBody`: the whole reply, or this field of it.
+    Raw(Option<FieldCodec>),
 }
 
 /// The content of a `google.api.HttpBody`.
@@ -81,33 +79,37 @@ impl Endpoint {
         style: JsonStyle,
         input: JsonInput,
     ) -> Result<Self, String> {
-        let missing = |name: &str| format!("{binding}: the schema has no message {name}");
-        let is_http_body = |codec: &Codec| codec.name() == HTTP_BODY;
-        let output = binding.method.descriptor.output();
-        let codec = tables.codec(output.full_name()).ok_or_else(|| missing(output.full_name()))?;
+        let codec = |name: &str| {
+            tables.codec(name).ok_or_else(|| format!("{binding}: the schema has no message {name}"))
+        };
+        let output = codec(binding.method.descriptor.output().full_name())?;
         let response = match &binding.response_body {
-            None if is_http_body(&codec) => Output::Raw(None),
-            None => Output::Message(codec),
+            None if output.name() == HTTP_BODY => Output::Raw(None),
+            None => Output::Message(output),
             Some(field) => {
-                let field = codec.field(field.name()).ok_or_else(|| missing(field.full_name()))?;
-                let raw = !field.is_repeated() && field.message().is_some_and(|codec| is_http_body(&codec));
-                if raw { Output::Raw(Some(field.number())) } else { Output::Field(field) }
+                let name = field.name();
+                let field = output.field(name);
+                let field = field.ok_or_else(|| format!("{binding}: {} has no field {name}", output.name()))?;
+                let one = !field.is_repeated() && !field.is_map();
+                if one && field.message().is_some_and(|message| message.name() == HTTP_BODY) {
+                    Output::Raw(Some(field))
+                } else {
+                    Output::Field(field)
+                }
             }
         };
-        let request = match &binding.body {
-            Body::None => Input::None,
-            Body::All if binding.method.descriptor.input().full_name() == HTTP_BODY => Input::Raw(None),
-            Body::Field(field)
-                if !field.is_list()
-                    && field.kind().as_message().is_some_and(|message| message.full_name() == HTTP_BODY) =>
-            {
-                Input::Raw(Some(field.number()))
-            }
-            Body::All | Body::Field(_) => Input::Json,
+        let request_codec = codec(binding.method.descriptor.input().full_name())?;
+        let compile = |binding: &Binding| {
+            RequestPlan::compile(binding, &request_codec).map_err(|problem| problem.to_string())
         };
-        let plan = RequestPlan::compile(&binding, &tables, input)?;
+        let plan = compile(&binding)?;
+        let request = match plan.http_body() {
+            Some(_) => Input::Raw,
+            None if plan.takes_body() => Input::Json,
+            None => Input::None,
+        };
         let socket_plan = if binding.method.client_streaming && request == Input::None {
-            Some(RequestPlan::compile(&Binding { body: Body::All, ..binding.clone() }, &tables, input)?)
+            Some(compile(&Binding { body: Body::All, ..binding.clone() })?)
         } else {
             None
         };
@@ -131,21 +133,43 @@ impl Endpoint {
         matches!(self.response, Output::Raw(_))
     }
 
-    /// Appends one frame with the message of the path, the query and a JSON body (which may be empty).
+    /// Appends one frame with the message of the path, the query and a JSON body (which may be empty); `first` unless
+    /// it is a later one of a stream.
     ///
     /// # Errors
     /// INVALID_ARGUMENT naming the field; 413 for a message over the route's limit.
-    pub(super) fn frame_of_json(&self, head: &HeadFields, json: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
-        self.frame(out, |out| self.assemble(&self.plan, head, json, out))
+    pub(super) fn frame_of_json(
+        &self,
+        first: bool,
+        head: &HeadFields,
+        json: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
+        self.frame(out, |out| {
+            let HeadFields { captures, query } = head;
+            self.plan.assemble_element(first, captures, query.as_deref(), Some(json), &self.input, out)
+        })
     }
 
     /// [`Endpoint::frame_of_json`] of one WebSocket message.
     ///
     /// # Errors
     /// The same.
-    pub(super) fn frame_of_socket(&self, head: &HeadFields, json: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
-        let plan = self.socket_plan.as_ref().unwrap_or(&self.plan);
-        self.frame(out, |out| self.assemble(plan, head, json, out))
+    pub(super) fn frame_of_socket(
+        &self,
+        first: bool,
+        head: &HeadFields,
+        json: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
+        let Some(plan) = &self.socket_plan else { return self.frame_of_json(first, head, json, out) };
+        self.frame(out, |out| {
+            // The binding without a body has its fields in the query, the plan of the messages allows none there.
+            if let Some(query) = head.query.as_deref() {
+                self.plan.assemble_element(first, &[], Some(query), None, &self.input, out)?;
+            }
+            plan.assemble_element(first, &head.captures, None, Some(json), &self.input, out)
+        })
     }
 
     /// Appends one frame with the message of the path, the query and a body that is taken as it is.
@@ -154,45 +178,25 @@ impl Endpoint {
     /// Those of [`Endpoint::frame_of_json`].
     pub(super) fn frame_of_raw(
         &self,
+        first: bool,
         head: &HeadFields,
-        content_type: &str,
-        data: &[u8],
+        body: &HttpBody<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Status> {
         self.frame(out, |out| {
-            self.assemble(&self.plan, head, b"", out)?;
-            let mut write = |out: &mut Vec<u8>| {
-                if !content_type.is_empty() {
-                    put_bytes(out, 1, content_type.as_bytes());
-                }
-                put_bytes(out, 2, data);
-            };
-            match self.request {
-                Input::Raw(Some(number)) => {
-                    let mut body = Vec::with_capacity(data.len() + content_type.len() + 16);
-                    write(&mut body);
-                    put_bytes(out, number, &body);
-                }
-                Input::Raw(None) | Input::Json | Input::None => write(out),
-            }
-            Ok(())
+            let HeadFields { captures, query } = head;
+            self.plan.assemble_http_body(first, captures, query.as_deref(), body, &self.input, out)
         })
-    }
-
-    fn assemble(&self, plan: &RequestPlan, head: &HeadFields, json: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
-        let _ = self.input;
-        plan.assemble(&head.captures, head.query.as_deref(), json, out)
-            .map_err(|problem| error::invalid(problem.path(), &problem))
     }
 
     fn frame(
         &self,
         out: &mut Vec<u8>,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), Status>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), TranscodeError>,
     ) -> Result<(), Status> {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_BYTES]);
-        let written = write(out);
+        let written = write(out).map_err(|problem| error::invalid(problem.path(), &problem));
         let length = out.len() - start - HEADER_BYTES;
         let limit = self.route.limits.request_bytes;
         let written = written.and_then(|()| {
@@ -237,30 +241,22 @@ impl Endpoint {
     /// # Errors
     /// INTERNAL: the upstream's message is malformed.
     pub(super) fn raw(&self, message: &Bytes) -> Result<RawBody, Status> {
-        let malformed = |_| {
-            let name = &self.method().full_name;
-            Fault::upstream().on(Status::internal(format!("the upstream's reply of {name} is malformed")))
+        let taken = || -> Result<RawBody, TranscodeError> {
+            let inner = match &self.response {
+                Output::Raw(Some(field)) => message_in(message, field)?,
+                Output::Raw(None) | Output::Message(_) | Output::Field(_) => Cow::Borrowed(message.as_ref()),
+            };
+            let body = HttpBody::read(&inner)?;
+            let data = match &inner {
+                Cow::Borrowed(_) if !body.data.is_empty() => message.slice_ref(body.data),
+                _ => Bytes::copy_from_slice(body.data),
+            };
+            Ok(RawBody { content_type: body.content_type.to_owned(), data })
         };
-        let mut body = message.clone();
-        if let Output::Raw(Some(number)) = self.response {
-            body = Bytes::new();
-            for record in records(message) {
-                let record = record.map_err(malformed)?;
-                if let (true, Value::Bytes(bytes)) = (record.number == number, record.value) {
-                    body = message.slice_ref(bytes);
-                }
-            }
-        }
-        let mut raw = RawBody::default();
-        for record in records(&body) {
-            let record = record.map_err(malformed)?;
-            match (record.number, record.value) {
-                (1, Value::Bytes(bytes)) => raw.content_type = String::from_utf8_lossy(bytes).into_owned(),
-                (2, Value::Bytes(bytes)) => raw.data = body.slice_ref(bytes),
-                _ => {}
-            }
-        }
-        Ok(raw)
+        taken().map_err(|problem| {
+            let name = &self.method().full_name;
+            Fault::upstream().on(Status::internal(format!("the upstream's reply of {name} is malformed: {problem}")))
+        })
     }
 }
 

@@ -179,7 +179,7 @@ impl Surface for Rest {
         let target = Asked::Endpoint { endpoint: Arc::clone(&endpoint), form, coding: reply_coding };
         let answer = RestAnswer { origin, target };
         let content_type = match endpoint.request() {
-            Input::Raw(_) => text(&parts.headers, header::CONTENT_TYPE),
+            Input::Raw => text(&parts.headers, header::CONTENT_TYPE),
             Input::None | Input::Json => String::new(),
         };
         let peer = peer(&parts.extensions);
@@ -230,7 +230,7 @@ fn negotiate(
     }
     let client_streaming = endpoint.method().client_streaming;
     let layout = match (accept::content(headers), endpoint.request()) {
-        (_, Input::Raw(_)) | (Content::Missing, _) => Layout::Either,
+        (_, Input::Raw) | (Content::Missing, _) => Layout::Either,
         (Content::Json, _) => Layout::Array,
         (Content::Lines, _) if client_streaming => Layout::Lines,
         // Without a body there is nothing of the wrong type.

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     call::{Body, Frames, status_of},
     status::{Refusal, Whose, refuse},
+    transcode::http_body::HttpBody,
 };
 
 /// As much as this is put into one chunk of frames when it is there already.
@@ -46,21 +47,22 @@ impl Unread {
         let limit = self.endpoint.route.limits.request_bytes;
         let mut out = Vec::new();
         match (self.endpoint.request(), self.endpoint.method().client_streaming) {
-            (Input::None, _) => self.endpoint.frame_of_json(&self.head, b"", &mut out)?,
+            (Input::None, _) => self.endpoint.frame_of_json(true, &self.head, b"", &mut out)?,
             (Input::Json, false) => {
                 let Self { endpoint, head, body, coding, .. } = self;
                 let json = whole(body, coding, limit).await?;
                 out.reserve(json.len() + 64);
-                endpoint.frame_of_json(&head, &json, &mut out)?;
+                endpoint.frame_of_json(true, &head, &json, &mut out)?;
             }
-            (Input::Raw(_), false) => {
+            (Input::Raw, false) => {
                 let Self { endpoint, head, body, coding, content_type, .. } = self;
                 let data = whole(body, coding, limit).await?;
-                endpoint.frame_of_raw(&head, &content_type, &data, &mut out)?;
+                let body = HttpBody { content_type: &content_type, data: &data };
+                endpoint.frame_of_raw(true, &head, &body, &mut out)?;
             }
-            (Input::Json | Input::Raw(_), true) => {
+            (Input::Json | Input::Raw, true) => {
                 let splitter = match self.endpoint.request() {
-                    Input::Raw(_) => Splitter::Chunks { content_type: self.content_type, first: true },
+                    Input::Raw => Splitter::Chunks { content_type: self.content_type, first: true },
                     Input::Json | Input::None => Splitter::Elements(Elements::new(self.layout, limit)),
                 };
                 let source = Source::new(self.body, self.coding, limit)?;
@@ -188,7 +190,7 @@ impl Stream {
             let Some(json) = elements.next().map_err(element_status)? else { break };
             let number = elements.taken();
             self.endpoint
-                .frame_of_json(&self.head, &json, out)
+                .frame_of_json(number == 1, &self.head, &json, out)
                 .map_err(|status| error::of_element(number, &status))?;
         }
         Ok(())
@@ -240,10 +242,10 @@ impl http_body::Body for Stream {
                     return Poll::Ready(frame);
                 }
                 (Splitter::Chunks { content_type, first }, Some(chunk)) => {
-                    let content_type = if std::mem::take(first) { std::mem::take(content_type) } else { String::new() };
-                    if let Err(status) =
-                        this.endpoint.frame_of_raw(&this.head, &content_type, &chunk, &mut out)
-                    {
+                    // The content type belongs to the first message; taken, it is empty for the rest.
+                    let (first, content_type) = (std::mem::take(first), std::mem::take(content_type));
+                    let body = HttpBody { content_type: &content_type, data: &chunk };
+                    if let Err(status) = this.endpoint.frame_of_raw(first, &this.head, &body, &mut out) {
                         return this.fail(status, out);
                     }
                 }

@@ -33,6 +33,7 @@ use crate::{
     call::{Body, Call, FrameReader, Frames, Guards, Message, Pending, Reply, Road, Target},
     status::{Refusal, refuse},
     surface::{Request, Response, peer},
+    transcode::http_body::HttpBody,
 };
 
 /// Messages of the client that wait for the upstream; when there are as many, the socket is not read.
@@ -97,7 +98,7 @@ pub(super) async fn serve<R: Road + 'static>(
         // A method that takes one message of the head alone waits for none.
         let alone = !endpoint.method().client_streaming && endpoint.request() == Input::None;
         let requests = (!alone).then_some(sender);
-        let mut session = Session { endpoint, head, socket, requests, received: true, guards: Guards::default() };
+        let mut session = Session { endpoint, head, socket, requests, first: true, received: true, guards: Guards::default() };
         let ended = session.run(&*road, call).await;
         session.close(ended).await;
     })
@@ -118,7 +119,7 @@ fn message(endpoint: &Arc<Endpoint>, head: &Arc<HeadFields>, mut receiver: mpsc:
             return first.map(Frames::Whole).ok_or_else(|| Status::cancelled("the client went away"));
         }
         let mut out = Vec::new();
-        endpoint.frame_of_json(&head, b"", &mut out)?;
+        endpoint.frame_of_json(true, &head, b"", &mut out)?;
         Ok(Frames::Whole(out.into()))
     }))
 }
@@ -130,6 +131,8 @@ struct Session {
     socket: WebSocket,
     /// `None` when the client has sent all it will.
     requests: Option<mpsc::Sender<Bytes>>,
+    /// Whether the client's next message is its first.
+    first: bool,
     /// Whether anything came since the last ping.
     received: bool,
     guards: Guards,
@@ -187,7 +190,7 @@ impl Session {
         let limit = self.endpoint.route.limits.request_bytes;
         let (json, raw) = match message {
             Some(Ok(Socketed::Text(text))) => (Bytes::from(text), None),
-            Some(Ok(Socketed::Binary(bytes))) if matches!(self.endpoint.request(), Input::Raw(_)) => {
+            Some(Ok(Socketed::Binary(bytes))) if matches!(self.endpoint.request(), Input::Raw) => {
                 (Bytes::new(), Some(bytes))
             }
             Some(Ok(Socketed::Binary(_))) => {
@@ -213,10 +216,17 @@ impl Session {
             return Ok(());
         }
         let mut out = Vec::with_capacity(json.len() + 64);
+        let first = std::mem::take(&mut self.first);
         let framed = match (raw, self.endpoint.request()) {
-            (Some(data), _) => self.endpoint.frame_of_raw(&self.head, "", &data, &mut out),
-            (None, Input::Raw(_)) => self.endpoint.frame_of_raw(&self.head, "", &json, &mut out),
-            (None, Input::Json | Input::None) => self.endpoint.frame_of_socket(&self.head, &json, &mut out),
+            (Some(data), _) => {
+                let body = HttpBody { content_type: "", data: &data };
+                self.endpoint.frame_of_raw(first, &self.head, &body, &mut out)
+            }
+            (None, Input::Raw) => {
+                let body = HttpBody { content_type: "text/plain; charset=utf-8", data: &json };
+                self.endpoint.frame_of_raw(first, &self.head, &body, &mut out)
+            }
+            (None, Input::Json | Input::None) => self.endpoint.frame_of_socket(first, &self.head, &json, &mut out),
         };
         framed.map_err(End::Failed)?;
         // A call that no longer reads its requests will say why by its own end.
