@@ -1,5 +1,3 @@
-//! Propylon: one port, one contract, four ways in.
-pub mod call;
-pub mod route;
-pub mod schema;
-pub mod status;
+//! Propylon.
+
+pub mod transcode;

@@ -1,0 +1,27 @@
+//! Protobuf wire ↔ JSON by compiled tables: a schema is compiled once into flat tables, and a message is converted in one
+//! pass over its bytes, with no message object in between. Pure functions over byte slices; nothing here does I/O.
+//!
+//! ```text
+//!  DescriptorPool ──compile──▶ Tables ──codec(name)──▶ Codec ──to_json──▶ ProtoJSON
+//!                                                        └────to_wire──▶ protobuf wire
+//! ```
+//! Source: the ProtoJSON format (<https://protobuf.dev/programming-guides/json/>) and the protobuf wire encoding
+//! (<https://protobuf.dev/programming-guides/encoding/>).
+
+mod casing;
+mod codec;
+pub mod editions;
+mod error;
+mod features;
+mod keys;
+mod names;
+mod parse;
+mod print;
+mod tables;
+mod tests;
+mod time;
+mod wire;
+
+pub use codec::{Codec, FieldCodec, JsonInput, JsonStyle};
+pub use error::{ErrorKind, TranscodeError};
+pub use tables::{Kind, Tables};
