@@ -13,9 +13,7 @@ use crate::{
     schema::{Binding, Body, Method},
     status::{Fault, Refusal, refuse},
     transcode::{
-        Codec, FieldCodec, JsonInput, JsonStyle, Tables, TranscodeError,
-        bind::RequestPlan,
-        http_body::{HTTP_BODY, HttpBody, message_in},
+        Codec, FieldCodec, HTTP_BODY, HttpBody, JsonInput, JsonStyle, RequestPlan, Tables, TranscodeError, message_in,
     },
 };
 

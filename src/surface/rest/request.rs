@@ -20,7 +20,7 @@ use super::{
 use crate::{
     call::{Body, Frames, status_of},
     status::{Refusal, Whose, refuse},
-    transcode::http_body::HttpBody,
+    transcode::HttpBody,
 };
 
 /// As much as this is put into one chunk of frames when it is there already.

@@ -33,7 +33,7 @@ use crate::{
     call::{Body, Call, FrameReader, Frames, Guards, Message, Pending, Reply, Road, Target},
     status::{Refusal, refuse},
     surface::{Request, Response, peer},
-    transcode::http_body::HttpBody,
+    transcode::HttpBody,
 };
 
 /// Messages of the client that wait for the upstream; when there are as many, the socket is not read.
