@@ -59,7 +59,9 @@ impl RequestPlan {
             Body::All => BodyPlan::Whole,
             Body::Field(field) => {
                 let known = codec.field(field.name());
-                BodyPlan::Field(known.ok_or_else(|| fail(format!("{} has no field {}", codec.name(), field.name())))?)
+                BodyPlan::Field(
+                    known.ok_or_else(|| fail(format!("{} has no field {}", codec.name(), field.name())))?,
+                )
             }
         };
         let mask = match (&binding.verb, &body) {
@@ -155,12 +157,19 @@ impl RequestPlan {
         assembled
     }
 
-    fn put_json(&self, body: Option<&[u8]>, input: &JsonInput, out: &mut Vec<u8>) -> Result<(), TranscodeError> {
+    fn put_json(
+        &self,
+        body: Option<&[u8]>,
+        input: &JsonInput,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
         match (&self.body, body) {
             (_, None) => Ok(()),
             (BodyPlan::Whole, Some(json)) => self.codec.to_wire(json, input, out),
             (BodyPlan::Field(field), Some(json)) => {
-                let under = |error: TranscodeError| if error.path().starts_with(field.name()) { error } else { error.under(field.name()) };
+                let under = |error: TranscodeError| {
+                    if error.path().starts_with(field.name()) { error } else { error.under(field.name()) }
+                };
                 field.to_wire(json, input, out).map_err(under)
             }
             (BodyPlan::None, Some(_)) => {

@@ -66,7 +66,11 @@ impl Target {
             if let Some(parent) = fields.last()
                 && (parent.is_repeated() || parent.is_map())
             {
-                let what = if parent.is_map() { "a map: write name[key]" } else { "repeated: only its values can be given" };
+                let what = if parent.is_map() {
+                    "a map: write name[key]"
+                } else {
+                    "repeated: only its values can be given"
+                };
                 let reason = format!("{} is {what}", parent.name());
                 return Err(TranscodeError::of(ErrorKind::UnknownField, reason).under(path));
             }
@@ -112,7 +116,11 @@ impl Target {
             Some(field) if at + 1 < self.fields.len() => {
                 let inner = self.length(at + 1, leaf);
                 let tag = varint_length(u64::from(field.number()) << 3);
-                if field.kind() == Kind::Group { 2 * tag + inner } else { tag + varint_length(inner as u64) + inner }
+                if field.kind() == Kind::Group {
+                    2 * tag + inner
+                } else {
+                    tag + varint_length(inner as u64) + inner
+                }
             }
             _ => leaf,
         }
@@ -145,7 +153,13 @@ impl<'a> Weave<'a> {
         self.set.iter().any(|set| self.numbers.get(set.path.start) == Some(&number))
     }
 
-    fn try_put(&mut self, target: &Target, key: Option<&str>, text: &str, source: Source) -> Result<(), TranscodeError> {
+    fn try_put(
+        &mut self,
+        target: &Target,
+        key: Option<&str>,
+        text: &str,
+        source: Source,
+    ) -> Result<(), TranscodeError> {
         let Some(field) = target.leaf() else { return Ok(()) };
         self.leaf.clear();
         let key_length = match key {
@@ -163,7 +177,9 @@ impl<'a> Weave<'a> {
             return Ok(());
         }
         let repeated = field.is_repeated();
-        if self.is_set_already(target, key_length, repeated, source)? || self.is_in_body(target, key_length, source)? {
+        if self.is_set_already(target, key_length, repeated, source)?
+            || self.is_in_body(target, key_length, source)?
+        {
             return Ok(());
         }
         let path = self.numbers.len();
@@ -171,7 +187,11 @@ impl<'a> Weave<'a> {
         let path = path..self.numbers.len();
         let value = self.append(target);
         // A repeated field is remembered once: its values do not contradict each other.
-        let known = repeated && self.set.iter().any(|set| self.numbers.get(set.path.clone()) == self.numbers.get(path.clone()));
+        let known = repeated
+            && self
+                .set
+                .iter()
+                .any(|set| self.numbers.get(set.path.clone()) == self.numbers.get(path.clone()));
         if known {
             self.numbers.truncate(path.start);
             return Ok(());
@@ -221,7 +241,11 @@ impl<'a> Weave<'a> {
     ) -> Result<bool, TranscodeError> {
         for set in &self.set {
             let path = self.numbers.get(set.path.clone()).unwrap_or_default();
-            let shared = path.iter().zip(&target.fields).take_while(|(number, field)| **number == field.number()).count();
+            let shared = path
+                .iter()
+                .zip(&target.fields)
+                .take_while(|(number, field)| **number == field.number())
+                .count();
             match (path.get(shared), target.fields.get(shared)) {
                 (Some(other), Some(field)) => clash(field, *other)?,
                 (None, None) => {
@@ -246,7 +270,12 @@ impl<'a> Weave<'a> {
     }
 
     /// Looks for the field in the body's part of the message: true if the same value is there already.
-    fn is_in_body(&mut self, target: &Target, key_length: Option<usize>, source: Source) -> Result<bool, TranscodeError> {
+    fn is_in_body(
+        &mut self,
+        target: &Target,
+        key_length: Option<usize>,
+        source: Source,
+    ) -> Result<bool, TranscodeError> {
         let body = self.out.get(self.body.clone()).unwrap_or_default();
         if body.is_empty() {
             return Ok(false);
@@ -307,14 +336,17 @@ fn find_in<'w>(
     let Some((field, below)) = fields.split_first() else { return Ok(None) };
     let mut found = None;
     for record in records(message) {
-        let Record { number, value, .. } = record.map_err(|_| TranscodeError::wire("the body is malformed on the wire"))?;
+        let Record { number, value, .. } =
+            record.map_err(|_| TranscodeError::wire("the body is malformed on the wire"))?;
         *records_read += 1;
         if number != field.number() {
             clash(field, number)?;
             continue;
         }
         found = match value {
-            Value::Bytes(nested) | Value::Group(nested) if !below.is_empty() => find_in(nested, below, records_read)?.or(found),
+            Value::Bytes(nested) | Value::Group(nested) if !below.is_empty() => {
+                find_in(nested, below, records_read)?.or(found)
+            }
             value => Some(value),
         };
     }
@@ -330,8 +362,12 @@ fn clash(field: &FieldCodec, other: u32) -> Result<(), TranscodeError> {
     let siblings = field.parent().table();
     match siblings.index_of(other).and_then(|index| siblings.fields.get(index)) {
         Some(sibling) if sibling.oneof == oneof => {
-            let reason =
-                format!("{} and {} are both of the oneof {}", field.name(), sibling.name, field.oneof().unwrap_or_default());
+            let reason = format!(
+                "{} and {} are both of the oneof {}",
+                field.name(),
+                sibling.name,
+                field.oneof().unwrap_or_default()
+            );
             Err(TranscodeError::of(ErrorKind::Oneof, reason))
         }
         _ => Ok(()),

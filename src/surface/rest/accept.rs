@@ -81,7 +81,8 @@ pub(super) fn form(headers: &HeaderMap, streaming: bool) -> Option<Form> {
         let matched = ranges.iter().enumerate().filter_map(|(at, range)| {
             range.specificity(media_type).map(|specificity| (specificity, at, range.weight))
         });
-        let Some((specificity, at, weight)) = matched.max_by_key(|(specificity, at, _)| (*specificity, std::cmp::Reverse(*at)))
+        let Some((specificity, at, weight)) =
+            matched.max_by_key(|(specificity, at, _)| (*specificity, std::cmp::Reverse(*at)))
         else {
             continue;
         };

@@ -35,7 +35,11 @@ pub(super) enum Target {
     Nothing,
     /// Answered by the surface itself (OPTIONS); whatever the outcome.
     Ready(Box<surface::Response>),
-    Endpoint { endpoint: Arc<Endpoint>, form: Form, coding: Option<Coding> },
+    Endpoint {
+        endpoint: Arc<Endpoint>,
+        form: Form,
+        coding: Option<Coding>,
+    },
 }
 
 impl Answer for RestAnswer {
@@ -134,7 +138,9 @@ pub(super) fn outcome(head: &HeaderMap, trailers: Option<HeaderMap>) -> Result<O
             *status.metadata_mut() = tonic::metadata::MetadataMap::from_headers(beside);
             Err(status)
         }
-        None => Err(Fault::upstream().on(Status::unknown("the upstream's reply ended without a grpc-status"))),
+        None => {
+            Err(Fault::upstream().on(Status::unknown("the upstream's reply ended without a grpc-status")))
+        }
     }
 }
 
@@ -145,7 +151,8 @@ fn merge_trailers(headers: &mut HeaderMap, mut trailers: HeaderMap) {
     names.retain(|name| !status::is_status(name));
     for name in names {
         let collides = headers.contains_key(&name);
-        let target = if collides { HeaderName::try_from(format!("grpc-trailer-{name}")) } else { Ok(name.clone()) };
+        let target =
+            if collides { HeaderName::try_from(format!("grpc-trailer-{name}")) } else { Ok(name.clone()) };
         let Ok(target) = target else { continue };
         for value in trailers.get_all(&name) {
             headers.append(target.clone(), value.clone());

@@ -49,9 +49,8 @@ impl Coding {
             b"zstd" => return Ok(Some(Self::Zstd)),
             _ => {}
         }
-        let message = format!(
-            "content-encoding {value:?} is not understood: one of gzip, deflate, br, zstd is",
-        );
+        let message =
+            format!("content-encoding {value:?} is not understood: one of gzip, deflate, br, zstd is",);
         Err(refuse(Refusal::UnsupportedMediaType, message))
     }
 
@@ -167,7 +166,11 @@ impl Decoder {
         match &mut self.inner {
             Inner::Gzip(decoder) => decoder.try_finish(),
             Inner::Deflate { done, .. } | Inner::Zstd { done, .. } => {
-                if *done { Ok(()) } else { Err(broken()) }
+                if *done {
+                    Ok(())
+                } else {
+                    Err(broken())
+                }
             }
             Inner::Brotli(decoder) => decoder.close(),
         }
@@ -182,7 +185,11 @@ impl Decoder {
             Inner::Brotli(decoder) => decoder.write_all(piece),
             Inner::Deflate { inflate, out, done } => loop {
                 if *done {
-                    return if piece.is_empty() { Ok(()) } else { Err(io::Error::other("something follows it")) };
+                    return if piece.is_empty() {
+                        Ok(())
+                    } else {
+                        Err(io::Error::other("something follows it"))
+                    };
                 }
                 let before = (inflate.total_in(), inflate.total_out());
                 let status = inflate.decompress(piece, &mut space, FlushDecompress::None)?;

@@ -296,15 +296,17 @@ mod tests {
         array(" [ ] \n", &[]);
         array("", &[]);
         array("[{}]", &["{}"]);
-        array(r#"[{"a":[1,2]},{"b":"],}"}, 3 ,"x,y",[[]]]"#, &[
-            r#"{"a":[1,2]}"#,
-            r#"{"b":"],}"}"#,
-            "3",
-            r#""x,y""#,
-            "[[]]",
-        ]);
+        array(
+            r#"[{"a":[1,2]},{"b":"],}"}, 3 ,"x,y",[[]]]"#,
+            &[r#"{"a":[1,2]}"#, r#"{"b":"],}"}"#, "3", r#""x,y""#, "[[]]"],
+        );
         array(r#"["\"],[\\",{"k\\":"\\\""}]"#, &[r#""\"],[\\""#, r#"{"k\\":"\\\""}"#]);
-        array("{}", &["the body of a streaming request is a JSON array of messages, or one message a line as application/x-ndjson"]);
+        array(
+            "{}",
+            &[
+                "the body of a streaming request is a JSON array of messages, or one message a line as application/x-ndjson",
+            ],
+        );
         array("[,{}]", &["element 1: a value is missing"]);
         array("[{},]", &["{}", "element 2: a value is missing"]);
         array("[{},,{}]", &["{}", "element 2: a value is missing"]);

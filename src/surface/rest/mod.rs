@@ -22,7 +22,6 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tonic::Status;
 
-pub use self::{answer::RestAnswer, endpoint::Endpoint};
 use self::{
     accept::{Content, Form},
     answer::Target as Asked,
@@ -32,6 +31,7 @@ use self::{
     error::Origin,
     request::Unread,
 };
+pub use self::{answer::RestAnswer, endpoint::Endpoint};
 use super::{Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Guards, Message, Pending, Road, Target},
@@ -78,7 +78,9 @@ impl RestBuilder {
         let (verb, template) = (binding.verb.clone(), Arc::clone(&binding.template));
         let label = binding.method.full_name.to_string();
         let endpoint = Endpoint::compile(binding, route, tables, style, input)?;
-        self.router.insert(&verb, &template, label, Arc::new(endpoint)).map_err(|conflict| conflict.to_string())
+        self.router
+            .insert(&verb, &template, label, Arc::new(endpoint))
+            .map_err(|conflict| conflict.to_string())
     }
 
     /// The surface over what was added.
@@ -218,8 +220,11 @@ fn negotiate(
         // What type an HttpBody has is only known when it comes.
         None if endpoint.replies_raw() => Form::Json,
         None => {
-            let offered =
-                if streaming { "application/json, application/x-ndjson or text/event-stream" } else { "application/json" };
+            let offered = if streaming {
+                "application/json, application/x-ndjson or text/event-stream"
+            } else {
+                "application/json"
+            };
             let accept = text(headers, header::ACCEPT);
             let message = format!("accept {accept:?} excludes all there is: {offered}");
             return Err(refuse(Refusal::NotAcceptable, message));
@@ -237,7 +242,11 @@ fn negotiate(
         (Content::Lines | Content::Other, _) if http_body::Body::is_end_stream(body) => Layout::Either,
         (Content::Lines | Content::Other, _) => {
             let content_type = text(headers, header::CONTENT_TYPE);
-            let wanted = if client_streaming { "application/json or application/x-ndjson" } else { "application/json" };
+            let wanted = if client_streaming {
+                "application/json or application/x-ndjson"
+            } else {
+                "application/json"
+            };
             let message = format!("content-type {content_type:?} is not understood here: {wanted} is");
             return Err(refuse(Refusal::UnsupportedMediaType, message));
         }

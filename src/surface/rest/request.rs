@@ -66,7 +66,8 @@ impl Unread {
                     Input::Json | Input::None => Splitter::Elements(Elements::new(self.layout, limit)),
                 };
                 let source = Source::new(self.body, self.coding, limit)?;
-                let stream = Stream { endpoint: self.endpoint, head: self.head, source, splitter, failed: None };
+                let stream =
+                    Stream { endpoint: self.endpoint, head: self.head, source, splitter, failed: None };
                 return Ok(Frames::Stream(Body::new(stream)));
             }
         }
@@ -179,7 +180,10 @@ struct Stream {
 enum Splitter {
     Elements(Elements),
     /// Raw bytes: a message a chunk, the first with the content type.
-    Chunks { content_type: String, first: bool },
+    Chunks {
+        content_type: String,
+        first: bool,
+    },
 }
 
 impl Stream {
