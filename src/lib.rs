@@ -3,4 +3,5 @@ pub mod call;
 pub mod proto;
 pub mod route;
 pub mod schema;
+pub mod services;
 pub mod status;
