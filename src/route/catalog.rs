@@ -183,3 +183,56 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source whose one file `shared.proto` holds a message of `fields` fields, and `services` without methods.
+    fn source(name: &str, services: &[&str], fields: &[&str]) -> Source {
+        let mut text = String::from("syntax = \"proto3\"; message M {");
+        for (number, field) in fields.iter().enumerate() {
+            text.push_str(&format!("string {field} = {};", number + 1));
+        }
+        text.push('}');
+        let file = protox::file::File::from_source("shared.proto", &text).unwrap();
+        let schema =
+            Schema::from_files([prost::Message::encode_to_vec(file.file_descriptor_proto())]).unwrap();
+        let destination = Destination::Upstream(name.into());
+        let mut source = Source::of(destination, "", &schema, |_| (Arc::default(), Vec::new()));
+        source.services = services
+            .iter()
+            .map(|name| ServiceEntry {
+                name: (*name).into(),
+                methods: Some(Vec::new()),
+                route: Arc::default(),
+            })
+            .collect();
+        source
+    }
+
+    #[test]
+    fn the_first_source_serves_and_an_upstreams_own_services_are_left_out() {
+        let mut catalog = Catalog::default();
+        catalog.push(source("one", &["a.A", "grpc.health.v1.Health"], &[]));
+        catalog.push(source("two", &["b.B", "a.A", "grpc.reflection.v1alpha.ServerReflection"], &[]));
+        let services: Vec<_> = catalog.services().map(|(s, entry)| (s.name(), &*entry.name)).collect();
+        assert_eq!(services, [("one", "a.A"), ("two", "b.B")]);
+        let check = |service: &str, want| assert_eq!(catalog.owner(service), want, "{service}");
+        check("a.A", Some(0));
+        check("b.B", Some(1));
+        check("grpc.health.v1.Health", None);
+        check("", None);
+    }
+
+    #[test]
+    fn a_conflict_is_a_name_of_different_contents() {
+        let mut catalog = Catalog::default();
+        catalog.push(source("one", &[], &["a", "b"]));
+        catalog.push(source("two", &[], &["a", "b"]));
+        assert_eq!(catalog.conflicts(), []);
+        catalog.push(source("three", &[], &["a"]));
+        let conflict = Conflict { file: "shared.proto".into(), first: "one".into(), second: "three".into() };
+        assert_eq!(catalog.conflicts(), [conflict]);
+    }
+}

@@ -191,10 +191,8 @@ fn canonical(bytes: &[u8], part: Part) -> Result<Vec<u8>, Malformed> {
     let mut out = Vec::with_capacity(bytes.len());
     for record in &sorted {
         let below = match (part, record.number, record.value) {
-            // source_code_info
-            (Part::File, 9, _) => continue,
-            // syntax, which older compilers leave out for proto2
-            (Part::File, 12, Value::Bytes(b"proto2")) => continue,
+            // source_code_info, and a syntax of proto2, which compilers leave out
+            (Part::File, 9, _) | (Part::File, 12, Value::Bytes(b"proto2")) => continue,
             // json_name, which descriptors in generated code leave out
             (Part::Field, 10, Value::Bytes(json_name)) if is_default(json_name, name) => continue,
             (Part::File, 4, Value::Bytes(message)) | (Part::Message, 3, Value::Bytes(message)) => {
