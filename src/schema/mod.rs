@@ -137,6 +137,11 @@ impl Schema {
         self.sources.get(name).cloned().or_else(encoded)
     }
 
+    /// True if both schemas were read from the same files, byte for byte.
+    pub fn same_files(&self, other: &Self) -> bool {
+        self.sources == other.sources
+    }
+
     /// Imported files that were not in the set. The pool holds an empty file in the place of each.
     pub fn missing_imports(&self) -> &[String] {
         &self.missing_imports

@@ -41,8 +41,8 @@ impl Default for HealthBoard {
 }
 
 impl HealthBoard {
-    /// Takes over the services of a new snapshot. A pattern is not a service: what it stands for is not known.
-    pub fn set_services(&self, catalog: &Catalog) {
+    /// Shows the services of a new snapshot. A pattern is not a service: what it stands for is not known.
+    pub fn show(&self, catalog: &Catalog) {
         let names = catalog.services().map(|(_, service)| Arc::clone(&service.name));
         let services = names.filter(|name| !name.ends_with('*')).collect();
         self.0.send_modify(|state| state.services = services);
@@ -178,7 +178,7 @@ mod tests {
 
     fn serving() -> (Arc<HealthBoard>, Client) {
         let board = Arc::new(HealthBoard::default());
-        board.set_services(&built_in());
+        board.show(&built_in());
         board.set_serving(true);
         let client = HealthClient::new(HealthServer::new(GrpcHealth::new(Arc::clone(&board))));
         (board, client)
@@ -225,18 +225,18 @@ mod tests {
         let mut next = async || watch.message().await.unwrap().map(|m| m.status());
         assert_eq!(next().await, Some(ServingStatus::ServiceUnknown));
         // A new snapshot without the service says nothing new.
-        board.set_services(&built_in());
+        board.show(&built_in());
         assert!(tokio::time::timeout(Duration::from_secs(60), next()).await.is_err());
 
         let mut catalog = built_in();
         catalog.push(upstream("shop", &[("shop.proto", SHOP)]));
-        board.set_services(&catalog);
+        board.show(&catalog);
         assert_eq!(next().await, Some(ServingStatus::Serving));
         board.set_serving(false);
         assert_eq!(next().await, Some(ServingStatus::NotServing));
         board.set_serving(true);
         assert_eq!(next().await, Some(ServingStatus::Serving));
-        board.set_services(&built_in());
+        board.show(&built_in());
         assert_eq!(next().await, Some(ServingStatus::ServiceUnknown));
     }
 

@@ -82,7 +82,7 @@ pub struct About {
     pub version: String,
     /// Such as `production`.
     pub environment: String,
-    /// The instance's name among its replicas.
+    /// The instance's name among its replicas: one from the config, or one made up at the start.
     pub instance: String,
     /// The protocols that calls can come by, such as `grpc`.
     pub protocols: Vec<String>,
@@ -93,18 +93,14 @@ pub struct About {
 }
 
 impl About {
-    /// A process that starts now, in this package's version.
+    /// A process that starts now, under an instance's name made up for it.
     #[must_use]
-    pub fn new(
-        environment: impl Into<String>,
-        instance: impl Into<String>,
-        protocols: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Self {
+    pub fn new(version: impl Into<String>, environment: impl Into<String>) -> Self {
         Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: version.into(),
             environment: environment.into(),
-            instance: instance.into(),
-            protocols: protocols.into_iter().map(Into::into).collect(),
+            instance: uuid::Uuid::now_v7().to_string(),
+            protocols: ["grpc", "grpc-web", "rest"].map(str::to_owned).into(),
             started: Instant::now(),
             started_at: SystemTime::now(),
         }
@@ -156,7 +152,7 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn about() -> Arc<About> {
-        Arc::new(About::new("test", "one", ["grpc", "rest"]))
+        Arc::new(About::new("1.2.3", "test"))
     }
 
     #[test]

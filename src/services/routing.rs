@@ -165,7 +165,8 @@ mod tests {
     #[tokio::test]
     async fn info_counts_what_is_known() {
         let info = client().get_info(GetInfoRequest {}).await.unwrap().into_inner();
-        assert_eq!((info.name.as_str(), info.version.as_str()), ("propylon", env!("CARGO_PKG_VERSION")));
+        assert_eq!((info.name.as_str(), info.version.as_str()), ("propylon", "1.2.3"));
+        assert_eq!((info.environment.as_str(), info.instance.len()), ("test", 36));
         let find = |name: &str| info.services.iter().find(|service| service.name == name).unwrap();
         assert_eq!((find("shop.Shop").methods, find("shop.Shop").schema_known), (2, true));
         assert_eq!((find("old.Service").methods, find("old.Service").schema_known), (0, false));
