@@ -5,7 +5,7 @@ pub mod router;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use crate::schema::Method;
+use crate::schema::{Method, did_you_mean};
 
 /// Where calls go and under which rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,33 +66,26 @@ pub struct RpcTable {
 pub enum RpcMiss {
     /// The path is not `/service/method`.
     Malformed,
+    /// `near` is the end of a sentence: the nearest known name, or nothing.
     UnknownService {
         service: String,
-        nearest: Option<String>,
+        near: String,
     },
     UnknownMethod {
         service: String,
         method: String,
-        nearest: Option<String>,
+        near: String,
     },
 }
 
 impl std::fmt::Display for RpcMiss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let nearest = match self {
-            Self::Malformed => return f.write_str("a gRPC path is /package.Service/Method"),
-            Self::UnknownService { service, nearest } => {
-                write!(f, "unknown service {service}")?;
-                nearest
+        match self {
+            Self::Malformed => f.write_str("a gRPC path is /package.Service/Method"),
+            Self::UnknownService { service, near } => write!(f, "unknown service {service}{near}"),
+            Self::UnknownMethod { service, method, near } => {
+                write!(f, "unknown method {method} for service {service}{near}")
             }
-            Self::UnknownMethod { service, method, nearest } => {
-                write!(f, "unknown method {method} for service {service}")?;
-                nearest
-            }
-        };
-        match nearest {
-            Some(nearest) => write!(f, "; did you mean {nearest}?"),
-            None => Ok(()),
         }
     }
 }
@@ -136,14 +129,14 @@ impl RpcTable {
             Some(None) => {
                 let siblings =
                     self.methods.keys().filter_map(|known| split(known)).filter(|(s, _)| *s == service);
-                let nearest = nearest(method, siblings.map(|(_, m)| m));
-                Err(RpcMiss::UnknownMethod { service: service.into(), method: method.into(), nearest })
+                let near = did_you_mean(method, siblings.map(|(_, method)| method));
+                Err(RpcMiss::UnknownMethod { service: service.into(), method: method.into(), near })
             }
             None => match by_prefix() {
                 Some((_, route)) => Ok(Rpc { route: Arc::clone(route), method: None }),
                 None => {
-                    let nearest = nearest(service, self.services.keys().map(|known| &**known));
-                    Err(RpcMiss::UnknownService { service: service.into(), nearest })
+                    let near = did_you_mean(service, self.services.keys().map(|known| &**known));
+                    Err(RpcMiss::UnknownService { service: service.into(), near })
                 }
             },
         }
@@ -153,13 +146,4 @@ impl RpcTable {
 fn split(path: &str) -> Option<(&str, &str)> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some((service, method))
-}
-
-/// The known name nearest to an unknown one, if one is near enough to be meant.
-pub fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    known
-        .map(|name| (strsim::jaro_winkler(unknown, name), name))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-        .map(|(_, name)| name.to_owned())
 }
