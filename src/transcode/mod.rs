@@ -11,6 +11,7 @@
 mod bind;
 mod casing;
 mod codec;
+mod compile;
 pub mod editions;
 mod error;
 mod features;
