@@ -246,7 +246,7 @@ fn error(reason: &str) -> SchemaError {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::collections::HashMap;
 
     use proptest::prelude::*;
@@ -255,7 +255,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Compiles `files` (name, source) to an encoded FileDescriptorSet, imports of google/protobuf included or not.
-    pub(in crate::schema) fn compile(files: &[(&str, &str)], include_imports: bool) -> Vec<u8> {
+    pub(crate) fn compile(files: &[(&str, &str)], include_imports: bool) -> Vec<u8> {
         struct Sources(HashMap<String, String>);
         impl FileResolver for Sources {
             fn open_file(&self, name: &str) -> Result<File, protox::Error> {

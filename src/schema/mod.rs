@@ -22,6 +22,8 @@ use prost_types::method_options::IdempotencyLevel;
 pub use binding::{Binding, BindingError, Body, BoundVariable, bindings, unmatched_selectors};
 pub use files::{File, Files};
 pub use http_rule::{HttpRule, Verb};
+#[cfg(test)]
+pub(crate) use load::tests::compile;
 pub use nearest::{did_you_mean, likeness, nearest};
 pub use template::{
     BadEscape, Segment, Template, TemplateError, Variable, decode_segment, escapes_are_whole,

@@ -11,7 +11,8 @@ use super::http_body::{HTTP_BODY, HttpBody, is_http_body};
 use super::mask;
 use super::query::{put_query, refuse_query};
 use super::tables::Kind;
-use super::weave::{Source, Target, Weave};
+use super::target::Target;
+use super::weave::{Source, Weave};
 use crate::schema::wire::{put_bytes, put_tag, put_varint};
 use crate::schema::{Binding, BindingError, Body, Verb};
 
@@ -233,3 +234,6 @@ fn put_mask(field: &FieldCodec, paths: &[String], out: &mut Vec<u8>) {
     put_varint(out, mask.len() as u64);
     out.extend_from_slice(&mask);
 }
+
+#[cfg(test)]
+mod tests;
