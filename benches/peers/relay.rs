@@ -2,7 +2,11 @@
 //! error handling beyond closing the connection. What a gateway costs beyond this is what its features cost.
 //!
 //! `bench-relay UPSTREAM_ADDRESS` prints `listening on http://ADDRESS`.
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a peer of the benchmark: it stops when it cannot run")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a peer of the benchmark: it stops when it cannot run"
+)]
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -17,14 +21,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let upstream: Authority =
-        std::env::args().nth(1).and_then(|address| address.parse().ok()).expect("usage: bench-relay UPSTREAM_ADDRESS");
+    let upstream: Authority = std::env::args()
+        .nth(1)
+        .and_then(|address| address.parse().ok())
+        .expect("usage: bench-relay UPSTREAM_ADDRESS");
 
     let stream = TcpStream::connect(upstream.as_str()).await.expect("the upstream");
     stream.set_nodelay(true).expect("TCP_NODELAY");
-    let (client, connection) = hyper::client::conn::http2::handshake::<_, _, Incoming>(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .expect("a handshake with the upstream");
+    let (client, connection) =
+        hyper::client::conn::http2::handshake::<_, _, Incoming>(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("a handshake with the upstream");
     tokio::spawn(connection);
 
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -15,7 +15,8 @@ pub(crate) const ORDER: &str = include_str!("order.json");
 /// The descriptor set of `bench.proto` with its imports and its `google.api.http` extensions, as wire bytes.
 pub(crate) fn descriptor_set() -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut compiler = protox::Compiler::new([root.join("benches/peers"), root.join("proto")]).expect("include paths");
+    let mut compiler =
+        protox::Compiler::new([root.join("benches/peers"), root.join("proto")]).expect("include paths");
     compiler.include_imports(true).open_file("bench.proto").expect("bench.proto compiles");
     compiler.encode_file_descriptor_set()
 }

@@ -3,7 +3,11 @@
 //!
 //! `bench-upstream ADDRESS DIRECTORY` writes what the script sends and what the gateways load into the directory
 //! (`bench.binpb`, the descriptor set; `echo.frame`, a gRPC frame; `order.json`), then prints `listening on http://ADDRESS`.
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a peer of the benchmark: it stops when it cannot run")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a peer of the benchmark: it stops when it cannot run"
+)]
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -82,7 +86,9 @@ impl Answers {
             _ => (Bytes::new(), "12"),
         };
         let mut response = Response::new(Reply { frame, trailers: Some(status) });
-        response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         Ok(response)
     }
 }
@@ -97,7 +103,10 @@ impl Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if !self.frame.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.frame)))));
         }
