@@ -1,1 +1,7 @@
-//! Propylon.
+//! Propylon: one port, one contract, four ways in.
+pub mod call;
+pub mod proto;
+pub mod route;
+pub mod schema;
+pub mod status;
+pub mod surface;

@@ -1,0 +1,5 @@
+//! What the integration tests share: finding the tools of other languages, and running programs that must not
+//! outlive their test.
+
+pub(crate) mod process;
+pub(crate) mod tools;
