@@ -1,8 +1,14 @@
 //! The surfaces: each is the codec of one protocol, which opens a request as a [`Call`] and closes its outcome as a
 //! response. [`classify`] says whose a request is, [`serve`] takes it down the one road and back.
 
+pub mod grpc;
+pub mod grpc_web;
 pub mod metadata;
+pub mod rest;
 pub mod timeout;
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::{future::Future, net::SocketAddr};
 

@@ -14,7 +14,7 @@ import time
 from websockets.sync.client import connect
 
 from cases import CASES, DOCUMENTS
-from checks import Checks, json_values
+from checks import Checks, attempt, json_values
 from http2 import Exchange
 
 HTTP_STATUS = {3: 400, 5: 404, 9: 400, 10: 409}
@@ -111,16 +111,16 @@ def table(checks, address):
         for at in addresses(case):
             where = f"by {at['verb']} {at['path']}"
             if case["client_streaming"] and case["server_streaming"]:
-                checks.outcome(case, where + " over HTTP/2", *over_http2(address, case, at))
-                checks.outcome(case, where + " over WebSocket", *over_websocket(address, case, at))
+                checks.outcome(case, where + " over HTTP/2", *attempt(over_http2, address, case, at))
+                checks.outcome(case, where + " over WebSocket", *attempt(over_websocket, address, case, at))
             elif case["server_streaming"]:
                 for form in (NDJSON, SSE, JSON):
-                    checks.outcome(case, f"{where} as {form}", *call(address, case, at, form))
+                    checks.outcome(case, f"{where} as {form}", *attempt(call, address, case, at, form))
             elif case["client_streaming"]:
                 for array in (False, True):
-                    checks.outcome(case, f"{where}, array {array}", *call(address, case, at, JSON, array))
+                    checks.outcome(case, f"{where}, array {array}", *attempt(call, address, case, at, JSON, array))
             else:
-                checks.outcome(case, where, *call(address, case, at, JSON))
+                checks.outcome(case, where, *attempt(call, address, case, at, JSON))
 
 
 def turns(checks, address):
@@ -193,7 +193,7 @@ def wrong(checks, address):
 def main():
     checks = Checks()
     for part in (table, turns, endless, metadata, deadline, pages, wrong):
-        part(checks, sys.argv[1])
+        checks.part(part, sys.argv[1])
     checks.finish()
 
 
