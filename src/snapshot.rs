@@ -1,13 +1,14 @@
 //! Everything derived from the config and the descriptors, in one immutable value: routes, bindings, tables, services.
 //! A new one is built beside the old and swapped in whole; a call keeps the one it began with.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
 
-use tonic::Status;
+use tonic::{Status, server::NamedService};
+use tower::Service;
 use tracing::warn;
 
 use crate::{
-    call::{Call, Reply, Road},
+    call::{Body, Call, Reply, Road},
     config::{self, Config, SchemaSource},
     dispatch::{Dispatch, Local, Upstream},
     policy,
@@ -104,7 +105,7 @@ impl Snapshot {
             warn!(file = conflict.file, first = conflict.first, second = conflict.second, "two schemas have different files of one name; reflection by file name answers the first");
         }
         let mut local = Local::default();
-        services::local(&catalog, &parts.board, &parts.about, &mut local);
+        services::local(&catalog, &parts.board, &parts.about, &mut Servers(&mut local));
         let table = Arc::new(build.table);
         Ok(Self {
             grpc: Grpc { table: Arc::clone(&table) },
@@ -113,6 +114,24 @@ impl Snapshot {
             catalog,
             dispatch: Dispatch::new(local, parts.upstreams.clone()),
         })
+    }
+}
+
+/// Hands the services' servers to dispatch: neither knows the other.
+struct Servers<'a>(&'a mut Local);
+
+impl services::Registry for Servers<'_> {
+    fn add<S>(&mut self, server: S)
+    where
+        S: Service<http::Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.0.add(server);
     }
 }
 

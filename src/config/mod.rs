@@ -276,6 +276,17 @@ pub fn upstream_address(text: &str) -> Result<Address, ConfigError> {
     Ok(Address { tls, host: host.trim_matches(['[', ']']).to_owned(), port })
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
 impl Upstream {
     /// An upstream at an address, with everything else by default: its schema by reflection.
     #[must_use]
@@ -297,7 +308,7 @@ impl Upstream {
 
 fn upstream(written: settings::Upstream, folder: &Path) -> Result<Upstream, ConfigError> {
     let key = |name: &str| format!("upstreams.{}.{name}", written.name);
-    if written.name.is_empty() || written.name.contains(char::is_whitespace) {
+    if written.name.is_empty() || written.name == "built-in" || written.name.contains(char::is_whitespace) {
         return Err(ConfigError(format!("upstreams: {:?} is no name for an upstream", written.name)));
     }
     let address =
