@@ -43,10 +43,13 @@ impl Surface for Grpc {
             _ => "application/grpc",
         });
         let answer = GrpcAnswer { content_type, version: parts.version };
-        let fits = check_version(parts.version).and_then(|()| check_method(&parts.method)).and_then(|()| match named {
-            Some((Protocol::Grpc, codec)) => check_codec(codec),
-            _ => Err(not_this_content_type(&parts.headers, "application/grpc")),
-        });
+        let fits =
+            check_version(parts.version).and_then(|()| check_method(&parts.method)).and_then(
+                |()| match named {
+                    Some((Protocol::Grpc, codec)) => check_codec(codec),
+                    _ => Err(not_this_content_type(&parts.headers, "application/grpc")),
+                },
+            );
         let call = fits.and_then(|()| open_call(&self.table, parts, body, Protocol::Grpc));
         (answer, call)
     }
@@ -263,10 +266,10 @@ mod tests {
             assert!(seen.body.is_empty() && seen.trailers.is_empty());
         };
         let echo = "/pkg.Library/Echo";
-        let unknown_service = "12 unknown service pkg.Librari; did you mean pkg.Library?";
+        let unknown_service = "12 unknown service pkg.Librari (did you mean \"pkg.Library\"?)";
         check("/pkg.Librari/Echo", &[NATIVE], b"", unknown_service).await;
         check("/zzz/Echo", &[NATIVE], b"", "12 unknown service zzz").await;
-        let unknown_method = "12 unknown method Ecko for service pkg.Library; did you mean Echo?";
+        let unknown_method = "12 unknown method Ecko for service pkg.Library (did you mean \"Echo\"?)";
         check("/pkg.Library/Ecko", &[NATIVE], b"", unknown_method).await;
         for path in ["/", "/pkg.Library", "/pkg.Library/", "//Echo", "/a/b/c"] {
             check(path, &[NATIVE], b"", "12 a gRPC path is /package.Service/Method").await;

@@ -11,6 +11,7 @@
 mod bind;
 mod casing;
 mod codec;
+mod compile;
 pub mod editions;
 mod error;
 mod features;
@@ -22,6 +23,7 @@ mod parse;
 mod print;
 mod query;
 mod tables;
+mod target;
 mod tests;
 mod text;
 mod time;

@@ -38,8 +38,12 @@ pub(super) enum Target {
     Endpoint {
         endpoint: Arc<Endpoint>,
         form: Form,
+<<<<<<< HEAD
         /// The request's `Accept-Encoding`.
         accept_encoding: Option<HeaderValue>,
+=======
+        coding: Option<Coding>,
+>>>>>>> main
     },
 }
 

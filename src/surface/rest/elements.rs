@@ -100,6 +100,12 @@ impl Elements {
         self.ended = true;
     }
 
+    /// True after [`Elements::end`].
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The number of the element that was taken last, counted from 1.
     #[must_use]
     pub fn taken(&self) -> usize {

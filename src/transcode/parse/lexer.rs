@@ -103,7 +103,11 @@ impl<'a> Parser<'a, '_> {
                     return Err(TranscodeError::json(ErrorKind::Syntax, end, sentence));
                 }
                 None => {
-                    return Err(TranscodeError::json(ErrorKind::Syntax, end, "the JSON ends within a string"));
+                    return Err(TranscodeError::json(
+                        ErrorKind::Syntax,
+                        end,
+                        "the JSON ends within a string",
+                    ));
                 }
             }
         }
@@ -126,7 +130,11 @@ impl<'a> Parser<'a, '_> {
                 ));
             }
             None => {
-                return Err(TranscodeError::json(ErrorKind::Syntax, self.at, "the JSON ends within a string"));
+                return Err(TranscodeError::json(
+                    ErrorKind::Syntax,
+                    self.at,
+                    "the JSON ends within a string",
+                ));
             }
         };
         decoded.push(byte);

@@ -21,7 +21,7 @@ impl<'a> Printer<'a> {
         self.key(field, first);
         self.out.push(b'[');
         let elements = self.out.len();
-        self.elements(field, tag, reader, depth)?;
+        self.elements(field, tag, reader, depth).map_err(|error| error.in_field(&field.name))?;
         if self.out.len() == elements && !self.defaults {
             // An empty packed run, or nothing but numbers foreign to a closed enum: the field is absent.
             self.out.truncate(start);
@@ -50,14 +50,14 @@ impl<'a> Printer<'a> {
                 let value = reader.value(tag)?;
                 self.element(field, value, &mut index, depth)?;
             } else {
-                let mut run = Reader::new(reader.bytes().map_err(|error| error.in_field(&field.name))?);
+                let mut run = Reader::new(reader.bytes()?);
                 while !run.is_empty() {
                     let value = match field.kind.wire_type() {
                         FIXED64 => run.fixed64(),
                         FIXED32 => run.fixed32().map(u64::from),
                         _ => run.varint(),
                     };
-                    let value = value.map_err(|error| error.in_field(&field.name))?;
+                    let value = value?;
                     self.element(field, Raw::Number(value), &mut index, depth)?;
                 }
             }
@@ -82,7 +82,7 @@ impl<'a> Printer<'a> {
         {
             return Ok(());
         }
-        self.value(field, value, depth).map_err(|error| error.in_index(*index).in_field(&field.name))?;
+        self.value(field, value, depth).map_err(|error| error.in_index(*index))?;
         self.out.push(b',');
         *index += 1;
         Ok(())
@@ -101,7 +101,7 @@ impl<'a> Printer<'a> {
         self.key(field, first);
         self.out.push(b'{');
         let entries = self.out.len();
-        if !self.entries(field, reader, depth)? {
+        if !self.entries(field, reader, depth).map_err(|error| error.in_field(&field.name))? {
             return Ok(false);
         }
         if self.out.len() == entries && !self.defaults {
@@ -121,8 +121,8 @@ impl<'a> Printer<'a> {
         let entry = self.tables.message(field.target);
         let mut keys = Keys::new();
         loop {
-            let bytes = reader.bytes().map_err(|error| error.in_field(&field.name))?;
-            if !self.entry(field, entry, bytes, &mut keys, depth)? {
+            let bytes = reader.bytes()?;
+            if !self.entry(entry, bytes, &mut keys, depth)? {
                 return Ok(false);
             }
             let mut ahead = *reader;
@@ -135,7 +135,6 @@ impl<'a> Printer<'a> {
 
     fn entry<'w>(
         &mut self,
-        field: &Field,
         entry: &'a Message,
         bytes: &'w [u8],
         keys: &mut Keys<'w>,
@@ -168,7 +167,7 @@ impl<'a> Printer<'a> {
             }
             Ok(())
         };
-        read().map_err(|error| error.in_field(&field.name))?;
+        read()?;
         if !keys.insert(key_of(key_field.kind, key)) {
             return Ok(false);
         }
@@ -185,13 +184,13 @@ impl<'a> Printer<'a> {
             return Ok(true);
         }
         let start = self.out.len();
-        self.map_key(key_field, key).map_err(|error| error.in_field(&field.name))?;
+        self.map_key(key_field, key)?;
         let value_start = self.out.len();
         self.out.push(b':');
         self.value(value_field, value, depth).map_err(|error| {
             let key = self.out.get(start..value_start).unwrap_or_default();
             let key = serde_json::from_slice::<String>(key).unwrap_or_default();
-            error.in_key(&key).in_field(&field.name)
+            error.in_key(&key)
         })?;
         self.out.push(b',');
         Ok(true)
