@@ -38,12 +38,8 @@ pub(super) enum Target {
     Endpoint {
         endpoint: Arc<Endpoint>,
         form: Form,
-<<<<<<< HEAD
         /// The request's `Accept-Encoding`.
         accept_encoding: Option<HeaderValue>,
-=======
-        coding: Option<Coding>,
->>>>>>> main
     },
 }
 
