@@ -205,7 +205,7 @@ mod tests {
     fn the_body_of_an_error() {
         let origin = Origin { request_id: Some(HeaderValue::from_static("r-1")), ..Origin::default() };
         let (http, headers, mut json) = body(&Status::not_found("no \"shelf\" 7"), &origin);
-        assert_eq!((http.as_u16(), &headers["content-type"]), (404, "application/json"));
+        assert_eq!((http.as_u16(), headers["content-type"].as_bytes()), (404, &b"application/json"[..]));
         let timestamp = json.as_object_mut().unwrap().remove("timestamp").unwrap();
         let timestamp = timestamp.as_str().unwrap();
         assert!(

@@ -176,9 +176,8 @@ impl Surface for Rest {
             Ok(opened) => opened,
             Err(status) => return (RestAnswer { origin, target: Asked::Nothing }, Err(status)),
         };
-        let reply_coding =
-            if endpoint.method().server_streaming { None } else { Coding::of_reply(&parts.headers) };
-        let target = Asked::Endpoint { endpoint: Arc::clone(&endpoint), form, coding: reply_coding };
+        let accept_encoding = parts.headers.get(header::ACCEPT_ENCODING).cloned();
+        let target = Asked::Endpoint { endpoint: Arc::clone(&endpoint), form, accept_encoding };
         let answer = RestAnswer { origin, target };
         let content_type = match endpoint.request() {
             Input::Raw => text(&parts.headers, header::CONTENT_TYPE),

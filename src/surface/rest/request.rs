@@ -191,7 +191,7 @@ impl Stream {
     fn take(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
         let Splitter::Elements(elements) = &mut self.splitter else { return Ok(()) };
         while out.len() < COALESCE_BYTES {
-            let Some(json) = elements.next().map_err(element_status)? else { break };
+            let Some(json) = elements.take_next().map_err(element_status)? else { break };
             let number = elements.taken();
             self.endpoint
                 .frame_of_json(number == 1, &self.head, &json, out)

@@ -227,6 +227,11 @@ impl Session {
             Some(Ok(Socketed::Close(_)) | Err(_)) | None => return Err(End::Gone),
         };
         let one = !self.endpoint.method().client_streaming;
+        let ends = json.is_empty() && raw.is_none();
+        if ends && (!one || self.requests.is_none()) {
+            self.requests = None;
+            return Ok(());
+        }
         let Some(requests) = &self.requests else {
             let message = if one {
                 "this method takes one message"
@@ -235,10 +240,6 @@ impl Session {
             };
             return Err(End::Failed(Status::invalid_argument(message)));
         };
-        if json.is_empty() && raw.is_none() && !one {
-            self.requests = None;
-            return Ok(());
-        }
         let mut out = Vec::with_capacity(json.len() + 64);
         let first = std::mem::take(&mut self.first);
         let framed = match (raw, self.endpoint.request()) {
