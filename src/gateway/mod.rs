@@ -18,7 +18,7 @@ pub use door::door;
 
 use crate::{
     config::{self, Config, SchemaSource},
-    dispatch::{Upstream, reflection},
+    dispatch::{Upstream, grpc::Settings, reflection},
     proto,
     route::catalog::Catalog,
     schema::Schema,
@@ -64,7 +64,7 @@ impl Gateway {
         let mut upstreams = HashMap::new();
         let mut schemas = HashMap::new();
         for written in &config.upstreams {
-            let upstream = Upstream::new(&settings(written)?, config.workers + 1)
+            let upstream = Upstream::new(&settings(written), config.workers)
                 .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
             upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
             if let SchemaSource::Descriptors(file) = &written.schema {
@@ -72,7 +72,7 @@ impl Gateway {
             }
         }
         let parts = Parts {
-            about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &config.environment)),
+            about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             board: Arc::new(HealthBoard::default()),
             built_in: Arc::new(Known::new(built_in)),
             config,
@@ -101,7 +101,7 @@ impl Gateway {
 
     /// Says that no new calls should come; those in flight go on.
     pub fn drain(&self) {
-        self.parts.board.set_serving(false);
+        self.parts.board.drain();
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -114,7 +114,8 @@ impl Gateway {
         for written in &self.parts.config.upstreams {
             let SchemaSource::Reflection { interval } = written.schema else { continue };
             let Some(upstream) = self.parts.upstreams.get(&written.name) else { continue };
-            let (gateway, name, upstream) = (Arc::clone(self), Arc::clone(&written.name), Arc::clone(upstream));
+            let (gateway, name, upstream) =
+                (Arc::clone(self), Arc::clone(&written.name), Arc::clone(upstream));
             let (done, first_read) = tokio::sync::oneshot::channel();
             tokio::spawn(async move {
                 let mut done = Some(done);
@@ -169,6 +170,20 @@ impl Gateway {
             Err(error) => error!(upstream = &**name, "its new schema is not used: {error}"),
         }
         true
+    }
+}
+
+/// How dispatch reaches an upstream.
+fn settings(written: &config::Upstream) -> Settings {
+    Settings {
+        name: Arc::clone(&written.name),
+        host: written.address.host.clone(),
+        port: written.address.port,
+        tls: written.address.tls,
+        authority: written.authority.clone(),
+        ca: written.ca.clone(),
+        connect_timeout: written.connect_timeout,
+        handshake_timeout: written.handshake_timeout,
     }
 }
 

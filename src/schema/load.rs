@@ -37,7 +37,7 @@ pub(super) fn pool(pool: DescriptorPool, missing_imports: Vec<String>) -> Result
     }
     let all = services.iter().flat_map(|service: &Arc<Service>| &service.methods);
     let methods = all.map(|method| (method.path.as_str().to_owned(), Arc::clone(method))).collect();
-    Ok(Schema { pool, services, methods, missing_imports })
+    Ok(Schema { pool, services, methods, missing_imports, sources: HashMap::new() })
 }
 
 fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
@@ -113,7 +113,10 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
         }
         SchemaError { file: problem.file().map(str::to_owned), symbol: None, reason }
     })?;
-    pool(descriptors, missing)
+    let mut schema = pool(descriptors, missing)?;
+    schema.sources =
+        known.into_iter().map(|(name, bytes)| (name, bytes::Bytes::copy_from_slice(bytes))).collect();
+    Ok(schema)
 }
 
 fn read_service(
@@ -243,7 +246,7 @@ fn error(reason: &str) -> SchemaError {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::collections::HashMap;
 
     use proptest::prelude::*;
@@ -252,7 +255,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Compiles `files` (name, source) to an encoded FileDescriptorSet, imports of google/protobuf included or not.
-    pub(in crate::schema) fn compile(files: &[(&str, &str)], include_imports: bool) -> Vec<u8> {
+    pub(crate) fn compile(files: &[(&str, &str)], include_imports: bool) -> Vec<u8> {
         struct Sources(HashMap<String, String>);
         impl FileResolver for Sources {
             fn open_file(&self, name: &str) -> Result<File, protox::Error> {

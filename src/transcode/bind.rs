@@ -11,7 +11,8 @@ use super::http_body::{HTTP_BODY, HttpBody, is_http_body};
 use super::mask;
 use super::query::{put_query, refuse_query};
 use super::tables::Kind;
-use super::weave::{Source, Target, Weave};
+use super::target::Target;
+use super::weave::{Source, Weave};
 use crate::schema::wire::{put_bytes, put_tag, put_varint};
 use crate::schema::{Binding, BindingError, Body, Verb};
 
@@ -59,7 +60,9 @@ impl RequestPlan {
             Body::All => BodyPlan::Whole,
             Body::Field(field) => {
                 let known = codec.field(field.name());
-                BodyPlan::Field(known.ok_or_else(|| fail(format!("{} has no field {}", codec.name(), field.name())))?)
+                BodyPlan::Field(
+                    known.ok_or_else(|| fail(format!("{} has no field {}", codec.name(), field.name())))?,
+                )
             }
         };
         let mask = match (&binding.verb, &body) {
@@ -155,12 +158,19 @@ impl RequestPlan {
         assembled
     }
 
-    fn put_json(&self, body: Option<&[u8]>, input: &JsonInput, out: &mut Vec<u8>) -> Result<(), TranscodeError> {
+    fn put_json(
+        &self,
+        body: Option<&[u8]>,
+        input: &JsonInput,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TranscodeError> {
         match (&self.body, body) {
             (_, None) => Ok(()),
             (BodyPlan::Whole, Some(json)) => self.codec.to_wire(json, input, out),
             (BodyPlan::Field(field), Some(json)) => {
-                let under = |error: TranscodeError| if error.path().starts_with(field.name()) { error } else { error.under(field.name()) };
+                let under = |error: TranscodeError| {
+                    if error.path().starts_with(field.name()) { error } else { error.under(field.name()) }
+                };
                 field.to_wire(json, input, out).map_err(under)
             }
             (BodyPlan::None, Some(_)) => {
@@ -224,3 +234,6 @@ fn put_mask(field: &FieldCodec, paths: &[String], out: &mut Vec<u8>) {
     put_varint(out, mask.len() as u64);
     out.extend_from_slice(&mask);
 }
+
+#[cfg(test)]
+mod tests;

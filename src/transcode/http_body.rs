@@ -55,7 +55,9 @@ pub fn message_in<'w>(parent: &'w [u8], field: &FieldCodec) -> Result<Cow<'w, [u
     let mut message = Cow::Borrowed(&[][..]);
     for record in records(parent) {
         let record = record.map_err(|_| TranscodeError::wire("the message is malformed on the wire"))?;
-        if let (true, Value::Bytes(part) | Value::Group(part)) = (record.number == field.number(), record.value) {
+        if let (true, Value::Bytes(part) | Value::Group(part)) =
+            (record.number == field.number(), record.value)
+        {
             if message.is_empty() {
                 message = Cow::Borrowed(part);
             } else {
@@ -68,5 +70,7 @@ pub fn message_in<'w>(parent: &'w [u8], field: &FieldCodec) -> Result<Cow<'w, [u
 
 /// Whether `field` is one `HttpBody`.
 pub(super) fn is_http_body(field: &FieldCodec) -> bool {
-    !field.is_repeated() && !field.is_map() && field.message().is_some_and(|message| message.name() == HTTP_BODY)
+    !field.is_repeated()
+        && !field.is_map()
+        && field.message().is_some_and(|message| message.name() == HTTP_BODY)
 }

@@ -23,6 +23,7 @@ mod parse;
 mod print;
 mod query;
 mod tables;
+mod target;
 mod tests;
 mod text;
 mod time;

@@ -14,8 +14,9 @@ use percent_encoding::percent_decode;
 use super::codec::{Codec, JsonInput};
 use super::error::{ErrorKind, TranscodeError};
 use super::tables::Kind;
+use super::target::Target;
 use super::text::shown;
-use super::weave::{Source, Target, Weave};
+use super::weave::{Source, Weave};
 use crate::schema::escapes_are_whole;
 
 /// Puts the fields of `query` into `weave`; `codec` is the request's. Without `oneofs`, members of oneofs are left out.

@@ -69,7 +69,12 @@ pub(super) fn has_text_form(field: &FieldCodec) -> bool {
 }
 
 /// Well-known messages, by way of their JSON: the same reader as for bodies, so that both put down the same bytes.
-fn put_message(field: &FieldCodec, text: &str, input: &JsonInput, out: &mut Vec<u8>) -> Result<(), TranscodeError> {
+fn put_message(
+    field: &FieldCodec,
+    text: &str,
+    input: &JsonInput,
+    out: &mut Vec<u8>,
+) -> Result<(), TranscodeError> {
     let Some(message) = field.message() else { return Ok(()) };
     let json = match message.table().form {
         Form::FieldMask => return put_field_mask(field, text, out),
@@ -81,14 +86,18 @@ fn put_message(field: &FieldCodec, text: &str, input: &JsonInput, out: &mut Vec<
         }
         Form::Timestamp | Form::Duration | Form::Wrapper => quoted(text),
         Form::Object | Form::Any => {
-            let reason = format!("{} has no text form; name its fields, as in \"{}.field=\"", message.name(), field.name());
+            let reason = format!(
+                "{} has no text form; name its fields, as in \"{}.field=\"",
+                message.name(),
+                field.name()
+            );
             return Err(TranscodeError::of(ErrorKind::Type, reason));
         }
     };
     let json = if field.is_repeated() { format!("[{json}]") } else { json };
-    field.to_wire(json.as_bytes(), input, out).map_err(|error| {
-        TranscodeError::of(error.kind(), error.message().to_owned())
-    })
+    field
+        .to_wire(json.as_bytes(), input, out)
+        .map_err(|error| TranscodeError::of(error.kind(), error.message().to_owned()))
 }
 
 fn put_field_mask(field: &FieldCodec, text: &str, out: &mut Vec<u8>) -> Result<(), TranscodeError> {
@@ -99,7 +108,8 @@ fn put_field_mask(field: &FieldCodec, text: &str, out: &mut Vec<u8>) -> Result<(
         if is_proto_name {
             snake.extend_from_slice(path.as_bytes());
         }
-        let is_path = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
+        let is_path = !path.is_empty()
+            && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte));
         if !is_path || !is_proto_name && !put_snake(&mut snake, path.as_bytes()) {
             return Err(wrong(text, "a field mask (field paths separated by commas)"));
         }
@@ -140,14 +150,19 @@ fn boolean(text: &str) -> Result<bool, TranscodeError> {
     }
 }
 
-fn integer<T: std::str::FromStr<Err = std::num::ParseIntError>>(text: &str, what: &str) -> Result<T, TranscodeError> {
+fn integer<T: std::str::FromStr<Err = std::num::ParseIntError>>(
+    text: &str,
+    what: &str,
+) -> Result<T, TranscodeError> {
     use std::num::IntErrorKind::{NegOverflow, PosOverflow};
     // Rust reads "+1" too; JSON has no such number.
     if text.starts_with('+') {
         return Err(wrong(text, what));
     }
     text.parse::<T>().map_err(|error| match error.kind() {
-        PosOverflow | NegOverflow => TranscodeError::of(ErrorKind::Range, format!("{} is out of range of {what}", shown(text))),
+        PosOverflow | NegOverflow => {
+            TranscodeError::of(ErrorKind::Range, format!("{} is out of range of {what}", shown(text)))
+        }
         _ => wrong(text, what),
     })
 }
@@ -159,9 +174,13 @@ fn double(text: &str, what: &str) -> Result<f64, TranscodeError> {
         "-Infinity" => return Ok(f64::NEG_INFINITY),
         _ => {}
     }
-    let value = is_json_number(text).then(|| text.parse::<f64>().ok()).flatten().ok_or_else(|| wrong(text, what))?;
+    let value =
+        is_json_number(text).then(|| text.parse::<f64>().ok()).flatten().ok_or_else(|| wrong(text, what))?;
     if value.is_infinite() {
-        return Err(TranscodeError::of(ErrorKind::Range, format!("{} is out of range of {what}", shown(text))));
+        return Err(TranscodeError::of(
+            ErrorKind::Range,
+            format!("{} is out of range of {what}", shown(text)),
+        ));
     }
     Ok(value)
 }
@@ -178,14 +197,20 @@ fn is_json_number(text: &str) -> bool {
         None => (mantissa, None),
     };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits(whole) && (whole == "0" || !whole.starts_with('0')) && fraction.is_none_or(digits) && exponent.is_none_or(digits)
+    digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(digits)
 }
 
 fn float(text: &str) -> Result<f32, TranscodeError> {
     let wide = double(text, "a float")?;
     let value = wide as f32;
     if value.is_infinite() && !wide.is_infinite() {
-        return Err(TranscodeError::of(ErrorKind::Range, format!("{} is out of range of a float", shown(text))));
+        return Err(TranscodeError::of(
+            ErrorKind::Range,
+            format!("{} is out of range of a float", shown(text)),
+        ));
     }
     Ok(value)
 }

@@ -4,26 +4,17 @@
 
 use std::ops::Range;
 
-use super::codec::{Codec, FieldCodec, JsonInput};
+use super::codec::{FieldCodec, JsonInput};
 use super::error::{ErrorKind, TranscodeError};
 use super::tables::{Kind, NONE};
+use super::target::Target;
 use super::text::{has_text_form, put_text};
-use crate::schema::did_you_mean;
 use crate::schema::wire::{Record, Value, put_bytes, put_tag, put_varint, records};
 
-/// How deep a field path may go: as deep as JSON may nest.
-const MAX_DEPTH: usize = 100;
 /// How many different fields one request may set by path and query: each is compared with those before it.
 const MAX_FIELDS: usize = 1000;
 /// How many of the body's records may be looked at in all: each field of the URL is looked up in the body.
 const MAX_RECORDS: usize = 1 << 24;
-
-/// A field of a message, reached through singular messages.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    /// From the top-level field down to the one that is set; not empty.
-    fields: Vec<FieldCodec>,
-}
 
 /// What has been woven into one message.
 pub(super) struct Weave<'a> {
@@ -57,68 +48,6 @@ pub(super) enum Source {
     Query,
 }
 
-impl Target {
-    /// Resolves a dotted path of proto or JSON names to a field that has a text form.
-    pub(super) fn resolve(codec: &Codec, path: &str) -> Result<Self, TranscodeError> {
-        let mut fields: Vec<FieldCodec> = Vec::new();
-        let mut message = Some(codec.clone());
-        for name in path.split('.') {
-            if let Some(parent) = fields.last()
-                && (parent.is_repeated() || parent.is_map())
-            {
-                let what = if parent.is_map() { "a map: write name[key]" } else { "repeated: only its values can be given" };
-                let reason = format!("{} is {what}", parent.name());
-                return Err(TranscodeError::of(ErrorKind::UnknownField, reason).under(path));
-            }
-            let Some(codec) = message else {
-                let parent = fields.last().map_or("", FieldCodec::name);
-                let reason = format!("{parent} is no message and has no field \"{name}\"");
-                return Err(TranscodeError::of(ErrorKind::UnknownField, reason).under(path));
-            };
-            let field = codec.field(name).ok_or_else(|| unknown(&codec, name, path))?;
-            if fields.len() == MAX_DEPTH {
-                let reason = format!("the field path is deeper than {MAX_DEPTH}");
-                return Err(TranscodeError::of(ErrorKind::Depth, reason));
-            }
-            message = field.message();
-            fields.push(field);
-        }
-        Ok(Self { fields })
-    }
-
-    /// The field that is set.
-    pub(super) fn leaf(&self) -> Option<&FieldCodec> {
-        self.fields.last()
-    }
-
-    /// The field of the request itself that holds it.
-    pub(super) fn top(&self) -> Option<&FieldCodec> {
-        self.fields.first()
-    }
-
-    /// Whether it, or a message around it, is a member of a oneof.
-    pub(super) fn in_oneof(&self) -> bool {
-        self.fields.iter().any(|field| field.table().oneof != NONE)
-    }
-
-    /// The path by proto names.
-    pub(super) fn name(&self) -> String {
-        self.fields.iter().map(FieldCodec::name).collect::<Vec<_>>().join(".")
-    }
-
-    /// The length of the records around a leaf of `length` bytes, from field `at` down, the leaf's included.
-    fn length(&self, at: usize, leaf: usize) -> usize {
-        match self.fields.get(at) {
-            Some(field) if at + 1 < self.fields.len() => {
-                let inner = self.length(at + 1, leaf);
-                let tag = varint_length(u64::from(field.number()) << 3);
-                if field.kind() == Kind::Group { 2 * tag + inner } else { tag + varint_length(inner as u64) + inner }
-            }
-            _ => leaf,
-        }
-    }
-}
-
 impl<'a> Weave<'a> {
     /// Begins with what the body has put into `out` from `start` on.
     pub(super) fn new(out: &'a mut Vec<u8>, start: usize, input: &'a JsonInput) -> Self {
@@ -145,7 +74,13 @@ impl<'a> Weave<'a> {
         self.set.iter().any(|set| self.numbers.get(set.path.start) == Some(&number))
     }
 
-    fn try_put(&mut self, target: &Target, key: Option<&str>, text: &str, source: Source) -> Result<(), TranscodeError> {
+    fn try_put(
+        &mut self,
+        target: &Target,
+        key: Option<&str>,
+        text: &str,
+        source: Source,
+    ) -> Result<(), TranscodeError> {
         let Some(field) = target.leaf() else { return Ok(()) };
         self.leaf.clear();
         let key_length = match key {
@@ -163,15 +98,21 @@ impl<'a> Weave<'a> {
             return Ok(());
         }
         let repeated = field.is_repeated();
-        if self.is_set_already(target, key_length, repeated, source)? || self.is_in_body(target, key_length, source)? {
+        if self.is_set_already(target, key_length, repeated, source)?
+            || self.is_in_body(target, key_length, source)?
+        {
             return Ok(());
         }
         let path = self.numbers.len();
-        self.numbers.extend(target.fields.iter().map(FieldCodec::number));
+        self.numbers.extend(target.fields().iter().map(FieldCodec::number));
         let path = path..self.numbers.len();
         let value = self.append(target);
         // A repeated field is remembered once: its values do not contradict each other.
-        let known = repeated && self.set.iter().any(|set| self.numbers.get(set.path.clone()) == self.numbers.get(path.clone()));
+        let known = repeated
+            && self
+                .set
+                .iter()
+                .any(|set| self.numbers.get(set.path.clone()) == self.numbers.get(path.clone()));
         if known {
             self.numbers.truncate(path.start);
             return Ok(());
@@ -221,8 +162,12 @@ impl<'a> Weave<'a> {
     ) -> Result<bool, TranscodeError> {
         for set in &self.set {
             let path = self.numbers.get(set.path.clone()).unwrap_or_default();
-            let shared = path.iter().zip(&target.fields).take_while(|(number, field)| **number == field.number()).count();
-            match (path.get(shared), target.fields.get(shared)) {
+            let shared = path
+                .iter()
+                .zip(target.fields())
+                .take_while(|(number, field)| **number == field.number())
+                .count();
+            match (path.get(shared), target.fields().get(shared)) {
                 (Some(other), Some(field)) => clash(field, *other)?,
                 (None, None) => {
                     let new_key = key_length.map(|length| {
@@ -246,17 +191,26 @@ impl<'a> Weave<'a> {
     }
 
     /// Looks for the field in the body's part of the message: true if the same value is there already.
-    fn is_in_body(&mut self, target: &Target, key_length: Option<usize>, source: Source) -> Result<bool, TranscodeError> {
+    fn is_in_body(
+        &mut self,
+        target: &Target,
+        key_length: Option<usize>,
+        source: Source,
+    ) -> Result<bool, TranscodeError> {
         let body = self.out.get(self.body.clone()).unwrap_or_default();
         if body.is_empty() {
             return Ok(false);
         }
-        let found = find_in(body, &target.fields, &mut self.records_read)?;
+        let found = find_in(body, target.fields(), &mut self.records_read)?;
         if self.records_read > MAX_RECORDS {
             let reason = "too many fields in the URL beside so large a body";
             return Err(TranscodeError::of(ErrorKind::Range, reason));
         }
         let Some(found) = found else { return Ok(false) };
+        // Clients print empty fields too: where a field has no presence, its default says as little as its absence.
+        if is_default(found) && !target.leaf().is_some_and(FieldCodec::has_presence) {
+            return Ok(false);
+        }
         let repeated = key_length.is_some() || target.leaf().is_some_and(FieldCodec::is_repeated);
         let same = records(&self.leaf).next().and_then(Result::ok).is_some_and(|leaf| leaf.value == found);
         if repeated || !same {
@@ -269,8 +223,8 @@ impl<'a> Weave<'a> {
     /// Appends the leaf within the records of the messages around it; answers where the leaf stands.
     fn append(&mut self, target: &Target) -> Range<usize> {
         let mut groups = Vec::new();
-        let around = target.fields.len().saturating_sub(1);
-        for (at, field) in target.fields.iter().enumerate().take(around) {
+        let around = target.fields().len().saturating_sub(1);
+        for (at, field) in target.fields().iter().enumerate().take(around) {
             if field.kind() == Kind::Group {
                 put_tag(self.out, field.number(), 3);
                 groups.push(field.number());
@@ -307,14 +261,17 @@ fn find_in<'w>(
     let Some((field, below)) = fields.split_first() else { return Ok(None) };
     let mut found = None;
     for record in records(message) {
-        let Record { number, value, .. } = record.map_err(|_| TranscodeError::wire("the body is malformed on the wire"))?;
+        let Record { number, value, .. } =
+            record.map_err(|_| TranscodeError::wire("the body is malformed on the wire"))?;
         *records_read += 1;
         if number != field.number() {
             clash(field, number)?;
             continue;
         }
         found = match value {
-            Value::Bytes(nested) | Value::Group(nested) if !below.is_empty() => find_in(nested, below, records_read)?.or(found),
+            Value::Bytes(nested) | Value::Group(nested) if !below.is_empty() => {
+                find_in(nested, below, records_read)?.or(found)
+            }
             value => Some(value),
         };
     }
@@ -330,11 +287,25 @@ fn clash(field: &FieldCodec, other: u32) -> Result<(), TranscodeError> {
     let siblings = field.parent().table();
     match siblings.index_of(other).and_then(|index| siblings.fields.get(index)) {
         Some(sibling) if sibling.oneof == oneof => {
-            let reason =
-                format!("{} and {} are both of the oneof {}", field.name(), sibling.name, field.oneof().unwrap_or_default());
+            let reason = format!(
+                "{} and {} are both of the oneof {}",
+                field.name(),
+                sibling.name,
+                field.oneof().unwrap_or_default()
+            );
             Err(TranscodeError::of(ErrorKind::Oneof, reason))
         }
         _ => Ok(()),
+    }
+}
+
+fn is_default(value: Value<'_>) -> bool {
+    match value {
+        Value::Varint(number) => number == 0,
+        Value::Fixed64(bytes) => bytes == [0; 8],
+        Value::Fixed32(bytes) => bytes == [0; 4],
+        Value::Bytes(bytes) => bytes.is_empty(),
+        Value::Group(_) => false,
     }
 }
 
@@ -346,22 +317,10 @@ fn disagree(first: Source, second: Source) -> TranscodeError {
     TranscodeError::of(ErrorKind::Duplicate, reason)
 }
 
-fn unknown(codec: &Codec, name: &str, path: &str) -> TranscodeError {
-    let fields: Vec<FieldCodec> = codec.fields().collect();
-    let near = did_you_mean(name, fields.iter().map(FieldCodec::name));
-    let at = if name == path { String::new() } else { format!(" (in {path:?})") };
-    let reason = format!("{} has no field {name:?}{at}{near}", codec.name());
-    TranscodeError::of(ErrorKind::UnknownField, reason)
-}
-
 /// Where the payload of a length-delimited record begins.
 fn entry_start(record: &[u8]) -> usize {
     match records(record).next() {
         Some(Ok(Record { value: Value::Bytes(payload), raw, .. })) => raw.len() - payload.len(),
         _ => 0,
     }
-}
-
-fn varint_length(value: u64) -> usize {
-    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }

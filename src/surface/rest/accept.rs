@@ -1,7 +1,7 @@
 //! Content negotiation of the REST surface: what a request's `Content-Type` says of its body, and which of the offered
 //! forms its `Accept` asks for (RFC 9110, sections 8.3 and 12.5).
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, header};
 
 /// What a request's body is, by its `Content-Type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +70,9 @@ const STREAM: &[(&str, Form)] = &[
 pub(super) fn form(headers: &HeaderMap, streaming: bool) -> Option<Form> {
     let offers = if streaming { STREAM } else { UNARY };
     let mut values = headers.get_all(header::ACCEPT).iter();
-    match (values.next().map(http::HeaderValue::as_bytes), values.next()) {
-        (None | Some(b"*/*" | b"application/json" | b""), None) => return Some(Form::Json),
-        _ => {}
+    let only = (values.next().map(http::HeaderValue::as_bytes), values.next());
+    if let (None | Some(b"*/*" | b"application/json" | b""), None) = only {
+        return Some(Form::Json);
     }
     let ranges: Vec<Range> = headers.get_all(header::ACCEPT).iter().flat_map(ranges).collect();
     let mut best: Option<(u16, u8, std::cmp::Reverse<usize>, Form)> = None;
@@ -81,7 +81,8 @@ pub(super) fn form(headers: &HeaderMap, streaming: bool) -> Option<Form> {
         let matched = ranges.iter().enumerate().filter_map(|(at, range)| {
             range.specificity(media_type).map(|specificity| (specificity, at, range.weight))
         });
-        let Some((specificity, at, weight)) = matched.max_by_key(|(specificity, at, _)| (*specificity, std::cmp::Reverse(*at)))
+        let Some((specificity, at, weight)) =
+            matched.max_by_key(|(specificity, at, _)| (*specificity, std::cmp::Reverse(*at)))
         else {
             continue;
         };
@@ -95,10 +96,11 @@ pub(super) fn form(headers: &HeaderMap, streaming: bool) -> Option<Form> {
 }
 
 /// One entry of a weighted list.
-struct Range {
-    name: String,
+pub(super) struct Range {
+    /// In lower case.
+    pub(super) name: String,
     /// Thousandths, 0 to 1000.
-    weight: u16,
+    pub(super) weight: u16,
 }
 
 impl Range {
@@ -115,7 +117,7 @@ impl Range {
 }
 
 /// The entries of one field value, such as `a/b;q=0.5, c/d`.
-fn ranges(value: &http::HeaderValue) -> Vec<Range> {
+pub(super) fn ranges(value: &http::HeaderValue) -> Vec<Range> {
     let Ok(value) = value.to_str() else { return Vec::new() };
     let entries = value.split(',').filter(|entry| !entry.trim().is_empty());
     entries
@@ -134,25 +136,20 @@ fn ranges(value: &http::HeaderValue) -> Vec<Range> {
         .collect()
 }
 
-/// The weight, in thousandths, that a weighted list of names (`Accept-Encoding`) gives to `name`; `None` if it has none.
-pub(super) fn weight(headers: &HeaderMap, header: &HeaderName, name: &str) -> Option<u16> {
-    let entries: Vec<Range> = headers.get_all(header).iter().flat_map(ranges).collect();
-    let named = |wanted: &str| entries.iter().find(|entry| entry.name == wanted).map(|entry| entry.weight);
-    named(name).or_else(|| named("*"))
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
-    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), value.parse().unwrap())).collect()
     }
 
     #[test]
     fn the_form_asked_for() {
         let check = |accept: &[&str], unary: Option<Form>, stream: Option<Form>| {
-            let headers = headers(header::ACCEPT, accept);
+            let headers = headers(&header::ACCEPT, accept);
             assert_eq!((form(&headers, false), form(&headers, true)), (unary, stream), "{accept:?}");
         };
         let json = Some(Form::Json);
@@ -180,7 +177,7 @@ mod tests {
     #[test]
     fn the_body_that_comes() {
         let check = |value: &str, want: Content| {
-            assert_eq!(content(&headers(header::CONTENT_TYPE, &[value])), want, "{value}");
+            assert_eq!(content(&headers(&header::CONTENT_TYPE, &[value])), want, "{value}");
         };
         assert_eq!(content(&HeaderMap::new()), Content::Missing);
         check("application/json", Content::Json);

@@ -35,7 +35,12 @@ pub(super) enum Target {
     Nothing,
     /// Answered by the surface itself (OPTIONS); whatever the outcome.
     Ready(Box<surface::Response>),
-    Endpoint { endpoint: Arc<Endpoint>, form: Form, coding: Option<Coding> },
+    Endpoint {
+        endpoint: Arc<Endpoint>,
+        form: Form,
+        /// The request's `Accept-Encoding`.
+        accept_encoding: Option<HeaderValue>,
+    },
 }
 
 impl Answer for RestAnswer {
@@ -48,8 +53,8 @@ impl Answer for RestAnswer {
             (Target::Endpoint { endpoint, form, .. }, Ok(reply)) if endpoint.method().server_streaming => {
                 stream::response(endpoint, form, reply, origin.head).await
             }
-            (Target::Endpoint { endpoint, coding, .. }, Ok(reply)) => {
-                unary(&endpoint, coding, reply, origin.head).await
+            (Target::Endpoint { endpoint, accept_encoding, .. }, Ok(reply)) => {
+                unary(&endpoint, accept_encoding.as_ref(), reply, origin.head).await
             }
         };
         answered.unwrap_or_else(|status| error::response(&status, &origin))
@@ -59,7 +64,7 @@ impl Answer for RestAnswer {
 /// The response of a unary call that went well so far.
 async fn unary(
     endpoint: &Endpoint,
-    coding: Option<Coding>,
+    accept_encoding: Option<&HeaderValue>,
     reply: Reply,
     head: bool,
 ) -> Result<surface::Response, Status> {
@@ -67,12 +72,15 @@ async fn unary(
     let mut reader = reader(endpoint, &headers, body);
     let message = reader.next().await?;
     let extra = if message.is_some() { reader.next().await? } else { None };
-    let trailers = outcome(&headers, reader.take_trailers())?;
-    let Some(message) = message.filter(|_| extra.is_none()) else {
-        let how_many = if extra.is_some() { "more than one message" } else { "no message" };
+    let miscounted = |how_many: &str| {
         let text = format!("the upstream answered {} with {how_many}", endpoint.method().full_name);
-        return Err(Fault::upstream().on(Status::internal(text)));
+        Fault::upstream().on(Status::internal(text))
     };
+    if extra.is_some() {
+        return Err(miscounted("more than one message"));
+    }
+    let trailers = outcome(&headers, reader.take_trailers())?;
+    let message = message.ok_or_else(|| miscounted("no message"))?;
     metadata::to_response(&mut headers, Protocol::Rest);
     if let Some(trailers) = trailers {
         merge_trailers(&mut headers, trailers);
@@ -85,7 +93,7 @@ async fn unary(
         let mut json = Vec::new();
         endpoint.json(&message, false, &mut json)?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        encode(json, coding, &mut headers)?
+        encode(json, accept_encoding, &mut headers)?
     };
     let status = http_status.map_or(StatusCode::OK, |status| status.0);
     let bodiless = status.is_informational() || matches!(status.as_u16(), 204 | 304);
@@ -102,12 +110,16 @@ async fn unary(
 }
 
 /// Compresses a JSON body that is worth it, if the client takes it so.
-fn encode(json: Vec<u8>, coding: Option<Coding>, headers: &mut HeaderMap) -> Result<Bytes, Status> {
+fn encode(
+    json: Vec<u8>,
+    accept_encoding: Option<&HeaderValue>,
+    headers: &mut HeaderMap,
+) -> Result<Bytes, Status> {
     if json.len() < COMPRESSED_BYTES || headers.contains_key(header::CONTENT_ENCODING) {
         return Ok(json.into());
     }
     headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    let Some(coding) = coding else { return Ok(json.into()) };
+    let Some(coding) = accept_encoding.and_then(Coding::of_reply) else { return Ok(json.into()) };
     let coded = coding
         .encode(&json)
         .map_err(|error| Status::internal(format!("the reply could not be compressed: {error}")))?;
@@ -127,14 +139,17 @@ pub(super) fn outcome(head: &HeaderMap, trailers: Option<HeaderMap>) -> Result<O
         Some(Ok(())) => Ok(trailers),
         Some(Err(mut status)) => {
             // What came beside the status belongs to it: `www-authenticate`, `retry-after`, limits.
-            let mut beside = trailers.unwrap_or_else(|| head.clone());
-            for name in [status::GRPC_STATUS, status::GRPC_MESSAGE, status::GRPC_STATUS_DETAILS] {
-                beside.remove(name);
+            let mut beside = head.clone();
+            metadata::to_response(&mut beside, Protocol::Rest);
+            if let Some(trailers) = trailers {
+                merge_trailers(&mut beside, trailers);
             }
             *status.metadata_mut() = tonic::metadata::MetadataMap::from_headers(beside);
             Err(status)
         }
-        None => Err(Fault::upstream().on(Status::unknown("the upstream's reply ended without a grpc-status"))),
+        None => {
+            Err(Fault::upstream().on(Status::unknown("the upstream's reply ended without a grpc-status")))
+        }
     }
 }
 
@@ -145,7 +160,8 @@ fn merge_trailers(headers: &mut HeaderMap, mut trailers: HeaderMap) {
     names.retain(|name| !status::is_status(name));
     for name in names {
         let collides = headers.contains_key(&name);
-        let target = if collides { HeaderName::try_from(format!("grpc-trailer-{name}")) } else { Ok(name.clone()) };
+        let target =
+            if collides { HeaderName::try_from(format!("grpc-trailer-{name}")) } else { Ok(name.clone()) };
         let Ok(target) = target else { continue };
         for value in trailers.get_all(&name) {
             headers.append(target.clone(), value.clone());

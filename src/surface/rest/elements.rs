@@ -21,7 +21,7 @@ pub enum Layout {
     Either,
 }
 
-/// An incremental splitter: [`Elements::feed`] a chunk, take what [`Elements::next`] has until it has none, and so on;
+/// An incremental splitter: [`Elements::feed`] a chunk, take what [`Elements::take_next`] has until it has none, and so on;
 /// [`Elements::end`] after the last chunk.
 #[derive(Debug)]
 pub struct Elements {
@@ -89,7 +89,7 @@ impl Elements {
         }
     }
 
-    /// Gives the next chunk of the body; only when [`Elements::next`] has answered `None`.
+    /// Gives the next chunk of the body; only when [`Elements::take_next`] has answered `None`.
     pub fn feed(&mut self, chunk: Bytes) {
         debug_assert!(self.chunk.is_empty() && !self.ended, "fed before the last chunk was used up");
         self.chunk = chunk;
@@ -98,6 +98,12 @@ impl Elements {
     /// Says that the body has ended.
     pub fn end(&mut self) {
         self.ended = true;
+    }
+
+    /// True after [`Elements::end`].
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
     }
 
     /// The number of the element that was taken last, counted from 1.
@@ -110,7 +116,7 @@ impl Elements {
     ///
     /// # Errors
     /// The body is not what its layout promises; nothing can be taken after that.
-    pub fn next(&mut self) -> Result<Option<Bytes>, ElementError> {
+    pub fn take_next(&mut self) -> Result<Option<Bytes>, ElementError> {
         loop {
             if self.layout == Layout::Lines {
                 match self.line()? {
@@ -263,7 +269,7 @@ mod tests {
         let mut out = Vec::new();
         let mut chunks = chunks.into_iter();
         loop {
-            match elements.next() {
+            match elements.take_next() {
                 Ok(Some(element)) => out.push(String::from_utf8_lossy(element.trim_ascii()).into_owned()),
                 Ok(None) if elements.ended => return out,
                 Ok(None) => match chunks.next() {
@@ -296,15 +302,17 @@ mod tests {
         array(" [ ] \n", &[]);
         array("", &[]);
         array("[{}]", &["{}"]);
-        array(r#"[{"a":[1,2]},{"b":"],}"}, 3 ,"x,y",[[]]]"#, &[
-            r#"{"a":[1,2]}"#,
-            r#"{"b":"],}"}"#,
-            "3",
-            r#""x,y""#,
-            "[[]]",
-        ]);
+        array(
+            r#"[{"a":[1,2]},{"b":"],}"}, 3 ,"x,y",[[]]]"#,
+            &[r#"{"a":[1,2]}"#, r#"{"b":"],}"}"#, "3", r#""x,y""#, "[[]]"],
+        );
         array(r#"["\"],[\\",{"k\\":"\\\""}]"#, &[r#""\"],[\\""#, r#"{"k\\":"\\\""}"#]);
-        array("{}", &["the body of a streaming request is a JSON array of messages, or one message a line as application/x-ndjson"]);
+        array(
+            "{}",
+            &[
+                "the body of a streaming request is a JSON array of messages, or one message a line as application/x-ndjson",
+            ],
+        );
         array("[,{}]", &["element 1: a value is missing"]);
         array("[{},]", &["{}", "element 2: a value is missing"]);
         array("[{},,{}]", &["{}", "element 2: a value is missing"]);

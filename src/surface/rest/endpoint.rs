@@ -13,7 +13,8 @@ use crate::{
     schema::{Binding, Body, Method},
     status::{Fault, Refusal, refuse},
     transcode::{
-        Codec, FieldCodec, HTTP_BODY, HttpBody, JsonInput, JsonStyle, RequestPlan, Tables, TranscodeError, message_in,
+        Codec, FieldCodec, HTTP_BODY, HttpBody, JsonInput, JsonStyle, RequestPlan, Tables, TranscodeError,
+        message_in,
     },
 };
 
@@ -87,7 +88,8 @@ impl Endpoint {
             Some(field) => {
                 let name = field.name();
                 let field = output.field(name);
-                let field = field.ok_or_else(|| format!("{binding}: {} has no field {name}", output.name()))?;
+                let field =
+                    field.ok_or_else(|| format!("{binding}: {} has no field {name}", output.name()))?;
                 let one = !field.is_repeated() && !field.is_map();
                 if one && field.message().is_some_and(|message| message.name() == HTTP_BODY) {
                     Output::Raw(Some(field))
@@ -199,7 +201,8 @@ impl Endpoint {
         let limit = self.route.limits.request_bytes;
         let written = written.and_then(|()| {
             let fits = u32::try_from(length).ok().filter(|_| length <= limit);
-            let message = || format!("the request message of {length} bytes is over the limit of {limit} bytes");
+            let message =
+                || format!("the request message of {length} bytes is over the limit of {limit} bytes");
             fits.ok_or_else(|| refuse(Refusal::TooLarge, message()))
         });
         match written {
@@ -253,7 +256,8 @@ impl Endpoint {
         };
         taken().map_err(|problem| {
             let name = &self.method().full_name;
-            Fault::upstream().on(Status::internal(format!("the upstream's reply of {name} is malformed: {problem}")))
+            Fault::upstream()
+                .on(Status::internal(format!("the upstream's reply of {name} is malformed: {problem}")))
         })
     }
 }

@@ -22,7 +22,6 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tonic::Status;
 
-pub use self::{answer::RestAnswer, endpoint::Endpoint};
 use self::{
     accept::{Content, Form},
     answer::Target as Asked,
@@ -32,6 +31,7 @@ use self::{
     error::Origin,
     request::Unread,
 };
+pub use self::{answer::RestAnswer, endpoint::Endpoint};
 use super::{Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Guards, Message, Pending, Road, Target},
@@ -78,7 +78,9 @@ impl RestBuilder {
         let (verb, template) = (binding.verb.clone(), Arc::clone(&binding.template));
         let label = binding.method.full_name.to_string();
         let endpoint = Endpoint::compile(binding, route, tables, style, input)?;
-        self.router.insert(&verb, &template, label, Arc::new(endpoint)).map_err(|conflict| conflict.to_string())
+        self.router
+            .insert(&verb, &template, label, Arc::new(endpoint))
+            .map_err(|conflict| conflict.to_string())
     }
 
     /// The surface over what was added.
@@ -174,9 +176,8 @@ impl Surface for Rest {
             Ok(opened) => opened,
             Err(status) => return (RestAnswer { origin, target: Asked::Nothing }, Err(status)),
         };
-        let reply_coding =
-            if endpoint.method().server_streaming { None } else { Coding::of_reply(&parts.headers) };
-        let target = Asked::Endpoint { endpoint: Arc::clone(&endpoint), form, coding: reply_coding };
+        let accept_encoding = parts.headers.get(header::ACCEPT_ENCODING).cloned();
+        let target = Asked::Endpoint { endpoint: Arc::clone(&endpoint), form, accept_encoding };
         let answer = RestAnswer { origin, target };
         let content_type = match endpoint.request() {
             Input::Raw => text(&parts.headers, header::CONTENT_TYPE),
@@ -218,8 +219,11 @@ fn negotiate(
         // What type an HttpBody has is only known when it comes.
         None if endpoint.replies_raw() => Form::Json,
         None => {
-            let offered =
-                if streaming { "application/json, application/x-ndjson or text/event-stream" } else { "application/json" };
+            let offered = if streaming {
+                "application/json, application/x-ndjson or text/event-stream"
+            } else {
+                "application/json"
+            };
             let accept = text(headers, header::ACCEPT);
             let message = format!("accept {accept:?} excludes all there is: {offered}");
             return Err(refuse(Refusal::NotAcceptable, message));
@@ -237,7 +241,11 @@ fn negotiate(
         (Content::Lines | Content::Other, _) if http_body::Body::is_end_stream(body) => Layout::Either,
         (Content::Lines | Content::Other, _) => {
             let content_type = text(headers, header::CONTENT_TYPE);
-            let wanted = if client_streaming { "application/json or application/x-ndjson" } else { "application/json" };
+            let wanted = if client_streaming {
+                "application/json or application/x-ndjson"
+            } else {
+                "application/json"
+            };
             let message = format!("content-type {content_type:?} is not understood here: {wanted} is");
             return Err(refuse(Refusal::UnsupportedMediaType, message));
         }

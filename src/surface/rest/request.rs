@@ -66,7 +66,8 @@ impl Unread {
                     Input::Json | Input::None => Splitter::Elements(Elements::new(self.layout, limit)),
                 };
                 let source = Source::new(self.body, self.coding, limit)?;
-                let stream = Stream { endpoint: self.endpoint, head: self.head, source, splitter, failed: None };
+                let stream =
+                    Stream { endpoint: self.endpoint, head: self.head, source, splitter, failed: None };
                 return Ok(Frames::Stream(Body::new(stream)));
             }
         }
@@ -179,7 +180,10 @@ struct Stream {
 enum Splitter {
     Elements(Elements),
     /// Raw bytes: a message a chunk, the first with the content type.
-    Chunks { content_type: String, first: bool },
+    Chunks {
+        content_type: String,
+        first: bool,
+    },
 }
 
 impl Stream {
@@ -187,7 +191,7 @@ impl Stream {
     fn take(&mut self, out: &mut Vec<u8>) -> Result<(), Status> {
         let Splitter::Elements(elements) = &mut self.splitter else { return Ok(()) };
         while out.len() < COALESCE_BYTES {
-            let Some(json) = elements.next().map_err(element_status)? else { break };
+            let Some(json) = elements.take_next().map_err(element_status)? else { break };
             let number = elements.taken();
             self.endpoint
                 .frame_of_json(number == 1, &self.head, &json, out)

@@ -46,10 +46,16 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 pub(super) fn wanted(request: &Request) -> bool {
     if request.version() == Version::HTTP_2 {
         return request.method() == Method::CONNECT
-            && request.extensions().get::<hyper::ext::Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
+            && request
+                .extensions()
+                .get::<hyper::ext::Protocol>()
+                .is_some_and(|protocol| protocol.as_str() == "websocket");
     }
     request.method() == Method::GET
-        && request.headers().get(header::UPGRADE).is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && request
+            .headers()
+            .get(header::UPGRADE)
+            .is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Admits a call, upgrades its connection, and then dispatches it.
@@ -98,7 +104,15 @@ pub(super) async fn serve<R: Road + 'static>(
         // A method that takes one message of the head alone waits for none.
         let alone = !endpoint.method().client_streaming && endpoint.request() == Input::None;
         let requests = (!alone).then_some(sender);
-        let mut session = Session { endpoint, head, socket, requests, first: true, received: true, guards: Guards::default() };
+        let mut session = Session {
+            endpoint,
+            head,
+            socket,
+            requests,
+            first: true,
+            received: true,
+            guards: Guards::default(),
+        };
         let ended = session.run(&*road, call).await;
         session.close(ended).await;
     })
@@ -155,7 +169,10 @@ impl Session {
         let mut pings = tokio::time::interval_at(Instant::now() + PING, PING);
         loop {
             // The only sender is this task: a place that is free stays free.
-            let full = self.requests.as_ref().is_some_and(|requests| requests.capacity() == 0 && !requests.is_closed());
+            let full = self
+                .requests
+                .as_ref()
+                .is_some_and(|requests| requests.capacity() == 0 && !requests.is_closed());
             let step = tokio::select! {
                 _ = place(self.requests.as_ref()), if full => Ok(()),
                 message = self.socket.recv(), if !full => self.receive(message),
@@ -194,27 +211,35 @@ impl Session {
                 (Bytes::new(), Some(bytes))
             }
             Some(Ok(Socketed::Binary(_))) => {
-                let status = Status::invalid_argument("a binary message: this method takes JSON in text messages");
+                let status =
+                    Status::invalid_argument("a binary message: this method takes JSON in text messages");
                 return Err(End::Refused(close_code::UNSUPPORTED, status));
             }
             Some(Ok(Socketed::Ping(_) | Socketed::Pong(_))) => return Ok(()),
             // tungstenite's own error type is not a dependency of ours; its text for this case is held by a test.
             Some(Err(error)) if error.to_string().contains("Message too long") => {
-                let status =
-                    refuse(Refusal::TooLarge, format!("a message of the WebSocket is over the limit of {limit} bytes"));
+                let status = refuse(
+                    Refusal::TooLarge,
+                    format!("a message of the WebSocket is over the limit of {limit} bytes"),
+                );
                 return Err(End::Refused(close_code::SIZE, status));
             }
             Some(Ok(Socketed::Close(_)) | Err(_)) | None => return Err(End::Gone),
         };
         let one = !self.endpoint.method().client_streaming;
-        let Some(requests) = &self.requests else {
-            let message = if one { "this method takes one message" } else { "the stream of requests has ended already" };
-            return Err(End::Failed(Status::invalid_argument(message)));
-        };
-        if json.is_empty() && raw.is_none() && !one {
+        let ends = json.is_empty() && raw.is_none();
+        if ends && (!one || self.requests.is_none()) {
             self.requests = None;
             return Ok(());
         }
+        let Some(requests) = &self.requests else {
+            let message = if one {
+                "this method takes one message"
+            } else {
+                "the stream of requests has ended already"
+            };
+            return Err(End::Failed(Status::invalid_argument(message)));
+        };
         let mut out = Vec::with_capacity(json.len() + 64);
         let first = std::mem::take(&mut self.first);
         let framed = match (raw, self.endpoint.request()) {
@@ -226,7 +251,9 @@ impl Session {
                 let body = HttpBody { content_type: "text/plain; charset=utf-8", data: &json };
                 self.endpoint.frame_of_raw(first, &self.head, &body, &mut out)
             }
-            (None, Input::Json | Input::None) => self.endpoint.frame_of_socket(first, &self.head, &json, &mut out),
+            (None, Input::Json | Input::None) => {
+                self.endpoint.frame_of_socket(first, &self.head, &json, &mut out)
+            }
         };
         framed.map_err(End::Failed)?;
         // A call that no longer reads its requests will say why by its own end.
