@@ -269,13 +269,10 @@ impl Build<'_> {
     fn method(&mut self, face: &Face<'_>, method: &Method, route: Arc<Route>) -> Vec<String> {
         let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
         self.table.insert_method(Arc::clone(method), Arc::clone(&route));
-        let bindings = match bindings(method, &self.config.http_rules, face.unannotated) {
-            Ok(bindings) => bindings,
-            Err(error) => {
-                self.mistake(face, error.to_string());
-                return Vec::new();
-            }
-        };
+        let (bindings, errors) = bindings(method, &self.config.http_rules, face.unannotated);
+        for error in errors {
+            self.mistake(face, error.to_string());
+        }
         let mut shown = Vec::with_capacity(bindings.len());
         for binding in bindings {
             let text = format!("{} {}", binding.verb.as_str(), binding.template.as_str());
