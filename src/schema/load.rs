@@ -103,8 +103,10 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
     }
     // prost-reflect panics on some damaged descriptors (an index out of bounds while it describes the error), and an
     // upstream's reflection may answer anything: that is a bad schema, not the end of the thread that reads it.
-    let descriptors = std::panic::catch_unwind(|| DescriptorPool::decode(set.as_slice()))
-        .map_err(|_| error("the descriptors are damaged: their parts refer to what is not there"))?;
+    let decoded = std::panic::catch_unwind(|| DescriptorPool::decode(set.as_slice()).inspect(read_options));
+    let descriptors = decoded.map_err(|_| {
+        error("the descriptors are damaged: they refer to what is not there, or an option is malformed")
+    })?;
     let descriptors = descriptors.map_err(|problem| {
         let mut reason = problem.to_string();
         if !missing.is_empty() {
@@ -114,6 +116,32 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
         SchemaError { file: problem.file().map(str::to_owned), symbol: None, reason }
     })?;
     pool(descriptors, missing)
+}
+
+/// Decodes the options that later readers will: prost-reflect panics on one that is not what its extension declares, and
+/// where this is called from that is still an error.
+fn read_options(pool: &DescriptorPool) {
+    for file in pool.files() {
+        file.options();
+    }
+    for message in pool.all_messages() {
+        message.options();
+        message.fields().filter(|field| field.field_descriptor_proto().options.is_some()).for_each(|field| {
+            field.options();
+        });
+    }
+    for each in pool.all_enums() {
+        each.options();
+    }
+    for extension in pool.all_extensions() {
+        extension.options();
+    }
+    for service in pool.services() {
+        service.options();
+        service.methods().for_each(|method| {
+            method.options();
+        });
+    }
 }
 
 fn read_service(
@@ -390,6 +418,19 @@ pub(crate) mod tests {
         let file = message(&[(1, b"s.proto"), (4, &message(&[(1, b"E")])), (6, &service)]);
         let error = Schema::from_files([file]).unwrap_err().to_string();
         assert!(error.starts_with("s.proto: S.M: google.api.http is not an HttpRule"), "{error}");
+    }
+
+    #[test]
+    fn a_malformed_option_of_a_known_extension_is_an_error_not_a_panic() {
+        let mut parts = files(&shelves());
+        for (name, file) in &mut parts {
+            if name == "shop/v1/shelves.proto" {
+                // The first "/v1/" of the annotation becomes what is no UTF-8.
+                let at = file.windows(4).position(|window| window == b"/v1/").unwrap();
+                file[at + 1] = 0xff;
+            }
+        }
+        assert!(Schema::decode(&encode(&parts)).unwrap_err().reason.contains("damaged"));
     }
 
     #[test]
