@@ -188,9 +188,10 @@ impl Config {
         let services = routes
             .into_iter()
             .map(|route| match upstreams.iter().find(|upstream| *upstream.name == *route.upstream) {
-                Some(upstream) => {
-                    Ok(ServiceRoute { pattern: pattern(route.service)?, upstream: Arc::clone(&upstream.name) })
-                }
+                Some(upstream) => Ok(ServiceRoute {
+                    pattern: pattern(route.service)?,
+                    upstream: Arc::clone(&upstream.name),
+                }),
                 None => Err(ConfigError(format!(
                     "routes: service {:?} goes to upstream {:?}, which is not among the upstreams{}",
                     route.service,
@@ -241,7 +242,9 @@ impl Config {
 /// The text is not such an address.
 pub fn listen_address(text: &str) -> Result<SocketAddr, ConfigError> {
     text.replace("localhost:", "127.0.0.1:").parse().map_err(|_| {
-        ConfigError(format!("listen: {text:?} is not an address to listen on; it is IP:PORT, such as 127.0.0.1:8080"))
+        ConfigError(format!(
+            "listen: {text:?} is not an address to listen on; it is IP:PORT, such as 127.0.0.1:8080"
+        ))
     })
 }
 
@@ -251,7 +254,9 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, ConfigError> {
 /// The text is not such an address.
 pub fn upstream_address(text: &str) -> Result<Address, ConfigError> {
     let wrong = |why: &str| {
-        ConfigError(format!("{text:?} is not a gRPC upstream's address ({why}); it is http://HOST:PORT or https://HOST:PORT"))
+        ConfigError(format!(
+            "{text:?} is not a gRPC upstream's address ({why}); it is http://HOST:PORT or https://HOST:PORT"
+        ))
     };
     let uri: http::Uri = match text.contains("://") {
         true => text.parse(),
@@ -269,6 +274,17 @@ pub fn upstream_address(text: &str) -> Result<Address, ConfigError> {
     let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("no host"))?;
     let port = uri.port_u16().or(tls.then_some(443)).ok_or_else(|| wrong("no port"))?;
     Ok(Address { tls, host: host.trim_matches(['[', ']']).to_owned(), port })
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
 }
 
 impl Upstream {
@@ -292,13 +308,14 @@ impl Upstream {
 
 fn upstream(written: settings::Upstream, folder: &Path) -> Result<Upstream, ConfigError> {
     let key = |name: &str| format!("upstreams.{}.{name}", written.name);
-    if written.name.is_empty() || written.name.contains(char::is_whitespace) {
+    if written.name.is_empty() || written.name == "built-in" || written.name.contains(char::is_whitespace) {
         return Err(ConfigError(format!("upstreams: {:?} is no name for an upstream", written.name)));
     }
     let address =
         upstream_address(&written.grpc).map_err(|error| ConfigError(format!("{}: {error}", key("grpc"))))?;
     let default = Upstream::at(&written.name, address);
-    let interval = duration(&key("reflection_interval"), written.reflection_interval, Duration::from_secs(30))?;
+    let interval =
+        duration(&key("reflection_interval"), written.reflection_interval, Duration::from_secs(30))?;
     let schema = match (written.descriptors, written.reflection) {
         (Some(_), Some(true)) => {
             return Err(ConfigError(format!(
@@ -314,8 +331,15 @@ fn upstream(written: settings::Upstream, folder: &Path) -> Result<Upstream, Conf
         schema,
         services: written.services.unwrap_or_default().into_iter().map(pattern).collect::<Result<_, _>>()?,
         connect_timeout: duration(&key("connect_timeout"), written.connect_timeout, default.connect_timeout)?,
-        handshake_timeout: duration(&key("handshake_timeout"), written.handshake_timeout, default.handshake_timeout)?,
-        timeout: written.timeout.map(|text| duration(&key("timeout"), Some(text), Duration::ZERO)).transpose()?,
+        handshake_timeout: duration(
+            &key("handshake_timeout"),
+            written.handshake_timeout,
+            default.handshake_timeout,
+        )?,
+        timeout: written
+            .timeout
+            .map(|text| duration(&key("timeout"), Some(text), Duration::ZERO))
+            .transpose()?,
         authority: written.authority,
         ca: written.ca.map(|file| folder.join(file)),
         style: JsonStyle {
@@ -332,12 +356,16 @@ fn upstream(written: settings::Upstream, folder: &Path) -> Result<Upstream, Conf
 fn pattern(text: String) -> Result<String, ConfigError> {
     let name = text.strip_suffix(".*").or_else(|| text.strip_suffix('*')).unwrap_or(&text);
     let fits = name.split('.').all(|part| {
-        part.chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit()))
+        part.chars()
+            .enumerate()
+            .all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit()))
     });
     if fits && !text.is_empty() {
         return Ok(text);
     }
-    Err(ConfigError(format!("{text:?} is not a service: it is package.Service, or a prefix such as package.*")))
+    Err(ConfigError(format!(
+        "{text:?} is not a service: it is package.Service, or a prefix such as package.*"
+    )))
 }
 
 fn rules(written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
@@ -404,7 +432,11 @@ fn duration(key: &str, written: Option<String>, default: Duration) -> Result<Dur
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())
         .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| ConfigError(format!("{key}: {text:?} is not a time; it is a number with a unit, such as 500ms, 3s, 2m")))
+        .ok_or_else(|| {
+            ConfigError(format!(
+                "{key}: {text:?} is not a time; it is a number with a unit, such as 500ms, 3s, 2m"
+            ))
+        })
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub(super) fn pool(pool: DescriptorPool, missing_imports: Vec<String>) -> Result
     }
     let all = services.iter().flat_map(|service: &Arc<Service>| &service.methods);
     let methods = all.map(|method| (method.path.as_str().to_owned(), Arc::clone(method))).collect();
-    Ok(Schema { pool, services, methods, missing_imports })
+    Ok(Schema { pool, services, methods, missing_imports, sources: HashMap::new() })
 }
 
 fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
@@ -114,7 +114,10 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
         }
         SchemaError { file: problem.file().map(str::to_owned), symbol: None, reason }
     })?;
-    pool(descriptors, missing)
+    let mut schema = pool(descriptors, missing)?;
+    schema.sources =
+        known.into_iter().map(|(name, bytes)| (name, bytes::Bytes::copy_from_slice(bytes))).collect();
+    Ok(schema)
 }
 
 fn read_service(

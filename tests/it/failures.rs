@@ -36,7 +36,8 @@ async fn misbehaving() -> SocketAddr {
 async fn connection(stream: TcpStream) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
     while let Some(Ok((request, respond))) = connection.accept().await {
-        let behave = request.headers().get("x-behave").map_or(String::new(), |v| v.to_str().unwrap().to_owned());
+        let behave =
+            request.headers().get("x-behave").map_or(String::new(), |v| v.to_str().unwrap().to_owned());
         if behave == "kill" {
             return;
         }
@@ -160,7 +161,8 @@ async fn a_broken_message_is_the_upstreams_fault_over_rest() {
     let gateway = World::with_library(misbehaving().await).start();
     for behave in ["truncated frame", "garbage message"] {
         let headers = [("x-behave", behave)];
-        let outcome = rest(gateway.address, request(&Method::GET, "/v1/shelves/1/books/2", &headers, "")).await;
+        let outcome =
+            rest(gateway.address, request(&Method::GET, "/v1/shelves/1/books/2", &headers, "")).await;
         assert_eq!((outcome.code, outcome.http), (13, 500), "{behave}: {outcome:?}");
     }
 }
@@ -172,7 +174,10 @@ async fn an_upstream_that_refuses_comes_back() {
     let gateway = World::with_library(address).start();
     for (surface, outcome) in everywhere(gateway.address, "").await {
         assert_eq!(outcome.code, 14, "{surface}: {outcome:?}");
-        assert!(outcome.message.contains("\"library\"") && outcome.message.contains("refused"), "{outcome:?}");
+        assert!(
+            outcome.message.contains("\"library\"") && outcome.message.contains("refused"),
+            "{outcome:?}"
+        );
         assert_eq!(outcome.http, if surface == "REST" { 503 } else { 200 });
     }
     let listener = TcpListener::bind(address).await.unwrap();
@@ -190,14 +195,20 @@ async fn an_upstream_that_refuses_comes_back() {
 #[tokio::test]
 async fn an_upstream_that_stalls_in_its_handshake_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gateway = World::with_library(listener.local_addr().unwrap()).with_config("handshake_timeout = \"300ms\"").start();
+    let gateway = World::with_library(listener.local_addr().unwrap())
+        .with_config("handshake_timeout = \"300ms\"")
+        .start();
     let stalled = Arc::new(AtomicBool::new(true));
     let still = Arc::clone(&stalled);
     tokio::spawn(async move {
         let mut kept = Vec::new();
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            if still.load(Ordering::SeqCst) { kept.push(stream) } else { drop(tokio::spawn(connection(stream))) }
+            if still.load(Ordering::SeqCst) {
+                kept.push(stream)
+            } else {
+                drop(tokio::spawn(connection(stream)))
+            }
         }
     });
     let begun = Instant::now();
@@ -237,7 +248,11 @@ async fn a_call_that_takes_too_long_is_deadline_exceeded() {
         ("gRPC-Web", grpc_web(gateway.address, false, path, &timeout, body, book).await, 200),
         (
             "REST",
-            rest(gateway.address, request(&Method::GET, "/v1/books:get", &[("x-request-timeout", "0.2")], "")).await,
+            rest(
+                gateway.address,
+                request(&Method::GET, "/v1/books:get", &[("x-request-timeout", "0.2")], ""),
+            )
+            .await,
             504,
         ),
     ];

@@ -52,15 +52,25 @@ fn cases() -> Vec<Case> {
             name: "path variables of several segments",
             method: "PutBook",
             message: "Book",
-            sent: &[r#"{"name": "shelves/1/books/2", "title": "Ä \"quoted\" 𝄞", "pages": "9007199254740993"}"#],
-            rest: (Method::PUT, "/v1/shelves/1/books/2", r#"{"title": "Ä \"quoted\" \ud834\udd1e", "pages": 9007199254740993}"#),
-            want: ok(json!([{ "name": "shelves/1/books/2", "title": "Ä \"quoted\" 𝄞", "pages": "9007199254740993" }])),
+            sent: &[
+                r#"{"name": "shelves/1/books/2", "title": "Ä \"quoted\" 𝄞", "pages": "9007199254740993"}"#,
+            ],
+            rest: (
+                Method::PUT,
+                "/v1/shelves/1/books/2",
+                r#"{"title": "Ä \"quoted\" \ud834\udd1e", "pages": 9007199254740993}"#,
+            ),
+            want: ok(
+                json!([{ "name": "shelves/1/books/2", "title": "Ä \"quoted\" 𝄞", "pages": "9007199254740993" }]),
+            ),
         },
         Case {
             name: "a body of one field, and a path variable",
             method: "CreateBook",
             message: "CreateBookRequest",
-            sent: &[r#"{"shelf": "a b", "book": {"title": "T", "author": {"givenName": "G"}, "tags": ["x", "y"]}}"#],
+            sent: &[
+                r#"{"shelf": "a b", "book": {"title": "T", "author": {"givenName": "G"}, "tags": ["x", "y"]}}"#,
+            ],
             rest: (
                 Method::POST,
                 "/v1/shelves/a%20b/books",
@@ -123,7 +133,11 @@ fn cases() -> Vec<Case> {
             method: "ListPages",
             message: "FailRequest",
             sent: &[r#"{"pages": 2, "code": 15, "message": "torn", "reason": "LOST"}"#],
-            rest: (Method::POST, "/v1/pages", r#"{"pages": 2, "code": 15, "message": "torn", "reason": "LOST"}"#),
+            rest: (
+                Method::POST,
+                "/v1/pages",
+                r#"{"pages": 2, "code": 15, "message": "torn", "reason": "LOST"}"#,
+            ),
             want: fails(json!([{ "pages": "1" }, { "pages": "2" }]), 15, "torn", info()),
         },
         Case {
@@ -194,7 +208,9 @@ async fn a_streams_forms_over_rest() {
     let gateway = World::with_library(upstream).start();
     let check = async |accept: &str, sent: &str, want: &str, content_type: &str| {
         let headers = [("content-type", "application/json"), ("accept", accept)];
-        let response = client::http1(gateway.address, request(&Method::POST, "/v1/pages", &headers, sent.to_owned())).await;
+        let response =
+            client::http1(gateway.address, request(&Method::POST, "/v1/pages", &headers, sent.to_owned()))
+                .await;
         assert_eq!(response.status(), 200, "{accept}");
         assert_eq!(response.headers()["content-type"], content_type, "{accept}");
         assert_eq!(String::from_utf8_lossy(&response.body().0), want, "{accept}");
@@ -204,7 +220,8 @@ async fn a_streams_forms_over_rest() {
     check("application/json", two, r#"[{"pages":"1"},{"pages":"2"}]"#, "application/json").await;
     check("application/json", "{}", "[]", "application/json").await;
     check("application/json", torn, &format!(r#"[{{"pages":"1"}},{error}]"#), "application/json").await;
-    check("application/x-ndjson", torn, &format!("{{\"pages\":\"1\"}}\n{error}\n"), "application/x-ndjson").await;
+    check("application/x-ndjson", torn, &format!("{{\"pages\":\"1\"}}\n{error}\n"), "application/x-ndjson")
+        .await;
     check(
         "text/event-stream",
         two,
@@ -238,7 +255,8 @@ async fn metadata_goes_both_ways_and_identities_do_not() {
     ];
     // HTTP/2 has no Connection header: there it is malformed, and not sent here.
     let body = frames("library.v1.GetBookRequest", &[r#"{"name": "shelves/1/books/2"}"#]);
-    let native: Vec<_> = sent.iter().copied().filter(|(name, _)| !["connection", "x-dropped"].contains(name)).collect();
+    let native: Vec<_> =
+        sent.iter().copied().filter(|(name, _)| !["connection", "x-dropped"].contains(name)).collect();
     let book = "library.v1.Book";
     let path = "/library.v1.Library/GetBook";
     let outcomes = [

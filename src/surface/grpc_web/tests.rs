@@ -264,16 +264,18 @@ async fn an_unread_body_is_not_the_next_request() {
     let refused =
         ["content-type: application/grpc-web+proto\r\nx-refuse: 1", "content-type: application/grpc"];
     for headers in refused {
-        let length = body.len();
-        let head =
-            format!("POST {ECHO} HTTP/1.1\r\nhost: a\r\n{headers}\r\ncontent-length: {length}\r\n\r\n");
-        // The body comes with the head; after the answer; only in part.
+        let length = format!("content-length: {}\r\n\r\n", body.len());
+        let chunked = format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+        // The body comes with the head; after the answer; in two parts.
         let (half, rest) = body.split_at(smuggled.len() * 20);
-        for (first, second) in [(&*body, ""), ("", &*body), (half, rest)] {
-            let seen = talk(format!("{head}{first}").as_bytes(), second.as_bytes()).await;
-            assert!(seen.starts_with("HTTP/1.1 "), "{seen}");
-            assert!(seen.contains("grpc-status: "), "{seen}");
-            assert!(!seen.contains("SMUGGLED"), "{seen}");
+        for framing in [length, chunked] {
+            for (first, second) in [(&*body, ""), ("", &*body), (half, rest)] {
+                let head = format!("POST {ECHO} HTTP/1.1\r\nhost: a\r\n{headers}\r\n{framing}");
+                let seen = talk(format!("{head}{first}").as_bytes(), second.as_bytes()).await;
+                assert!(seen.starts_with("HTTP/1.1 "), "{seen}");
+                assert!(seen.contains("grpc-status: "), "{seen}");
+                assert!(!seen.contains("SMUGGLED"), "{seen}");
+            }
         }
     }
     // Where the body ends, the next request begins: it is answered, or the connection is closed.
