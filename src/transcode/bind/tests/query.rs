@@ -23,6 +23,7 @@ fn query_fields_of_every_type() {
     get("isOpen=true", r#","is_open":true"#);
     get("data=_-8%3D", r#","data":"/+8=""#);
     get("data=/+8=", r#","data":"/+8=""#);
+    get("blob=/+8=", r#","blob":"/+8=""#);
     get("data=%2F%2B8", r#","data":"/+8=""#);
     get("genre=CRIME", r#","genre":"CRIME""#);
     get("genre=-2", r#","genre":"CRIME""#);
