@@ -98,7 +98,7 @@ impl TranscodeError {
         TranscodeError::of(ErrorKind::Unprintable, message)
     }
 
-    fn of(kind: ErrorKind, message: impl Into<String>) -> TranscodeError {
+    pub(super) fn of(kind: ErrorKind, message: impl Into<String>) -> TranscodeError {
         let message = message.into();
         TranscodeError(Box::new(Detail { kind, path: String::new(), message, offset: None, position: None }))
     }

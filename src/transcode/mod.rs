@@ -8,21 +8,30 @@
 //! Source: the ProtoJSON format (<https://protobuf.dev/programming-guides/json/>) and the protobuf wire encoding
 //! (<https://protobuf.dev/programming-guides/encoding/>).
 
+mod bind;
 mod casing;
 mod codec;
 mod compile;
 pub mod editions;
 mod error;
 mod features;
+mod http_body;
 mod keys;
+mod mask;
 mod names;
 mod parse;
 mod print;
+mod query;
 mod tables;
+mod target;
 mod tests;
+mod text;
 mod time;
+mod weave;
 mod wire;
 
+pub use bind::{HttpBodyPlace, RequestPlan};
 pub use codec::{Codec, FieldCodec, JsonInput, JsonStyle};
 pub use error::{ErrorKind, TranscodeError};
+pub use http_body::{HTTP_BODY, HttpBody, message_in};
 pub use tables::{Kind, Tables};

@@ -1,0 +1,197 @@
+//! One call, whatever protocol it came by, and the road it takes.
+//!
+//! A surface opens its request as a [`Call`]; policies admit it, dispatch answers it with a [`Reply`]; the surface
+//! closes the outcome in its own protocol. Nothing here knows any of them.
+
+mod frames;
+
+use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+pub use axum::body::Body;
+use bytes::Bytes;
+pub(crate) use frames::status_of;
+pub use frames::{Encoding, FrameGuard, FrameReader, HEADER_BYTES, frame};
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, StatusCode, uri::PathAndQuery};
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::{route::Route, schema::Method};
+
+/// One call on its way from a surface to what answers it.
+#[derive(Debug)]
+pub struct Call {
+    /// Everything that was decided when the config was loaded.
+    pub route: Arc<Route>,
+    pub target: Target,
+    /// Request metadata: custom headers only. Hop-by-hop, `content-type`, `te` and `grpc-timeout` are not in here;
+    /// `grpc-encoding` and `grpc-accept-encoding` are, where the client's frames need them.
+    pub metadata: HeaderMap,
+    pub message: Message,
+    pub peer: Peer,
+    /// How long the client is ready to wait, as it said in its own protocol.
+    pub timeout: Option<Duration>,
+    /// When the call must have ended: set by the deadline policy, enforced by dispatch.
+    pub deadline: Option<Instant>,
+    /// What must live until the reply's body has ended.
+    pub guards: Guards,
+}
+
+/// What is called.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A gRPC method. `method` is `None` for a service whose schema is not known.
+    Rpc { path: PathAndQuery, method: Option<Arc<Method>> },
+}
+
+impl Target {
+    /// True unless it is known that the client sends exactly one message.
+    #[must_use]
+    pub fn client_streaming(&self) -> bool {
+        let Self::Rpc { method, .. } = self;
+        method.as_ref().is_none_or(|method| method.client_streaming)
+    }
+
+    /// True unless it is known that the reply holds exactly one message.
+    #[must_use]
+    pub fn server_streaming(&self) -> bool {
+        let Self::Rpc { method, .. } = self;
+        method.as_ref().is_none_or(|method| method.server_streaming)
+    }
+}
+
+/// What the client sends.
+pub enum Message {
+    /// gRPC frames as the client made them, never decoded.
+    Frames(Frames),
+    /// A body still to be read and transcoded, once the call is admitted.
+    Pending(Pending),
+}
+
+impl Message {
+    /// The frames to send; a pending message is read and transcoded now.
+    ///
+    /// # Errors
+    /// What the pending message's surface says of a body it cannot transcode (the client's fault).
+    pub async fn frames(self) -> Result<Frames, Status> {
+        match self {
+            Self::Frames(frames) => Ok(frames),
+            Self::Pending(pending) => (pending.0)().await,
+        }
+    }
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Frames(Frames::Whole(_)) => "Whole",
+            Self::Frames(Frames::Stream(_)) => "Stream",
+            Self::Pending(_) => "Pending",
+        })
+    }
+}
+
+/// gRPC frames: five bytes of header (compressed flag, big-endian length), then the message, any number of times.
+pub enum Frames {
+    /// All of them at once: a unary request made by a surface. Can be sent again.
+    Whole(Bytes),
+    /// As they come. A body error is a `tonic::Status` that says what the client did wrong; anything else
+    /// means that the client went away.
+    Stream(Body),
+}
+
+impl From<Frames> for Body {
+    fn from(frames: Frames) -> Self {
+        match frames {
+            Frames::Whole(bytes) => bytes.into(),
+            Frames::Stream(body) => body,
+        }
+    }
+}
+
+/// A request body that is read and transcoded only when dispatch asks for it.
+pub struct Pending(Box<dyn FnOnce() -> BoxFuture<'static, Result<Frames, Status>> + Send>);
+
+impl Pending {
+    pub fn new<F>(read: impl FnOnce() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<Frames, Status>> + Send + 'static,
+    {
+        Self(Box::new(move || Box::pin(read())))
+    }
+}
+
+/// Who is at the other end of the connection. The server puts it into each request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// True where the connection is TLS.
+    pub secure: bool,
+}
+
+/// A response whose head is not an error.
+///
+/// `body` holds gRPC frames and always ends with trailers that carry a readable `grpc-status`, whatever the upstream
+/// did, unless `metadata` has one already (a trailers-only reply of a call that went well without a message, whose
+/// body is empty). It never yields an error: what broke is a status in its trailers.
+#[derive(Debug)]
+pub struct Reply {
+    /// Response metadata, `grpc-encoding` included; hop-by-hop headers, `content-type` and the like are not in here.
+    pub metadata: HeaderMap,
+    pub body: Body,
+    /// Set by a local service that wants another HTTP status than 200; honoured by REST alone.
+    pub http_status: Option<HttpStatus>,
+    pub guards: Guards,
+}
+
+/// The HTTP status of a local service's successful reply (503 with the health body, 201, 412). A service puts it into
+/// its `tonic::Response`'s extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpStatus(pub StatusCode);
+
+/// What lives until the reply's body ends: permits, drain counts, an access line. Dropping them is what ends them.
+#[derive(Default)]
+pub struct Guards(Vec<Box<dyn Any + Send>>);
+
+impl Guards {
+    pub fn push(&mut self, guard: impl Any + Send) {
+        self.0.push(Box::new(guard));
+    }
+
+    /// Moves the guards into a body, which drops them when it ends or is dropped.
+    pub fn into_body(self, body: Body) -> Body {
+        if self.0.is_empty() { body } else { Body::new(frames::Guarded { body, _guards: self }) }
+    }
+}
+
+impl std::fmt::Debug for Guards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Guards({})", self.0.len())
+    }
+}
+
+/// The one road: policies admit a call, dispatch answers it.
+pub trait Road: Send + Sync {
+    /// Lets every policy see the call, in order.
+    ///
+    /// # Errors
+    /// The first policy's refusal.
+    fn admit(&self, call: &mut Call) -> impl Future<Output = Result<(), Status>> + Send;
+
+    /// Sends the call to what answers it and waits for the reply's head.
+    ///
+    /// # Errors
+    /// Whatever went wrong before the reply's first byte, the upstream's own status included.
+    fn dispatch(&self, call: Call) -> impl Future<Output = Result<Reply, Status>> + Send;
+
+    /// [`Road::admit`], then [`Road::dispatch`].
+    ///
+    /// # Errors
+    /// Those of both.
+    fn run(&self, mut call: Call) -> impl Future<Output = Result<Reply, Status>> + Send {
+        async move {
+            self.admit(&mut call).await?;
+            self.dispatch(call).await
+        }
+    }
+}

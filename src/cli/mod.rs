@@ -1,0 +1,98 @@
+//! The command line: one file per command.
+
+mod serve;
+mod table;
+mod up;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// A bad config, file or argument (sysexits.h, EX_CONFIG).
+const EXIT_CONFIG: u8 = 78;
+
+/// A gRPC-first gateway: gRPC, gRPC-Web and REST/JSON on one port, from one protobuf contract.
+#[derive(Debug, Parser)]
+#[command(name = "propylon", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the gateway; with no config file it runs on embedded defaults (the command when none is given)
+    Serve(Serve),
+    /// Serves gRPC upstreams with no config at all: their methods are read from their server reflection
+    Up(Up),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The config file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address to listen on, over the config's; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Up {
+    /// A gRPC upstream with server reflection: HOST:PORT, http://HOST:PORT or https://HOST:PORT; may be repeated
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    grpc: Vec<String>,
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<String>,
+}
+
+/// Runs the command the program was started with.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => serve::run(cli.serve),
+        Some(Command::Serve(serve)) => serve::run(serve),
+        Some(Command::Up(up)) => up::run(&up),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say_error(&failure.message);
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+/// Why a command ends: one sentence for a person, and an exit code.
+struct Failure {
+    message: String,
+    exit: u8,
+}
+
+impl Failure {
+    /// The config, a file or an argument is wrong: exit code 78.
+    fn config(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string(), exit: EXIT_CONFIG }
+    }
+
+    /// The machine does not allow it (a port in use): exit code 1.
+    fn system(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string(), exit: 1 }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a command's last words go to the terminal, not into the log")]
+fn say_error(message: &str) {
+    eprintln!("propylon: {message}");
+}
+
+#[expect(clippy::print_stdout, reason = "the start-up words are for whoever started the command")]
+fn say(words: &str) {
+    use std::io::Write as _;
+    println!("{words}");
+    let _ = std::io::stdout().flush();
+}

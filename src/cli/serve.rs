@@ -1,0 +1,101 @@
+//! `propylon serve`: the gateway on a config file, or whole on embedded defaults.
+
+use std::{io::IsTerminal as _, net::SocketAddr, thread};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing::info;
+
+use super::{Failure, Serve, say};
+use crate::{
+    config::{Config, listen_address},
+    dispatch::worker,
+    gateway::{Gateway, door},
+    server,
+};
+
+pub(super) fn run(arguments: Serve) -> Result<(), Failure> {
+    let mut config = match &arguments.config {
+        Some(file) => Config::read(file).map_err(Failure::config)?,
+        None => Config::default(),
+    };
+    if let Some(listen) = &arguments.listen {
+        config.listen = listen_address(listen).map_err(Failure::config)?;
+    }
+    serve(config, |address, _| {
+        say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
+        if std::io::stdout().is_terminal() {
+            say(&format!("  curl http://{address}/ping"));
+            say(&format!("  grpcurl -plaintext {address} list"));
+        }
+    })
+}
+
+/// Runs a gateway until SIGTERM or SIGINT. `announce` is called once it listens and its upstreams had their first chance.
+pub(super) fn serve(config: Config, announce: impl FnOnce(SocketAddr, &Gateway)) -> Result<(), Failure> {
+    start_log();
+    let rules = server::Rules { header_bytes: config.header_bytes, drain: config.drain };
+    let listeners = server::listen(config.listen, config.workers)
+        .map_err(|error| Failure::system(format!("cannot listen on {}: {error}", config.listen)))?;
+    let address = listeners
+        .first()
+        .ok_or_else(|| Failure::system("no worker to listen"))?
+        .local_addr()
+        .map_err(Failure::system)?;
+    let main = runtime()?;
+    let gateway = main.block_on(Gateway::start(config)).map_err(Failure::config)?;
+    let (stop, stopping) = watch::channel(false);
+    let workers = listeners
+        .into_iter()
+        .enumerate()
+        .map(|(index, listener)| {
+            let (runtime, app, stopping) = (runtime()?, door(&gateway), stopping.clone());
+            thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    worker::set(index);
+                    runtime.block_on(server::serve(listener, app, rules, stopping));
+                    runtime.shutdown_background();
+                })
+                .map_err(Failure::system)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    announce(address, &gateway);
+    main.block_on(asked_to_stop()).map_err(Failure::system)?;
+    info!("asked to stop; calls in flight are finished");
+    gateway.drain();
+    // The receivers are the workers': none left means that there is nothing to stop.
+    let _ = stop.send(true);
+    for worker in workers {
+        worker.join().map_err(|_| Failure::system("a worker panicked"))?;
+    }
+    main.shutdown_background();
+    info!("stopped");
+    Ok(())
+}
+
+/// A runtime on the current thread: each worker has one, so that a call never crosses threads.
+fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_current_thread().enable_all().build().map_err(Failure::system)
+}
+
+async fn asked_to_stop() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// The log goes to stderr: for a person on a terminal, as JSON otherwise.
+fn start_log() {
+    let level = tracing_subscriber::EnvFilter::new("info");
+    let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
+    // A second start in one process (a test) keeps the first log.
+    let _ = if std::io::stderr().is_terminal() { log.try_init() } else { log.json().try_init() };
+}

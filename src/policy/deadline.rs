@@ -1,0 +1,74 @@
+//! Until when a call may take: what the client is ready to wait, cut to what the route allows. A route's limit is for
+//! unary calls; a healthy stream is cut only by its client's own deadline.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::{call::Call, status::Fault};
+
+/// Longer than any timeout anyone means; what is beyond it is treated as no timeout, so that the sum cannot overflow.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+pub(super) fn admit(call: &mut Call) -> Result<(), Status> {
+    let streams = call.target.client_streaming() || call.target.server_streaming();
+    let allowed = if streams { None } else { call.route.timeout };
+    let Some(timeout) = call.timeout.into_iter().chain(allowed).min() else { return Ok(()) };
+    if timeout.is_zero() {
+        return Err(
+            Fault::client().on(Status::deadline_exceeded("the deadline had passed when the call came"))
+        );
+    }
+    call.deadline = (timeout < FOREVER).then(|| Instant::now() + timeout);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        call::{Body, Frames, Guards, Message, Peer, Target},
+        route::{Destination, Limits, Route},
+    };
+
+    fn call(timeout: Option<u64>, allowed: Option<u64>) -> Call {
+        Call {
+            route: Arc::new(Route {
+                name: "/a.B/C".into(),
+                destination: Destination::Local,
+                timeout: allowed.map(Duration::from_secs),
+                limits: Limits::default(),
+            }),
+            target: Target::Rpc { path: http::uri::PathAndQuery::from_static("/a.B/C"), method: None },
+            metadata: http::HeaderMap::new(),
+            message: Message::Frames(Frames::Stream(Body::empty())),
+            peer: Peer { address: ([127, 0, 0, 1], 1).into(), secure: false },
+            timeout: timeout.map(Duration::from_secs),
+            deadline: None,
+            guards: Guards::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_cut_only_by_its_client() {
+        let now = Instant::now();
+        let check = |timeout, allowed, want: Option<u64>| {
+            let mut call = call(timeout, allowed);
+            admit(&mut call).unwrap();
+            assert_eq!(call.deadline, want.map(|seconds| now + Duration::from_secs(seconds)));
+        };
+        check(None, None, None);
+        check(Some(3), None, Some(3));
+        check(None, Some(5), None);
+        check(Some(7), Some(5), Some(7));
+        check(Some(u64::MAX), None, None);
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_is_refused() {
+        assert_eq!(admit(&mut call(Some(0), None)).unwrap_err().code(), tonic::Code::DeadlineExceeded);
+    }
+}

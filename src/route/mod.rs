@@ -1,0 +1,150 @@
+//! A route: what was decided about a group of calls when the config was loaded. Plain data, and the tables that find it.
+
+pub mod catalog;
+mod nearest_template;
+pub mod router;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use crate::schema::{Method, did_you_mean};
+
+/// Where calls go and under which rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The route's name in logs and lists: an RPC's `/package.Service/Method`, or a service's pattern.
+    pub name: Arc<str>,
+    pub destination: Destination,
+    /// The longest a unary call may take; a client's own timeout is cut to it. Streams are exempt.
+    pub timeout: Option<Duration>,
+    pub limits: Limits,
+}
+
+/// What answers a route's calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A service of the gateway itself.
+    Local,
+    /// An upstream, by its name in the config.
+    Upstream(Arc<str>),
+}
+
+/// Limits of one message, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest request message, decompressed.
+    pub request_bytes: usize,
+    /// The longest response message that is transcoded, decompressed.
+    pub response_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { request_bytes: 4 << 20, response_bytes: 64 << 20 }
+    }
+}
+
+/// One gRPC method, or one service without a schema, and its route.
+#[derive(Debug, Clone)]
+pub struct Rpc {
+    pub route: Arc<Route>,
+    /// `None` where the service's schema is not known.
+    pub method: Option<Arc<Method>>,
+}
+
+/// Finds the route of a gRPC path: by method where the schema is known, else by service.
+#[derive(Debug, Default)]
+pub struct RpcTable {
+    /// `/package.Service/Method`
+    methods: HashMap<Box<str>, Rpc>,
+    /// `package.Service`, of every known or configured service.
+    services: HashMap<Box<str>, Option<Arc<Route>>>,
+    /// Prefixes of service names (`package.`), longest first, of services without a schema; the last may be empty.
+    prefixes: Vec<(Box<str>, Arc<Route>)>,
+}
+
+/// Why there is no route for a gRPC path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RpcMiss {
+    /// The path is not `/service/method`.
+    Malformed,
+    /// `near` is the end of a sentence: the nearest known name, or nothing.
+    UnknownService {
+        service: String,
+        near: String,
+    },
+    UnknownMethod {
+        service: String,
+        method: String,
+        near: String,
+    },
+}
+
+impl std::fmt::Display for RpcMiss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("a gRPC path is /package.Service/Method"),
+            Self::UnknownService { service, near } => write!(f, "unknown service {service}{near}"),
+            Self::UnknownMethod { service, method, near } => {
+                write!(f, "unknown method {method} for service {service}{near}")
+            }
+        }
+    }
+}
+
+impl RpcTable {
+    /// Adds a method whose schema is known. Returns false if the path has a route already.
+    pub fn insert_method(&mut self, method: Arc<Method>, route: Arc<Route>) -> bool {
+        let path: Box<str> = method.path.as_str().into();
+        if let Some((service, _)) = split(&path) {
+            self.services.entry(service.into()).or_default();
+        }
+        let rpc = Rpc { route, method: Some(method) };
+        self.methods.insert(path, rpc).is_none()
+    }
+
+    /// Adds services by pattern: a name, or a prefix that ends in `*`. Their schema need not be known.
+    pub fn insert_services(&mut self, pattern: &str, route: Arc<Route>) {
+        match pattern.strip_suffix('*') {
+            Some(prefix) => {
+                self.prefixes.push((prefix.into(), route));
+                self.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+            }
+            None => {
+                self.services.insert(pattern.into(), Some(route));
+            }
+        }
+    }
+
+    /// Finds the route of `/package.Service/Method`.
+    ///
+    /// # Errors
+    /// Names what is unknown, and the nearest known name.
+    pub fn find(&self, path: &str) -> Result<Rpc, RpcMiss> {
+        if let Some(rpc) = self.methods.get(path) {
+            return Ok(rpc.clone());
+        }
+        let (service, method) = split(path).ok_or(RpcMiss::Malformed)?;
+        let by_prefix = || self.prefixes.iter().find(|(prefix, _)| service.starts_with(&**prefix));
+        match self.services.get(service) {
+            Some(Some(route)) => Ok(Rpc { route: Arc::clone(route), method: None }),
+            Some(None) => {
+                let siblings =
+                    self.methods.keys().filter_map(|known| split(known)).filter(|(s, _)| *s == service);
+                let near = did_you_mean(method, siblings.map(|(_, method)| method));
+                Err(RpcMiss::UnknownMethod { service: service.into(), method: method.into(), near })
+            }
+            None => match by_prefix() {
+                Some((_, route)) => Ok(Rpc { route: Arc::clone(route), method: None }),
+                None => {
+                    let near = did_you_mean(service, self.services.keys().map(|known| &**known));
+                    Err(RpcMiss::UnknownService { service: service.into(), near })
+                }
+            },
+        }
+    }
+}
+
+fn split(path: &str) -> Option<(&str, &str)> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some((service, method))
+}

@@ -1,0 +1,382 @@
+//! Finds the binding of an HTTP method and a raw path: a trie of path segments whose cost does not grow with the number
+//! of templates. A literal beats `*`, `*` beats `**`, whatever the order of insertion; a registered verb `:x` beats the
+//! same text as part of the last segment.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use percent_encoding::percent_decode;
+
+use super::nearest_template;
+use crate::schema::{BadEscape, Segment, Template, Verb, decode_segment};
+
+/// Values by HTTP method and path template.
+#[derive(Debug)]
+pub struct Router<T> {
+    nodes: Vec<Node>,
+    entries: Vec<Entry<T>>,
+    settings: Settings,
+}
+
+/// How paths are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What a path with a `/` at its end is.
+    pub trailing_slash: TrailingSlash,
+    /// Decode `%2F` in variables of several segments too (`google.api.Http.fully_decode_reserved_expansion`).
+    pub fully_decode_reserved_expansion: bool,
+}
+
+/// What a path with a `/` at its end is, if no template matches it as it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrailingSlash {
+    /// Another path.
+    #[default]
+    Strict,
+    /// The same path.
+    Ignore,
+    /// The client is sent to the path without it.
+    Redirect,
+}
+
+/// What [`Router::find`] found.
+#[derive(Debug, PartialEq)]
+pub struct Found<'r, 'p, T> {
+    /// The value inserted with the template.
+    pub value: &'r T,
+    /// What the template's variables captured, in their order, decoded.
+    pub captures: Vec<Cow<'p, str>>,
+}
+
+/// Why nothing was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Miss {
+    /// No template matches (404); the nearest as `GET /v1/{name}`.
+    NotFound {
+        /// The HTTP method and template most alike the path, if one is near enough to be named.
+        nearest: Option<String>,
+    },
+    /// Templates match, with other HTTP methods (405): those, sorted, for `Allow`.
+    WrongVerb {
+        /// HTTP methods, `HEAD` where `GET` is.
+        allow: Vec<String>,
+    },
+    /// A segment's escapes are cut short or decode to no UTF-8 (400).
+    BadEscape {
+        /// The raw segment.
+        segment: String,
+    },
+    /// The path without its trailing slash is found (see [`TrailingSlash::Redirect`]).
+    Redirect(
+        /// The raw path to go to.
+        String,
+    ),
+}
+
+/// Two bindings that match the same requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The HTTP method.
+    pub verb: Verb,
+    /// The label and template inserted first.
+    pub first: (String, String),
+    /// The label and template refused.
+    pub second: (String, String),
+}
+
+/// One place in the trie: what may follow, and what ends here.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub(super) literals: HashMap<Box<str>, usize>,
+    pub(super) one: Option<usize>,
+    /// `**`: a node that only has `ends`.
+    pub(super) rest: Option<usize>,
+    pub(super) ends: Vec<End>,
+}
+
+/// The templates that end at a node with the same template verb.
+#[derive(Debug)]
+pub(super) struct End {
+    /// The template's `:verb`.
+    pub(super) suffix: Option<Box<str>>,
+    /// HTTP methods and entries; `*` is last.
+    pub(super) methods: Vec<(Verb, usize)>,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    value: T,
+    label: String,
+    template: Template,
+}
+
+impl<T> Default for Router<T> {
+    fn default() -> Self {
+        Self::new(Settings::default())
+    }
+}
+
+impl<T> Router<T> {
+    /// An empty router.
+    pub fn new(settings: Settings) -> Self {
+        Self { nodes: vec![Node::default()], entries: Vec::new(), settings }
+    }
+
+    /// Adds a binding. `label` names it in the error of a later binding that is identical to it, such as the method's
+    /// full name; templates that differ only in their variables' names are identical.
+    pub fn insert(
+        &mut self,
+        verb: &Verb,
+        template: &Template,
+        label: impl Into<String>,
+        value: T,
+    ) -> Result<(), Conflict> {
+        let label = label.into();
+        let mut at = 0;
+        for segment in template.segments() {
+            at = self.child(at, segment);
+        }
+        let entry = self.entries.len();
+        let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
+        let place = node.ends.iter().position(|end| end.suffix.as_deref() == template.verb());
+        let place = place.unwrap_or_else(|| {
+            node.ends.push(End { suffix: template.verb().map(Into::into), methods: Vec::new() });
+            node.ends.len() - 1
+        });
+        let Some(end) = node.ends.get_mut(place) else { return Ok(()) };
+        if let Some(first) =
+            end.methods.iter().find(|(known, _)| known == verb).and_then(|(_, at)| self.entries.get(*at))
+        {
+            return Err(Conflict {
+                verb: verb.clone(),
+                first: (first.label.clone(), first.template.to_string()),
+                second: (label, template.to_string()),
+            });
+        }
+        end.methods.push((verb.clone(), entry));
+        end.methods.sort();
+        self.entries.push(Entry { value, label, template: template.clone() });
+        Ok(())
+    }
+
+    /// Finds the value for an HTTP method and a raw path, without its query. A `HEAD` without a binding of its own is
+    /// served by the `GET`. A match without variables allocates nothing.
+    pub fn find<'r, 'p>(
+        &'r self,
+        method: &http::Method,
+        raw_path: &'p str,
+    ) -> Result<Found<'r, 'p, T>, Miss> {
+        if let Some(segment) = bad_escape(raw_path) {
+            return Err(Miss::BadEscape { segment: segment.to_owned() });
+        }
+        if let Some(found) = self.look_up(method, raw_path) {
+            return Ok(found);
+        }
+        let stripped =
+            raw_path.strip_suffix('/').filter(|stripped| !stripped.is_empty() && !stripped.ends_with('/'));
+        if let Some(stripped) = stripped.filter(|_| self.settings.trailing_slash != TrailingSlash::Strict)
+            && let Some(found) = self.look_up(method, stripped)
+        {
+            return match self.settings.trailing_slash {
+                TrailingSlash::Redirect => Err(Miss::Redirect(stripped.to_owned())),
+                TrailingSlash::Strict | TrailingSlash::Ignore => Ok(found),
+            };
+        }
+        let allow = self.allow(raw_path);
+        if !allow.is_empty() {
+            return Err(Miss::WrongVerb { allow });
+        }
+        let text = |entry: usize, verb: &Verb| {
+            self.entries.get(entry).map(|entry| format!("{verb} {}", entry.template))
+        };
+        let nearest = nearest_template::find(&self.nodes, method.as_str(), raw_path);
+        Err(Miss::NotFound { nearest: nearest.and_then(|(entry, verb)| text(entry, verb)) })
+    }
+
+    /// The HTTP methods that a path has, sorted, for `Allow`: with `HEAD` where `GET` is; `*` stands for the usual ones.
+    /// Empty if no template matches.
+    pub fn allow(&self, raw_path: &str) -> Vec<String> {
+        let mut allow: Vec<String> = Vec::new();
+        let mut collect = |end: &End| {
+            for (verb, _) in &end.methods {
+                let names: &[&str] = match verb {
+                    Verb::Get => &["GET", "HEAD"],
+                    Verb::Any => &["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
+                    verb => &[verb.as_str()],
+                };
+                allow.extend(names.iter().map(|name| (*name).to_owned()));
+            }
+            None
+        };
+        let ignored =
+            raw_path.strip_suffix('/').filter(|_| self.settings.trailing_slash == TrailingSlash::Ignore);
+        for path in [Some(raw_path), ignored.filter(|path| !path.is_empty())].into_iter().flatten() {
+            let _: Option<()> = self.walk(path, &mut collect);
+        }
+        allow.sort();
+        allow.dedup();
+        allow
+    }
+
+    /// How many bindings it holds.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn look_up<'r, 'p>(&'r self, method: &http::Method, path: &'p str) -> Option<Found<'r, 'p, T>> {
+        let (entry, suffix) = self.walk(path, &mut |end| {
+            let by_name = |name: &str| {
+                let exact = end.methods.iter().find(|(verb, _)| verb != &Verb::Any && verb.as_str() == name);
+                exact.map(|(_, entry)| *entry)
+            };
+            let by_get = || if method == http::Method::HEAD { by_name("GET") } else { None };
+            let any = || end.methods.iter().find(|(verb, _)| verb == &Verb::Any).map(|(_, entry)| *entry);
+            by_name(method.as_str()).or_else(by_get).or_else(any).map(|entry| (entry, end.suffix.is_some()))
+        })?;
+        let entry = self.entries.get(entry)?;
+        let captures = self.captures(&entry.template, path, suffix);
+        Some(Found { value: &entry.value, captures })
+    }
+
+    /// Offers the ends that match `path` to `take`, in order of precedence, until it answers something.
+    fn walk<R>(&self, path: &str, take: &mut impl FnMut(&End) -> Option<R>) -> Option<R> {
+        let path = path.strip_prefix('/')?;
+        let last = path.rfind('/').map_or(0, |slash| slash + 1);
+        let colon = memchr::memrchr(b':', path.as_bytes()).filter(|colon| *colon >= last);
+        if let Some(colon) = colon
+            && let (Some(path), Some(verb)) = (path.get(..colon), path.get(colon + 1..))
+            && let Ok(verb) = decode_segment(verb)
+            && let Some(found) = self.descend(0, Some(path), &mut |node| take(end_of(node, Some(&verb))?))
+        {
+            return Some(found);
+        }
+        // The root has no segments at all, rather than one empty one.
+        self.descend(0, (!path.is_empty()).then_some(path), &mut |node| take(end_of(node, None)?))
+    }
+
+    fn descend<R>(
+        &self,
+        at: usize,
+        path: Option<&str>,
+        take: &mut impl FnMut(&Node) -> Option<R>,
+    ) -> Option<R> {
+        let node = self.nodes.get(at)?;
+        let Some(path) = path else {
+            return take(node).or_else(|| take(self.nodes.get(node.rest?)?));
+        };
+        let (segment, rest) = match memchr::memchr(b'/', path.as_bytes()) {
+            Some(slash) => (path.get(..slash)?, path.get(slash + 1..)),
+            None => (path, None),
+        };
+        // An empty segment is no literal and matches no variable; only `**` reaches over it.
+        if !segment.is_empty() {
+            let literal = match decode_segment(segment) {
+                Ok(literal) => node.literals.get(&*literal),
+                Err(BadEscape) => None,
+            };
+            if let Some(found) = literal.and_then(|literal| self.descend(*literal, rest, take)) {
+                return Some(found);
+            }
+            if let Some(found) = node.one.and_then(|one| self.descend(one, rest, take)) {
+                return Some(found);
+            }
+        }
+        take(self.nodes.get(node.rest?)?)
+    }
+
+    /// What the template's variables cover of a path that it matches.
+    fn captures<'p>(&self, template: &Template, path: &'p str, suffix: bool) -> Vec<Cow<'p, str>> {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let path = if suffix { path.rsplit_once(':').map_or(path, |(path, _)| path) } else { path };
+        let rest = template.segments().last() == Some(&Segment::Rest);
+        let mut captures = Vec::with_capacity(template.variables().len());
+        let mut offset = Some(0);
+        let mut index = 0;
+        // Byte offset where segment `to` begins, or none when the path ends before it.
+        let mut seek = |to: usize| {
+            while index < to {
+                offset = offset.and_then(|at: usize| {
+                    memchr::memchr(b'/', path.as_bytes().get(at..)?).map(|slash| at + slash + 1)
+                });
+                index += 1;
+            }
+            offset
+        };
+        for variable in template.variables() {
+            let start = seek(variable.start);
+            let to_the_end = rest && variable.end == template.segments().len();
+            let end = if to_the_end { None } else { seek(variable.end).map(|next| next - 1) };
+            let raw = start.and_then(|start| path.get(start..end.unwrap_or(path.len()))).unwrap_or_default();
+            captures.push(if variable.multi && !self.settings.fully_decode_reserved_expansion {
+                decode_but_slashes(raw)
+            } else {
+                // `find` has seen that every escape decodes.
+                decode_segment(raw).unwrap_or(Cow::Borrowed(raw))
+            });
+        }
+        captures
+    }
+
+    fn child(&mut self, at: usize, segment: &Segment) -> usize {
+        let new = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(at) else { return at };
+        let child = match segment {
+            Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(new),
+            Segment::One => *node.one.get_or_insert(new),
+            Segment::Rest => *node.rest.get_or_insert(new),
+        };
+        if child == new {
+            self.nodes.push(Node::default());
+        }
+        child
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, first, second } = self;
+        write!(
+            f,
+            "two bindings match the same requests: {verb} {} of {} and {verb} {} of {}",
+            first.1, first.0, second.1, second.0
+        )
+    }
+}
+
+impl std::error::Error for Conflict {}
+
+fn end_of<'n>(node: &'n Node, suffix: Option<&str>) -> Option<&'n End> {
+    node.ends.iter().find(|end| end.suffix.as_deref() == suffix)
+}
+
+/// The first segment whose escapes are cut short or decode to no UTF-8.
+fn bad_escape(path: &str) -> Option<&str> {
+    memchr::memchr(b'%', path.as_bytes())?;
+    path.split('/').find(|segment| decode_segment(segment).is_err())
+}
+
+/// Decodes every escape but `%2F`, which would change where segments end.
+fn decode_but_slashes(raw: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'%', raw.as_bytes()).is_none() {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let Some(at) = rest.windows(3).position(|escape| matches!(escape, b"%2F" | b"%2f")) {
+        let (before, escape) = rest.split_at(at);
+        out.extend(percent_decode(before));
+        out.extend(escape.iter().take(3));
+        rest = escape.get(3..).unwrap_or_default();
+    }
+    out.extend(percent_decode(rest));
+    String::from_utf8(out).map_or(Cow::Borrowed(raw), Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests;

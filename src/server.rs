@@ -1,0 +1,154 @@
+//! The listeners and their connections: one socket per worker (SO_REUSEPORT), an accept loop that survives, HTTP/1.1 and
+//! HTTP/2 on one port, and a drain with a hard deadline.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    pin::pin,
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::timeout};
+use tower::Service as _;
+use tracing::{debug, warn};
+
+use crate::call::Peer;
+
+/// How long a new connection may stay silent before it says what it wants.
+const FIRST_BYTE: Duration = Duration::from_secs(30);
+/// How long the head of an HTTP/1.1 request may take.
+const REQUEST_HEAD: Duration = Duration::from_secs(30);
+/// The accept loop's pause after an error such as EMFILE, which passes when connections close.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// HTTP/2: streams at once on one connection.
+const STREAMS: u32 = 1024;
+/// HTTP/2 flow-control windows in bytes: of a stream, of a connection.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// What every worker needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The most bytes of one request's headers.
+    pub header_bytes: u32,
+    /// How long calls in flight may go on once shutdown was asked for.
+    pub drain: Duration,
+}
+
+/// Opens `count` sockets that listen on one address. Port 0 takes a free port, the same for all.
+///
+/// # Errors
+/// Those of the system: the port is in use, the address is not this machine's.
+pub fn listen(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+    // Taken without SO_REUSEPORT first: otherwise a second gateway would share the port in silence.
+    drop(socket(address, false)?);
+    let first = socket(address, true)?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for _ in 1..count {
+        listeners.push(socket(address, true)?);
+    }
+    Ok(listeners)
+}
+
+fn socket(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(share)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(4096)?;
+    Ok(socket.into())
+}
+
+/// Accepts and serves connections until `shutdown` turns true and the last of them has ended, or the drain's time is up.
+pub async fn serve(listener: TcpListener, app: Router, rules: Rules, mut shutdown: watch::Receiver<bool>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return warn!(%error, "a listener could not be used"),
+    };
+    let builder = builder(rules);
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    connections.spawn(connection(builder.clone(), stream, address, app.clone(), shutdown.clone()));
+                }
+                Err(error) => {
+                    warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            () = asked(&mut shutdown) => break,
+        }
+    }
+    drop(listener);
+    let drained = timeout(rules.drain, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        warn!(connections = connections.len(), "the drain's time is up; what is left is closed");
+        connections.shutdown().await;
+    }
+}
+
+/// Waits until shutdown is asked for, or nobody is left to ask.
+async fn asked(shutdown: &mut watch::Receiver<bool>) {
+    // The guard it gives must not be held across an await.
+    drop(shutdown.wait_for(|asked| *asked).await);
+}
+
+fn builder(rules: Rules) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .enable_connect_protocol()
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(rules.header_bytes)
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+async fn connection(
+    builder: auto::Builder<TokioExecutor>,
+    stream: TcpStream,
+    address: SocketAddr,
+    app: Router,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let first = tokio::select! {
+        first = timeout(FIRST_BYTE, stream.readable()) => first,
+        () = asked(&mut shutdown) => return,
+    };
+    if !matches!(first, Ok(Ok(()))) {
+        return;
+    }
+    let peer = Peer { address, secure: false };
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        app.clone().call(request.map(Body::new))
+    });
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = asked(&mut shutdown) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, peer = %address, "a connection ended with an error");
+    }
+}

@@ -1,0 +1,340 @@
+//! Which HTTP headers are a call's metadata, one rule for all surfaces: every header is, except those of the one hop
+//! (RFC 9110 section 7.6.1), those of the protocol itself, and the names by which this gateway says who is calling.
+//! Nothing is renamed or prefixed: `authorization`, `cookie`, `origin`, `user-agent`, `accept-language` pass as they are.
+
+use http::{HeaderMap, HeaderName, header};
+use tonic::Status;
+
+use super::Protocol;
+use crate::status::Fault;
+
+/// Takes a request's headers as its metadata. Names are removed in place; nothing is copied, and nothing allocated
+/// unless a name is removed that no well-behaved client sends.
+///
+/// # Errors
+/// INVALID_ARGUMENT for a `-bin` value that is not base64.
+pub fn of_request(mut headers: HeaderMap, protocol: Protocol) -> Result<HeaderMap, Status> {
+    let mut removed = 0_u32;
+    let mut rare = Vec::new();
+    for name in headers.keys() {
+        match rule(name, protocol) {
+            Rule::Keep if name.as_str().ends_with("-bin") => binary(&headers, name)?,
+            Rule::Keep => {}
+            Rule::Remove(place) => removed |= 1 << place,
+            Rule::RemoveRare => rare.push(name.clone()),
+        }
+    }
+    if headers.contains_key(header::CONNECTION) {
+        rare.extend(named_by_connection(&headers));
+    }
+    remove(&mut headers, removed, &rare);
+    Ok(headers)
+}
+
+/// Makes a reply's metadata (or a unary reply's trailers, on REST) the headers of the client's response, in place.
+/// `content-type` is left for the surface to set.
+pub fn to_response(metadata: &mut HeaderMap, protocol: Protocol) {
+    let mut removed = 0_u32;
+    let mut rare = Vec::new();
+    for name in metadata.keys() {
+        match place(name) {
+            Some((place, Whom::All)) => removed |= 1 << place,
+            _ if protocol == Protocol::Rest && is_grpc(name) => rare.push(name.clone()),
+            _ => {}
+        }
+    }
+    remove(metadata, removed, &rare);
+}
+
+/// True for a name by which the gateway tells upstreams who is calling, however a client may spell it: in capitals,
+/// with `_` for `-`, with `-bin` behind it. (Servers behind CGI-like interfaces read all of these as one.)
+#[must_use]
+pub fn is_identity(name: &str) -> bool {
+    const NAMES: [&str; 5] =
+        ["x-user-id", "x-user-email", "x-user-role", "x-user-permissions", "x-gateway-request-id"];
+    let same = |a: u8, b: u8| a.eq_ignore_ascii_case(&b) || (a == b'_' && b == b'-');
+    let spells = |name: &[u8], want: &str| {
+        name.len() == want.len() && name.iter().zip(want.as_bytes()).all(|(a, b)| same(*a, *b))
+    };
+    let name = name.as_bytes();
+    if !name.first().is_some_and(|first| first.eq_ignore_ascii_case(&b'x')) {
+        return false;
+    }
+    let plain = match name.split_last_chunk::<4>() {
+        Some((plain, end)) if spells(end, "-bin") => plain,
+        _ => name,
+    };
+    NAMES.iter().any(|want| spells(plain, want))
+}
+
+/// What happens to one header of a request.
+enum Rule {
+    Keep,
+    /// Its place in [`REMOVED`].
+    Remove(usize),
+    RemoveRare,
+}
+
+/// Whose requests a name is removed from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Everyone's; from responses too.
+    All,
+    /// Those that are not native gRPC.
+    Http,
+    Rest,
+}
+
+static REMOVED: [(HeaderName, Whom); 23] = [
+    // Of this hop.
+    (header::CONNECTION, Whom::All),
+    (HeaderName::from_static("keep-alive"), Whom::All),
+    (HeaderName::from_static("proxy-connection"), Whom::All),
+    (header::PROXY_AUTHENTICATE, Whom::All),
+    (header::PROXY_AUTHORIZATION, Whom::All),
+    (header::TE, Whom::All),
+    (header::TRAILER, Whom::All),
+    (header::TRANSFER_ENCODING, Whom::All),
+    (header::UPGRADE, Whom::All),
+    (HeaderName::from_static("http2-settings"), Whom::All),
+    // About this body, this server.
+    (header::CONTENT_TYPE, Whom::All),
+    (header::CONTENT_LENGTH, Whom::All),
+    (header::CONTENT_ENCODING, Whom::All),
+    (header::HOST, Whom::All),
+    (header::EXPECT, Whom::All),
+    // Read by the surface, and said again to the upstream by dispatch.
+    (HeaderName::from_static("grpc-timeout"), Whom::All),
+    // About the form of the answer.
+    (header::ACCEPT, Whom::Http),
+    (header::ACCEPT_ENCODING, Whom::Http),
+    (header::ACCEPT_CHARSET, Whom::Http),
+    (HeaderName::from_static("x-grpc-web"), Whom::Http),
+    (HeaderName::from_static("x-request-timeout"), Whom::Rest),
+    (HeaderName::from_static("connect-timeout-ms"), Whom::Rest),
+    (HeaderName::from_static("connect-protocol-version"), Whom::Rest),
+];
+
+fn place(name: &HeaderName) -> Option<(usize, Whom)> {
+    REMOVED.iter().enumerate().find(|(_, (known, _))| known == name).map(|(place, (_, whom))| (place, *whom))
+}
+
+fn rule(name: &HeaderName, protocol: Protocol) -> Rule {
+    if let Some((place, whom)) = place(name) {
+        let applies = match whom {
+            Whom::All => true,
+            Whom::Http => protocol != Protocol::Grpc,
+            Whom::Rest => protocol == Protocol::Rest,
+        };
+        return if applies { Rule::Remove(place) } else { Rule::Keep };
+    }
+    let text = name.as_str();
+    let rare = if is_grpc(name) {
+        !passes(text, protocol)
+    } else {
+        (protocol == Protocol::Rest && text.starts_with("sec-websocket-")) || is_identity(text)
+    };
+    if rare { Rule::RemoveRare } else { Rule::Keep }
+}
+
+/// True for the names that gRPC reserves for itself.
+fn is_grpc(name: &HeaderName) -> bool {
+    name.as_str().starts_with("grpc-")
+}
+
+/// The reserved names that are meant for the upstream: tracing, attempts, and where the client's own frames pass,
+/// what these are compressed with.
+fn passes(name: &str, protocol: Protocol) -> bool {
+    match name {
+        "grpc-trace-bin" | "grpc-tags-bin" | "grpc-previous-rpc-attempts" => true,
+        "grpc-encoding" | "grpc-accept-encoding" => protocol != Protocol::Rest,
+        _ => false,
+    }
+}
+
+/// The names a `Connection` header calls hop-by-hop.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).into_iter();
+    let tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok()).collect()
+}
+
+fn remove(headers: &mut HeaderMap, removed: u32, rare: &[HeaderName]) {
+    for (place, (name, _)) in REMOVED.iter().enumerate() {
+        if removed & (1 << place) != 0 {
+            headers.remove(name);
+        }
+    }
+    for name in rare {
+        headers.remove(name);
+    }
+}
+
+fn binary(headers: &HeaderMap, name: &HeaderName) -> Result<(), Status> {
+    // "gRPC over HTTP/2", Custom-Metadata: several values may have been joined by commas.
+    let mut values =
+        headers.get_all(name).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    if values.all(|value| is_base64(value.trim_ascii())) {
+        return Ok(());
+    }
+    Err(Fault::client().on(Status::invalid_argument(format!("the value of header {name} is not base64"))))
+}
+
+/// True for standard base64 with or without its padding (what `status::BASE64` decodes).
+fn is_base64(value: &[u8]) -> bool {
+    let digits = match value {
+        [digits @ .., b'=', b'='] if digits.len() % 4 == 2 => digits,
+        [digits @ .., b'='] if digits.len() % 4 == 3 => digits,
+        digits => digits,
+    };
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    digits.len() % 4 != 1 && digits.iter().all(is_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use http::HeaderValue;
+    use tonic::Code;
+
+    use super::*;
+    use crate::status::BASE64;
+
+    const WEB: Protocol = Protocol::GrpcWeb { text: false };
+
+    fn map(rows: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in rows {
+            map.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        map
+    }
+
+    #[test]
+    fn headers_are_metadata_except() {
+        use Protocol::{Grpc, Rest};
+        let all = [Grpc, WEB, Rest];
+        // Name, and the protocols whose requests keep it.
+        let rows: &[(&str, &[Protocol])] = &[
+            ("authorization", &all),
+            ("cookie", &all),
+            ("origin", &all),
+            ("user-agent", &all),
+            ("accept-language", &all),
+            ("x-custom", &all),
+            ("x-user", &all),
+            ("x-user-identity", &all),
+            ("grpcish", &all),
+            ("traceparent", &all),
+            ("x-forwarded-for", &all),
+            ("grpc-previous-rpc-attempts", &all),
+            ("grpc-encoding", &[Grpc, WEB]),
+            ("grpc-accept-encoding", &[Grpc, WEB]),
+            ("sec-websocket-key", &[Grpc, WEB]),
+            ("x-request-timeout", &[Grpc, WEB]),
+            ("connect-timeout-ms", &[Grpc, WEB]),
+            ("accept", &[Grpc]),
+            ("accept-encoding", &[Grpc]),
+            ("x-grpc-web", &[Grpc]),
+            ("grpc-timeout", &[]),
+            ("grpc-status", &[]),
+            ("grpc-message", &[]),
+            ("grpc-anything", &[]),
+            ("connection", &[]),
+            ("keep-alive", &[]),
+            ("proxy-connection", &[]),
+            ("proxy-authorization", &[]),
+            ("te", &[]),
+            ("trailer", &[]),
+            ("transfer-encoding", &[]),
+            ("upgrade", &[]),
+            ("content-type", &[]),
+            ("content-length", &[]),
+            ("content-encoding", &[]),
+            ("host", &[]),
+            ("expect", &[]),
+            ("X-User-ID", &[]),
+            ("x_user_id", &[]),
+            ("x-user_email", &[]),
+            ("x-user-role-bin", &[]),
+            ("x_user_permissions_bin", &[]),
+            ("x-gateway-request-id", &[]),
+        ];
+        for (name, keep) in rows {
+            for protocol in all {
+                let got = of_request(map(&[(name, "v"), ("a", "1"), (name, "w")]), protocol).unwrap();
+                let want = if keep.contains(&protocol) { 2 } else { 0 };
+                assert_eq!(got.get_all(*name).iter().count(), want, "{name} {protocol:?}");
+                assert_eq!(got["a"], "1");
+            }
+        }
+    }
+
+    #[test]
+    fn connection_names_more() {
+        let headers = map(&[
+            ("connection", "close, X-Hop ,,b@d"),
+            ("x-hop", "1"),
+            ("connection", "x-two"),
+            ("x-two", "2"),
+        ]);
+        assert!(of_request(headers, Protocol::Rest).unwrap().is_empty());
+    }
+
+    #[test]
+    fn binary_values_are_base64() {
+        let check = |value: &str, good: bool| {
+            let got = of_request(map(&[("x-bin", value)]), Protocol::Grpc);
+            match got {
+                Ok(map) => assert!(good && map["x-bin"] == value, "{value}"),
+                Err(status) => {
+                    assert!(!good, "{value}");
+                    assert_eq!(status.code(), Code::InvalidArgument);
+                    assert_eq!(status.message(), "the value of header x-bin is not base64");
+                }
+            }
+        };
+        for good in ["", "AA", "AA==", "AAA", "AAA=", "AAAA", "+/+/", "AA,AA==, AAAA", "AA,"] {
+            check(good, true);
+        }
+        for bad in ["A", "A===", "AA*A", "=", "-_-_", "AA AA", "AAAAA", "AA==AA", "AA,!"] {
+            check(bad, false);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn base64_is_what_decodes(value in "[A-Da-d0-9+/]{0,9}={0,2}") {
+            if is_base64(value.as_bytes()) {
+                proptest::prop_assert!(BASE64.decode(&value).is_ok(), "{}", value);
+            }
+        }
+    }
+
+    #[test]
+    fn a_response_has_no_headers_of_another_hop() {
+        let rows = [
+            ("connection", "close"),
+            ("content-length", "7"),
+            ("content-type", "text/plain"),
+            ("grpc-encoding", "gzip"),
+            ("grpc-status", "0"),
+            ("x-a", "1"),
+            ("x-user-id", "7"),
+        ];
+        let check = |protocol: Protocol, want: &[&str]| {
+            let mut headers = map(&rows);
+            to_response(&mut headers, protocol);
+            let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            names.sort_unstable();
+            assert_eq!(names, want, "{protocol:?}");
+        };
+        for protocol in [Protocol::Grpc, WEB] {
+            check(protocol, &["grpc-encoding", "grpc-status", "x-a", "x-user-id"]);
+        }
+        check(Protocol::Rest, &["x-a", "x-user-id"]);
+    }
+}
