@@ -102,7 +102,12 @@ impl Snapshot {
         }
         let catalog = Arc::new(build.catalog);
         for conflict in catalog.conflicts() {
-            warn!(file = conflict.file, first = conflict.first, second = conflict.second, "two schemas have different files of one name; reflection by file name answers the first");
+            warn!(
+                file = conflict.file,
+                first = conflict.first,
+                second = conflict.second,
+                "two schemas have different files of one name; reflection by file name answers the first"
+            );
         }
         let mut local = Local::default();
         services::local(&catalog, &parts.board, &parts.about, &mut Servers(&mut local));
@@ -167,8 +172,7 @@ struct Face<'a> {
 impl Build<'_> {
     fn built_in(&mut self, known: &Known) {
         let style = JsonStyle { proto_names: true, defaults: true, ..JsonStyle::default() };
-        let face =
-            Face { known, style, input: JsonInput::default(), strict: true, unannotated: false };
+        let face = Face { known, style, input: JsonInput::default(), strict: true, unannotated: false };
         let source = Source::of(Destination::Local, "", &known.schema, |method| {
             let route = self.route(&method.path.as_str().into(), Destination::Local, None);
             (Arc::clone(&route.name), self.method(&face, method, route))
@@ -190,7 +194,9 @@ impl Build<'_> {
             known.schema.services().iter().filter(|service| owned(&service.full_name)).collect();
         let mut taken = Vec::new();
         for service in &owned {
-            if let Some(owner) = self.catalog.owner(&service.full_name).and_then(|at| self.catalog.sources().get(at)) {
+            if let Some(owner) =
+                self.catalog.owner(&service.full_name).and_then(|at| self.catalog.sources().get(at))
+            {
                 let message = format!(
                     "service {} is served by {} and by upstream {:?}; a [[routes]] entry says which is meant",
                     service.full_name,
@@ -204,15 +210,17 @@ impl Build<'_> {
                 taken.push(Arc::clone(&service.full_name));
             }
         }
-        let ours: Vec<_> = owned.iter().filter(|s| !taken.contains(&s.full_name)).map(|s| &*s.full_name).collect();
+        let ours: Vec<_> =
+            owned.iter().filter(|s| !taken.contains(&s.full_name)).map(|s| &*s.full_name).collect();
         let timeout = upstream.timeout.unwrap_or(config.timeout);
-        let mut source = Source::of(destination.clone(), upstream.address.to_string(), &known.schema, |method| {
-            if !ours.contains(&method.service_name()) {
-                return (Arc::default(), Vec::new());
-            }
-            let route = self.route(&method.path.as_str().into(), destination.clone(), Some(timeout));
-            (Arc::clone(&route.name), self.method(&face, method, route))
-        });
+        let mut source =
+            Source::of(destination.clone(), upstream.address.to_string(), &known.schema, |method| {
+                if !ours.contains(&method.service_name()) {
+                    return (Arc::default(), Vec::new());
+                }
+                let route = self.route(&method.path.as_str().into(), destination.clone(), Some(timeout));
+                (Arc::clone(&route.name), self.method(&face, method, route))
+            });
         source.services.retain(|service| ours.contains(&&*service.name));
         self.catalog.push(source);
         // Services that the config names and the schema does not have pass as they are.
@@ -226,7 +234,11 @@ impl Build<'_> {
     }
 
     /// Routes the services an upstream's config names and its schema, if there is one, does not have.
-    fn patterns(&mut self, upstream: &config::Upstream, schema: Option<&Schema>) -> Vec<(Arc<str>, Arc<str>)> {
+    fn patterns(
+        &mut self,
+        upstream: &config::Upstream,
+        schema: Option<&Schema>,
+    ) -> Vec<(Arc<str>, Arc<str>)> {
         let routed = self.config.services.iter().filter(|route| route.upstream == upstream.name);
         let patterns: Vec<&str> =
             upstream.services.iter().map(String::as_str).chain(routed.map(|route| &*route.pattern)).collect();

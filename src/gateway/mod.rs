@@ -114,7 +114,8 @@ impl Gateway {
         for written in &self.parts.config.upstreams {
             let SchemaSource::Reflection { interval } = written.schema else { continue };
             let Some(upstream) = self.parts.upstreams.get(&written.name) else { continue };
-            let (gateway, name, upstream) = (Arc::clone(self), Arc::clone(&written.name), Arc::clone(upstream));
+            let (gateway, name, upstream) =
+                (Arc::clone(self), Arc::clone(&written.name), Arc::clone(upstream));
             let (done, first_read) = tokio::sync::oneshot::channel();
             tokio::spawn(async move {
                 let mut done = Some(done);
