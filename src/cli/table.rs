@@ -30,7 +30,10 @@ pub(super) fn table(catalog: &Catalog, address: SocketAddr) -> String {
         }
         out.push('\n');
     }
-    let _ = writeln!(out, "gRPC and gRPC-Web: http://{address}/package.Service/Method; REST: as listed, and each at POST /package.Service/Method");
+    let _ = writeln!(
+        out,
+        "gRPC and gRPC-Web: http://{address}/package.Service/Method; REST: as listed, and each at POST /package.Service/Method"
+    );
     if let Some(path) = first {
         let method = path.trim_start_matches('/');
         let _ = writeln!(out, "  grpcurl -plaintext {address} describe {}", method.replace('/', "."));

@@ -69,7 +69,10 @@ impl Gateway {
                 .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
             upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
             if let SchemaSource::Descriptors(file) = &written.schema {
-                schemas.insert(Arc::clone(&written.name), Arc::new(Known::new(descriptors(&written.name, file)?, &built_in.schema)));
+                schemas.insert(
+                    Arc::clone(&written.name),
+                    Arc::new(Known::new(descriptors(&written.name, file)?, &built_in.schema)),
+                );
             }
         }
         let parts = Parts {

@@ -90,7 +90,7 @@ pub struct Conflict {
 pub(super) struct Node {
     pub(super) literals: HashMap<Box<str>, usize>,
     pub(super) one: Option<usize>,
-    /// `**`: a node that only has `ends`.
+    /// `**`: what ends there, and what may follow at the end of the path; there is no second `**` behind it.
     pub(super) rest: Option<usize>,
     pub(super) ends: Vec<End>,
 }
@@ -287,14 +287,36 @@ impl<T> Router<T> {
                 return Some(found);
             }
         }
-        take(self.nodes.get(node.rest?)?)
+        self.descend_rest(node.rest?, path, take)
+    }
+
+    /// Goes on behind a `**`, which covers as little as the templates' ends allow: the longest end is the most exact.
+    fn descend_rest<R>(&self, at: usize, path: &str, take: &mut impl FnMut(&Node) -> Option<R>) -> Option<R> {
+        let node = self.nodes.get(at)?;
+        if node.one.is_some() || !node.literals.is_empty() {
+            let mut from = Some(0);
+            while let Some(end) = from {
+                if let Some(found) = path.get(end..).and_then(|path| self.descend(at, Some(path), take)) {
+                    return Some(found);
+                }
+                from = memchr::memchr(b'/', path.as_bytes().get(end..)?).map(|slash| end + slash + 1);
+            }
+        }
+        take(node)
     }
 
     /// What the template's variables cover of a path that it matches.
     fn captures<'p>(&self, template: &Template, path: &'p str, suffix: bool) -> Vec<Cow<'p, str>> {
         let path = path.strip_prefix('/').unwrap_or(path);
         let path = if suffix { path.rsplit_once(':').map_or(path, |(path, _)| path) } else { path };
-        let rest = template.segments().last() == Some(&Segment::Rest);
+        let segments = template.segments().len();
+        let rest = template.segments().iter().position(|segment| *segment == Segment::Rest);
+        let count = if path.is_empty() { 0 } else { 1 + memchr::memchr_iter(b'/', path.as_bytes()).count() };
+        // The path's segment at a segment of the template: behind `**` they are counted from the end.
+        let place = |index: usize| match rest {
+            Some(rest) if index > rest => (count + index).saturating_sub(segments),
+            _ => index,
+        };
         let mut captures = Vec::with_capacity(template.variables().len());
         let mut offset = Some(0);
         let mut index = 0;
@@ -309,10 +331,14 @@ impl<T> Router<T> {
             offset
         };
         for variable in template.variables() {
-            let start = seek(variable.start);
-            let to_the_end = rest && variable.end == template.segments().len();
-            let end = if to_the_end { None } else { seek(variable.end).map(|next| next - 1) };
-            let raw = start.and_then(|start| path.get(start..end.unwrap_or(path.len()))).unwrap_or_default();
+            let (first, behind) = (place(variable.start), place(variable.end));
+            let raw = if behind > first {
+                let start = seek(first);
+                let end = seek(behind).map_or(path.len(), |next| next - 1);
+                start.and_then(|start| path.get(start..end)).unwrap_or_default()
+            } else {
+                ""
+            };
             captures.push(if variable.multi && !self.settings.fully_decode_reserved_expansion {
                 decode_but_slashes(raw)
             } else {

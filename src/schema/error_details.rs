@@ -10,7 +10,9 @@ use super::Schema;
 #[must_use]
 pub fn with_error_details(schema: &Schema, common: &Schema) -> DescriptorPool {
     let mut pool = schema.pool().clone();
-    for name in ["google/protobuf/any.proto", "google/protobuf/duration.proto", "google/rpc/error_details.proto"] {
+    for name in
+        ["google/protobuf/any.proto", "google/protobuf/duration.proto", "google/rpc/error_details.proto"]
+    {
         let file = common.pool().get_file_by_name(name);
         let missing = pool.get_file_by_name(name).is_none();
         if let Some(file) = file.filter(|_| missing) {

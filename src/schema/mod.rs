@@ -20,8 +20,8 @@ use http::uri::PathAndQuery;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
-pub use error_details::with_error_details;
 pub use binding::{Binding, BindingError, Body, BoundVariable, bindings, unmatched_selectors};
+pub use error_details::with_error_details;
 pub use files::{File, Files};
 pub use http_rule::{HttpRule, Verb};
 #[cfg(test)]
