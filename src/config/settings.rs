@@ -8,58 +8,58 @@ use serde::Deserialize;
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    pub gateway: Gateway,
-    pub limits: Limits,
-    pub cors: Cors,
-    pub rest: Rest,
-    pub upstreams: Vec<Upstream>,
-    pub routes: Vec<Route>,
-    pub http_rules: Vec<HttpRule>,
+pub(super) struct Settings {
+    pub(super) gateway: Gateway,
+    pub(super) limits: Limits,
+    pub(super) cors: Cors,
+    pub(super) rest: Rest,
+    pub(super) upstreams: Vec<Upstream>,
+    pub(super) routes: Vec<Route>,
+    pub(super) http_rules: Vec<HttpRule>,
 }
 
 /// `[gateway]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Gateway {
-    pub listen: Option<String>,
-    pub workers: Option<usize>,
-    pub environment: Option<String>,
-    pub drain: Option<String>,
+pub(super) struct Gateway {
+    pub(super) listen: Option<String>,
+    pub(super) workers: Option<usize>,
+    pub(super) environment: Option<String>,
+    pub(super) drain: Option<String>,
 }
 
 /// `[limits]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    pub request_bytes: Option<usize>,
-    pub response_bytes: Option<usize>,
-    pub header_bytes: Option<u32>,
-    pub timeout: Option<String>,
+pub(super) struct Limits {
+    pub(super) request_bytes: Option<usize>,
+    pub(super) response_bytes: Option<usize>,
+    pub(super) header_bytes: Option<u32>,
+    pub(super) timeout: Option<String>,
 }
 
 /// `[cors]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Cors {
-    pub origins: Vec<String>,
+pub(super) struct Cors {
+    pub(super) origins: Vec<String>,
 }
 
 /// `[rest]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Rest {
-    pub unannotated: Option<bool>,
-    pub trailing_slash: Option<TrailingSlash>,
-    pub fully_decode_reserved_expansion: Option<bool>,
-    pub ignore_unknown_parameters: Option<bool>,
-    pub ignore_unknown_fields: Option<bool>,
+pub(super) struct Rest {
+    pub(super) method_paths: Option<bool>,
+    pub(super) trailing_slash: Option<TrailingSlash>,
+    pub(super) fully_decode_reserved_expansion: Option<bool>,
+    pub(super) ignore_unknown_parameters: Option<bool>,
+    pub(super) ignore_unknown_fields: Option<bool>,
 }
 
 /// `[rest] trailing_slash`
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum TrailingSlash {
+pub(super) enum TrailingSlash {
     Strict,
     Ignore,
     Redirect,
@@ -68,60 +68,60 @@ pub enum TrailingSlash {
 /// `[[upstreams]]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Upstream {
-    pub name: String,
-    pub grpc: String,
-    pub descriptors: Option<PathBuf>,
-    pub reflection: Option<bool>,
-    pub reflection_interval: Option<String>,
-    pub services: Option<Vec<String>>,
-    pub connect_timeout: Option<String>,
-    pub handshake_timeout: Option<String>,
-    pub timeout: Option<String>,
-    pub authority: Option<String>,
-    pub ca: Option<PathBuf>,
+pub(super) struct Upstream {
+    pub(super) name: String,
+    pub(super) grpc: String,
+    pub(super) descriptors: Option<PathBuf>,
+    pub(super) reflection: Option<bool>,
+    pub(super) reflection_interval: Option<String>,
+    pub(super) services: Option<Vec<String>>,
+    pub(super) connect_timeout: Option<String>,
+    pub(super) handshake_timeout: Option<String>,
+    pub(super) timeout: Option<String>,
+    pub(super) authority: Option<String>,
+    pub(super) ca: Option<PathBuf>,
     #[serde(default)]
-    pub json: Json,
+    pub(super) json: Json,
 }
 
 /// `[upstreams.json]`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Json {
-    pub proto_names: bool,
-    pub defaults: bool,
-    pub enum_numbers: bool,
-    pub pretty: bool,
+pub(super) struct Json {
+    pub(super) proto_names: bool,
+    pub(super) defaults: bool,
+    pub(super) enum_numbers: bool,
+    pub(super) pretty: bool,
 }
 
 /// `[[routes]]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Route {
-    pub service: String,
-    pub upstream: String,
+pub(super) struct Route {
+    pub(super) service: String,
+    pub(super) upstream: String,
 }
 
 /// `[[http_rules]]`: google.api.HttpRule, with the same field names; its additional bindings have no selector.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct HttpRule {
-    pub selector: String,
-    pub get: Option<String>,
-    pub put: Option<String>,
-    pub post: Option<String>,
-    pub delete: Option<String>,
-    pub patch: Option<String>,
-    pub custom: Option<CustomVerb>,
-    pub body: String,
-    pub response_body: String,
-    pub additional_bindings: Vec<HttpRule>,
+pub(super) struct HttpRule {
+    pub(super) selector: String,
+    pub(super) get: Option<String>,
+    pub(super) put: Option<String>,
+    pub(super) post: Option<String>,
+    pub(super) delete: Option<String>,
+    pub(super) patch: Option<String>,
+    pub(super) custom: Option<CustomVerb>,
+    pub(super) body: String,
+    pub(super) response_body: String,
+    pub(super) additional_bindings: Vec<HttpRule>,
 }
 
 /// A verb of one's own, or `*` for any.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CustomVerb {
-    pub kind: String,
-    pub path: String,
+pub(super) struct CustomVerb {
+    pub(super) kind: String,
+    pub(super) path: String,
 }

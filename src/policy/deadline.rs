@@ -16,7 +16,9 @@ pub(super) fn admit(call: &mut Call) -> Result<(), Status> {
     let allowed = if streams { None } else { call.route.timeout };
     let Some(timeout) = call.timeout.into_iter().chain(allowed).min() else { return Ok(()) };
     if timeout.is_zero() {
-        return Err(Fault::client().on(Status::deadline_exceeded("the deadline had passed when the call came")));
+        return Err(
+            Fault::client().on(Status::deadline_exceeded("the deadline had passed when the call came"))
+        );
     }
     call.deadline = (timeout < FOREVER).then(|| Instant::now() + timeout);
     Ok(())

@@ -1,5 +1,6 @@
 //! A route: what was decided about a group of calls when the config was loaded. Plain data, and the tables that find it.
 
+pub mod catalog;
 mod nearest_template;
 pub mod router;
 

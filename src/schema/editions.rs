@@ -58,6 +58,7 @@ fn lower_known(file: &[u8]) -> Result<Vec<u8>, Malformed> {
         Features { presence: Presence::Explicit, closed_enums: false, packed: true, delimited: false };
     let features = defaults.overridden_by(file, 8, 50)?;
     let mut needs = Needs::default();
+    let mut options = Vec::new();
     let mut out = Vec::with_capacity(file.len() + 64);
     for record in records(file) {
         let record = record?;
@@ -70,10 +71,14 @@ fn lower_known(file: &[u8]) -> Result<Vec<u8>, Malformed> {
                 out.extend_from_slice(record.raw);
             }
             (7, Value::Bytes(extension)) => put_bytes(&mut out, 7, &lower_field(extension, features)?),
+            (8, Value::Bytes(part)) => options.extend_from_slice(part),
             (12 | 14, _) => {}
             _ => out.extend_from_slice(record.raw),
         }
     }
+    // The edition's own defaults are gone with the edition, so the file states every feature from here on.
+    put_bytes(&mut options, 50, &features.encode());
+    put_bytes(&mut out, 8, &options);
     put_bytes(&mut out, 12, if needs.proto2 { b"proto2" } else { b"proto3" });
     Ok(out)
 }
@@ -170,6 +175,23 @@ impl Features {
             }
         }
         Ok(self)
+    }
+
+    /// These as a `google.protobuf.FeatureSet`.
+    fn encode(self) -> Vec<u8> {
+        let presence = match self.presence {
+            Presence::Explicit => 1,
+            Presence::Implicit => 2,
+            Presence::Required => 3,
+        };
+        let mut set = Vec::new();
+        let choices = [(2, self.closed_enums), (3, !self.packed), (5, self.delimited)];
+        let choices = choices.map(|(number, second)| (number, if second { 2 } else { 1 }));
+        for (number, value) in [(1, presence)].into_iter().chain(choices) {
+            put_tag(&mut set, number, 0);
+            put_varint(&mut set, value);
+        }
+        set
     }
 
     /// Overlays one `google.protobuf.FeatureSet`.

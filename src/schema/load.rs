@@ -37,7 +37,7 @@ pub(super) fn pool(pool: DescriptorPool, missing_imports: Vec<String>) -> Result
     }
     let all = services.iter().flat_map(|service: &Arc<Service>| &service.methods);
     let methods = all.map(|method| (method.path.as_str().to_owned(), Arc::clone(method))).collect();
-    Ok(Schema { pool, services, methods, missing_imports })
+    Ok(Schema { pool, services, methods, missing_imports, sources: HashMap::new() })
 }
 
 fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
@@ -103,8 +103,9 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
     }
     // prost-reflect panics on some damaged descriptors (an index out of bounds while it describes the error), and an
     // upstream's reflection may answer anything: that is a bad schema, not the end of the thread that reads it.
-    let descriptors = std::panic::catch_unwind(|| DescriptorPool::decode(set.as_slice()))
-        .map_err(|_| error("the descriptors are damaged: their parts refer to what is not there"))?;
+    let decoded = std::panic::catch_unwind(|| DescriptorPool::decode(set.as_slice()));
+    let descriptors =
+        decoded.map_err(|_| error("the descriptors are damaged: they refer to what is not there"))?;
     let descriptors = descriptors.map_err(|problem| {
         let mut reason = problem.to_string();
         if !missing.is_empty() {
@@ -113,7 +114,10 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
         }
         SchemaError { file: problem.file().map(str::to_owned), symbol: None, reason }
     })?;
-    pool(descriptors, missing)
+    let mut schema = pool(descriptors, missing)?;
+    schema.sources =
+        known.into_iter().map(|(name, bytes)| (name, bytes::Bytes::copy_from_slice(bytes))).collect();
+    Ok(schema)
 }
 
 fn read_service(
@@ -243,7 +247,7 @@ fn error(reason: &str) -> SchemaError {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::collections::HashMap;
 
     use proptest::prelude::*;
@@ -252,7 +256,7 @@ pub(super) mod tests {
     use super::*;
 
     /// Compiles `files` (name, source) to an encoded FileDescriptorSet, imports of google/protobuf included or not.
-    pub(in crate::schema) fn compile(files: &[(&str, &str)], include_imports: bool) -> Vec<u8> {
+    pub(crate) fn compile(files: &[(&str, &str)], include_imports: bool) -> Vec<u8> {
         struct Sources(HashMap<String, String>);
         impl FileResolver for Sources {
             fn open_file(&self, name: &str) -> Result<File, protox::Error> {
@@ -390,6 +394,20 @@ pub(super) mod tests {
         let file = message(&[(1, b"s.proto"), (4, &message(&[(1, b"E")])), (6, &service)]);
         let error = Schema::from_files([file]).unwrap_err().to_string();
         assert!(error.starts_with("s.proto: S.M: google.api.http is not an HttpRule"), "{error}");
+    }
+
+    #[test]
+    fn a_malformed_option_of_a_known_extension_is_an_error_not_a_panic() {
+        let mut parts = files(&shelves());
+        for (name, file) in &mut parts {
+            if name == "shop/v1/shelves.proto" {
+                // The first template of the annotation becomes what is no UTF-8.
+                let at = file.windows(5).position(|window| window == b"/v1/{").unwrap();
+                file[at + 1] = 0xff;
+            }
+        }
+        let error = Schema::decode(&encode(&parts)).unwrap_err().to_string();
+        assert!(error.contains("failed to decode"), "{error}");
     }
 
     #[test]

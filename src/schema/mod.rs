@@ -3,6 +3,8 @@
 
 mod binding;
 mod editions;
+mod error_details;
+mod files;
 mod http_rule;
 mod load;
 mod nearest;
@@ -13,12 +15,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
+pub use error_details::with_error_details;
 pub use binding::{Binding, BindingError, Body, BoundVariable, bindings, unmatched_selectors};
+pub use files::{File, Files};
 pub use http_rule::{HttpRule, Verb};
+#[cfg(test)]
+pub(crate) use load::tests::compile;
 pub use nearest::{did_you_mean, likeness, nearest};
 pub use template::{
     BadEscape, Segment, Template, TemplateError, Variable, decode_segment, escapes_are_whole,
@@ -31,6 +38,8 @@ pub struct Schema {
     services: Vec<Arc<Service>>,
     methods: HashMap<String, Arc<Method>>,
     missing_imports: Vec<String>,
+    /// The files as they came, by name.
+    sources: HashMap<String, Bytes>,
 }
 
 /// One service.
@@ -120,6 +129,21 @@ impl Schema {
     /// The descriptors of all files, types and extensions.
     pub fn pool(&self) -> &DescriptorPool {
         &self.pool
+    }
+
+    /// A file's encoded `google.protobuf.FileDescriptorProto` as it came, its options and edition kept; as the pool
+    /// encodes it where it came from elsewhere. `None` for a file that is not known or was missing.
+    pub fn file(&self, name: &str) -> Option<Bytes> {
+        if self.missing_imports.iter().any(|missing| missing == name) {
+            return None;
+        }
+        let encoded = || self.pool.get_file_by_name(name).map(|file| file.encode_to_vec().into());
+        self.sources.get(name).cloned().or_else(encoded)
+    }
+
+    /// True if both schemas were read from the same files, byte for byte.
+    pub fn same_files(&self, other: &Self) -> bool {
+        self.sources == other.sources
     }
 
     /// Imported files that were not in the set. The pool holds an empty file in the place of each.

@@ -4,6 +4,7 @@
 pub mod grpc;
 pub mod grpc_web;
 pub mod metadata;
+pub mod rest;
 pub mod timeout;
 
 #[cfg(test)]

@@ -3,5 +3,8 @@
 //! conformance suite over the converter. `support` finds the tools for it and runs them.
 
 mod conformance;
+mod failures;
 mod real_clients;
 mod support;
+mod surfaces;
+mod tidy;

@@ -22,10 +22,13 @@ globalThis.run = async (gateway) => {
     metadata: await page.metadata(),
     deadline: await page.deadline(),
     aborted: await page.aborted(),
-    rest: await page.rest(),
-    turns: await page.turns(),
+    rest: await orMessage(page.rest()),
+    turns: await orMessage(page.turns()),
   };
 };
+
+// What a promise resolves to, or why it did not.
+const orMessage = (promise) => promise.catch((error) => String(error));
 
 class Page {
   constructor(registry, transport, gateway) {

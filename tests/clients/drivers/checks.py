@@ -33,6 +33,13 @@ class Checks:
         self.same(label + ": messages", case["responses"], messages)
         self.same(label + ": status", canonical(case["status"]), canonical(status))
 
+    def part(self, function, *arguments):
+        """Runs one part of a driver; what it raises is one more difference, and the next part goes on."""
+        try:
+            function(self, *arguments)
+        except Exception as error:  # noqa: BLE001: whatever it was, it is shown
+            self._failures.append(f"{function.__name__}: {type(error).__name__}: {error}")
+
     def finish(self, streaming=None):
         """Ends the program. `streaming` limits the methods that had to be called, for clients that cannot all."""
         expected = {case["method"] for case in CASES if streaming is None or streaming(case)}
@@ -42,6 +49,14 @@ class Checks:
             print("FAILED", failure, file=sys.stderr)
         print(f"checked {len(self._methods)} of {len(expected)} methods, {self._count} checks, {len(self._failures)} failed")
         sys.exit(1 if self._failures else 0)
+
+
+def attempt(call, *arguments):
+    """The `(messages, status)` of a call; whatever it raises becomes a status that no case expects."""
+    try:
+        return call(*arguments)
+    except Exception as error:  # noqa: BLE001: whatever it was, it is shown
+        return [], {"code": -1, "message": f"{type(error).__name__}: {error}"}
 
 
 def canonical(status):

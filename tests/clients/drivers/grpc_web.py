@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from google.protobuf import json_format
 
 from cases import CASES
-from checks import Checks
+from checks import Checks, attempt
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "upstream"))
 from schema import Schema, compile_descriptor_set  # noqa: E402: found by the line above
@@ -106,7 +106,7 @@ def main():
     client = Client(Schema(compile_descriptor_set(sys.argv[1])), sys.argv[2])
     for case in CASES:
         for text in (False, True):
-            checks.outcome(case, "by gRPC-Web " + ("text" if text else "binary"), *client.run(case, text))
+            checks.outcome(case, "by gRPC-Web " + ("text" if text else "binary"), *attempt(client.run, case, text))
     checks.finish()
 
 

@@ -75,13 +75,13 @@ def main():
     channel = grpc.insecure_channel(sys.argv[1], options=[("grpc.enable_retries", 0)])
     grpc.channel_ready_future(channel).result(timeout=SECONDS)
     client = Client(channel)
-    reflection(checks, client)
+    checks.part(reflection, client)
     for case in CASES:
         checks.outcome(case, "by grpcio", *client.run(case))
     for part in (metadata, deadlines, turns, cancellation, many_at_once):
-        part(checks, client)
-    health(checks, channel)
-    unknown(checks, channel)
+        checks.part(part, client)
+    checks.part(health, channel)
+    checks.part(unknown, channel)
     checks.finish()
 
 

@@ -1,7 +1,7 @@
 """REST/JSON over HTTP/1.1, HTTP/2 and WebSocket: every case by its annotated addresses and by its plain one.
 
-Server streams are read in all three forms, client streams sent in both, bidirectional calls made over HTTP/2
-and WebSocket; plus the gateway's own pages, metadata as headers, a deadline, and requests that are wrong.
+Server streams are read in all three forms, client streams sent in both, bidirectional calls made over HTTP/2,
+streams of every shape over WebSocket; plus the gateway's own pages, metadata as headers, a deadline, and requests that are wrong.
 
     rest.py HOST:PORT
 """
@@ -11,10 +11,11 @@ import json
 import sys
 import time
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from cases import CASES, DOCUMENTS
-from checks import Checks, json_values
+from checks import Checks, attempt, json_values
 from http2 import Exchange
 
 HTTP_STATUS = {3: 400, 5: 404, 9: 400, 10: 409}
@@ -100,10 +101,25 @@ def over_http2(address, case, at):
 
 
 def over_websocket(address, case, at):
+    """A streaming call: every request as a text message, an empty one where the stream of requests ends."""
+    requests = at["body"] if case["client_streaming"] else [at["body"]]
+    messages, status = [], None
     with connect(f"ws://{address}{at['path']}", open_timeout=20, close_timeout=5) as socket:
-        for value in at["body"]:
+        for value in requests:
             socket.send(json.dumps(value))
-        return [json.loads(socket.recv(timeout=20)) for _ in case["responses"]], None
+        if case["client_streaming"]:
+            socket.send("")
+        try:
+            while True:
+                messages.append(json.loads(socket.recv(timeout=20)))
+        except ConnectionClosed as closed:
+            if messages:
+                status = ended(messages[-1])
+            code = closed.rcvd.code if closed.rcvd else None
+    expected = 4000 + status["code"] if status else 1000
+    if code != expected:
+        status = {"code": -1, "message": f"the socket was closed with {code}, not {expected}"}
+    return (messages[:-1] if status else messages), status
 
 
 def table(checks, address):
@@ -111,16 +127,17 @@ def table(checks, address):
         for at in addresses(case):
             where = f"by {at['verb']} {at['path']}"
             if case["client_streaming"] and case["server_streaming"]:
-                checks.outcome(case, where + " over HTTP/2", *over_http2(address, case, at))
-                checks.outcome(case, where + " over WebSocket", *over_websocket(address, case, at))
+                checks.outcome(case, where + " over HTTP/2", *attempt(over_http2, address, case, at))
             elif case["server_streaming"]:
                 for form in (NDJSON, SSE, JSON):
-                    checks.outcome(case, f"{where} as {form}", *call(address, case, at, form))
+                    checks.outcome(case, f"{where} as {form}", *attempt(call, address, case, at, form))
             elif case["client_streaming"]:
                 for array in (False, True):
-                    checks.outcome(case, f"{where}, array {array}", *call(address, case, at, JSON, array))
+                    checks.outcome(case, f"{where}, array {array}", *attempt(call, address, case, at, JSON, array))
             else:
-                checks.outcome(case, where, *call(address, case, at, JSON))
+                checks.outcome(case, where, *attempt(call, address, case, at, JSON))
+            if case["client_streaming"] or case["server_streaming"]:
+                checks.outcome(case, where + " over WebSocket", *attempt(over_websocket, address, case, at))
 
 
 def turns(checks, address):
@@ -193,7 +210,7 @@ def wrong(checks, address):
 def main():
     checks = Checks()
     for part in (table, turns, endless, metadata, deadline, pages, wrong):
-        part(checks, sys.argv[1])
+        checks.part(part, sys.argv[1])
     checks.finish()
 
 

@@ -1,0 +1,27 @@
+//! `propylon up`: upstreams by their reflection, with no config at all.
+
+use super::{Failure, Up, say, serve, table};
+use crate::config::{Config, Cors, Rest, Upstream, listen_address, upstream_address};
+
+pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
+    let mut config = Config { cors: Cors::Loopback, ..Config::default() };
+    config.rest = Rest { method_paths: true, ..config.rest };
+    if let Some(listen) = &arguments.listen {
+        config.listen = listen_address(listen).map_err(Failure::config)?;
+    }
+    for grpc in &arguments.grpc {
+        let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
+        let name = format!("{}:{}", address.host, address.port);
+        if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
+            return Err(Failure::config(format!("--grpc: {name} is given twice")));
+        }
+        config.upstreams.push(Upstream::at(&name, address));
+    }
+    if !config.listen.ip().is_loopback() {
+        say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
+    }
+    serve::serve(config, |address, gateway| {
+        say(&table::table(&gateway.catalog(), address));
+        say(&format!("listening on http://{address}"));
+    })
+}

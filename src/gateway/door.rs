@@ -1,0 +1,180 @@
+//! The door: axum's router with the edge (CORS, request id, panics) and the gateway's own pages; the surfaces are its
+//! fallback, chosen by `surface::classify`.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use axum::{Router, response::IntoResponse as _, routing::get};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request};
+use tonic::Status;
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, Any, CorsLayer, ExposeHeaders};
+use tracing::error;
+use uuid::Uuid;
+
+use super::Gateway;
+use crate::{
+    config::Cors,
+    surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A caller's own request id longer than this many bytes is replaced.
+const REQUEST_ID_BYTES: usize = 128;
+
+/// The service that a worker's connections are served with.
+pub fn door(gateway: &Arc<Gateway>) -> Router {
+    let readiness = Arc::clone(gateway);
+    let surfaces = Arc::clone(gateway);
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(async move || if readiness.ready() { ready() } else { draining() }))
+        .fallback(move |request: Request| answer(Arc::clone(&surfaces), request));
+    match cors(&gateway.parts.config.cors) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
+}
+
+fn ready() -> Response {
+    "ready\n".into_response()
+}
+
+fn draining() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
+}
+
+/// Serves one request by the surface it speaks, with a request id, and with a panic as that surface's INTERNAL.
+async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
+    let id = request_id(request.headers_mut());
+    let protocol = classify(&request);
+    let snapshot = gateway.snapshot();
+    let head = Head {
+        uri: request.uri().clone(),
+        content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
+    };
+    let served = AssertUnwindSafe(async {
+        match protocol {
+            Protocol::Grpc => surface::serve(&snapshot.grpc, &*snapshot, request).await,
+            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &*snapshot, request).await,
+            Protocol::Rest => snapshot.rest.serve(&snapshot, request).await,
+        }
+    });
+    let mut response = match served.catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            error!(path = head.uri.path(), "a request's handler panicked");
+            panicked(&snapshot, protocol, head, &id).await
+        }
+    };
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// What the answer to a panic needs of the request, which is gone by then.
+struct Head {
+    uri: Uri,
+    content_type: Option<HeaderValue>,
+}
+
+async fn panicked(
+    snapshot: &crate::snapshot::Snapshot,
+    protocol: Protocol,
+    head: Head,
+    id: &HeaderValue,
+) -> Response {
+    let status = || Err(Status::internal("the gateway failed; its log has the request id"));
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = http::Method::POST;
+    parts.uri = head.uri;
+    parts.headers.insert(REQUEST_ID, id.clone());
+    parts.headers.extend(head.content_type.map(|value| (header::CONTENT_TYPE, value)));
+    let request = |parts: request::Parts| Request::from_parts(parts, axum::body::Body::empty());
+    match protocol {
+        Protocol::Grpc => snapshot.grpc.open(request(parts)).await.0.close(status()).await,
+        Protocol::GrpcWeb { .. } => snapshot.grpc_web.open(request(parts)).await.0.close(status()).await,
+        Protocol::Rest => snapshot.rest.open(request(parts)).await.0.close(status()).await,
+    }
+}
+
+/// The caller's own request id if it is a sensible one, else a new one; the request carries it from here on.
+fn request_id(headers: &mut HeaderMap) -> HeaderValue {
+    let sensible = |value: &&HeaderValue| {
+        !value.is_empty()
+            && value.len() <= REQUEST_ID_BYTES
+            && value.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    if let Some(own) = headers.get(REQUEST_ID).filter(sensible) {
+        return own.clone();
+    }
+    let mut text = Uuid::encode_buffer();
+    let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+    let id = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"));
+    headers.insert(REQUEST_ID, id.clone());
+    id
+}
+
+fn cors(cors: &Cors) -> Option<CorsLayer> {
+    let origin = match cors {
+        Cors::None => return None,
+        Cors::Any => AllowOrigin::any(),
+        Cors::Loopback => AllowOrigin::predicate(|origin, _| is_loopback(origin)),
+        Cors::Origins(origins) => {
+            AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+        }
+    };
+    // Without credentials a `*` exposes every header: the status of gRPC-Web, and whatever metadata an upstream sends.
+    Some(
+        CorsLayer::new()
+            .allow_origin(origin)
+            .allow_methods(AllowMethods::mirror_request())
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(ExposeHeaders::from(Any))
+            .max_age(std::time::Duration::from_secs(7200)),
+    )
+}
+
+/// True for pages served from this machine, on any port.
+fn is_loopback(origin: &HeaderValue) -> bool {
+    let Some(uri) = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok()) else { return false };
+    match uri.host() {
+        Some("localhost" | "[::1]") => true,
+        Some(host) => host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pages_of_this_machine_are_loopback() {
+        let check = |origin: &'static str, want: bool| {
+            assert_eq!(is_loopback(&HeaderValue::from_static(origin)), want, "{origin}");
+        };
+        check("http://localhost:3000", true);
+        check("http://127.0.0.1", true);
+        check("https://[::1]:8443", true);
+        check("http://localhost.evil.example", false);
+        check("http://127.0.0.1.evil.example", false);
+        check("http://10.0.0.1", false);
+        check("null", false);
+    }
+
+    #[test]
+    fn a_sensible_request_id_is_kept() {
+        let check = |sent: &str, kept: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_bytes(sent.as_bytes()).unwrap());
+            let id = request_id(&mut headers);
+            assert_eq!(id == sent, kept, "{sent}");
+            assert_eq!(headers.get(REQUEST_ID), Some(&id));
+            assert_eq!(headers.get_all(REQUEST_ID).iter().count(), 1);
+        };
+        check("abc-123", true);
+        check("", false);
+        check("two words", false);
+        check("ä", false);
+        check(&"x".repeat(129), false);
+    }
+}

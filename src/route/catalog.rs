@@ -1,0 +1,238 @@
+//! The catalogue: what is served, by whom, and the schema files behind it. The snapshot builds it when the config or an
+//! upstream's schema changes; the routing, health and reflection services answer from it. Plain data.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::Destination;
+use crate::schema::{self, File, Files, Schema};
+
+/// What is served: the gateway's own services first, then each upstream's in the order of the config.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    sources: Vec<Source>,
+    /// The source that serves a service, by the service's full name.
+    owners: HashMap<Arc<str>, usize>,
+    conflicts: Vec<Conflict>,
+}
+
+/// Where some services come from.
+#[derive(Debug)]
+pub struct Source {
+    pub destination: Destination,
+    /// Where calls go, such as `http://127.0.0.1:50051`; empty for the gateway's own services.
+    pub address: Arc<str>,
+    pub services: Vec<ServiceEntry>,
+    /// The files of its schema; `None` while that is not known.
+    pub files: Option<Files>,
+}
+
+/// One service.
+#[derive(Debug, Clone)]
+pub struct ServiceEntry {
+    /// Its full name, or a pattern that ends in `*` where the schema is not known.
+    pub name: Arc<str>,
+    /// In the order of the file; `None` where the schema is not known.
+    pub methods: Option<Vec<MethodEntry>>,
+    /// The name of the route of a service whose schema is not known; empty for others, whose methods have one each.
+    pub route: Arc<str>,
+}
+
+/// One method of a service whose schema is known.
+#[derive(Debug, Clone)]
+pub struct MethodEntry {
+    /// `/package.Service/Method`
+    pub path: Arc<str>,
+    pub client_streaming: bool,
+    pub server_streaming: bool,
+    /// Its REST bindings, each as `GET /v1/{name=shelves/*}`.
+    pub rest: Vec<String>,
+    /// The name of its route.
+    pub route: Arc<str>,
+}
+
+/// A file name that stands for different contents in two sources. By name the first is answered; a symbol is answered
+/// with the files of the source that serves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    pub file: String,
+    /// The name of the source whose file is answered.
+    pub first: String,
+    /// The name of the other source.
+    pub second: String,
+}
+
+/// Services that every server has for itself: an upstream's are never shown as the gateway's.
+pub const EVERY_SERVERS_OWN: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+impl Catalog {
+    /// Adds a source behind those already there. An upstream's own health and reflection services are left out, and
+    /// so is a service that an earlier source serves: calls go to the first.
+    pub fn push(&mut self, mut source: Source) {
+        let index = self.sources.len();
+        let upstream = source.destination != Destination::Local;
+        source.services.retain(|service| {
+            let own = upstream && EVERY_SERVERS_OWN.contains(&&*service.name);
+            !own && !self.owners.contains_key(&service.name)
+        });
+        for service in &source.services {
+            self.owners.insert(Arc::clone(&service.name), index);
+        }
+        self.conflicts.extend(self.conflicts_with(&source));
+        self.sources.push(source);
+    }
+
+    /// All sources in their order.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Every service with its source, in the order of the sources.
+    pub fn services(&self) -> impl Iterator<Item = (&Source, &ServiceEntry)> {
+        self.sources.iter().flat_map(|source| source.services.iter().map(move |service| (source, service)))
+    }
+
+    /// The index of the source that serves a service, by the service's full name.
+    #[must_use]
+    pub fn owner(&self, service: &str) -> Option<usize> {
+        self.owners.get(service).copied()
+    }
+
+    /// The files of different contents and one name.
+    #[must_use]
+    pub fn conflicts(&self) -> &[Conflict] {
+        &self.conflicts
+    }
+
+    fn conflicts_with(&self, source: &Source) -> Vec<Conflict> {
+        let Some(files) = &source.files else { return Vec::new() };
+        let own = |file: &File| {
+            let declares = |service: &&str| files.by_symbol(service).is_some_and(|f| f.name == file.name);
+            EVERY_SERVERS_OWN.iter().any(declares)
+        };
+        // Clients have their own copies of google/protobuf, in as many versions as there are compilers.
+        let compared = files.iter().filter(|file| !file.name.starts_with("google/protobuf/") && !own(file));
+        let mut conflicts = Vec::new();
+        for file in compared {
+            let earlier = self
+                .sources
+                .iter()
+                .find_map(|earlier| Some((earlier, earlier.files.as_ref()?.by_name(&file.name)?)));
+            if let Some((earlier, first)) = earlier
+                && !first.declares_the_same(file)
+            {
+                conflicts.push(Conflict {
+                    file: file.name.clone(),
+                    first: earlier.name().to_owned(),
+                    second: source.name().to_owned(),
+                });
+            }
+        }
+        conflicts
+    }
+}
+
+impl Source {
+    /// A source whose schema is known. `route` names a method's route, `rest` its bindings.
+    pub fn of(
+        destination: Destination,
+        address: impl Into<Arc<str>>,
+        schema: &Schema,
+        mut describe: impl FnMut(&schema::Method) -> (Arc<str>, Vec<String>),
+    ) -> Self {
+        let mut method = |method: &Arc<schema::Method>| {
+            let (route, rest) = describe(method);
+            MethodEntry {
+                path: method.path.as_str().into(),
+                client_streaming: method.client_streaming,
+                server_streaming: method.server_streaming,
+                rest,
+                route,
+            }
+        };
+        let services = schema.services().iter().map(|service| ServiceEntry {
+            name: Arc::clone(&service.full_name),
+            methods: Some(service.methods.iter().map(&mut method).collect()),
+            route: Arc::default(),
+        });
+        let services = services.collect();
+        Self { destination, address: address.into(), services, files: Some(Files::of(schema)) }
+    }
+
+    /// A source whose schema is not known: services by pattern, each with the name of its route.
+    pub fn unknown(
+        destination: Destination,
+        address: impl Into<Arc<str>>,
+        patterns: impl IntoIterator<Item = (Arc<str>, Arc<str>)>,
+    ) -> Self {
+        let services =
+            patterns.into_iter().map(|(name, route)| ServiceEntry { name, methods: None, route }).collect();
+        Self { destination, address: address.into(), services, files: None }
+    }
+
+    /// `built-in`, or the upstream's name in the config.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match &self.destination {
+            Destination::Local => "built-in",
+            Destination::Upstream(name) => name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source whose one file `shared.proto` holds a message of `fields` fields, and `services` without methods.
+    fn source(name: &str, services: &[&str], fields: &[&str]) -> Source {
+        let mut text = String::from("syntax = \"proto3\"; message M {");
+        for (number, field) in fields.iter().enumerate() {
+            text.push_str(&format!("string {field} = {};", number + 1));
+        }
+        text.push('}');
+        let file = protox::file::File::from_source("shared.proto", &text).unwrap();
+        let schema =
+            Schema::from_files([prost::Message::encode_to_vec(file.file_descriptor_proto())]).unwrap();
+        let destination = Destination::Upstream(name.into());
+        let mut source = Source::of(destination, "", &schema, |_| (Arc::default(), Vec::new()));
+        source.services = services
+            .iter()
+            .map(|name| ServiceEntry {
+                name: (*name).into(),
+                methods: Some(Vec::new()),
+                route: Arc::default(),
+            })
+            .collect();
+        source
+    }
+
+    #[test]
+    fn the_first_source_serves_and_an_upstreams_own_services_are_left_out() {
+        let mut catalog = Catalog::default();
+        catalog.push(source("one", &["a.A", "grpc.health.v1.Health"], &[]));
+        catalog.push(source("two", &["b.B", "a.A", "grpc.reflection.v1alpha.ServerReflection"], &[]));
+        let services: Vec<_> = catalog.services().map(|(s, entry)| (s.name(), &*entry.name)).collect();
+        assert_eq!(services, [("one", "a.A"), ("two", "b.B")]);
+        let check = |service: &str, want| assert_eq!(catalog.owner(service), want, "{service}");
+        check("a.A", Some(0));
+        check("b.B", Some(1));
+        check("grpc.health.v1.Health", None);
+        check("", None);
+    }
+
+    #[test]
+    fn a_conflict_is_a_name_of_different_contents() {
+        let mut catalog = Catalog::default();
+        catalog.push(source("one", &[], &["a", "b"]));
+        catalog.push(source("two", &[], &["a", "b"]));
+        assert_eq!(catalog.conflicts(), []);
+        catalog.push(source("three", &[], &["a"]));
+        let conflict = Conflict { file: "shared.proto".into(), first: "one".into(), second: "three".into() };
+        assert_eq!(catalog.conflicts(), [conflict]);
+    }
+}

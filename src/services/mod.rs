@@ -1,0 +1,190 @@
+//! The gateway's own gRPC services, one file each: health, routing, `grpc.health.v1` and server reflection. They answer
+//! from the catalogue of one snapshot, and from the health board, which outlives every snapshot.
+
+pub mod grpc_health;
+pub mod health;
+pub mod reflection;
+pub mod routing;
+
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tonic::{codec::CompressionEncoding, server::NamedService};
+use tower::Service;
+
+pub use self::grpc_health::HealthBoard;
+use self::{
+    grpc_health::GrpcHealth,
+    health::Health,
+    reflection::{Reflection, ReflectionAlpha},
+    routing::Routing,
+};
+use crate::{
+    call::Body,
+    proto::{
+        gateway_v1::{
+            health_service_server::HealthServiceServer, routing_service_server::RoutingServiceServer,
+        },
+        grpc_health_v1::health_server::HealthServer,
+        grpc_reflection_v1::server_reflection_server::ServerReflectionServer,
+        grpc_reflection_v1alpha::server_reflection_server::ServerReflectionServer as AlphaServer,
+    },
+    route::{Limits, catalog::Catalog},
+};
+
+/// Takes over the servers of the local services, each under its service's name.
+pub trait Registry {
+    fn add<S>(&mut self, server: S)
+    where
+        S: Service<http::Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static;
+}
+
+/// A generated server that reads and writes compressed messages, and knows the limits of one.
+macro_rules! server {
+    ($server:expr) => {
+        $server
+            .accept_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Zstd)
+            .send_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Zstd)
+            .max_decoding_message_size(Limits::default().request_bytes)
+            .max_encoding_message_size(Limits::default().response_bytes)
+    };
+}
+
+/// Makes every local service's server for one snapshot, and hands it to `registry`.
+pub fn local(
+    catalog: &Arc<Catalog>,
+    board: &Arc<HealthBoard>,
+    about: &Arc<About>,
+    registry: &mut impl Registry,
+) {
+    registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board)))));
+    registry.add(server!(RoutingServiceServer::new(Routing::new(Arc::clone(about), Arc::clone(catalog)))));
+    registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board)))));
+    registry.add(server!(ServerReflectionServer::new(Reflection::new(Arc::clone(catalog)))));
+    registry.add(server!(AlphaServer::new(ReflectionAlpha::new(Arc::clone(catalog)))));
+}
+
+/// What this process says of itself.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// Such as `0.1.0`.
+    pub version: String,
+    /// Such as `production`.
+    pub environment: String,
+    /// The instance's name among its replicas: one from the config, or one made up at the start.
+    pub instance: String,
+    /// The protocols that calls can come by, such as `grpc`.
+    pub protocols: Vec<String>,
+    /// When the process started, by the clock that never goes back.
+    pub started: Instant,
+    /// The same by the wall clock.
+    pub started_at: SystemTime,
+}
+
+impl About {
+    /// A process that starts now, under an instance's name made up for it.
+    #[must_use]
+    pub fn new(version: impl Into<String>, environment: impl Into<String>) -> Self {
+        Self {
+            version: version.into(),
+            environment: environment.into(),
+            instance: uuid::Uuid::now_v7().to_string(),
+            protocols: ["grpc", "grpc-web", "rest"].map(str::to_owned).into(),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+        }
+    }
+
+    /// Seconds since the process started, to the millisecond.
+    #[must_use]
+    pub fn uptime(&self) -> f64 {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(millis).as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{
+        proto::FILE_DESCRIPTOR_SET,
+        route::{Destination, catalog::Source},
+        schema::{Method, Schema},
+    };
+
+    fn describe(method: &Method) -> (Arc<str>, Vec<String>) {
+        (method.path.as_str().into(), method.rules.iter().map(ToString::to_string).collect())
+    }
+
+    /// The catalogue of the built-in services alone.
+    pub(crate) fn built_in() -> Catalog {
+        let mut catalog = Catalog::default();
+        let schema = Schema::decode(FILE_DESCRIPTOR_SET).unwrap();
+        catalog.push(Source::of(Destination::Local, "", &schema, describe));
+        catalog
+    }
+
+    /// A source whose files are compiled from (name, source); what they import of google/ and grpc/ is in `proto/`.
+    pub(crate) fn upstream(name: &str, sources: &[(&str, &str)]) -> Source {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, source) in sources {
+            std::fs::write(folder.path().join(name), source).unwrap();
+        }
+        let mut compiler = protox::Compiler::new([folder.path(), std::path::Path::new("proto")]).unwrap();
+        compiler.include_imports(true);
+        for (name, _) in sources {
+            compiler.open_file(name).unwrap();
+        }
+        let schema = Schema::decode(&compiler.encode_file_descriptor_set()).unwrap();
+        let address = format!("http://{name}:50051");
+        Source::of(Destination::Upstream(name.into()), address, &schema, describe)
+    }
+
+    pub(crate) fn about() -> Arc<About> {
+        Arc::new(About::new("1.2.3", "test"))
+    }
+
+    #[test]
+    fn every_service_of_the_contract_is_registered() {
+        #[derive(Default)]
+        struct Names(Vec<&'static str>);
+        impl Registry for Names {
+            fn add<S: NamedService>(&mut self, _: S) {
+                self.0.push(S::NAME);
+            }
+        }
+        let mut names = Names::default();
+        let catalog = Arc::new(built_in());
+        local(&catalog, &Arc::default(), &about(), &mut names);
+        let mut known: Vec<_> = catalog.services().map(|(_, service)| service.name.to_string()).collect();
+        known.sort();
+        names.0.sort_unstable();
+        assert_eq!(names.0, known);
+    }
+
+    #[tokio::test]
+    async fn messages_may_be_compressed_both_ways() {
+        use crate::proto::gateway_v1::{ListRoutesRequest, routing_service_client::RoutingServiceClient};
+        let catalog = Arc::new(built_in());
+        for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
+            let server = server!(RoutingServiceServer::new(Routing::new(about(), Arc::clone(&catalog))));
+            let mut client =
+                RoutingServiceClient::new(server).send_compressed(encoding).accept_compressed(encoding);
+            let request = ListRoutesRequest { service: "grpc.health.v1.Health".into() };
+            let answer = client.list_routes(request).await.unwrap();
+            let name = answer.metadata().get("grpc-encoding").unwrap().to_str().unwrap().to_owned();
+            assert_eq!((name.as_str(), answer.into_inner().routes.len()), (encoding.to_string().as_str(), 3));
+        }
+    }
+}

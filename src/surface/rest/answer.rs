@@ -1,0 +1,178 @@
+//! How the REST surface answers: a unary reply as one JSON value or as the bytes of an HttpBody, everything that fails as
+//! an error body; streams are [`super::stream`]'s.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use tonic::Status;
+
+use super::{
+    accept::Form,
+    content::Coding,
+    endpoint::Endpoint,
+    error::{self, Origin},
+    stream,
+};
+use crate::{
+    call::{Body, Encoding, FrameReader, Reply},
+    status::{self, Fault, Whose},
+    surface::{self, Answer, Protocol, metadata},
+};
+
+/// Replies shorter than this are sent as they are.
+const COMPRESSED_BYTES: usize = 1 << 10;
+
+/// Knows what one REST client asked for, and answers it.
+pub struct RestAnswer {
+    pub(super) origin: Origin,
+    pub(super) target: Target,
+}
+
+/// What a request asked for.
+pub(super) enum Target {
+    /// Nothing that can be called: the outcome is a failure.
+    Nothing,
+    /// Answered by the surface itself (OPTIONS); whatever the outcome.
+    Ready(Box<surface::Response>),
+    Endpoint {
+        endpoint: Arc<Endpoint>,
+        form: Form,
+        /// The request's `Accept-Encoding`.
+        accept_encoding: Option<HeaderValue>,
+    },
+}
+
+impl Answer for RestAnswer {
+    async fn close(self, outcome: Result<Reply, Status>) -> surface::Response {
+        let Self { origin, target } = self;
+        let answered = match (target, outcome) {
+            (Target::Ready(response), _) => return *response,
+            (_, Err(status)) => Err(status),
+            (Target::Nothing, Ok(_)) => Err(Status::internal("a request that calls nothing was answered")),
+            (Target::Endpoint { endpoint, form, .. }, Ok(reply)) if endpoint.method().server_streaming => {
+                stream::response(endpoint, form, reply, origin.head).await
+            }
+            (Target::Endpoint { endpoint, accept_encoding, .. }, Ok(reply)) => {
+                unary(&endpoint, accept_encoding.as_ref(), reply, origin.head).await
+            }
+        };
+        answered.unwrap_or_else(|status| error::response(&status, &origin))
+    }
+}
+
+/// The response of a unary call that went well so far.
+async fn unary(
+    endpoint: &Endpoint,
+    accept_encoding: Option<&HeaderValue>,
+    reply: Reply,
+    head: bool,
+) -> Result<surface::Response, Status> {
+    let Reply { metadata: mut headers, body, http_status, guards } = reply;
+    let mut reader = reader(endpoint, &headers, body);
+    let message = reader.next().await?;
+    let extra = if message.is_some() { reader.next().await? } else { None };
+    let miscounted = |how_many: &str| {
+        let text = format!("the upstream answered {} with {how_many}", endpoint.method().full_name);
+        Fault::upstream().on(Status::internal(text))
+    };
+    if extra.is_some() {
+        return Err(miscounted("more than one message"));
+    }
+    let trailers = outcome(&headers, reader.take_trailers())?;
+    let message = message.ok_or_else(|| miscounted("no message"))?;
+    metadata::to_response(&mut headers, Protocol::Rest);
+    if let Some(trailers) = trailers {
+        merge_trailers(&mut headers, trailers);
+    }
+    let body = if endpoint.replies_raw() {
+        let raw = endpoint.raw(&message)?;
+        headers.insert(header::CONTENT_TYPE, content_type(&raw.content_type));
+        raw.data
+    } else {
+        let mut json = Vec::new();
+        endpoint.json(&message, false, &mut json)?;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        encode(json, accept_encoding, &mut headers)?
+    };
+    let status = http_status.map_or(StatusCode::OK, |status| status.0);
+    let bodiless = status.is_informational() || matches!(status.as_u16(), 204 | 304);
+    if bodiless {
+        headers.remove(header::CONTENT_TYPE);
+    } else if head {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let body = if bodiless || head { Body::empty() } else { Body::from(body) };
+    let mut response = Response::new(guards.into_body(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Compresses a JSON body that is worth it, if the client takes it so.
+fn encode(
+    json: Vec<u8>,
+    accept_encoding: Option<&HeaderValue>,
+    headers: &mut HeaderMap,
+) -> Result<Bytes, Status> {
+    if json.len() < COMPRESSED_BYTES || headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(json.into());
+    }
+    headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    let Some(coding) = accept_encoding.and_then(Coding::of_reply) else { return Ok(json.into()) };
+    let coded = coding
+        .encode(&json)
+        .map_err(|error| Status::internal(format!("the reply could not be compressed: {error}")))?;
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+    Ok(coded.into())
+}
+
+/// Reads the frames of a reply.
+pub(super) fn reader(endpoint: &Endpoint, headers: &HeaderMap, body: Body) -> FrameReader {
+    FrameReader::new(body, Whose::Upstream, Encoding::of(headers), endpoint.route.limits.response_bytes)
+}
+
+/// How a reply ended, by its trailers or, where it has none, by its head.
+pub(super) fn outcome(head: &HeaderMap, trailers: Option<HeaderMap>) -> Result<Option<HeaderMap>, Status> {
+    let found = trailers.as_ref().and_then(status::from_trailers).or_else(|| status::from_trailers(head));
+    match found {
+        Some(Ok(())) => Ok(trailers),
+        Some(Err(mut status)) => {
+            // What came beside the status belongs to it: `www-authenticate`, `retry-after`, limits.
+            let mut beside = head.clone();
+            metadata::to_response(&mut beside, Protocol::Rest);
+            if let Some(trailers) = trailers {
+                merge_trailers(&mut beside, trailers);
+            }
+            *status.metadata_mut() = tonic::metadata::MetadataMap::from_headers(beside);
+            Err(status)
+        }
+        None => {
+            Err(Fault::upstream().on(Status::unknown("the upstream's reply ended without a grpc-status")))
+        }
+    }
+}
+
+/// Makes a unary reply's trailers headers; only those that collide with one are renamed.
+fn merge_trailers(headers: &mut HeaderMap, mut trailers: HeaderMap) {
+    metadata::to_response(&mut trailers, Protocol::Rest);
+    let mut names: Vec<HeaderName> = trailers.keys().cloned().collect();
+    names.retain(|name| !status::is_status(name));
+    for name in names {
+        let collides = headers.contains_key(&name);
+        let target =
+            if collides { HeaderName::try_from(format!("grpc-trailer-{name}")) } else { Ok(name.clone()) };
+        let Ok(target) = target else { continue };
+        for value in trailers.get_all(&name) {
+            headers.append(target.clone(), value.clone());
+        }
+    }
+}
+
+/// The `Content-Type` of an HttpBody.
+pub(super) fn content_type(named: &str) -> HeaderValue {
+    match HeaderValue::from_str(named) {
+        Ok(value) if !named.is_empty() => value,
+        _ => HeaderValue::from_static("application/octet-stream"),
+    }
+}

@@ -1,0 +1,72 @@
+//! A gateway for one test: the binary, started on a free port with a config that states only the difference.
+
+use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
+
+use super::{library::DESCRIPTORS, process::Program};
+
+/// A debug build on a busy machine is slow to start.
+const START: Duration = Duration::from_secs(60);
+
+/// A running gateway. Dropped, it is killed.
+pub(crate) struct TestGateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) program: Program,
+    /// Holds the config and the descriptors; gone with the gateway.
+    _folder: tempfile::TempDir,
+}
+
+/// What a test gateway is started with.
+pub(crate) struct World {
+    config: String,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self { config: String::new(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A gateway before the library upstream, its schema from a descriptor set file.
+    pub(crate) fn with_library(upstream: SocketAddr) -> Self {
+        let world = Self::new();
+        std::fs::write(world.folder.path().join("library.binpb"), DESCRIPTORS.as_slice()).unwrap();
+        world.with_config(&format!(
+            "[[upstreams]]\nname = \"library\"\ngrpc = \"http://{upstream}\"\ndescriptors = \"library.binpb\"\n"
+        ))
+    }
+
+    /// Adds lines to the config.
+    pub(crate) fn with_config(mut self, lines: &str) -> Self {
+        self.config.push_str(lines);
+        self.config.push('\n');
+        self
+    }
+
+    /// Puts a file beside the config.
+    pub(crate) fn with_file(self, name: &str, bytes: &[u8]) -> Self {
+        std::fs::write(self.folder.path().join(name), bytes).unwrap();
+        self
+    }
+
+    fn command(&self) -> Command {
+        let file: PathBuf = self.folder.path().join("propylon.toml");
+        std::fs::write(&file, &self.config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(file);
+        command
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(self) -> TestGateway {
+        let mut program = Program::start("propylon", &mut self.command()).unwrap();
+        let address = program.wait_for("listening on http://", START).unwrap().parse().unwrap();
+        TestGateway { address, program, _folder: self.folder }
+    }
+
+    /// Runs it to its end, which is expected to come at once: exit code and what it printed.
+    pub(crate) fn fails(self) -> (i32, String) {
+        let output = self.command().output().unwrap();
+        let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code().unwrap_or(-1), printed)
+    }
+}
