@@ -18,16 +18,16 @@ pub mod transcode;
 pub mod dispatch;
 pub mod policy;
 
-//X pub mod services;
+pub mod services;
 
 pub mod surface;
 
 pub mod config;
 
-//X pub mod snapshot;
+pub mod snapshot;
 
-//X pub mod gateway;
+pub mod gateway;
 
-//X pub mod server;
+pub mod server;
 
-//X pub mod cli;
+pub mod cli;

@@ -87,7 +87,7 @@ pub async fn serve(listener: TcpListener, app: Router, rules: Rules, mut shutdow
                 }
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            _ = shutdown.wait_for(|asked| *asked) => break,
+            () = asked(&mut shutdown) => break,
         }
     }
     drop(listener);
@@ -96,6 +96,12 @@ pub async fn serve(listener: TcpListener, app: Router, rules: Rules, mut shutdow
         warn!(connections = connections.len(), "the drain's time is up; what is left is closed");
         connections.shutdown().await;
     }
+}
+
+/// Waits until shutdown is asked for, or nobody is left to ask.
+async fn asked(shutdown: &mut watch::Receiver<bool>) {
+    // The guard it gives must not be held across an await.
+    drop(shutdown.wait_for(|asked| *asked).await);
 }
 
 fn builder(rules: Rules) -> auto::Builder<TokioExecutor> {
@@ -124,7 +130,7 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let first = tokio::select! {
         first = timeout(FIRST_BYTE, stream.readable()) => first,
-        _ = shutdown.wait_for(|asked| *asked) => return,
+        () = asked(&mut shutdown) => return,
     };
     if !matches!(first, Ok(Ok(()))) {
         return;
@@ -137,7 +143,7 @@ async fn connection(
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        _ = shutdown.wait_for(|asked| *asked) => {
+        () = asked(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -1,13 +1,14 @@
 //! Everything derived from the config and the descriptors, in one immutable value: routes, bindings, tables, services.
 //! A new one is built beside the old and swapped in whole; a call keeps the one it began with.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
 
-use tonic::Status;
+use tonic::{Status, server::NamedService};
+use tower::Service;
 use tracing::warn;
 
 use crate::{
-    call::{Call, Reply, Road},
+    call::{Body, Call, Reply, Road},
     config::{self, Config, SchemaSource},
     dispatch::{Dispatch, Local, Upstream},
     policy,
@@ -15,7 +16,7 @@ use crate::{
         Destination, Route, RpcTable,
         catalog::{Catalog, EVERY_SERVERS_OWN, Source},
     },
-    schema::{Method, Schema, bindings, unmatched_selectors},
+    schema::{Method, Schema, bindings, unmatched_selectors, with_error_details},
     services::{self, About, HealthBoard},
     surface::{
         grpc::Grpc,
@@ -33,10 +34,10 @@ pub struct Known {
 }
 
 impl Known {
-    /// Compiles a schema's tables.
+    /// Compiles a schema's tables. `common` has the types of error details, for a schema that has not.
     #[must_use]
-    pub fn new(schema: Schema) -> Self {
-        let tables = Tables::compile(schema.pool());
+    pub fn new(schema: Schema, common: &Schema) -> Self {
+        let tables = Tables::compile(&with_error_details(&schema, common));
         Self { schema, tables }
     }
 }
@@ -101,10 +102,15 @@ impl Snapshot {
         }
         let catalog = Arc::new(build.catalog);
         for conflict in catalog.conflicts() {
-            warn!(file = conflict.file, first = conflict.first, second = conflict.second, "two schemas have different files of one name; reflection by file name answers the first");
+            warn!(
+                file = conflict.file,
+                first = conflict.first,
+                second = conflict.second,
+                "two schemas have different files of one name; reflection by file name answers the first"
+            );
         }
         let mut local = Local::default();
-        services::local(&catalog, &parts.board, &parts.about, &mut local);
+        services::local(&catalog, &parts.board, &parts.about, &mut Servers(&mut local));
         let table = Arc::new(build.table);
         Ok(Self {
             grpc: Grpc { table: Arc::clone(&table) },
@@ -113,6 +119,24 @@ impl Snapshot {
             catalog,
             dispatch: Dispatch::new(local, parts.upstreams.clone()),
         })
+    }
+}
+
+/// Hands the services' servers to dispatch: neither knows the other.
+struct Servers<'a>(&'a mut Local);
+
+impl services::Registry for Servers<'_> {
+    fn add<S>(&mut self, server: S)
+    where
+        S: Service<http::Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.0.add(server);
     }
 }
 
@@ -142,14 +166,13 @@ struct Face<'a> {
     input: JsonInput,
     /// True where a mistake is the operator's own, false where it came from an upstream's reflection.
     strict: bool,
-    unannotated: bool,
+    method_paths: bool,
 }
 
 impl Build<'_> {
     fn built_in(&mut self, known: &Known) {
         let style = JsonStyle { proto_names: true, defaults: true, ..JsonStyle::default() };
-        let face =
-            Face { known, style, input: JsonInput::default(), strict: true, unannotated: false };
+        let face = Face { known, style, input: JsonInput::default(), strict: true, method_paths: false };
         let source = Source::of(Destination::Local, "", &known.schema, |method| {
             let route = self.route(&method.path.as_str().into(), Destination::Local, None);
             (Arc::clone(&route.name), self.method(&face, method, route))
@@ -164,14 +187,16 @@ impl Build<'_> {
             style: upstream.style.clone(),
             input: self.config.rest.input.clone(),
             strict: matches!(upstream.schema, SchemaSource::Descriptors(_)),
-            unannotated: self.config.rest.unannotated,
+            method_paths: self.config.rest.method_paths,
         };
         let (config, owned) = (self.config, |service: &str| serves(self.config, upstream, service));
         let owned: Vec<_> =
             known.schema.services().iter().filter(|service| owned(&service.full_name)).collect();
         let mut taken = Vec::new();
         for service in &owned {
-            if let Some(owner) = self.catalog.owner(&service.full_name).and_then(|at| self.catalog.sources().get(at)) {
+            if let Some(owner) =
+                self.catalog.owner(&service.full_name).and_then(|at| self.catalog.sources().get(at))
+            {
                 let message = format!(
                     "service {} is served by {} and by upstream {:?}; a [[routes]] entry says which is meant",
                     service.full_name,
@@ -185,15 +210,17 @@ impl Build<'_> {
                 taken.push(Arc::clone(&service.full_name));
             }
         }
-        let ours: Vec<_> = owned.iter().filter(|s| !taken.contains(&s.full_name)).map(|s| &*s.full_name).collect();
+        let ours: Vec<_> =
+            owned.iter().filter(|s| !taken.contains(&s.full_name)).map(|s| &*s.full_name).collect();
         let timeout = upstream.timeout.unwrap_or(config.timeout);
-        let mut source = Source::of(destination.clone(), upstream.address.to_string(), &known.schema, |method| {
-            if !ours.contains(&method.service_name()) {
-                return (Arc::default(), Vec::new());
-            }
-            let route = self.route(&method.path.as_str().into(), destination.clone(), Some(timeout));
-            (Arc::clone(&route.name), self.method(&face, method, route))
-        });
+        let mut source =
+            Source::of(destination.clone(), upstream.address.to_string(), &known.schema, |method| {
+                if !ours.contains(&method.service_name()) {
+                    return (Arc::default(), Vec::new());
+                }
+                let route = self.route(&method.path.as_str().into(), destination.clone(), Some(timeout));
+                (Arc::clone(&route.name), self.method(&face, method, route))
+            });
         source.services.retain(|service| ours.contains(&&*service.name));
         self.catalog.push(source);
         // Services that the config names and the schema does not have pass as they are.
@@ -207,7 +234,11 @@ impl Build<'_> {
     }
 
     /// Routes the services an upstream's config names and its schema, if there is one, does not have.
-    fn patterns(&mut self, upstream: &config::Upstream, schema: Option<&Schema>) -> Vec<(Arc<str>, Arc<str>)> {
+    fn patterns(
+        &mut self,
+        upstream: &config::Upstream,
+        schema: Option<&Schema>,
+    ) -> Vec<(Arc<str>, Arc<str>)> {
         let routed = self.config.services.iter().filter(|route| route.upstream == upstream.name);
         let patterns: Vec<&str> =
             upstream.services.iter().map(String::as_str).chain(routed.map(|route| &*route.pattern)).collect();
@@ -238,13 +269,10 @@ impl Build<'_> {
     fn method(&mut self, face: &Face<'_>, method: &Method, route: Arc<Route>) -> Vec<String> {
         let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
         self.table.insert_method(Arc::clone(method), Arc::clone(&route));
-        let bindings = match bindings(method, &self.config.http_rules, face.unannotated) {
-            Ok(bindings) => bindings,
-            Err(error) => {
-                self.mistake(face, error.to_string());
-                return Vec::new();
-            }
-        };
+        let (bindings, errors) = bindings(method, &self.config.http_rules, face.method_paths);
+        for error in errors {
+            self.mistake(face, error.to_string());
+        }
         let mut shown = Vec::with_capacity(bindings.len());
         for binding in bindings {
             let text = format!("{} {}", binding.verb.as_str(), binding.template.as_str());

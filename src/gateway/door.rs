@@ -48,7 +48,10 @@ async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
     let id = request_id(request.headers_mut());
     let protocol = classify(&request);
     let snapshot = gateway.snapshot();
-    let head = Head { uri: request.uri().clone(), content_type: request.headers().get(header::CONTENT_TYPE).cloned() };
+    let head = Head {
+        uri: request.uri().clone(),
+        content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
+    };
     let served = AssertUnwindSafe(async {
         match protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &*snapshot, request).await,
@@ -73,7 +76,12 @@ struct Head {
     content_type: Option<HeaderValue>,
 }
 
-async fn panicked(snapshot: &crate::snapshot::Snapshot, protocol: Protocol, head: Head, id: &HeaderValue) -> Response {
+async fn panicked(
+    snapshot: &crate::snapshot::Snapshot,
+    protocol: Protocol,
+    head: Head,
+    id: &HeaderValue,
+) -> Response {
     let status = || Err(Status::internal("the gateway failed; its log has the request id"));
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = http::Method::POST;
@@ -91,7 +99,9 @@ async fn panicked(snapshot: &crate::snapshot::Snapshot, protocol: Protocol, head
 /// The caller's own request id if it is a sensible one, else a new one; the request carries it from here on.
 fn request_id(headers: &mut HeaderMap) -> HeaderValue {
     let sensible = |value: &&HeaderValue| {
-        !value.is_empty() && value.len() <= REQUEST_ID_BYTES && value.as_bytes().iter().all(u8::is_ascii_graphic)
+        !value.is_empty()
+            && value.len() <= REQUEST_ID_BYTES
+            && value.as_bytes().iter().all(u8::is_ascii_graphic)
     };
     if let Some(own) = headers.get(REQUEST_ID).filter(sensible) {
         return own.clone();

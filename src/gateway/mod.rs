@@ -18,7 +18,7 @@ pub use door::door;
 
 use crate::{
     config::{self, Config, SchemaSource},
-    dispatch::{Upstream, reflection},
+    dispatch::{Upstream, grpc::Settings, reflection},
     proto,
     route::catalog::Catalog,
     schema::Schema,
@@ -61,20 +61,21 @@ impl Gateway {
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let built_in = Schema::decode(proto::FILE_DESCRIPTOR_SET)
             .map_err(|error| StartError(format!("the gateway's own schema: {error}")))?;
+        let built_in = Arc::new(Known::new(built_in.clone(), &built_in));
         let mut upstreams = HashMap::new();
         let mut schemas = HashMap::new();
         for written in &config.upstreams {
-            let upstream = Upstream::new(&settings(written)?, config.workers + 1)
+            let upstream = Upstream::new(&settings(written), config.workers)
                 .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
             upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
             if let SchemaSource::Descriptors(file) = &written.schema {
-                schemas.insert(Arc::clone(&written.name), Arc::new(descriptors(&written.name, file)?));
+                schemas.insert(Arc::clone(&written.name), Arc::new(Known::new(descriptors(&written.name, file)?, &built_in.schema)));
             }
         }
         let parts = Parts {
-            about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &config.environment)),
+            about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             board: Arc::new(HealthBoard::default()),
-            built_in: Arc::new(Known::new(built_in)),
+            built_in,
             config,
             upstreams,
         };
@@ -101,7 +102,7 @@ impl Gateway {
 
     /// Says that no new calls should come; those in flight go on.
     pub fn drain(&self) {
-        self.parts.board.set_serving(false);
+        self.parts.board.drain();
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -114,7 +115,8 @@ impl Gateway {
         for written in &self.parts.config.upstreams {
             let SchemaSource::Reflection { interval } = written.schema else { continue };
             let Some(upstream) = self.parts.upstreams.get(&written.name) else { continue };
-            let (gateway, name, upstream) = (Arc::clone(self), Arc::clone(&written.name), Arc::clone(upstream));
+            let (gateway, name, upstream) =
+                (Arc::clone(self), Arc::clone(&written.name), Arc::clone(upstream));
             let (done, first_read) = tokio::sync::oneshot::channel();
             tokio::spawn(async move {
                 let mut done = Some(done);
@@ -158,7 +160,7 @@ impl Gateway {
             return true;
         }
         let mut next = schemas.clone();
-        next.insert(Arc::clone(name), Arc::new(Known::new(schema)));
+        next.insert(Arc::clone(name), Arc::new(Known::new(schema, &self.parts.built_in.schema)));
         match Snapshot::build(&self.parts, &next) {
             Ok(snapshot) => {
                 self.parts.board.show(&snapshot.catalog);
@@ -172,12 +174,25 @@ impl Gateway {
     }
 }
 
+/// How dispatch reaches an upstream.
+fn settings(written: &config::Upstream) -> Settings {
+    Settings {
+        name: Arc::clone(&written.name),
+        host: written.address.host.clone(),
+        port: written.address.port,
+        tls: written.address.tls,
+        authority: written.authority.clone(),
+        ca: written.ca.clone(),
+        connect_timeout: written.connect_timeout,
+        handshake_timeout: written.handshake_timeout,
+    }
+}
+
 /// Reads a file with an encoded `google.protobuf.FileDescriptorSet`.
-fn descriptors(upstream: &str, file: &std::path::Path) -> Result<Known, StartError> {
+fn descriptors(upstream: &str, file: &std::path::Path) -> Result<Schema, StartError> {
     let wrong = |why: &dyn fmt::Display| {
         StartError(format!("upstream {upstream:?}: cannot use the descriptors {}: {why}", file.display()))
     };
     let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
-    let schema = Schema::decode(&bytes).map_err(|error| wrong(&error))?;
-    Ok(Known::new(schema))
+    Schema::decode(&bytes).map_err(|error| wrong(&error))
 }

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use prost_reflect::DynamicMessage;
 use propylon::status::{self, BASE64};
+use prost_reflect::DynamicMessage;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -64,7 +64,12 @@ async fn whole(response: Response<Incoming>) -> Response<(Bytes, HeaderMap)> {
 }
 
 /// A request with headers given as `(name, value)`.
-pub(crate) fn request(method: &Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Request<Bytes> {
+pub(crate) fn request(
+    method: &Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Request<Bytes> {
     let mut request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
     for (name, value) in headers {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
@@ -149,7 +154,8 @@ fn decode_text(body: &[u8]) -> Bytes {
 }
 
 fn outcome(http: u16, headers: HeaderMap, trailers: HeaderMap, messages: Vec<Value>) -> Outcome {
-    let end = status::from_trailers(&trailers).or_else(|| status::from_trailers(&headers)).expect("a grpc-status");
+    let end =
+        status::from_trailers(&trailers).or_else(|| status::from_trailers(&headers)).expect("a grpc-status");
     let (code, message, details) = match end {
         Ok(()) => (0, String::new(), Vec::new()),
         Err(status) => {

@@ -9,12 +9,12 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use prost::Message as _;
-use prost_reflect::DescriptorPool;
 use propylon::{
     call::{Body, Encoding, FrameReader, frame},
     status::{self, RpcStatus, Whose},
 };
+use prost::Message as _;
+use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -133,7 +133,12 @@ async fn unary(method: &str, mut reader: FrameReader, seen: &[String]) -> Result
     match method {
         "GetBook" | "Plain" => {
             let asked: GetBookRequest = decode(&first)?;
-            one(Book { name: asked.name, pages: asked.edition.into(), tags: seen.to_vec(), ..Book::default() })
+            one(Book {
+                name: asked.name,
+                pages: asked.edition.into(),
+                tags: seen.to_vec(),
+                ..Book::default()
+            })
         }
         "CreateBook" => {
             let asked: CreateBookRequest = decode(&first)?;
@@ -154,16 +159,22 @@ async fn unary(method: &str, mut reader: FrameReader, seen: &[String]) -> Result
         "Fail" => Err(failure(&decode(&first)?)),
         "ListPages" => {
             let asked: FailRequest = decode(&first)?;
-            let pages = (1..=asked.pages).map(|n| Book { pages: n.into(), ..Book::default() }.encode_to_vec());
+            let pages =
+                (1..=asked.pages).map(|n| Book { pages: n.into(), ..Book::default() }.encode_to_vec());
             let end = if asked.code == 0 { Ok(()) } else { Err(failure(&asked)) };
-            if asked.pages == 0 && end.is_err() { end.map(|()| (vec![], Ok(()))) } else { Ok((pages.collect(), end)) }
+            if asked.pages == 0 && end.is_err() {
+                end.map(|()| (vec![], Ok(())))
+            } else {
+                Ok((pages.collect(), end))
+            }
         }
         _ => Err(Status::unimplemented("no such method")),
     }
 }
 
 fn decode<M: prost::Message + Default>(message: &[u8]) -> Result<M, Status> {
-    M::decode(message).map_err(|error| Status::internal(format!("the upstream was sent a bad message: {error}")))
+    M::decode(message)
+        .map_err(|error| Status::internal(format!("the upstream was sent a bad message: {error}")))
 }
 
 fn failure(asked: &FailRequest) -> Status {
@@ -171,7 +182,8 @@ fn failure(asked: &FailRequest) -> Status {
     if asked.reason.is_empty() {
         return Status::new(code, &asked.message);
     }
-    let details = ErrorDetails::with_error_info(&asked.reason, "library.example", [("shelf".into(), "7".into())]);
+    let details =
+        ErrorDetails::with_error_info(&asked.reason, "library.example", [("shelf".into(), "7".into())]);
     let status = Status::with_error_details(code, &asked.message, details);
     RpcStatus::decode(status.details()).unwrap();
     status

@@ -1,5 +1,8 @@
 //! What the integration tests share: finding the tools of other languages, and running programs that must not
 //! outlive their test.
 
+pub(crate) mod client;
+pub(crate) mod gateway;
+pub(crate) mod library;
 pub(crate) mod process;
 pub(crate) mod tools;
