@@ -9,7 +9,7 @@ use prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, MessageDescript
 use super::features::{Features, IN_ENUM, IN_FIELD, IN_FILE, IN_MESSAGE};
 use super::names::Names;
 use super::print::{scalar, string::put_string};
-use super::tables::{DIRECT, Enum, Field, Form, Kind, Label, Message, NONE, Tables};
+use super::tables::{DIRECT, Enum, Field, Form, JsonKey, Kind, Label, Message, NONE, Tables};
 use super::wire;
 
 impl Tables {
@@ -204,7 +204,7 @@ fn compile_field(declaration: &Declaration<'_>, targets: &Targets<'_>) -> Field 
         let mut key = b",".to_vec();
         put_string(&mut key, name);
         key.push(b':');
-        key.into_boxed_slice()
+        JsonKey::new(&key)
     };
     let mut padded = [0; 5];
     padded[..tag_bytes.len()].copy_from_slice(&tag_bytes);

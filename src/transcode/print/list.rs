@@ -13,19 +13,16 @@ impl<'a> Printer<'a> {
         field: &'a Field,
         tag: u32,
         reader: &mut Reader<'_>,
-        first: &mut bool,
         depth: u32,
     ) -> Result<()> {
         let start = self.out.len();
-        let was_first = *first;
-        self.key(field, first);
+        field.keys[self.spelling].put(self.out);
         self.out.push(b'[');
         let elements = self.out.len();
         self.elements(field, tag, reader, depth).map_err(|error| error.in_field(&field.name))?;
         if self.out.len() == elements && !self.defaults {
             // An empty packed run, or nothing but numbers foreign to a closed enum: the field is absent.
             self.out.truncate(start);
-            *first = was_first;
             return Ok(());
         }
         if self.out.len() > elements {
@@ -89,16 +86,9 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints the run of entries that `reader` stands in, the first one's tag read; false when a key comes twice.
-    pub(super) fn map(
-        &mut self,
-        field: &'a Field,
-        reader: &mut Reader<'_>,
-        first: &mut bool,
-        depth: u32,
-    ) -> Result<bool> {
+    pub(super) fn map(&mut self, field: &'a Field, reader: &mut Reader<'_>, depth: u32) -> Result<bool> {
         let start = self.out.len();
-        let was_first = *first;
-        self.key(field, first);
+        field.keys[self.spelling].put(self.out);
         self.out.push(b'{');
         let entries = self.out.len();
         if !self.entries(field, reader, depth).map_err(|error| error.in_field(&field.name))? {
@@ -106,7 +96,6 @@ impl<'a> Printer<'a> {
         }
         if self.out.len() == entries && !self.defaults {
             self.out.truncate(start);
-            *first = was_first;
             return Ok(true);
         }
         if self.out.len() > entries {

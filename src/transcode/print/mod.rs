@@ -41,8 +41,13 @@ impl<'a> Printer<'a> {
         }
         match message.form {
             Form::Object => {
-                self.out.push(b'{');
-                self.fields(message, wire, depth, true)?;
+                let start = self.out.len();
+                self.fields(message, wire, depth)?;
+                // Every key is printed with a comma before it; the first one's place is the brace's.
+                match self.out.get_mut(start) {
+                    Some(comma) => *comma = b'{',
+                    None => self.out.push(b'{'),
+                }
                 self.out.push(b'}');
                 Ok(())
             }
@@ -50,28 +55,22 @@ impl<'a> Printer<'a> {
         }
     }
 
-    /// Prints a message's fields without the braces; `first` when no key stands before them.
-    fn fields(&mut self, message: &'a Message, wire: &[u8], depth: u32, first: bool) -> Result<()> {
+    /// Prints a message's fields without the braces, a comma before each.
+    fn fields(&mut self, message: &'a Message, wire: &[u8], depth: u32) -> Result<()> {
         let start = self.out.len();
-        if self.fields_in_order(message, wire, depth, first)? {
+        if self.fields_in_order(message, wire, depth)? {
             return Ok(());
         }
         self.out.truncate(start);
         let ordered = canonical(self.tables, message, wire, None)?;
-        if self.fields_in_order(message, &ordered, depth, first)? {
+        if self.fields_in_order(message, &ordered, depth)? {
             return Ok(());
         }
         Err(Error::wire("the message's records cannot be put in order"))
     }
 
     /// As `fields`; false when the records are not in canonical order (what has been written by then is void).
-    fn fields_in_order(
-        &mut self,
-        message: &'a Message,
-        wire: &[u8],
-        depth: u32,
-        mut first: bool,
-    ) -> Result<bool> {
+    fn fields_in_order(&mut self, message: &'a Message, wire: &[u8], depth: u32) -> Result<bool> {
         let mut reader = Reader::new(wire);
         // The lowest field that may still come, and the oneofs that have a member already.
         let (mut next, mut oneofs) = (0, 0u64);
@@ -94,7 +93,7 @@ impl<'a> Printer<'a> {
                 return Ok(false);
             }
             if self.defaults {
-                self.absent(&message.fields[next..index], &mut first);
+                self.absent(&message.fields[next..index]);
             }
             next = index + 1;
             match field.label {
@@ -110,19 +109,18 @@ impl<'a> Printer<'a> {
                         oneofs |= bit;
                     }
                     let value = reader.value(tag)?;
-                    self.singular(field, value, &mut first, depth)
-                        .map_err(|error| error.in_field(&field.name))?;
+                    self.singular(field, value, depth).map_err(|error| error.in_field(&field.name))?;
                 }
-                Label::Repeated => self.list(field, tag, &mut reader, &mut first, depth)?,
+                Label::Repeated => self.list(field, tag, &mut reader, depth)?,
                 Label::Map => {
-                    if !self.map(field, &mut reader, &mut first, depth)? {
+                    if !self.map(field, &mut reader, depth)? {
                         return Ok(false);
                     }
                 }
             }
         }
         if self.defaults {
-            self.absent(&message.fields[next..], &mut first);
+            self.absent(&message.fields[next..]);
         }
         Ok(true)
     }
@@ -132,9 +130,9 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints the defaults of absent fields that have no presence.
-    fn absent(&mut self, fields: &'a [Field], first: &mut bool) {
+    fn absent(&mut self, fields: &'a [Field]) {
         for field in fields.iter().filter(|field| !field.presence && !field.extension) {
-            self.key(field, first);
+            field.keys[self.spelling].put(self.out);
             self.default(field);
         }
     }
@@ -154,14 +152,7 @@ impl<'a> Printer<'a> {
     }
 
     #[inline]
-    fn key(&mut self, field: &'a Field, first: &mut bool) {
-        let key = &field.keys[self.spelling];
-        self.out.extend_from_slice(&key[usize::from(*first)..]);
-        *first = false;
-    }
-
-    #[inline]
-    fn singular(&mut self, field: &'a Field, value: Raw<'_>, first: &mut bool, depth: u32) -> Result<()> {
+    fn singular(&mut self, field: &'a Field, value: Raw<'_>, depth: u32) -> Result<()> {
         if !field.presence {
             let zero = match value {
                 Raw::Number(number) => narrow(field.kind, number) == 0,
@@ -169,13 +160,13 @@ impl<'a> Printer<'a> {
             };
             if zero {
                 if self.defaults {
-                    self.key(field, first);
+                    field.keys[self.spelling].put(self.out);
                     self.default(field);
                 }
                 return Ok(());
             }
         }
-        self.key(field, first);
+        field.keys[self.spelling].put(self.out);
         self.value(field, value, depth)
     }
 
@@ -230,26 +221,24 @@ impl<'a> Printer<'a> {
         let field = &message.fields[index];
         let ordered = canonical(self.tables, message, wire, Some(index))?;
         let start = self.out.len();
-        let mut first = true;
         let mut reader = Reader::new(&ordered);
         if !reader.is_empty() {
             let tag = reader.tag()?;
             match field.label {
                 Label::Singular => {
                     let value = reader.value(tag)?;
-                    self.singular(field, value, &mut first, 0)
-                        .map_err(|error| error.in_field(&field.name))?;
+                    self.singular(field, value, 0).map_err(|error| error.in_field(&field.name))?;
                 }
-                Label::Repeated => self.list(field, tag, &mut reader, &mut first, 0)?,
+                Label::Repeated => self.list(field, tag, &mut reader, 0)?,
                 Label::Map => {
-                    self.map(field, &mut reader, &mut first, 0)?;
+                    self.map(field, &mut reader, 0)?;
                 }
             }
         }
-        if first {
+        if self.out.len() == start {
             self.default(field);
         } else {
-            let key = field.keys[self.spelling].len() - 1;
+            let key = field.keys[self.spelling].bytes().len();
             self.out.drain(start..start + key);
         }
         Ok(())

@@ -38,28 +38,47 @@ enum Found {
     NonAscii,
 }
 
-/// What of note is in `bytes`, sixteen at a time so that the compiler makes vector instructions of it.
+/// What of note is in `bytes`, a block at a time; the last block overlaps the one before, so that nothing is left over.
 #[inline]
 fn scan(bytes: &[u8]) -> Found {
-    let (mut special, mut high) = (false, 0u8);
-    let mut chunks = bytes.chunks_exact(16);
-    for chunk in &mut chunks {
-        let (mut here, mut bits) = (0u8, 0u8);
-        for byte in chunk {
-            here |= u8::from(*byte < 0x20) | u8::from(*byte == b'"') | u8::from(*byte == b'\\');
-            bits |= *byte;
+    let mut seen = Seen { special: false, high: 0 };
+    if let Some(last) = bytes.last_chunk::<16>() {
+        for chunk in bytes.as_chunks::<16>().0 {
+            seen.look(chunk);
         }
-        special |= here != 0;
-        high |= bits;
+        seen.look(last);
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        seen.look(first);
+        seen.look(last);
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        seen.look(first);
+        seen.look(last);
+    } else {
+        bytes.iter().for_each(|byte| seen.look(&[*byte]));
     }
-    for byte in chunks.remainder() {
-        special |= *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-        high |= *byte;
-    }
-    match (high >= 0x80, special) {
+    match (seen.high >= 0x80, seen.special) {
         (true, _) => Found::NonAscii,
         (false, true) => Found::Escapes,
         (false, false) => Found::Nothing,
+    }
+}
+
+struct Seen {
+    special: bool,
+    high: u8,
+}
+
+impl Seen {
+    /// The length is known, so the compiler makes a few vector instructions of it.
+    #[inline]
+    fn look<const N: usize>(&mut self, block: &[u8; N]) {
+        let (mut special, mut high) = (0u8, 0u8);
+        for byte in block {
+            special |= u8::from(*byte < 0x20) | u8::from(*byte == b'"') | u8::from(*byte == b'\\');
+            high |= *byte;
+        }
+        self.special |= special != 0;
+        self.high |= high;
     }
 }
 

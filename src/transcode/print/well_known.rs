@@ -207,7 +207,7 @@ impl<'a> Printer<'a> {
         let name = url.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let known = std::str::from_utf8(name).ok().and_then(|name| self.tables.message_named(name));
         let printed = match known {
-            Some(message) if message.form == Form::Object => self.fields(message, value, depth + 1, false),
+            Some(message) if message.form == Form::Object => self.fields(message, value, depth + 1),
             Some(message) => {
                 self.out.extend_from_slice(b",\"value\":");
                 self.message(message, value, depth + 1)
