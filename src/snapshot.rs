@@ -16,7 +16,7 @@ use crate::{
         Destination, Route, RpcTable,
         catalog::{Catalog, EVERY_SERVERS_OWN, Source},
     },
-    schema::{Method, Schema, bindings, unmatched_selectors},
+    schema::{Method, Schema, bindings, unmatched_selectors, with_error_details},
     services::{self, About, HealthBoard},
     surface::{
         grpc::Grpc,
@@ -34,10 +34,10 @@ pub struct Known {
 }
 
 impl Known {
-    /// Compiles a schema's tables.
+    /// Compiles a schema's tables. `common` has the types of error details, for a schema that has not.
     #[must_use]
-    pub fn new(schema: Schema) -> Self {
-        let tables = Tables::compile(schema.pool());
+    pub fn new(schema: Schema, common: &Schema) -> Self {
+        let tables = Tables::compile(&with_error_details(&schema, common));
         Self { schema, tables }
     }
 }
@@ -166,13 +166,13 @@ struct Face<'a> {
     input: JsonInput,
     /// True where a mistake is the operator's own, false where it came from an upstream's reflection.
     strict: bool,
-    unannotated: bool,
+    method_paths: bool,
 }
 
 impl Build<'_> {
     fn built_in(&mut self, known: &Known) {
         let style = JsonStyle { proto_names: true, defaults: true, ..JsonStyle::default() };
-        let face = Face { known, style, input: JsonInput::default(), strict: true, unannotated: false };
+        let face = Face { known, style, input: JsonInput::default(), strict: true, method_paths: false };
         let source = Source::of(Destination::Local, "", &known.schema, |method| {
             let route = self.route(&method.path.as_str().into(), Destination::Local, None);
             (Arc::clone(&route.name), self.method(&face, method, route))
@@ -187,7 +187,7 @@ impl Build<'_> {
             style: upstream.style.clone(),
             input: self.config.rest.input.clone(),
             strict: matches!(upstream.schema, SchemaSource::Descriptors(_)),
-            unannotated: self.config.rest.unannotated,
+            method_paths: self.config.rest.method_paths,
         };
         let (config, owned) = (self.config, |service: &str| serves(self.config, upstream, service));
         let owned: Vec<_> =
@@ -269,7 +269,7 @@ impl Build<'_> {
     fn method(&mut self, face: &Face<'_>, method: &Method, route: Arc<Route>) -> Vec<String> {
         let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
         self.table.insert_method(Arc::clone(method), Arc::clone(&route));
-        let (bindings, errors) = bindings(method, &self.config.http_rules, face.unannotated);
+        let (bindings, errors) = bindings(method, &self.config.http_rules, face.method_paths);
         for error in errors {
             self.mistake(face, error.to_string());
         }

@@ -62,7 +62,7 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
         timeout: duration("limits.timeout", limits.timeout, default.timeout)?,
         cors: origins(cors.origins)?,
         rest: Rest {
-            unannotated: rest.unannotated.unwrap_or(default.rest.unannotated),
+            method_paths: rest.method_paths.unwrap_or(default.rest.method_paths),
             paths: Paths {
                 trailing_slash: match rest.trailing_slash {
                     None | Some(settings::TrailingSlash::Strict) => TrailingSlash::Strict,

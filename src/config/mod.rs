@@ -58,8 +58,8 @@ pub enum Cors {
 /// `[rest]`
 #[derive(Debug, Clone)]
 pub struct Rest {
-    /// Serve methods without annotation at `POST /package.Service/Method`.
-    pub unannotated: bool,
+    /// Serve every method at `POST /package.Service/Method` too.
+    pub method_paths: bool,
     pub paths: Paths,
     pub ignore_unknown_parameters: bool,
     pub input: JsonInput,
@@ -134,7 +134,7 @@ impl Default for Config {
             timeout: Duration::from_secs(60),
             cors: Cors::None,
             rest: Rest {
-                unannotated: false,
+                method_paths: false,
                 paths: Paths::default(),
                 ignore_unknown_parameters: false,
                 input: JsonInput::default(),
@@ -211,7 +211,7 @@ mod tests {
     fn nothing_written_is_the_default() {
         let config = parse("").unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert!(config.upstreams.is_empty() && !config.rest.unannotated && config.cors == Cors::None);
+        assert!(config.upstreams.is_empty() && !config.rest.method_paths && config.cors == Cors::None);
     }
 
     #[test]

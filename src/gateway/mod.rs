@@ -61,6 +61,7 @@ impl Gateway {
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let built_in = Schema::decode(proto::FILE_DESCRIPTOR_SET)
             .map_err(|error| StartError(format!("the gateway's own schema: {error}")))?;
+        let built_in = Arc::new(Known::new(built_in.clone(), &built_in));
         let mut upstreams = HashMap::new();
         let mut schemas = HashMap::new();
         for written in &config.upstreams {
@@ -68,13 +69,13 @@ impl Gateway {
                 .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
             upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
             if let SchemaSource::Descriptors(file) = &written.schema {
-                schemas.insert(Arc::clone(&written.name), Arc::new(descriptors(&written.name, file)?));
+                schemas.insert(Arc::clone(&written.name), Arc::new(Known::new(descriptors(&written.name, file)?, &built_in.schema)));
             }
         }
         let parts = Parts {
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             board: Arc::new(HealthBoard::default()),
-            built_in: Arc::new(Known::new(built_in)),
+            built_in,
             config,
             upstreams,
         };
@@ -159,7 +160,7 @@ impl Gateway {
             return true;
         }
         let mut next = schemas.clone();
-        next.insert(Arc::clone(name), Arc::new(Known::new(schema)));
+        next.insert(Arc::clone(name), Arc::new(Known::new(schema, &self.parts.built_in.schema)));
         match Snapshot::build(&self.parts, &next) {
             Ok(snapshot) => {
                 self.parts.board.show(&snapshot.catalog);
@@ -188,11 +189,10 @@ fn settings(written: &config::Upstream) -> Settings {
 }
 
 /// Reads a file with an encoded `google.protobuf.FileDescriptorSet`.
-fn descriptors(upstream: &str, file: &std::path::Path) -> Result<Known, StartError> {
+fn descriptors(upstream: &str, file: &std::path::Path) -> Result<Schema, StartError> {
     let wrong = |why: &dyn fmt::Display| {
         StartError(format!("upstream {upstream:?}: cannot use the descriptors {}: {why}", file.display()))
     };
     let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
-    let schema = Schema::decode(&bytes).map_err(|error| wrong(&error))?;
-    Ok(Known::new(schema))
+    Schema::decode(&bytes).map_err(|error| wrong(&error))
 }

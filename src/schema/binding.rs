@@ -61,7 +61,7 @@ pub struct BindingError {
 }
 
 /// All bindings of `method`: of the `configured` rules that select it, else of its annotation; and what is wrong with those
-/// that cannot be used. A method that is left with none gets the implicit one, if `implicit` allows that.
+/// that cannot be used. With `implicit` there is one more, at the method's own path.
 pub fn bindings(
     method: &Arc<Method>,
     configured: &[HttpRule],
@@ -77,7 +77,7 @@ pub fn bindings(
             Err(error) => errors.push(error),
         }
     }
-    if made.is_empty() && implicit {
+    if implicit {
         match Binding::implicit(method) {
             Ok(binding) => made.push(binding),
             Err(error) => errors.push(error),

@@ -3,6 +3,7 @@
 
 mod binding;
 mod editions;
+mod error_details;
 mod files;
 mod http_rule;
 mod load;
@@ -19,6 +20,7 @@ use http::uri::PathAndQuery;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
+pub use error_details::with_error_details;
 pub use binding::{Binding, BindingError, Body, BoundVariable, bindings, unmatched_selectors};
 pub use files::{File, Files};
 pub use http_rule::{HttpRule, Verb};

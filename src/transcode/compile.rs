@@ -102,7 +102,7 @@ fn compile_message(message: &MessageDescriptor, targets: &Targets<'_>) -> Messag
         let oneof = field.containing_oneof().filter(|_| proto.proto3_optional != Some(true));
         let oneof = oneof.and_then(|oneof| oneofs.iter().position(|name| name == oneof.full_name()));
         fields.push(compile_field(
-            Declaration {
+            &Declaration {
                 name: field.name(),
                 json_name: field.json_name(),
                 number: field.number(),
@@ -132,7 +132,7 @@ fn compile_message(message: &MessageDescriptor, targets: &Targets<'_>) -> Messag
         let features =
             if proto.options.is_some() { around.refined(&extension.options(), IN_FIELD) } else { around };
         fields.push(compile_field(
-            Declaration {
+            &Declaration {
                 name: extension.json_name(),
                 json_name: extension.json_name(),
                 number: extension.number(),
@@ -192,9 +192,9 @@ struct Declaration<'a> {
     default: Value,
 }
 
-fn compile_field(declaration: Declaration<'_>, targets: &Targets<'_>) -> Field {
+fn compile_field(declaration: &Declaration<'_>, targets: &Targets<'_>) -> Field {
     let repeated = declaration.cardinality == Cardinality::Repeated;
-    let (kind, target, closed) = resolve_kind(&declaration, targets);
+    let (kind, target, closed) = resolve_kind(declaration, targets);
     let map = repeated && declaration.kind.as_message().is_some_and(MessageDescriptor::is_map_entry);
     let message = matches!(kind, Kind::Message | Kind::Group);
     let tag = declaration.number << 3 | kind.wire_type();
@@ -226,7 +226,7 @@ fn compile_field(declaration: Declaration<'_>, targets: &Targets<'_>) -> Field {
         target,
         oneof: declaration.oneof.unwrap_or(NONE),
         keys: [key(declaration.json_name), key(declaration.name)],
-        default: default_json(&declaration),
+        default: default_json(declaration),
         tag_bytes: padded,
         tag_length: tag_bytes.len() as u8,
     }

@@ -4,15 +4,18 @@
 /// An immutable open-addressed table.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    slots: Box<[Option<(Box<[u8]>, u32)>]>,
+    slots: Box<[Slot]>,
 }
+
+/// A name and its index, or nothing.
+type Slot = Option<(Box<[u8]>, u32)>;
 
 impl Names {
     /// Of several entries with one name the first one counts.
     pub(super) fn new<'a>(entries: impl Iterator<Item = (&'a str, u32)>) -> Names {
         let entries: Vec<_> = entries.collect();
         let size = (entries.len() * 2).next_power_of_two().max(2);
-        let mut slots: Vec<Option<(Box<[u8]>, u32)>> = vec![None; size];
+        let mut slots: Vec<Slot> = vec![None; size];
         for (name, index) in entries {
             let mut at = hash(name.as_bytes()) as usize & (size - 1);
             while slots[at].as_ref().is_some_and(|(taken, _)| **taken != *name.as_bytes()) {

@@ -148,9 +148,9 @@ fn put_fraction(out: &mut Vec<u8>, nanos: u32) {
         return;
     }
     out.push(b'.');
-    if nanos % 1_000_000 == 0 {
+    if nanos.is_multiple_of(1_000_000) {
         put_digits(out, nanos / 1_000_000, 3);
-    } else if nanos % 1_000 == 0 {
+    } else if nanos.is_multiple_of(1_000) {
         put_digits(out, nanos / 1_000, 6);
     } else {
         put_digits(out, nanos, 9);

@@ -138,7 +138,7 @@ impl<'a, 'o> Parser<'a, 'o> {
     ) -> Result<()> {
         let field = &message.fields[index];
         if !seen.insert(index) {
-            return Err(self.twice(field, key_at));
+            return Err(twice(field, key_at));
         }
         if self.peek() == b'n' && !self.takes_null(field) {
             return self.literal(b"null").map_err(|error| error.in_field(&field.name));
@@ -147,16 +147,6 @@ impl<'a, 'o> Parser<'a, 'o> {
             return Err(oneof_twice(message, field, key_at));
         }
         self.field(field, depth).map_err(|error| error.in_field(&field.name))
-    }
-
-    #[cold]
-    fn twice(&self, field: &Field, key_at: usize) -> TranscodeError {
-        let sentence = if field.json_name == field.name {
-            format!("`{}` is given twice", field.name)
-        } else {
-            format!("`{}` (also known as `{}`) is given twice", field.json_name, field.name)
-        };
-        TranscodeError::json(ErrorKind::Duplicate, key_at, sentence).in_field(&field.name)
     }
 
     /// Reads a field's value, not null, and appends it with its tags.
@@ -230,4 +220,14 @@ fn oneof_twice(message: &Message, field: &Field, key_at: usize) -> TranscodeErro
     let sentence =
         format!("oneof `{oneof}` has a value already: only one of {} may be given", members.join(", "));
     TranscodeError::json(ErrorKind::Oneof, key_at, sentence).in_field(&field.name)
+}
+
+#[cold]
+fn twice(field: &Field, key_at: usize) -> TranscodeError {
+    let sentence = if field.json_name == field.name {
+        format!("`{}` is given twice", field.name)
+    } else {
+        format!("`{}` (also known as `{}`) is given twice", field.json_name, field.name)
+    };
+    TranscodeError::json(ErrorKind::Duplicate, key_at, sentence).in_field(&field.name)
 }

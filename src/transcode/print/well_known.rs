@@ -59,7 +59,8 @@ impl<'a> Printer<'a> {
             self.out.extend_from_slice(separator);
             separator = b",";
             let text = simdutf8::basic::from_utf8(path).map_err(|_| string::not_utf8())?;
-            let plain = path.iter().all(|byte| *byte >= b' ' && !matches!(byte, b'"' | b'\\' | b','));
+            let plain = !path.is_empty()
+                && path.iter().all(|byte| *byte >= b' ' && !matches!(byte, b'"' | b'\\' | b','));
             if !plain || !casing::put_camel(self.out, path) {
                 return Err(TranscodeError::unprintable(format!(
                     "the field mask path `{text}` has no JSON form"
