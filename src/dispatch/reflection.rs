@@ -25,6 +25,10 @@ const ANSWER_BYTES: usize = 64 << 20;
 /// Rounds of asking for imports that were not sent along; each goes one level deeper.
 const ROUNDS: usize = 64;
 
+/// A message of the file that most details of errors are from. No service imports it, since details travel as `Any`; with
+/// it they can be read in JSON, and by the clients of our own reflection.
+const ERROR_DETAILS: &str = "google.rpc.ErrorInfo";
+
 /// What an upstream's reflection said.
 #[derive(Debug)]
 pub struct Reflected {
@@ -77,13 +81,32 @@ async fn read_by(upstream: &Upstream, path: PathAndQuery) -> Result<Reflected, S
         .collect();
     let mut files = BTreeMap::new();
     let by_symbol = services.iter().map(|name| Request { symbol: Some(name.clone()), ..Request::default() });
-    let mut requests: Vec<_> = by_symbol.collect();
+    gather(upstream, &path, by_symbol.collect(), &mut files).await?;
+    if files.is_empty() {
+        return Err(nonsense(upstream, "no file for any service"));
+    }
+    // In a stream of its own, and only if all of it comes: some servers end the stream at a symbol they do not know.
+    let mut more = files.clone();
+    let details = Request { symbol: Some(ERROR_DETAILS.to_owned()), ..Request::default() };
+    if gather(upstream, &path, vec![details], &mut more).await.is_ok() {
+        files = more;
+    }
+    Ok(Reflected { services, files: files.into_values().collect() })
+}
+
+/// Asks for files and for what they import, until nothing is missing.
+async fn gather(
+    upstream: &Upstream,
+    path: &PathAndQuery,
+    mut requests: Vec<Request>,
+    files: &mut BTreeMap<String, Bytes>,
+) -> Result<(), Status> {
     let mut asked = BTreeSet::new();
     for _ in 0..ROUNDS {
         if requests.is_empty() {
             break;
         }
-        for answer in ask(upstream, &path, std::mem::take(&mut requests)).await? {
+        for answer in ask(upstream, path, std::mem::take(&mut requests)).await? {
             for file in answer.files.map(|found| found.file).unwrap_or_default() {
                 let name = FileHead::decode(file.clone())
                     .map_err(|error| nonsense(upstream, &format!("a file that cannot be read: {error}")))?
@@ -91,16 +114,13 @@ async fn read_by(upstream: &Upstream, path: PathAndQuery) -> Result<Reflected, S
                 files.entry(name).or_insert(file);
             }
         }
-        for import in files.values().flat_map(|file: &Bytes| imports(file)).collect::<Vec<_>>() {
+        for import in files.values().flat_map(imports).collect::<Vec<_>>() {
             if !files.contains_key(&import) && asked.insert(import.clone()) {
                 requests.push(Request { filename: Some(import), ..Request::default() });
             }
         }
     }
-    if files.is_empty() {
-        return Err(nonsense(upstream, "no file for any service"));
-    }
-    Ok(Reflected { services, files: files.into_values().collect() })
+    Ok(())
 }
 
 fn nonsense(upstream: &Upstream, what: &str) -> Status {
