@@ -1,5 +1,6 @@
 //! Propylon: one port, one contract, four ways in.
 pub mod call;
+pub mod dispatch;
 pub mod route;
 pub mod schema;
 pub mod status;

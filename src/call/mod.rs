@@ -9,6 +9,7 @@ use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use axum::body::Body;
 use bytes::Bytes;
+pub(crate) use frames::status_of;
 pub use frames::{Encoding, FrameGuard, FrameReader, HEADER_BYTES, frame};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode, uri::PathAndQuery};

@@ -1,0 +1,145 @@
+//! Dispatch answers an admitted call: by a local service, or by an upstream over gRPC. It reads the pending message,
+//! sends it, and holds the call's deadline over the reply's head and body.
+
+mod deadline;
+pub mod grpc;
+pub mod local;
+pub mod reflection;
+mod reply;
+mod request;
+pub mod worker;
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use http::HeaderMap;
+use tokio::time::{Instant, Sleep};
+use tonic::Status;
+
+pub use self::{
+    grpc::{Settings, Upstream},
+    local::Local,
+};
+use crate::{
+    call::{Body, Call, Guards, Message, Peer, Reply, Target},
+    route::Destination,
+    status::{Fault, Whose},
+};
+
+/// Everything that can answer a call: the local services, and the upstreams by their name in the config.
+#[derive(Debug)]
+pub struct Dispatch {
+    local: Local,
+    upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+}
+
+impl Dispatch {
+    #[must_use]
+    pub fn new(local: Local, upstreams: HashMap<Arc<str>, Arc<Upstream>>) -> Self {
+        Self { local, upstreams }
+    }
+
+    /// Sends a call to its route's destination and waits for the reply's head.
+    ///
+    /// # Errors
+    /// What the pending message's surface says of the client's body; UNAVAILABLE for an upstream that cannot be
+    /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
+    pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        let Call {
+            route, target: Target::Rpc { path, .. }, metadata, message, peer, deadline, guards, ..
+        } = call;
+        let to = self.find(&route.destination)?;
+        let sending = Sending { path, metadata, message, peer, deadline };
+        let Some(deadline) = deadline else {
+            return Ok(to.answer(sending).await?.reply(to, None, guards));
+        };
+        if deadline <= Instant::now() {
+            return Err(deadline::passed("the call was sent", to));
+        }
+        // One timer for the head, and then for the body.
+        let mut sleep = Box::pin(tokio::time::sleep_until(deadline));
+        let answer = tokio::select! {
+            biased;
+            answer = to.answer(sending) => answer?,
+            () = &mut sleep => return Err(deadline::passed("a reply came", to)),
+        };
+        Ok(answer.reply(to, Some(sleep), guards))
+    }
+
+    fn find(&self, destination: &Destination) -> Result<To<'_>, Status> {
+        match destination {
+            Destination::Local => Ok(To::Local(&self.local)),
+            Destination::Upstream(name) => self.upstreams.get(name).map(To::Upstream).ok_or_else(|| {
+                let status = Status::internal(format!("a route names upstream {name:?}, which is not there"));
+                Fault { refusal: None, whose: Whose::Gateway, retry: false }.on(status)
+            }),
+        }
+    }
+}
+
+/// What is needed of a call to send it.
+struct Sending {
+    path: http::uri::PathAndQuery,
+    metadata: HeaderMap,
+    message: Message,
+    peer: Peer,
+    deadline: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+enum To<'a> {
+    Local(&'a Local),
+    Upstream(&'a Arc<Upstream>),
+}
+
+impl fmt::Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(_) => f.write_str("the gateway's own service"),
+            Self::Upstream(upstream) => upstream.fmt(f),
+        }
+    }
+}
+
+impl To<'_> {
+    async fn answer(self, sending: Sending) -> Result<Answer, Status> {
+        let Sending { path, mut metadata, message, peer, deadline } = sending;
+        let frames = message.frames().await?;
+        request::head(&mut metadata, deadline);
+        match self {
+            Self::Local(local) => local.call(path, metadata, frames, peer).await.map(Answer::Local),
+            Self::Upstream(upstream) => upstream.call(path, metadata, frames).await.map(Answer::Upstream),
+        }
+    }
+}
+
+enum Answer {
+    Local(reply::Opened<local::ServiceBody>),
+    Upstream(reply::Opened<grpc::UpstreamBody>),
+}
+
+impl Answer {
+    fn reply(self, to: To<'_>, sleep: Option<std::pin::Pin<Box<Sleep>>>, guards: Guards) -> Reply {
+        match self {
+            Self::Local(opened) => close(opened, to, sleep, guards),
+            Self::Upstream(opened) => close(opened, to, sleep, guards),
+        }
+    }
+}
+
+fn close<B>(
+    opened: reply::Opened<B>,
+    to: To<'_>,
+    sleep: Option<std::pin::Pin<Box<Sleep>>>,
+    guards: Guards,
+) -> Reply
+where
+    B: http_body::Body<Data = bytes::Bytes, Error = Status> + Send + Unpin + 'static,
+{
+    let reply::Opened { metadata, http_status, body } = opened;
+    let body = match (body, sleep) {
+        (None, _) => Body::empty(),
+        (Some(body), None) => Body::new(body),
+        (Some(body), Some(sleep)) => Body::new(deadline::Timed::new(body, sleep, to)),
+    };
+    Reply { metadata, body, http_status, guards }
+}
