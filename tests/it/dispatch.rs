@@ -684,7 +684,10 @@ impl tonic::server::NamedService for Service {
     const NAME: &'static str = "t.T";
 }
 
-impl tower::Service<Request<Body>> for Service {
+impl<B> tower::Service<Request<B>> for Service
+where
+    B: http_body::Body<Data = Bytes, Error: Send> + Send + 'static,
+{
     type Response = Response<tonic::body::Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
@@ -693,9 +696,11 @@ impl tower::Service<Request<Body>> for Service {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         Box::pin(async move {
-            assert!(request.extensions().get::<Peer>().is_some());
+            if request.uri().path() == "/t.T/Peer" {
+                assert!(request.extensions().get::<Peer>().is_some());
+            }
             if request.uri().path() == "/t.T/Fail" {
                 return Ok(Status::not_found("no such book").into_http());
             }
@@ -722,7 +727,7 @@ async fn local_services_take_the_same_road() {
         call.route = Arc::new(route);
         soon(dispatch.dispatch(call))
     };
-    let reply = local("/t.T/Echo", Whole("x").into()).await.unwrap();
+    let reply = local("/t.T/Peer", Whole("x").into()).await.unwrap();
     assert_eq!(reply.http_status, Some(HttpStatus(StatusCode::CREATED)));
     let (data, trailers) = read(reply).await;
     assert_eq!((data.as_ref(), trailers), (&b"x"[..], headers(&[("grpc-status", "0")])));
@@ -737,6 +742,99 @@ async fn local_services_take_the_same_road() {
     client.send(Err(refuse(Refusal::TooLarge, "too long"))).await.unwrap();
     let status = local("/t.T/Echo", frames).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "too long"));
+}
+
+/// A tonic server on a runtime of its own, which can be killed with its connections.
+fn tonic_server(listener: std::net::TcpListener) -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.spawn(async move {
+        listener.set_nonblocking(true).unwrap();
+        let incoming = tonic::transport::server::TcpIncoming::from(TcpListener::from_std(listener).unwrap());
+        tonic::transport::Server::builder().serve_with_incoming(Service, incoming).await
+    });
+    runtime
+}
+
+#[tokio::test]
+async fn a_tonic_server_may_be_killed_and_come_back() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tonic_server(listener);
+    let dispatch = dispatch(address, |_| {});
+    let echo = || soon(dispatch.dispatch(call("/t.T/Echo", Whole("x"))));
+    assert_eq!(read(echo().await.unwrap()).await.0, "x");
+    let status = soon(dispatch.dispatch(call("/t.T/Fail", Whole("x")))).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::NotFound, "no such book"));
+
+    server.shutdown_background();
+    until("the port is closed", || std::net::TcpStream::connect(address).is_err()).await;
+    let want = format!("upstream \"books\" ({address}) refused the connection");
+    let start = Instant::now();
+    // The connection may end a moment after the listener.
+    while echo().await.unwrap_err().message() != want {
+        assert!(start.elapsed() < PATIENCE, "never refused");
+    }
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    let server = tonic_server(socket.listen(16).unwrap().into_std().unwrap());
+    assert_eq!(read(echo().await.unwrap()).await.0, "x");
+    server.shutdown_background();
+}
+
+#[tokio::test]
+async fn a_silent_upstream_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((tcp, _)) = listener.accept().await {
+            // Sends its settings, then nothing any more.
+            silent.push(h2::server::Builder::new().handshake::<_, Bytes>(tcp).await);
+        }
+    });
+    let dispatch = dispatch(address, |settings| {
+        settings.keep_alive_interval = Some(Duration::from_millis(100));
+        settings.keep_alive_timeout = Duration::from_millis(100);
+    });
+    let status = soon(dispatch.dispatch(call("/t.T/Echo", Whole("x")))).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    let label = format!("the connection to upstream \"books\" ({address}) broke");
+    assert!(status.message().starts_with(&label), "{status:?}");
+}
+
+#[tokio::test]
+async fn each_worker_has_connections_of_its_own() {
+    let world = World::start().await;
+    for (worker, connections) in [(0, 1), (1, 2), (0, 2), (7, 3), (8, 3)] {
+        propylon::dispatch::worker::set(worker);
+        world.still_works().await;
+        assert_eq!(world.seen.connections.load(SeqCst), connections, "worker {worker}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_threads_share_a_pool() {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(3);
+    let world = Arc::new(World::with(builder, |settings| settings.max_connections = 4).await);
+    let calls = (0..600u64).map(|number| {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move {
+            // Every third call is given up somewhere on its way: waiting, connecting, sent, answered.
+            if number % 3 == 0 {
+                let _ =
+                    timeout(Duration::from_millis(number % 37), world.call("/t.T/Slow", Whole("x"))).await;
+            } else {
+                world.still_works().await;
+            }
+        })
+    });
+    for outcome in soon(join_all(calls)).await {
+        outcome.unwrap();
+    }
+    world.still_works().await;
+    assert!(world.seen.connections.load(SeqCst) <= 4);
 }
 
 /// One length-delimited protobuf field of less than 128 bytes.
