@@ -13,13 +13,17 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tonic::Status;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 pub use door::door;
 
 use crate::{
     config::{self, Config, SchemaSource},
-    dispatch::{Upstream, grpc::Settings, reflection},
+    dispatch::{
+        Upstream,
+        grpc::{Roots, Settings, Tls},
+        reflection,
+    },
     proto,
     route::catalog::Catalog,
     schema::Schema,
@@ -68,7 +72,8 @@ impl Gateway {
         let mut upstreams = HashMap::new();
         let mut schemas = HashMap::new();
         for written in &config.upstreams {
-            let upstream = Upstream::new(&settings(written), config.workers)
+            let upstream = settings(written)
+                .and_then(|settings| Upstream::new(settings, config.workers))
                 .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
             upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
             if let SchemaSource::Descriptors(file) = &written.schema {
@@ -158,8 +163,11 @@ impl Gateway {
     ///
     /// # Errors
     /// The upstream cannot be asked, or does not answer.
-    async fn read_schema(&self, name: &Arc<str>, upstream: &Upstream) -> Result<Read, Status> {
-        let read = reflection::read(upstream).await?;
+    async fn read_schema(&self, name: &Arc<str>, upstream: &Arc<Upstream>) -> Result<Read, Status> {
+        let read = reflection::read(upstream, reflection::Limits::default()).await?;
+        for problem in &read.problems {
+            debug!(upstream = &**name, "its reflection lacks something: {problem}");
+        }
         let schema = match Schema::from_files(&read.files) {
             Ok(schema) => schema,
             Err(error) => return Ok(Read::Refused(format!("its reflection gives a broken schema: {error}"))),
@@ -221,17 +229,25 @@ fn changes(before: Option<&Schema>, now: &Schema) -> String {
 }
 
 /// How dispatch reaches an upstream.
-fn settings(written: &config::Upstream) -> Settings {
-    Settings {
-        name: Arc::clone(&written.name),
-        host: written.address.host.clone(),
-        port: written.address.port,
-        tls: written.address.tls,
-        authority: written.authority.clone(),
-        ca: written.ca.clone(),
+fn settings(written: &config::Upstream) -> Result<Settings, String> {
+    let config::Address { tls, host, port } = &written.address;
+    let roots = match &written.ca {
+        None => Roots::Native,
+        Some(file) => {
+            Roots::Pem(std::fs::read(file).map_err(|error| format!("ca {}: {error}", file.display()))?)
+        }
+    };
+    let authority = match &written.authority {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|error| format!("authority {text:?}: {error}"))?),
+    };
+    Ok(Settings {
+        tls: tls.then_some(Tls { roots, server_name: None }),
+        authority,
         connect_timeout: written.connect_timeout,
         handshake_timeout: written.handshake_timeout,
-    }
+        ..Settings::new(&written.name, host, *port)
+    })
 }
 
 /// Reads a file with an encoded `google.protobuf.FileDescriptorSet`.

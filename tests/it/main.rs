@@ -2,7 +2,9 @@
 //! (grpcio, grpcurl, buf, a browser) before an upstream of published services; `conformance` runs the protobuf
 //! conformance suite over the converter. `support` finds the tools for it and runs them.
 
+mod bad_input;
 mod conformance;
+mod dispatch;
 mod failures;
 mod real_clients;
 mod support;
