@@ -7,6 +7,7 @@ mod conformance;
 mod dispatch;
 mod failures;
 mod real_clients;
+mod schemas;
 mod streaming;
 mod support;
 mod surfaces;
