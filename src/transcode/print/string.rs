@@ -55,7 +55,7 @@ fn scan(bytes: &[u8]) -> Found {
         // Spaces fill up the word, since they are nothing of note.
         look(bytes.iter().fold(ONES * 0x20, |word, byte| word << 8 | u64::from(*byte)));
     }
-    match (high & ONES * 0x80 != 0, special != 0) {
+    match (high & (ONES * 0x80) != 0, special != 0) {
         (true, _) => Found::NonAscii,
         (false, true) => Found::Escapes,
         (false, false) => Found::Nothing,
