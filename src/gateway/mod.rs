@@ -69,7 +69,8 @@ impl Gateway {
         let mut upstreams = HashMap::new();
         let mut schemas = HashMap::new();
         for written in &config.upstreams {
-            let upstream = settings(written).and_then(|settings| Upstream::new(settings, config.workers))
+            let upstream = settings(written)
+                .and_then(|settings| Upstream::new(settings, config.workers))
                 .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
             upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
             if let SchemaSource::Descriptors(file) = &written.schema {
