@@ -109,23 +109,23 @@ impl Snapshot {
                 "two schemas have different files of one name; reflection by file name answers the first"
             );
         }
-        let mut local = Local::default();
-        services::local(&catalog, &parts.board, &parts.about, &mut Servers(&mut local));
+        let mut local = Servers(Local::default());
+        services::local(&catalog, &parts.board, &parts.about, &mut local);
         let table = Arc::new(build.table);
         Ok(Self {
             grpc: Grpc { table: Arc::clone(&table) },
             grpc_web: GrpcWeb { table },
             rest: build.rest.build(),
             catalog,
-            dispatch: Dispatch::new(local, parts.upstreams.clone()),
+            dispatch: Dispatch::new(local.0, parts.upstreams.clone()),
         })
     }
 }
 
 /// Hands the services' servers to dispatch: neither knows the other.
-struct Servers<'a>(&'a mut Local);
+struct Servers(Local);
 
-impl services::Registry for Servers<'_> {
+impl services::Registry for Servers {
     fn add<S>(&mut self, server: S)
     where
         S: Service<http::Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>
@@ -136,7 +136,7 @@ impl services::Registry for Servers<'_> {
             + 'static,
         S::Future: Send + 'static,
     {
-        self.0.add(server);
+        self.0 = std::mem::take(&mut self.0).with(server);
     }
 }
 

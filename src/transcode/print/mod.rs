@@ -76,7 +76,12 @@ impl<'a> Printer<'a> {
         let (mut next, mut oneofs) = (0, 0u64);
         while !reader.is_empty() {
             let tag = reader.tag()?;
-            let Some(index) = message.index_of(tag >> 3) else {
+            // Most often it is the field after the last one.
+            let index = match message.fields.get(next) {
+                Some(field) if field.tag == tag => Some(next),
+                _ => message.index_of(tag >> 3),
+            };
+            let Some(index) = index else {
                 reader.value(tag)?;
                 continue;
             };
