@@ -16,7 +16,7 @@ use crate::{
         Destination, Route, RpcTable,
         catalog::{Catalog, EVERY_SERVERS_OWN, Source},
     },
-    schema::{Method, Schema, bindings, unmatched_selectors},
+    schema::{Method, Schema, bindings, unmatched_selectors, with_error_details},
     services::{self, About, HealthBoard},
     surface::{
         grpc::Grpc,
@@ -34,10 +34,10 @@ pub struct Known {
 }
 
 impl Known {
-    /// Compiles a schema's tables.
+    /// Compiles a schema's tables. `common` has the types of error details, for a schema that has not.
     #[must_use]
-    pub fn new(schema: Schema) -> Self {
-        let tables = Tables::compile(schema.pool());
+    pub fn new(schema: Schema, common: &Schema) -> Self {
+        let tables = Tables::compile(&with_error_details(&schema, common));
         Self { schema, tables }
     }
 }
@@ -109,23 +109,23 @@ impl Snapshot {
                 "two schemas have different files of one name; reflection by file name answers the first"
             );
         }
-        let mut local = Local::default();
-        services::local(&catalog, &parts.board, &parts.about, &mut Servers(&mut local));
+        let mut local = Servers(Local::default());
+        services::local(&catalog, &parts.board, &parts.about, &mut local);
         let table = Arc::new(build.table);
         Ok(Self {
             grpc: Grpc { table: Arc::clone(&table) },
             grpc_web: GrpcWeb { table },
             rest: build.rest.build(),
             catalog,
-            dispatch: Dispatch::new(local, parts.upstreams.clone()),
+            dispatch: Dispatch::new(local.0, parts.upstreams.clone()),
         })
     }
 }
 
 /// Hands the services' servers to dispatch: neither knows the other.
-struct Servers<'a>(&'a mut Local);
+struct Servers(Local);
 
-impl services::Registry for Servers<'_> {
+impl services::Registry for Servers {
     fn add<S>(&mut self, server: S)
     where
         S: Service<http::Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>
@@ -136,7 +136,7 @@ impl services::Registry for Servers<'_> {
             + 'static,
         S::Future: Send + 'static,
     {
-        self.0.add(server);
+        self.0 = std::mem::take(&mut self.0).with(server);
     }
 }
 
@@ -166,13 +166,13 @@ struct Face<'a> {
     input: JsonInput,
     /// True where a mistake is the operator's own, false where it came from an upstream's reflection.
     strict: bool,
-    unannotated: bool,
+    method_paths: bool,
 }
 
 impl Build<'_> {
     fn built_in(&mut self, known: &Known) {
         let style = JsonStyle { proto_names: true, defaults: true, ..JsonStyle::default() };
-        let face = Face { known, style, input: JsonInput::default(), strict: true, unannotated: false };
+        let face = Face { known, style, input: JsonInput::default(), strict: true, method_paths: false };
         let source = Source::of(Destination::Local, "", &known.schema, |method| {
             let route = self.route(&method.path.as_str().into(), Destination::Local, None);
             (Arc::clone(&route.name), self.method(&face, method, route))
@@ -187,7 +187,7 @@ impl Build<'_> {
             style: upstream.style.clone(),
             input: self.config.rest.input.clone(),
             strict: matches!(upstream.schema, SchemaSource::Descriptors(_)),
-            unannotated: self.config.rest.unannotated,
+            method_paths: self.config.rest.method_paths,
         };
         let (config, owned) = (self.config, |service: &str| serves(self.config, upstream, service));
         let owned: Vec<_> =
@@ -269,13 +269,10 @@ impl Build<'_> {
     fn method(&mut self, face: &Face<'_>, method: &Method, route: Arc<Route>) -> Vec<String> {
         let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
         self.table.insert_method(Arc::clone(method), Arc::clone(&route));
-        let bindings = match bindings(method, &self.config.http_rules, face.unannotated) {
-            Ok(bindings) => bindings,
-            Err(error) => {
-                self.mistake(face, error.to_string());
-                return Vec::new();
-            }
-        };
+        let (bindings, errors) = bindings(method, &self.config.http_rules, face.method_paths);
+        for error in errors {
+            self.mistake(face, error.to_string());
+        }
         let mut shown = Vec::with_capacity(bindings.len());
         for binding in bindings {
             let text = format!("{} {}", binding.verb.as_str(), binding.template.as_str());

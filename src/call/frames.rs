@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::Status;
 
@@ -17,6 +17,8 @@ use crate::status::{Fault, Refusal, Whose, refuse};
 
 /// Length of a frame's header in bytes.
 pub const HEADER_BYTES: usize = 5;
+
+static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// Message compression (`grpc-encoding`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,7 +36,7 @@ impl Encoding {
     /// The encoding a `grpc-encoding` header names; `None` means that it is not known here.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        match headers.get("grpc-encoding").map(http::HeaderValue::as_bytes) {
+        match headers.get(&GRPC_ENCODING).map(http::HeaderValue::as_bytes) {
             None | Some(b"identity") => Some(Self::Identity),
             Some(b"gzip") => Some(Self::Gzip),
             Some(b"zstd") => Some(Self::Zstd),
@@ -244,7 +246,13 @@ impl FrameReader {
 
 /// What a body's error means: the status it carries, or that the other side went away.
 pub(crate) fn status_of(error: axum::Error, whose: Whose) -> Status {
-    match error.into_inner().downcast::<Status>() {
+    let mut inner = error.into_inner();
+    // A body within a body wraps the error once more.
+    while let Some(nested) = inner.downcast_mut::<axum::Error>() {
+        let nested = std::mem::replace(nested, axum::Error::new(std::fmt::Error));
+        inner = nested.into_inner();
+    }
+    match inner.downcast::<Status>() {
         Ok(status) => *status,
         Err(error) => match whose {
             Whose::Client => Fault::client().on(Status::cancelled(format!("the client went away: {error}"))),

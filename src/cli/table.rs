@@ -30,7 +30,10 @@ pub(super) fn table(catalog: &Catalog, address: SocketAddr) -> String {
         }
         out.push('\n');
     }
-    let _ = writeln!(out, "gRPC and gRPC-Web: http://{address}/package.Service/Method; REST: as listed");
+    let _ = writeln!(
+        out,
+        "gRPC and gRPC-Web: http://{address}/package.Service/Method; REST: as listed, and each at POST /package.Service/Method"
+    );
     if let Some(path) = first {
         let method = path.trim_start_matches('/');
         let _ = writeln!(out, "  grpcurl -plaintext {address} describe {}", method.replace('/', "."));
@@ -49,9 +52,11 @@ fn rows(method: &MethodEntry) -> Vec<[String; 3]> {
         (true, true) => "both stream",
     };
     let none = "(gRPC and gRPC-Web only)".to_owned();
-    let first = method.rest.first().cloned().unwrap_or(none);
-    let mut rows = vec![[name, streams.to_owned(), first]];
-    rows.extend(method.rest.iter().skip(1).map(|rest| [String::new(), String::new(), rest.clone()]));
+    // Every method is at its own path too: that is said once, below the table.
+    let own = format!("POST {}", method.path);
+    let mut bindings = method.rest.iter().filter(|rest| **rest != own || method.rest.len() == 1);
+    let mut rows = vec![[name, streams.to_owned(), bindings.next().cloned().unwrap_or(none)]];
+    rows.extend(bindings.map(|rest| [String::new(), String::new(), rest.clone()]));
     rows
 }
 
@@ -91,7 +96,7 @@ books (http://127.0.0.1:9000)
                        GET /v1/book
     Chat  both stream  (gRPC and gRPC-Web only)
 
-gRPC and gRPC-Web: http://127.0.0.1:8080/package.Service/Method; REST: as listed
+gRPC and gRPC-Web: http://127.0.0.1:8080/package.Service/Method; REST: as listed, and each at POST /package.Service/Method
   grpcurl -plaintext 127.0.0.1:8080 describe b.v1.Books.Get
   grpcurl -plaintext -d '{}' 127.0.0.1:8080 b.v1.Books/Get
 ";

@@ -5,7 +5,7 @@ use crate::config::{Config, Cors, Rest, Upstream, listen_address, upstream_addre
 
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     let mut config = Config { cors: Cors::Loopback, ..Config::default() };
-    config.rest = Rest { unannotated: true, ..config.rest };
+    config.rest = Rest { method_paths: true, ..config.rest };
     if let Some(listen) = &arguments.listen {
         config.listen = listen_address(listen).map_err(Failure::config)?;
     }

@@ -49,7 +49,7 @@ pub(super) struct Cors {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Rest {
-    pub(super) unannotated: Option<bool>,
+    pub(super) method_paths: Option<bool>,
     pub(super) trailing_slash: Option<TrailingSlash>,
     pub(super) fully_decode_reserved_expansion: Option<bool>,
     pub(super) ignore_unknown_parameters: Option<bool>,

@@ -12,13 +12,17 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::{task::JoinSet, time::timeout};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 pub use door::door;
 
 use crate::{
     config::{self, Config, SchemaSource},
-    dispatch::{Upstream, grpc::Settings, reflection},
+    dispatch::{
+        Upstream,
+        grpc::{Roots, Settings, Tls},
+        reflection,
+    },
     proto,
     route::catalog::Catalog,
     schema::Schema,
@@ -61,20 +65,25 @@ impl Gateway {
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let built_in = Schema::decode(proto::FILE_DESCRIPTOR_SET)
             .map_err(|error| StartError(format!("the gateway's own schema: {error}")))?;
+        let built_in = Arc::new(Known::new(built_in.clone(), &built_in));
         let mut upstreams = HashMap::new();
         let mut schemas = HashMap::new();
         for written in &config.upstreams {
-            let upstream = Upstream::new(&settings(written), config.workers)
+            let upstream = settings(written)
+                .and_then(|settings| Upstream::new(settings, config.workers))
                 .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
             upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
             if let SchemaSource::Descriptors(file) = &written.schema {
-                schemas.insert(Arc::clone(&written.name), Arc::new(descriptors(&written.name, file)?));
+                schemas.insert(
+                    Arc::clone(&written.name),
+                    Arc::new(Known::new(descriptors(&written.name, file)?, &built_in.schema)),
+                );
             }
         }
         let parts = Parts {
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             board: Arc::new(HealthBoard::default()),
-            built_in: Arc::new(Known::new(built_in)),
+            built_in,
             config,
             upstreams,
         };
@@ -135,8 +144,8 @@ impl Gateway {
     }
 
     /// Reads one upstream's reflection, and swaps in the next snapshot where it says something new.
-    async fn read_schema(&self, name: &Arc<str>, upstream: &Upstream, away: &mut bool) -> bool {
-        let read = match reflection::read(upstream).await {
+    async fn read_schema(&self, name: &Arc<str>, upstream: &Arc<Upstream>, away: &mut bool) -> bool {
+        let read = match reflection::read(upstream, reflection::Limits::default()).await {
             Ok(read) => read,
             Err(status) => {
                 if !*away {
@@ -147,6 +156,9 @@ impl Gateway {
             }
         };
         *away = false;
+        for problem in &read.problems {
+            debug!(upstream = &**name, "its reflection lacks something: {problem}");
+        }
         let schema = match Schema::from_files(&read.files) {
             Ok(schema) => schema,
             Err(error) => {
@@ -159,7 +171,7 @@ impl Gateway {
             return true;
         }
         let mut next = schemas.clone();
-        next.insert(Arc::clone(name), Arc::new(Known::new(schema)));
+        next.insert(Arc::clone(name), Arc::new(Known::new(schema, &self.parts.built_in.schema)));
         match Snapshot::build(&self.parts, &next) {
             Ok(snapshot) => {
                 self.parts.board.show(&snapshot.catalog);
@@ -174,25 +186,32 @@ impl Gateway {
 }
 
 /// How dispatch reaches an upstream.
-fn settings(written: &config::Upstream) -> Settings {
-    Settings {
-        name: Arc::clone(&written.name),
-        host: written.address.host.clone(),
-        port: written.address.port,
-        tls: written.address.tls,
-        authority: written.authority.clone(),
-        ca: written.ca.clone(),
+fn settings(written: &config::Upstream) -> Result<Settings, String> {
+    let config::Address { tls, host, port } = &written.address;
+    let roots = match &written.ca {
+        None => Roots::Native,
+        Some(file) => {
+            Roots::Pem(std::fs::read(file).map_err(|error| format!("ca {}: {error}", file.display()))?)
+        }
+    };
+    let authority = match &written.authority {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|error| format!("authority {text:?}: {error}"))?),
+    };
+    Ok(Settings {
+        tls: tls.then_some(Tls { roots, server_name: None }),
+        authority,
         connect_timeout: written.connect_timeout,
         handshake_timeout: written.handshake_timeout,
-    }
+        ..Settings::new(&written.name, host, *port)
+    })
 }
 
 /// Reads a file with an encoded `google.protobuf.FileDescriptorSet`.
-fn descriptors(upstream: &str, file: &std::path::Path) -> Result<Known, StartError> {
+fn descriptors(upstream: &str, file: &std::path::Path) -> Result<Schema, StartError> {
     let wrong = |why: &dyn fmt::Display| {
         StartError(format!("upstream {upstream:?}: cannot use the descriptors {}: {why}", file.display()))
     };
     let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
-    let schema = Schema::decode(&bytes).map_err(|error| wrong(&error))?;
-    Ok(Known::new(schema))
+    Schema::decode(&bytes).map_err(|error| wrong(&error))
 }

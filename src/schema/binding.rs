@@ -60,19 +60,30 @@ pub struct BindingError {
     pub reason: String,
 }
 
-/// All bindings of `method`: of the `configured` rules that select it, else of its annotation, else the implicit one
-/// if `implicit` allows that.
+/// All bindings of `method`: of the `configured` rules that select it, else of its annotation; and what is wrong with those
+/// that cannot be used. With `implicit` there is one more, at the method's own path.
 pub fn bindings(
     method: &Arc<Method>,
     configured: &[HttpRule],
     implicit: bool,
-) -> Result<Vec<Binding>, BindingError> {
+) -> (Vec<Binding>, Vec<BindingError>) {
     let rules = HttpRule::configured_for(configured, &method.full_name);
     let rules = if rules.is_empty() { method.rules.iter().collect() } else { rules };
-    if rules.is_empty() && implicit {
-        return Ok(vec![Binding::implicit(method)?]);
+    let mut made = Vec::with_capacity(rules.len());
+    let mut errors = Vec::new();
+    for binding in rules.into_iter().map(|rule| Binding::resolve(method, rule)) {
+        match binding {
+            Ok(binding) => made.push(binding),
+            Err(error) => errors.push(error),
+        }
     }
-    rules.into_iter().map(|rule| Binding::resolve(method, rule)).collect()
+    if implicit {
+        match Binding::implicit(method) {
+            Ok(binding) => made.push(binding),
+            Err(error) => errors.push(error),
+        }
+    }
+    (made, errors)
 }
 
 /// An error for every configured rule that selects none of `methods`, naming the nearest.
@@ -360,7 +371,8 @@ mod tests {
     #[test]
     fn config_replaces_annotation_and_implicit_comes_last() {
         fn check(configured: &[HttpRule], implicit: bool, want: &[&str]) {
-            let bindings = bindings(&method(), configured, implicit).unwrap();
+            let (bindings, errors) = bindings(&method(), configured, implicit);
+            assert!(errors.is_empty(), "{errors:?}");
             assert_eq!(bindings.iter().map(ToString::to_string).collect::<Vec<_>>(), want);
         }
         check(&[], false, &[]);

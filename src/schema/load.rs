@@ -103,8 +103,9 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
     }
     // prost-reflect panics on some damaged descriptors (an index out of bounds while it describes the error), and an
     // upstream's reflection may answer anything: that is a bad schema, not the end of the thread that reads it.
-    let descriptors = std::panic::catch_unwind(|| DescriptorPool::decode(set.as_slice()))
-        .map_err(|_| error("the descriptors are damaged: their parts refer to what is not there"))?;
+    let decoded = std::panic::catch_unwind(|| DescriptorPool::decode(set.as_slice()));
+    let descriptors =
+        decoded.map_err(|_| error("the descriptors are damaged: they refer to what is not there"))?;
     let descriptors = descriptors.map_err(|problem| {
         let mut reason = problem.to_string();
         if !missing.is_empty() {
@@ -393,6 +394,20 @@ pub(crate) mod tests {
         let file = message(&[(1, b"s.proto"), (4, &message(&[(1, b"E")])), (6, &service)]);
         let error = Schema::from_files([file]).unwrap_err().to_string();
         assert!(error.starts_with("s.proto: S.M: google.api.http is not an HttpRule"), "{error}");
+    }
+
+    #[test]
+    fn a_malformed_option_of_a_known_extension_is_an_error_not_a_panic() {
+        let mut parts = files(&shelves());
+        for (name, file) in &mut parts {
+            if name == "shop/v1/shelves.proto" {
+                // The first template of the annotation becomes what is no UTF-8.
+                let at = file.windows(5).position(|window| window == b"/v1/{").unwrap();
+                file[at + 1] = 0xff;
+            }
+        }
+        let error = Schema::decode(&encode(&parts)).unwrap_err().to_string();
+        assert!(error.contains("failed to decode"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod binding;
 mod editions;
+mod error_details;
 mod files;
 mod http_rule;
 mod load;
@@ -20,6 +21,7 @@ use prost_reflect::{DescriptorPool, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
 pub use binding::{Binding, BindingError, Body, BoundVariable, bindings, unmatched_selectors};
+pub use error_details::with_error_details;
 pub use files::{File, Files};
 pub use http_rule::{HttpRule, Verb};
 #[cfg(test)]

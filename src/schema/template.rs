@@ -10,7 +10,8 @@
 //! Verb      = ":" LITERAL ;                        what follows the last ":" of the last segment
 //! LITERAL   = pchar { pchar } ;                    RFC 3986; what is reserved is percent-encoded
 //! ```
-//! `**` is the last segment before the verb.
+//! `**` stands once at most. The specification wants it last; published contracts (Firestore's) have it before other
+//! segments too, so it may stand anywhere, and those behind it match the end of the path.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,7 +37,7 @@ pub enum Segment {
     Literal(Box<str>),
     /// `*`: one segment that is not empty.
     One,
-    /// `**`: all that is left, also nothing.
+    /// `**`: any number of segments, also none.
     Rest,
 }
 
@@ -290,8 +291,8 @@ impl<'a> Parser<'a> {
     }
 
     fn push(&mut self, segment: Segment) -> Result<(), TemplateError> {
-        if self.segments.last() == Some(&Segment::Rest) {
-            return Err(self.error("\"**\" must be the last segment: nothing may follow it but a verb"));
+        if segment == Segment::Rest && self.segments.contains(&Segment::Rest) {
+            return Err(self.error("a second \"**\": where the first ends could not be told"));
         }
         if self.segments.len() == MAX_SEGMENTS {
             return Err(self.error(format!("more than {MAX_SEGMENTS} segments")));
@@ -372,6 +373,7 @@ mod tests {
         check("/v1/{var=fixed}", "v1 fixed var=1..2");
         check("/v1/{var=a/**}:go", "v1 a ** var=1..3+ :go");
         check("/**", "**");
+        check("/v1/{a=b/**}/{c}", "v1 b ** * a=1..3+ c=3..4");
         check("/**:verb", "** :verb");
         check("/v1/*:cancel", "v1 * :cancel");
         check("/v1:batchGet", "v1 :batchGet");
@@ -412,9 +414,8 @@ mod tests {
         check("/v1/b{a}", 6, "inside a segment");
         check("/v1/a}", 6, "without");
         check("/v1/{a}/{a}", 10, "bound twice");
-        check("/v1/**/a", 8, "must be the last");
-        check("/v1/{a=**}/b", 12, "must be the last");
-        check("/v1/{a=**/b}", 11, "must be the last");
+        check("/v1/**/a/**", 10, "a second \"**\"");
+        check("/v1/{a=**}/{b=**}", 15, "a second \"**\"");
         check("/v1/a*b", 5, "whole segments");
         check("/v1/***", 5, "whole segments");
         check("/v1/a:", 7, "verb is missing");

@@ -37,7 +37,7 @@ pub fn to_response(metadata: &mut HeaderMap, protocol: Protocol) {
     let mut removed = 0_u32;
     let mut rare = Vec::new();
     for name in metadata.keys() {
-        match place(name) {
+        match place(name.as_str()) {
             Some((place, Whom::All)) => removed |= 1 << place,
             _ if protocol == Protocol::Rest && is_grpc(name) => rare.push(name.clone()),
             _ => {}
@@ -85,42 +85,60 @@ enum Whom {
     Rest,
 }
 
-static REMOVED: [(HeaderName, Whom); 23] = [
+/// A name that is removed, and from whose requests.
+struct Removed {
+    /// The same as `header`: comparing texts rejects most names by their length alone.
+    text: &'static str,
+    header: HeaderName,
+    whom: Whom,
+}
+
+const fn removed(text: &'static str, whom: Whom) -> Removed {
+    Removed { text, header: HeaderName::from_static(text), whom }
+}
+
+static REMOVED: [Removed; 23] = [
     // Of this hop.
-    (header::CONNECTION, Whom::All),
-    (HeaderName::from_static("keep-alive"), Whom::All),
-    (HeaderName::from_static("proxy-connection"), Whom::All),
-    (header::PROXY_AUTHENTICATE, Whom::All),
-    (header::PROXY_AUTHORIZATION, Whom::All),
-    (header::TE, Whom::All),
-    (header::TRAILER, Whom::All),
-    (header::TRANSFER_ENCODING, Whom::All),
-    (header::UPGRADE, Whom::All),
-    (HeaderName::from_static("http2-settings"), Whom::All),
+    removed("connection", Whom::All),
+    removed("keep-alive", Whom::All),
+    removed("proxy-connection", Whom::All),
+    removed("proxy-authenticate", Whom::All),
+    removed("proxy-authorization", Whom::All),
+    removed("te", Whom::All),
+    removed("trailer", Whom::All),
+    removed("transfer-encoding", Whom::All),
+    removed("upgrade", Whom::All),
+    removed("http2-settings", Whom::All),
     // About this body, this server.
-    (header::CONTENT_TYPE, Whom::All),
-    (header::CONTENT_LENGTH, Whom::All),
-    (header::CONTENT_ENCODING, Whom::All),
-    (header::HOST, Whom::All),
-    (header::EXPECT, Whom::All),
+    removed("content-type", Whom::All),
+    removed("content-length", Whom::All),
+    removed("content-encoding", Whom::All),
+    removed("host", Whom::All),
+    removed("expect", Whom::All),
     // Read by the surface, and said again to the upstream by dispatch.
-    (HeaderName::from_static("grpc-timeout"), Whom::All),
+    removed("grpc-timeout", Whom::All),
     // About the form of the answer.
-    (header::ACCEPT, Whom::Http),
-    (header::ACCEPT_ENCODING, Whom::Http),
-    (header::ACCEPT_CHARSET, Whom::Http),
-    (HeaderName::from_static("x-grpc-web"), Whom::Http),
-    (HeaderName::from_static("x-request-timeout"), Whom::Rest),
-    (HeaderName::from_static("connect-timeout-ms"), Whom::Rest),
-    (HeaderName::from_static("connect-protocol-version"), Whom::Rest),
+    removed("accept", Whom::Http),
+    removed("accept-encoding", Whom::Http),
+    removed("accept-charset", Whom::Http),
+    removed("x-grpc-web", Whom::Http),
+    removed("x-request-timeout", Whom::Rest),
+    removed("connect-timeout-ms", Whom::Rest),
+    removed("connect-protocol-version", Whom::Rest),
 ];
 
-fn place(name: &HeaderName) -> Option<(usize, Whom)> {
-    REMOVED.iter().enumerate().find(|(_, (known, _))| known == name).map(|(place, (_, whom))| (place, *whom))
+fn place(name: &str) -> Option<(usize, Whom)> {
+    let same = |removed: &Removed| removed.text.len() == name.len() && removed.text == name;
+    REMOVED
+        .iter()
+        .enumerate()
+        .find(|(_, removed)| same(removed))
+        .map(|(place, removed)| (place, removed.whom))
 }
 
 fn rule(name: &HeaderName, protocol: Protocol) -> Rule {
-    if let Some((place, whom)) = place(name) {
+    let text = name.as_str();
+    if let Some((place, whom)) = place(text) {
         let applies = match whom {
             Whom::All => true,
             Whom::Http => protocol != Protocol::Grpc,
@@ -128,7 +146,6 @@ fn rule(name: &HeaderName, protocol: Protocol) -> Rule {
         };
         return if applies { Rule::Remove(place) } else { Rule::Keep };
     }
-    let text = name.as_str();
     let rare = if is_grpc(name) {
         !passes(text, protocol)
     } else {
@@ -160,10 +177,10 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 fn remove(headers: &mut HeaderMap, removed: u32, rare: &[HeaderName]) {
-    for (place, (name, _)) in REMOVED.iter().enumerate() {
-        if removed & (1 << place) != 0 {
-            headers.remove(name);
-        }
+    let mut left = removed;
+    while let Some(name) = REMOVED.get(left.trailing_zeros() as usize) {
+        headers.remove(&name.header);
+        left &= left - 1;
     }
     for name in rare {
         headers.remove(name);

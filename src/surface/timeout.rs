@@ -8,10 +8,14 @@
 
 use std::{fmt::Display, time::Duration};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tonic::Status;
 
 use crate::status::Fault;
+
+static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+static X_REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+static CONNECT_TIMEOUT_MS: HeaderName = HeaderName::from_static("connect-timeout-ms");
 
 /// The `grpc-timeout` of a native gRPC or gRPC-Web request.
 ///
@@ -19,7 +23,7 @@ use crate::status::Fault;
 /// INVALID_ARGUMENT naming a value that is not one.
 pub fn of_grpc(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let form = "1 to 8 digits and one of H M S m u n";
-    header(headers, "grpc-timeout", grpc, form)
+    header(headers, &GRPC_TIMEOUT, grpc, form)
 }
 
 /// The timeout of a REST request: `X-Request-Timeout` or `Connect-Timeout-Ms`, the shorter where both are there.
@@ -28,8 +32,8 @@ pub fn of_grpc(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
 /// INVALID_ARGUMENT naming a value that is not one.
 pub fn of_rest(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let seconds =
-        header(headers, "x-request-timeout", request, "seconds (2, 0.5) or a number with ms, s or m")?;
-    let connect = header(headers, "connect-timeout-ms", milliseconds, "1 to 10 digits")?;
+        header(headers, &X_REQUEST_TIMEOUT, request, "seconds (2, 0.5) or a number with ms, s or m")?;
+    let connect = header(headers, &CONNECT_TIMEOUT_MS, milliseconds, "1 to 10 digits")?;
     Ok(match (seconds, connect) {
         (Some(seconds), Some(connect)) => Some(seconds.min(connect)),
         (one, other) => one.or(other),
@@ -38,7 +42,7 @@ pub fn of_rest(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
 
 fn header(
     headers: &HeaderMap,
-    name: &'static str,
+    name: &HeaderName,
     parse: fn(&[u8]) -> Option<Duration>,
     form: impl Display,
 ) -> Result<Option<Duration>, Status> {

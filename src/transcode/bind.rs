@@ -10,10 +10,10 @@ use super::error::{ErrorKind, TranscodeError};
 use super::http_body::{HTTP_BODY, HttpBody, is_http_body};
 use super::mask;
 use super::query::{put_query, refuse_query};
-use super::tables::Kind;
 use super::target::Target;
+use super::text::put_nested;
 use super::weave::{Source, Weave};
-use crate::schema::wire::{put_bytes, put_tag, put_varint};
+use crate::schema::wire::put_bytes;
 use crate::schema::{Binding, BindingError, Body, Verb};
 
 /// How one binding's requests become messages.
@@ -141,13 +141,7 @@ impl RequestPlan {
             BodyPlan::Field(field) => {
                 let mut message = Vec::with_capacity(body.data.len() + body.content_type.len() + 16);
                 body.write(&mut message);
-                if field.kind() == Kind::Group {
-                    put_tag(out, field.number(), 3);
-                    out.extend_from_slice(&message);
-                    put_tag(out, field.number(), 4);
-                } else {
-                    put_bytes(out, field.number(), &message);
-                }
+                put_nested(out, field, &message);
             }
             BodyPlan::None | BodyPlan::Whole => body.write(out),
         }
@@ -217,7 +211,7 @@ impl RequestPlan {
 /// The request's field `update_mask`, if it is one FieldMask.
 fn update_mask(codec: &Codec) -> Option<FieldCodec> {
     let field = codec.field("update_mask").filter(|field| !field.is_repeated() && !field.is_map())?;
-    let is_mask = field.kind() == Kind::Message && field.message()?.name() == "google.protobuf.FieldMask";
+    let is_mask = field.message()?.name() == "google.protobuf.FieldMask";
     is_mask.then_some(field)
 }
 
@@ -230,9 +224,7 @@ fn put_mask(field: &FieldCodec, paths: &[String], out: &mut Vec<u8>) {
     for path in paths {
         put_bytes(&mut mask, 1, path.as_bytes());
     }
-    put_tag(out, field.number(), 2);
-    put_varint(out, mask.len() as u64);
-    out.extend_from_slice(&mask);
+    put_nested(out, field, &mask);
 }
 
 #[cfg(test)]

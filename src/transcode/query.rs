@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use super::codec::{Codec, JsonInput};
+use super::codec::{Codec, FieldCodec, JsonInput};
 use super::error::{ErrorKind, TranscodeError};
 use super::tables::Kind;
 use super::target::Target;
@@ -41,7 +41,7 @@ pub(super) fn put_query(
         }
         let mut text = decode(text).map_err(|reason| refuse(&name, reason))?;
         // Base64's standard alphabet has a "+", which a client that does not escape it sends as a space.
-        if target.leaf().is_some_and(|field| field.kind() == Kind::Bytes) && text.contains(' ') {
+        if text.contains(' ') && target.leaf().is_some_and(is_bytes) {
             text = Cow::Owned(text.replace(' ', "+"));
         }
         weave.put(&target, key, &text, Source::Query)?;
@@ -59,6 +59,11 @@ pub(super) fn refuse_query(query: &str) -> Result<(), TranscodeError> {
             Err(refuse(&decode(name).unwrap_or(Cow::Borrowed(name)), reason))
         }
     }
+}
+
+fn is_bytes(field: &FieldCodec) -> bool {
+    field.kind() == Kind::Bytes
+        || field.message().is_some_and(|message| message.name() == "google.protobuf.BytesValue")
 }
 
 /// `labels[a.b]` as the field path and the key.

@@ -115,8 +115,19 @@ fn put_field_mask(field: &FieldCodec, text: &str, out: &mut Vec<u8>) -> Result<(
         }
         put_bytes(&mut mask, 1, &snake);
     }
-    put_bytes(out, field.number(), &mask);
+    put_nested(out, field, &mask);
     Ok(())
+}
+
+/// Appends an encoded message as `field`, which may be encoded as a group.
+pub(super) fn put_nested(out: &mut Vec<u8>, field: &FieldCodec, message: &[u8]) {
+    if field.kind() == Kind::Group {
+        put_tag(out, field.number(), 3);
+        out.extend_from_slice(message);
+        put_tag(out, field.number(), 4);
+    } else {
+        put_bytes(out, field.number(), message);
+    }
 }
 
 fn enum_number(field: &FieldCodec, text: &str, input: &JsonInput) -> Result<Option<i32>, TranscodeError> {

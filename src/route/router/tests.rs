@@ -31,6 +31,8 @@ fn found(router: &Router<String>, request: &str) -> String {
 }
 
 const LIBRARY: &[&str] = &[
+    "GET /docs/{parent=**}/list",
+    "GET /docs/{parent=a/**}/items/{id}",
     "GET /",
     "GET /v1/messages/{message_id}",
     "GET /v1/{name=messages/*/parts/*}",
@@ -102,6 +104,12 @@ fn paths() {
     check("GET /files", "GET /files/{path=**} | ");
     check("GET /files/", "GET /files/{path=**} | ");
     check("GET /files/a//b/", "GET /files/{path=**} | a//b/");
+    // `**` before other segments, which match the end of the path.
+    check("GET /docs/a/b/c/list", "GET /docs/{parent=**}/list | a/b/c");
+    check("GET /docs/list", "GET /docs/{parent=**}/list | ");
+    check("GET /docs/a/b/items/c", "GET /docs/{parent=a/**}/items/{id} | a/b | c");
+    check("GET /docs/a/items/c", "GET /docs/{parent=a/**}/items/{id} | a | c");
+    check("GET /docs/items/c", "");
     // Escapes.
     check("GET /v1/shelves/a%2Fb%20c", "GET /v1/shelves/{shelf} | a/b c");
     check(
@@ -240,12 +248,19 @@ fn naive(template: &Template, path: &str, with_verb: bool) -> bool {
     };
     let mut segments: Vec<&str> =
         if path.is_empty() && !with_verb { Vec::new() } else { path.split('/').collect() };
+    let wanted = template.segments();
+    if let Some(rest) = wanted.iter().position(|segment| *segment == Segment::Rest) {
+        let around = wanted.len() - 1;
+        if segments.len() < around {
+            return false;
+        }
+        segments.drain(rest..segments.len() - (around - rest));
+    }
     segments.reverse();
-    for wanted in template.segments() {
+    for wanted in wanted.iter().filter(|segment| **segment != Segment::Rest) {
         match (wanted, segments.pop()) {
-            (Segment::Rest, _) => return true,
             (_, None | Some("")) => return false,
-            (Segment::One, Some(_)) => {}
+            (Segment::One | Segment::Rest, Some(_)) => {}
             (Segment::Literal(text), Some(segment)) => {
                 if decode_segment(segment).as_deref() != Ok(text) {
                     return false;
@@ -259,7 +274,7 @@ fn naive(template: &Template, path: &str, with_verb: bool) -> bool {
 proptest! {
     #[test]
     fn agrees_with_a_matcher_that_tries_all(
-        templates in proptest::collection::vec("(/(a|b|\\*|\\{x\\}|\\{y=a/\\*\\})){1,4}(/\\*\\*)?(:v)?", 1..12),
+        templates in proptest::collection::vec("((/(a|b|\\*|\\{x\\}|\\{y=a/\\*\\})){1,4}(/\\*\\*)?|(/(a|b|\\*)){0,2}/\\{z=\\*\\*\\}(/(a|b|\\{w\\})){1,2})(:v)?", 1..12),
         paths in proptest::collection::vec("(/(a|b|c|a%62|:v|)){1,5}(:v|:w)?", 1..24),
     ) {
         let mut router = Router::<usize>::default();
@@ -272,8 +287,19 @@ proptest! {
         }
         for path in &paths {
             let rank = |template: &Template| -> Vec<u8> {
-                template.segments().iter().map(|segment| match segment {
-                    Segment::Literal(_) => 0, Segment::One => 2, Segment::Rest => 3,
+                let segments = template.segments();
+                // Behind `**` a literal comes first, then nothing, then `*`; of those alike, the longer.
+                segments.iter().enumerate().flat_map(|(index, segment)| match segment {
+                    Segment::Literal(_) => vec![0],
+                    Segment::One => vec![2],
+                    Segment::Rest => {
+                        let next = match segments.get(index + 1) {
+                            Some(Segment::Literal(_)) => 0,
+                            None => 1,
+                            Some(_) => 2,
+                        };
+                        vec![3, next, u8::MAX - (segments.len() - index) as u8]
+                    }
                 }).chain([1]).collect()
             };
             let best = |with_verb| inserted.iter().enumerate()

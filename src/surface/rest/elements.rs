@@ -151,6 +151,7 @@ impl Elements {
                 (State::Start, _) if self.layout == Layout::Either => {
                     self.layout = Layout::Lines;
                     self.state = State::Element;
+                    self.chunk = self.chunk.split_off(at);
                     continue;
                 }
                 (State::Start, _) => return Err(ElementError::NotAnArray),
@@ -347,5 +348,25 @@ mod tests {
         let long = format!("{{}}\n\"{}", "x".repeat(60));
         assert_eq!(split(Layout::Lines, 40, [long.as_bytes()]), want);
         assert_eq!(split(Layout::Lines, 40, long.as_bytes().chunks(1)), want);
+    }
+
+    proptest::proptest! {
+        /// A chunk at every byte gives what one chunk gives, whatever is sent.
+        #[test]
+        fn cuts_change_nothing(body in r#"[\[\]{},"\\ \n1a]{0,60}"#, size in 1..20_usize) {
+            for layout in [Layout::Array, Layout::Lines, Layout::Either] {
+                let whole = split(layout, 40, [body.as_bytes()]);
+                proptest::prop_assert_eq!(&split(layout, 40, body.as_bytes().chunks(1)), &whole);
+                proptest::prop_assert_eq!(&split(layout, 40, body.as_bytes().chunks(size)), &whole);
+            }
+        }
+
+        /// What is a JSON array is split as JSON says.
+        #[test]
+        fn json_is_split_as_json(texts in proptest::collection::vec(r#"[\[\]{},"\\ a]{0,12}"#, 0..6)) {
+            let value = serde_json::json!(texts);
+            let want: Vec<String> = texts.iter().map(|text| serde_json::json!(text).to_string()).collect();
+            proptest::prop_assert_eq!(split(Layout::Array, 400, [value.to_string().as_bytes()]), want);
+        }
     }
 }

@@ -1,4 +1,4 @@
-"""REST/JSON over HTTP/1.1, HTTP/2 and WebSocket: every case by its annotated addresses and by its plain one.
+"""REST/JSON over HTTP/1.1, HTTP/2 and WebSocket: every case at its addresses.
 
 Server streams are read in all three forms, client streams sent in both, bidirectional calls made over HTTP/2,
 streams of every shape over WebSocket; plus the gateway's own pages, metadata as headers, a deadline, and requests that are wrong.
@@ -57,12 +57,6 @@ def messages_of(form, text):
                 values.append(json.loads(data))
     status = ended(values[-1]) if values else None
     return (values[:-1] if status else values), status
-
-
-def addresses(case):
-    """The annotated addresses of a case, and the plain one that every method has."""
-    requests = case["requests"] if case["client_streaming"] else case["requests"][0]
-    return [*case["rest"], {"verb": "POST", "path": "/" + case["method"], "body": requests}]
 
 
 def call(address, case, at, accept, array=False):
@@ -124,7 +118,7 @@ def over_websocket(address, case, at):
 
 def table(checks, address):
     for case in CASES:
-        for at in addresses(case):
+        for at in case["rest"]:
             where = f"by {at['verb']} {at['path']}"
             if case["client_streaming"] and case["server_streaming"]:
                 checks.outcome(case, where + " over HTTP/2", *attempt(over_http2, address, case, at))
@@ -186,16 +180,19 @@ def pages(checks, address):
 
 def wrong(checks, address):
     """Requests that are refused: the status, and words of the message."""
-    plain = "/google.firestore.v1.Firestore/GetDocument"
+    plain = "/google.firestore.v1.Firestore/CreateDocument"
+    begin = f"/v1/{DOCUMENTS}:beginTransaction"
     for verb, path, body, kind, want, words in (
         ("GET", "/v1/projects/p/databases", None, None, 404, ""),
         ("PUT", f"/v1/{DOCUMENTS}/a/1", "{}", JSON, 405, ""),
         ("GET", f"/v1/{DOCUMENTS}/a/1?nonsense=1", None, None, 400, "nonsense"),
         ("GET", f"/v1/{DOCUMENTS}/a/%zz", None, None, 400, ""),
         ("POST", plain, '{"nonsense": 1}', JSON, 400, "nonsense"),
-        ("POST", plain, '{"name": 1}', JSON, 400, "name"),
-        ("POST", plain, '{"name": "a", "name": "b"}', JSON, 400, "name"),
-        ("POST", plain, '{"name": "a"} x', JSON, 400, ""),
+        ("POST", plain, '{"document": {"fields": 1}}', JSON, 400, "document.fields"),
+        ("POST", plain, '{"parent": "a", "parent": "b"}', JSON, 400, "parent"),
+        ("POST", plain, '{"parent": "a"} x', JSON, 400, ""),
+        ("POST", begin, '{"options": {"readOnly": {"readTime": "now"}}}', JSON, 400, "options.read"),
+        ("POST", begin, '{"database": "projects/other/databases/d"}', JSON, 400, "database"),
         ("POST", plain, "{}", "text/plain", 415, ""),
         ("POST", "/google.firestore.v1.Firestore/Nonsense", "{}", JSON, 404, ""),
     ):

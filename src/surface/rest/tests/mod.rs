@@ -116,7 +116,7 @@ fn rest_with(settings: Settings, style: JsonStyle) -> Rest {
         Arc::new(Route { name: "test".into(), destination: Destination::Local, timeout: None, limits });
     let mut builder = RestBuilder::new(settings);
     for method in schema.methods() {
-        for binding in bindings(method, &[], true).unwrap() {
+        for binding in bindings(method, &[], true).0 {
             builder
                 .add(binding, Arc::clone(&route), Arc::clone(&tables), style, JsonInput::default())
                 .unwrap();
