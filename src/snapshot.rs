@@ -114,8 +114,8 @@ impl Snapshot {
         let table = Arc::new(build.table);
         Ok(Self {
             grpc: Grpc { table: Arc::clone(&table) },
-            grpc_web: GrpcWeb { table },
-            rest: build.rest.build(),
+            grpc_web: GrpcWeb { table: Arc::clone(&table) },
+            rest: build.rest.build(table),
             catalog,
             dispatch: Dispatch::new(local.0, parts.upstreams.clone()),
         })
