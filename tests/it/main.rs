@@ -12,6 +12,7 @@
     reason = "helpers of tests are no tests to clippy; what cannot go on fails"
 )]
 
+mod bad_input;
 mod conformance;
 mod dispatch;
 mod failures;
