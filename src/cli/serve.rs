@@ -17,7 +17,7 @@ use crate::{
     server,
 };
 
-pub(super) fn run(arguments: Serve) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     let mut config = match &arguments.config {
         Some(file) => Config::read(file).map_err(Failure::config)?,
         None => Config::default(),
