@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::{task::JoinSet, time::timeout};
 use tracing::{error, info, warn};
 
-pub use door::door;
+pub use door::{Door, door};
 
 use crate::{
     config::{self, Config, SchemaSource},

@@ -213,9 +213,10 @@ fn status_of(error: &h2::Error, who: &str, unsent: bool) -> Status {
     fault.on(Status::new(code, format!("{who} {what}: {error}")))
 }
 
-/// What is left of a deadline as `grpc-timeout`: at most eight digits, in the smallest unit that fits, rounded up.
+/// What is left of a deadline as `grpc-timeout`: at most five digits, in the smallest unit that fits, rounded up. (The
+/// deadline is kept here to the nanosecond; a text that is the same for most calls is one byte by HPACK.)
 fn timeout(left: Duration) -> HeaderValue {
-    const MOST: u128 = 99_999_999;
+    const MOST: u128 = 99_999;
     let units = [("n", 1), ("u", 1_000), ("m", 1_000_000), ("S", 1_000_000_000), ("M", 60_000_000_000)];
     let nanos = left.as_nanos().max(1);
     let (unit, number) = units
@@ -265,15 +266,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_fits_eight_digits() {
+    fn what_is_left_fits_five_digits() {
         let check = |left: Duration, want: &str| assert_eq!(timeout(left), want, "{left:?}");
         check(Duration::ZERO, "1n");
-        check(Duration::from_nanos(99_999_999), "99999999n");
-        check(Duration::from_nanos(100_000_000), "100000u");
-        check(Duration::from_secs(1), "1000000u");
-        check(Duration::from_secs(100), "100000m");
-        check(Duration::from_secs(100_000), "100000S");
-        check(Duration::from_secs(6_000_000_000), "99999999H");
-        check(Duration::MAX, "99999999H");
+        check(Duration::from_nanos(99_999), "99999n");
+        check(Duration::from_nanos(100_001), "101u");
+        check(Duration::from_millis(250), "250m");
+        check(Duration::from_secs(60).saturating_sub(Duration::from_micros(7)), "60000m");
+        check(Duration::from_secs(100), "100S");
+        check(Duration::from_secs(100_000), "1667M");
+        check(Duration::from_secs(360_000_000), "99999H");
+        check(Duration::MAX, "99999H");
     }
 }
