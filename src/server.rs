@@ -32,6 +32,10 @@ const STREAMS: u32 = 1024;
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
+/// Headers this much over their limit are still read: the surface then refuses them, in words. What is longer is cut off
+/// by HTTP itself, with a bare 431.
+const HEADER_GRACE: u32 = 64 << 10;
+
 /// What every worker needs to know.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
@@ -106,7 +110,12 @@ async fn asked(shutdown: &mut watch::Receiver<bool>) {
 
 fn builder(rules: Rules) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD);
+    let header_bytes = rules.header_bytes.saturating_add(HEADER_GRACE);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_HEAD)
+        .max_buf_size(usize::try_from(header_bytes).unwrap_or(usize::MAX));
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -114,7 +123,7 @@ fn builder(rules: Rules) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(rules.header_bytes)
+        .max_header_list_size(header_bytes)
         .keep_alive_interval(Duration::from_secs(60))
         .keep_alive_timeout(Duration::from_secs(20));
     builder

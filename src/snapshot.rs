@@ -109,23 +109,23 @@ impl Snapshot {
                 "two schemas have different files of one name; reflection by file name answers the first"
             );
         }
-        let mut local = Local::default();
-        services::local(&catalog, &parts.board, &parts.about, &mut Servers(&mut local));
+        let mut local = Servers(Local::default());
+        services::local(&catalog, &parts.board, &parts.about, &mut local);
         let table = Arc::new(build.table);
         Ok(Self {
             grpc: Grpc { table: Arc::clone(&table) },
-            grpc_web: GrpcWeb { table },
-            rest: build.rest.build(),
+            grpc_web: GrpcWeb { table: Arc::clone(&table) },
+            rest: build.rest.build(table),
             catalog,
-            dispatch: Dispatch::new(local, parts.upstreams.clone()),
+            dispatch: Dispatch::new(local.0, parts.upstreams.clone()),
         })
     }
 }
 
 /// Hands the services' servers to dispatch: neither knows the other.
-struct Servers<'a>(&'a mut Local);
+struct Servers(Local);
 
-impl services::Registry for Servers<'_> {
+impl services::Registry for Servers {
     fn add<S>(&mut self, server: S)
     where
         S: Service<http::Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>
@@ -136,7 +136,7 @@ impl services::Registry for Servers<'_> {
             + 'static,
         S::Future: Send + 'static,
     {
-        self.0.add(server);
+        self.0 = std::mem::take(&mut self.0).with(server);
     }
 }
 
@@ -175,7 +175,7 @@ impl Build<'_> {
         let face = Face { known, style, input: JsonInput::default(), strict: true, method_paths: false };
         let source = Source::of(Destination::Local, "", &known.schema, |method| {
             let route = self.route(&method.path.as_str().into(), Destination::Local, None);
-            (Arc::clone(&route.name), self.method(&face, method, route))
+            (Arc::clone(&route.name), self.method(&face, method, &route))
         });
         self.catalog.push(source);
     }
@@ -184,8 +184,8 @@ impl Build<'_> {
         let destination = Destination::Upstream(Arc::clone(&upstream.name));
         let face = Face {
             known,
-            style: upstream.style.clone(),
-            input: self.config.rest.input.clone(),
+            style: upstream.style,
+            input: self.config.rest.input,
             strict: matches!(upstream.schema, SchemaSource::Descriptors(_)),
             method_paths: self.config.rest.method_paths,
         };
@@ -219,7 +219,7 @@ impl Build<'_> {
                     return (Arc::default(), Vec::new());
                 }
                 let route = self.route(&method.path.as_str().into(), destination.clone(), Some(timeout));
-                (Arc::clone(&route.name), self.method(&face, method, route))
+                (Arc::clone(&route.name), self.method(&face, method, &route))
             });
         source.services.retain(|service| ours.contains(&&*service.name));
         self.catalog.push(source);
@@ -266,9 +266,9 @@ impl Build<'_> {
     }
 
     /// Enters a method into the tables, and says its REST bindings.
-    fn method(&mut self, face: &Face<'_>, method: &Method, route: Arc<Route>) -> Vec<String> {
+    fn method(&mut self, face: &Face<'_>, method: &Method, route: &Arc<Route>) -> Vec<String> {
         let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
-        self.table.insert_method(Arc::clone(method), Arc::clone(&route));
+        self.table.insert_method(Arc::clone(method), Arc::clone(route));
         let (bindings, errors) = bindings(method, &self.config.http_rules, face.method_paths);
         for error in errors {
             self.mistake(face, error.to_string());
@@ -277,7 +277,7 @@ impl Build<'_> {
         for binding in bindings {
             let text = format!("{} {}", binding.verb.as_str(), binding.template.as_str());
             let tables = Arc::clone(&face.known.tables);
-            match self.rest.add(binding, Arc::clone(&route), tables, face.style.clone(), face.input.clone()) {
+            match self.rest.add(binding, Arc::clone(route), tables, face.style, face.input) {
                 Ok(()) => shown.push(text),
                 Err(error) => self.mistake(face, error),
             }

@@ -256,28 +256,6 @@ pub fn from_trailers(trailers: &HeaderMap) -> Option<Result<(), Status>> {
     Some(Err(Fault::upstream().on(Status::with_details(Code::from_i32(code), message, details))))
 }
 
-/// Whether trailers carry a readable status: `Err(None)` when they have none, `Err(Some(…))` when it is malformed, with
-/// the status to end the call with in its place. A readable error is `Ok`: its trailers can pass as they are.
-pub fn check_trailers(trailers: &HeaderMap) -> Result<(), Option<Status>> {
-    let Some(end) = from_trailers(trailers) else { return Err(None) };
-    match end {
-        Err(status) if status.details().is_empty() && trailers.contains_key(GRPC_STATUS_DETAILS) => {
-            Err(Some(status))
-        }
-        Err(status) if code_value(status.code()).as_bytes() != trailers[GRPC_STATUS].as_bytes() => {
-            Err(Some(status))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// Removes a status's own names from headers, and leaves the metadata.
-pub fn take_status(headers: &mut HeaderMap) {
-    for name in [GRPC_STATUS, GRPC_MESSAGE, GRPC_STATUS_DETAILS] {
-        headers.remove(name);
-    }
-}
-
 /// What `grpc-message` must escape ("gRPC over HTTP/2", Percent-Encoded): all but printable ASCII without `%`.
 const MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 

@@ -246,7 +246,13 @@ impl FrameReader {
 
 /// What a body's error means: the status it carries, or that the other side went away.
 pub(crate) fn status_of(error: axum::Error, whose: Whose) -> Status {
-    match error.into_inner().downcast::<Status>() {
+    let mut inner = error.into_inner();
+    // A body within a body wraps the error once more.
+    while let Some(nested) = inner.downcast_mut::<axum::Error>() {
+        let nested = std::mem::replace(nested, axum::Error::new(std::fmt::Error));
+        inner = nested.into_inner();
+    }
+    match inner.downcast::<Status>() {
         Ok(status) => *status,
         Err(error) => match whose {
             Whose::Client => Fault::client().on(Status::cancelled(format!("the client went away: {error}"))),

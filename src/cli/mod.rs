@@ -54,8 +54,8 @@ struct Up {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        None => serve::run(cli.serve),
-        Some(Command::Serve(serve)) => serve::run(serve),
+        None => serve::run(&cli.serve),
+        Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Up(up)) => up::run(&up),
     };
     match outcome {

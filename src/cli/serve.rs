@@ -4,7 +4,7 @@ use std::{io::IsTerminal as _, net::SocketAddr, thread};
 
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 use tracing::info;
@@ -17,7 +17,7 @@ use crate::{
     server,
 };
 
-pub(super) fn run(arguments: Serve) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     let mut config = match &arguments.config {
         Some(file) => Config::read(file).map_err(Failure::config)?,
         None => Config::default(),
@@ -63,8 +63,13 @@ pub(super) fn serve(config: Config, announce: impl FnOnce(SocketAddr, &Gateway))
                 .map_err(Failure::system)
         })
         .collect::<Result<Vec<_>, _>>()?;
+    // Before anyone is told that there is something to signal.
+    let mut signals = {
+        let _inside = main.enter();
+        Signals::listen().map_err(Failure::system)?
+    };
     announce(address, &gateway);
-    main.block_on(asked_to_stop()).map_err(Failure::system)?;
+    main.block_on(signals.until_stop(&gateway));
     info!("asked to stop; calls in flight are finished");
     gateway.drain();
     // The receivers are the workers': none left means that there is nothing to stop.
@@ -82,14 +87,35 @@ fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(Failure::system)
 }
 
-async fn asked_to_stop() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that the process listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
-    Ok(())
+
+    /// Waits for SIGTERM or SIGINT. Each SIGHUP until then reads the upstreams' schemas again.
+    async fn until_stop(&mut self, gateway: &Gateway) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    info!("asked to read the upstreams' schemas again");
+                    gateway.read_schemas_now();
+                }
+            }
+        }
+    }
 }
 
 /// The log goes to stderr: for a person on a terminal, as JSON otherwise.

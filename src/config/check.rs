@@ -190,7 +190,8 @@ fn rules(written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
     let mut rules = Vec::with_capacity(1 + written.additional_bindings.len());
     let mut queue = vec![written];
     while let Some(rule) = queue.pop() {
-        if !rules.is_empty() && !(rule.selector.is_empty() && rule.additional_bindings.is_empty()) {
+        let nested = !rule.selector.is_empty() || !rule.additional_bindings.is_empty();
+        if nested && !rules.is_empty() {
             return Err(ConfigError(format!(
                 "http_rules: an additional binding of {selector:?} has a selector or bindings of its own"
             )));

@@ -1,42 +1,50 @@
-//! The gateway's own services, called in process.
+//! The gateway's own services: generated tonic servers, called in place by their service's name. Their replies take
+//! the same adapter as an upstream's.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header, uri::PathAndQuery};
-use http_body::{Body as _, Frame};
+use http::{HeaderMap, Method, Request, Response, Uri, Version, uri::PathAndQuery};
+use http_body::Frame;
 use tonic::{Status, server::NamedService};
 use tower::{Service, ServiceExt as _, util::BoxCloneSyncService};
 
-use super::reply::{self, Source};
+use super::{
+    reply::{self, Opened},
+    request::{Mistake, Watched},
+};
 use crate::{
-    call::{Body, Frames, HttpStatus, Peer, Reply},
+    call::{Body, Frames, Peer},
     status::{Fault, Whose},
 };
 
-type LocalService = BoxCloneSyncService<Request<Body>, Response<tonic::body::Body>, Infallible>;
+type Served = BoxCloneSyncService<Request<Body>, Response<tonic::body::Body>, Infallible>;
 
-/// The local services by name.
-#[derive(Default)]
+/// The built-in services by name.
+#[derive(Clone)]
 pub struct Local {
-    services: HashMap<&'static str, LocalService>,
+    services: HashMap<&'static str, Served>,
+    from: Arc<str>,
 }
 
-impl fmt::Debug for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.services.keys()).finish()
+impl Default for Local {
+    fn default() -> Self {
+        Self { services: HashMap::new(), from: "the gateway's own service".into() }
     }
 }
 
 impl Local {
-    /// Adds a generated server under its service's name.
-    pub fn add<S>(&mut self, server: S)
+    /// Adds a generated tonic server. A service finds its caller's [`Peer`] in the request's extensions and may put a
+    /// [`crate::call::HttpStatus`] into its response's.
+    #[must_use]
+    pub fn with<S>(mut self, service: S) -> Self
     where
         S: Service<Request<Body>, Response = Response<tonic::body::Body>, Error = Infallible>
             + NamedService
@@ -46,52 +54,81 @@ impl Local {
             + 'static,
         S::Future: Send + 'static,
     {
-        self.services.insert(S::NAME, BoxCloneSyncService::new(server));
+        self.services.insert(S::NAME, BoxCloneSyncService::new(service));
+        self
     }
 
+    /// The names of the services, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.services.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Calls a service; `headers` are a whole gRPC request's.
     pub(super) async fn call(
         &self,
         path: PathAndQuery,
-        metadata: HeaderMap,
-        peer: Peer,
+        headers: HeaderMap,
         frames: Frames,
-    ) -> Result<Reply, Status> {
-        let name = path.path().trim_start_matches('/').split('/').next().unwrap_or_default();
-        let Some(service) = self.services.get(name) else {
-            return Err(Status::unimplemented(format!("the gateway does not serve {name}")));
+        peer: Peer,
+    ) -> Result<Opened<ServiceBody>, Status> {
+        let service =
+            path.path().strip_prefix('/').and_then(|path| path.split_once('/')).map(|(name, _)| name);
+        let Some(service) = service.and_then(|name| self.services.get(name)) else {
+            let status = Status::unimplemented(format!("the gateway has no service for {}", path.path()));
+            return Err(Fault { refusal: None, whose: Whose::Gateway, retry: false }.on(status));
         };
-        let mut request = Request::new(Body::from(frames));
+        let (body, mistake) = match frames {
+            Frames::Whole(bytes) => (bytes.into(), None),
+            Frames::Stream(body) => {
+                let (body, mistake) = Watched::new(body);
+                (Body::new(body), Some(mistake))
+            }
+        };
+        let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = path.into();
-        *request.headers_mut() = metadata;
-        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        request.headers_mut().insert(header::TE, HeaderValue::from_static("trailers"));
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = Uri::from(path);
+        *request.headers_mut() = headers;
         request.extensions_mut().insert(peer);
-        let response = service.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
-        let (head, body) = response.into_parts();
-        let http_status = head.extensions.get::<HttpStatus>().copied();
-        let head = reply::read_head(head, "the service").map_err(ours)?;
-        Ok(head.reply(LocalBody(body), None, http_status))
+        let Ok(response) = service.clone().oneshot(request).await;
+        if let Some(status) = mistake.as_ref().and_then(|mistake| mistake.get()) {
+            return Err(status.clone());
+        }
+        reply::open(&self.from, response.map(|body| ServiceBody { body, mistake }))
     }
 }
 
-/// A local service's failure is not an upstream's.
-fn ours(status: Status) -> Status {
-    let whose = match status.code() {
-        tonic::Code::Internal | tonic::Code::Unknown | tonic::Code::DataLoss => Whose::Gateway,
-        _ => Whose::Client,
-    };
-    Fault { refusal: None, whose, retry: false }.on(status)
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Local").field(&self.names()).finish()
+    }
 }
 
-struct LocalBody(tonic::body::Body);
+/// A service's reply; where the client's request broke, that is how it ends.
+pub(super) struct ServiceBody {
+    body: tonic::body::Body,
+    mistake: Option<Mistake>,
+}
 
-impl Source for LocalBody {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Poll::Ready(ready!(Pin::new(&mut self.0).poll_frame(cx)))
+impl http_body::Body for ServiceBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match self.mistake.as_ref().and_then(|mistake| mistake.get()) {
+            Some(status) => Poll::Ready(Some(Err(status.clone()))),
+            None => Poll::Ready(frame),
+        }
     }
 
-    fn who(&self) -> String {
-        "the service".to_owned()
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 }

@@ -1,32 +1,34 @@
-//! Answers admitted calls: by a local service, or by a gRPC upstream. The deadline is enforced here, over the reply's head and
-//! its body.
+//! Dispatch answers an admitted call: by a local service, or by an upstream over gRPC. It reads the pending message,
+//! sends it, and holds the call's deadline over the reply's head and body.
 
-mod feed;
+mod deadline;
 pub mod grpc;
-mod local;
+pub mod local;
 pub mod reflection;
 mod reply;
+mod request;
 pub mod worker;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
-use tokio::time::timeout_at;
+use http::HeaderMap;
+use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-pub use grpc::Upstream;
-pub use local::Local;
-
+pub use self::{
+    grpc::{Settings, Upstream},
+    local::Local,
+};
 use crate::{
-    call::{Call, Reply, Target},
+    call::{Body, Call, Guards, Message, Peer, Reply, Target},
     route::Destination,
-    status::Fault,
+    status::{Fault, Whose},
 };
 
-/// Everything that can answer a call.
+/// Everything that can answer a call: the local services, and the upstreams by their name in the config.
 #[derive(Debug)]
 pub struct Dispatch {
     local: Local,
-    /// By name in the config.
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
 }
 
@@ -36,41 +38,108 @@ impl Dispatch {
         Self { local, upstreams }
     }
 
-    /// Sends a call to what its route says, and waits for the reply's head; the call's guards move into the reply.
+    /// Sends a call to its route's destination and waits for the reply's head.
     ///
     /// # Errors
-    /// A message that cannot be made (the client's fault), whatever goes wrong before the reply's head, the upstream's
-    /// own status, DEADLINE_EXCEEDED.
-    pub async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
-        let guards = std::mem::take(&mut call.guards);
-        let deadline = call.deadline;
-        let answered = match deadline {
-            None => self.answer(call).await,
-            Some(at) => timeout_at(at, self.answer(call)).await.unwrap_or_else(|_| Err(deadline_exceeded())),
+    /// What the pending message's surface says of the client's body; UNAVAILABLE for an upstream that cannot be
+    /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
+    pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        let Call {
+            route, target: Target::Rpc { path, .. }, metadata, message, peer, deadline, guards, ..
+        } = call;
+        let to = self.find(&route.destination)?;
+        let sending = Sending { path, metadata, message, peer, deadline };
+        let Some(deadline) = deadline else {
+            return Ok(to.answer(sending).await?.reply(to, None, guards));
         };
-        let mut reply = answered?;
-        reply.guards = guards;
-        if let Some(at) = deadline {
-            reply.body = reply::until(reply.body, at);
+        if deadline <= Instant::now() {
+            return Err(deadline::passed("the call was sent", to));
         }
-        Ok(reply)
+        // One timer for the head, and then for the body.
+        let mut sleep = Box::pin(tokio::time::sleep_until(deadline));
+        let answer = tokio::select! {
+            biased;
+            answer = to.answer(sending) => answer?,
+            () = &mut sleep => return Err(deadline::passed("a reply came", to)),
+        };
+        Ok(answer.reply(to, Some(sleep), guards))
     }
 
-    async fn answer(&self, call: Call) -> Result<Reply, Status> {
-        let frames = call.message.frames().await?;
-        let Target::Rpc { path, .. } = call.target;
-        match &call.route.destination {
-            Destination::Local => self.local.call(path, call.metadata, call.peer, frames).await,
-            Destination::Upstream(name) => match self.upstreams.get(name) {
-                Some(upstream) => upstream.call(path, call.metadata, call.deadline, frames).await,
-                None => {
-                    Err(Status::internal(format!("the route {} has no upstream {name:?}", call.route.name)))
-                }
-            },
+    fn find(&self, destination: &Destination) -> Result<To<'_>, Status> {
+        match destination {
+            Destination::Local => Ok(To::Local(&self.local)),
+            Destination::Upstream(name) => self.upstreams.get(name).map(To::Upstream).ok_or_else(|| {
+                let status = Status::internal(format!("a route names upstream {name:?}, which is not there"));
+                Fault { refusal: None, whose: Whose::Gateway, retry: false }.on(status)
+            }),
         }
     }
 }
 
-fn deadline_exceeded() -> Status {
-    Fault::upstream().on(Status::deadline_exceeded("the deadline passed before the call was answered"))
+/// What is needed of a call to send it.
+struct Sending {
+    path: http::uri::PathAndQuery,
+    metadata: HeaderMap,
+    message: Message,
+    peer: Peer,
+    deadline: Option<Instant>,
+}
+
+#[derive(Clone, Copy)]
+enum To<'a> {
+    Local(&'a Local),
+    Upstream(&'a Arc<Upstream>),
+}
+
+impl fmt::Display for To<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local(_) => f.write_str("the gateway's own service"),
+            Self::Upstream(upstream) => upstream.fmt(f),
+        }
+    }
+}
+
+impl To<'_> {
+    async fn answer(self, sending: Sending) -> Result<Answer, Status> {
+        let Sending { path, mut metadata, message, peer, deadline } = sending;
+        let frames = message.frames().await?;
+        request::head(&mut metadata, deadline);
+        match self {
+            Self::Local(local) => local.call(path, metadata, frames, peer).await.map(Answer::Local),
+            Self::Upstream(upstream) => upstream.call(path, metadata, frames).await.map(Answer::Upstream),
+        }
+    }
+}
+
+enum Answer {
+    Local(reply::Opened<local::ServiceBody>),
+    Upstream(reply::Opened<grpc::UpstreamBody>),
+}
+
+impl Answer {
+    fn reply(self, to: To<'_>, sleep: Option<std::pin::Pin<Box<Sleep>>>, guards: Guards) -> Reply {
+        match self {
+            Self::Local(opened) => close(opened, to, sleep, guards),
+            Self::Upstream(opened) => close(opened, to, sleep, guards),
+        }
+    }
+}
+
+fn close<B>(
+    opened: reply::Opened<B>,
+    to: To<'_>,
+    sleep: Option<std::pin::Pin<Box<Sleep>>>,
+    guards: Guards,
+) -> Reply
+where
+    B: http_body::Body<Data = bytes::Bytes, Error = Status> + Send + Unpin + 'static,
+{
+    let reply::Opened { metadata, http_status, body } = opened;
+    let body = match (body, sleep) {
+        (None, _) => Body::empty(),
+        (Some(body), None) => Body::new(body),
+        (Some(body), Some(sleep)) => Body::new(deadline::Timed::new(body, sleep, to)),
+    };
+    Reply { metadata, body, http_status, guards }
 }

@@ -1,200 +1,346 @@
-//! Turns whatever answered a call into a [`Reply`]: an error at once is a status, and a body ends with trailers that carry a
-//! readable status whatever happened to it ("gRPC over HTTP/2", Responses).
+//! What came back becomes a reply: its head is sorted into a status or metadata, and its body is made to end with
+//! trailers that hold a readable `grpc-status`, whatever happened ("gRPC over HTTP/2", Responses).
 
 use std::{
+    convert::Infallible,
+    fmt,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header, response};
-use http_body::{Body as _, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
-use tonic::Status;
+use http::{HeaderMap, Response, StatusCode, header::CONTENT_TYPE};
+use http_body::{Body, Frame, SizeHint};
+use tonic::{Status, metadata::MetadataMap};
 
-use super::{deadline_exceeded, feed::Feed};
+use super::request::strip_hop_by_hop;
 use crate::{
-    call::{Body, Guards, HttpStatus, Reply},
-    status::{self, Fault},
+    call::HttpStatus,
+    status::{
+        BASE64, Fault, GRPC_MESSAGE, GRPC_STATUS, GRPC_STATUS_DETAILS, code_of_http, from_trailers,
+        ok_trailers, to_trailers,
+    },
 };
 
-/// Reads a reply's head. `who` names the one that answered, in messages.
+/// A response whose head is not an error.
+pub(super) struct Opened<B> {
+    pub(super) metadata: HeaderMap,
+    pub(super) http_status: Option<HttpStatus>,
+    /// `None` for a trailers-only reply, whose status is in `metadata`.
+    pub(super) body: Option<Normal<B>>,
+}
+
+/// Sorts a response's head. `from` names who answered.
 ///
 /// # Errors
-/// The status of a trailers-only reply; what is not gRPC at all.
-pub(super) fn read_head(mut head: response::Parts, who: &str) -> Result<Head, Status> {
-    let end = status::from_trailers(&head.headers);
-    let content_type = head.headers.remove(header::CONTENT_TYPE);
-    if let Some(end) = end {
-        clean(&mut head.headers);
-        return match end {
-            Ok(()) => Ok(Head { metadata: head.headers, ended: true }),
-            Err(mut status) => {
-                status::take_status(&mut head.headers);
-                *status.metadata_mut() = tonic::metadata::MetadataMap::from_headers(head.headers);
-                Err(status)
-            }
-        };
+/// The status in a trailers-only head, with the head's metadata; what a head that is not gRPC's means.
+pub(super) fn open<B>(from: &Arc<str>, response: Response<B>) -> Result<Opened<B>, Status>
+where
+    B: Body<Data = Bytes, Error = Status>,
+{
+    let (mut parts, body) = response.into_parts();
+    let http_status = parts.extensions.remove::<HttpStatus>();
+    let mut metadata = parts.headers;
+    let said = from_trailers(&metadata);
+    let grpc = parts.status == StatusCode::OK && is_grpc(&metadata);
+    if said.is_none() && !grpc {
+        let status = not_grpc(from, parts.status, &metadata);
+        return Err(with_metadata(status, metadata));
     }
-    if head.status != StatusCode::OK {
-        let message = format!("{who} answered HTTP {} in place of a gRPC status", head.status.as_u16());
-        return Err(Fault::upstream().on(Status::new(status::code_of_http(head.status), message)));
-    }
-    if !content_type.as_ref().is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
-        let shown =
-            content_type.as_ref().map_or("none".into(), |value| String::from_utf8_lossy(value.as_bytes()));
-        let message = format!("{who} answered with content-type {shown}, which is not gRPC");
-        return Err(Fault::upstream().on(Status::unknown(message)));
-    }
-    clean(&mut head.headers);
-    Ok(Head { metadata: head.headers, ended: false })
-}
-
-/// The head of a reply that is not an error.
-pub(super) struct Head {
-    pub(super) metadata: HeaderMap,
-    /// The head has the status already: there is no message.
-    pub(super) ended: bool,
-}
-
-impl Head {
-    /// The reply with its body, which is read from `source`.
-    pub(super) fn reply<S: Source>(
-        self,
-        source: S,
-        feed: Option<Feed>,
-        http_status: Option<HttpStatus>,
-    ) -> Reply {
-        let body = if self.ended {
-            Body::empty()
-        } else {
-            Body::new(ReplyBody { source, feed, state: State::Open })
-        };
-        Reply { metadata: self.metadata, body, http_status, guards: Guards::default() }
-    }
-}
-
-/// What is of the connection, not of the call.
-fn clean(headers: &mut HeaderMap) {
-    headers.remove(header::CONTENT_LENGTH);
-    headers.remove(header::TRAILER);
-}
-
-/// Where a reply's body comes from.
-pub(super) trait Source: Send + Unpin + 'static {
-    /// The next frame; an error is the status that the call ends with.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>>;
-    /// Names the one that answers, in messages.
-    fn who(&self) -> String;
-}
-
-/// A body that never fails and always ends with a status.
-struct ReplyBody<S> {
-    source: S,
-    /// The rest of the request, while it is still being sent.
-    feed: Option<Feed>,
-    state: State,
-}
-
-#[derive(PartialEq)]
-enum State {
-    Open,
-    Ended,
-}
-
-impl<S: Source> ReplyBody<S> {
-    fn end(&mut self, status: &Status) -> Frame<Bytes> {
-        let mut trailers = HeaderMap::new();
-        status::to_trailers(status, &mut trailers);
-        self.state = State::Ended;
-        self.feed = None;
-        Frame::trailers(trailers)
-    }
-
-    fn trailers(&mut self, trailers: HeaderMap) -> Frame<Bytes> {
-        match status::check_trailers(&trailers) {
-            Ok(()) => {
-                self.state = State::Ended;
-                Frame::trailers(trailers)
-            }
-            Err(None) => {
-                let message = format!("{} ended its reply without a grpc-status", self.source.who());
-                self.end(&Fault::upstream().on(Status::unknown(message)))
-            }
-            Err(Some(status)) => self.end(&status),
+    strip_hop_by_hop(&mut metadata);
+    let ended_well = match said {
+        Some(Err(status)) => return Err(with_metadata(status, metadata)),
+        Some(Ok(())) if body.is_end_stream() => return Ok(Opened { metadata, http_status, body: None }),
+        Some(Ok(())) => {
+            // A status before the body: it counts if nothing follows.
+            remove_status(&mut metadata);
+            true
         }
-    }
+        None => false,
+    };
+    let body = Normal { body: Some(body), from: Arc::clone(from), ended_well };
+    Ok(Opened { metadata, http_status, body: Some(body) })
 }
 
-impl<S: Source> http_body::Body for ReplyBody<S> {
-    type Data = Bytes;
-    type Error = Status;
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);
+    matches!(value.strip_prefix(b"application/grpc"), Some([] | [b'+' | b';' | b' ', ..]))
+}
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = self.get_mut();
-        if this.state == State::Ended {
-            return Poll::Ready(None);
+fn not_grpc(from: &str, http: StatusCode, headers: &HeaderMap) -> Status {
+    let message = if http == StatusCode::OK {
+        match headers.get(CONTENT_TYPE) {
+            Some(value) => format!("{from} answered with content-type {value:?}, not application/grpc"),
+            None => format!("{from} answered without a content-type, not with application/grpc"),
         }
-        if let Some(Poll::Ready(fed)) = this.feed.as_mut().map(|feed| feed.poll_fed(cx)) {
-            this.feed = None;
-            if let Err(status) = fed {
-                return Poll::Ready(Some(Ok(this.end(&status))));
-            }
-        }
-        let frame = match std::task::ready!(this.source.poll(cx)) {
-            Some(Ok(frame)) => match frame.into_trailers() {
-                Ok(trailers) => this.trailers(trailers),
-                Err(data) => data,
-            },
-            Some(Err(status)) => this.end(&status),
-            None => this.trailers(HeaderMap::new()),
-        };
-        Poll::Ready(Some(Ok(frame)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.state == State::Ended
-    }
+    } else {
+        format!("{from} answered with HTTP status {}, not with gRPC", http.as_u16())
+    };
+    Fault::upstream().on(Status::new(code_of_http(http), message))
 }
 
-/// The same body, cut with DEADLINE_EXCEEDED when the deadline passes; what answers it is dropped then.
-pub(super) fn until(body: Body, deadline: Instant) -> Body {
-    if body.is_end_stream() {
-        return body;
-    }
-    Body::new(Until { body: Some(body), sleep: Box::pin(tokio::time::sleep_until(deadline)) })
+fn with_metadata(mut status: Status, mut metadata: HeaderMap) -> Status {
+    strip_hop_by_hop(&mut metadata);
+    remove_status(&mut metadata);
+    *status.metadata_mut() = MetadataMap::from_headers(metadata);
+    status
 }
 
-struct Until {
-    body: Option<Body>,
-    sleep: Pin<Box<Sleep>>,
+fn remove_status(headers: &mut HeaderMap) {
+    headers.remove(GRPC_STATUS);
+    headers.remove(GRPC_MESSAGE);
+    headers.remove(GRPC_STATUS_DETAILS);
 }
 
-impl http_body::Body for Until {
-    type Data = Bytes;
-    type Error = axum::Error;
+/// A body that never fails and always ends with trailers that hold a readable `grpc-status`.
+pub(super) struct Normal<B> {
+    /// `None` once it has ended: nothing more is read, and what it holds is free.
+    body: Option<B>,
+    from: Arc<str>,
+    /// True where the head said OK already.
+    ended_well: bool,
+}
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.get_mut();
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
-        std::task::ready!(this.sleep.as_mut().poll(cx));
-        this.body = None;
-        let mut trailers = HeaderMap::new();
-        status::to_trailers(&deadline_exceeded(), &mut trailers);
+impl<B> Normal<B> {
+    fn end(&mut self, trailers: HeaderMap) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.body = None;
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 
+    fn unknown(&self) -> Status {
+        let status = Status::unknown(format!("{} ended its reply without a grpc-status", self.from));
+        Fault::upstream().on(status)
+    }
+
+    fn trailers(&self, mut trailers: HeaderMap) -> HeaderMap {
+        let status = match from_trailers(&trailers) {
+            Some(Ok(())) => return trailers,
+            Some(Err(status)) if is_readable(&trailers, &status) => return trailers,
+            Some(Err(status)) => status,
+            None => self.unknown(),
+        };
+        remove_status(&mut trailers);
+        to_trailers(&status, &mut trailers);
+        trailers
+    }
+}
+
+/// True if trailers say themselves what was read from them.
+fn is_readable(trailers: &HeaderMap, status: &Status) -> bool {
+    let said = trailers.get(GRPC_STATUS).and_then(|value| value.to_str().ok());
+    let details = trailers.get(GRPC_STATUS_DETAILS);
+    let lost_details = |value: &http::HeaderValue| {
+        use base64::Engine as _;
+        status.details().is_empty()
+            && BASE64.decode(value.as_bytes()).map_or(true, |details| !details.is_empty())
+    };
+    said.and_then(|said| said.parse().ok()) == Some(status.code() as i32)
+        && !details.is_some_and(lost_details)
+}
+
+impl<B: Body<Data = Bytes, Error = Status> + Unpin> Body for Normal<B> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        match ready!(Pin::new(body).poll_frame(cx)) {
+            Some(Ok(frame)) if frame.is_data() => {
+                this.ended_well = false;
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Ok(frame)) => {
+                let trailers = this.trailers(frame.into_trailers().unwrap_or_default());
+                this.end(trailers)
+            }
+            Some(Err(status)) => {
+                let mut trailers = HeaderMap::new();
+                to_trailers(&status, &mut trailers);
+                this.end(trailers)
+            }
+            None if this.ended_well => this.end(ok_trailers()),
+            None => {
+                let mut trailers = HeaderMap::new();
+                to_trailers(&this.unknown(), &mut trailers);
+                this.end(trailers)
+            }
+        }
+    }
+
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
+    }
+}
+
+impl<B> fmt::Debug for Normal<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Normal({})", self.from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use http_body_util::BodyExt as _;
+    use tonic::Code;
+
+    use super::*;
+
+    /// A body of given frames that says only at its end that it ended, unless it is empty from the start.
+    struct Script(VecDeque<Result<Frame<Bytes>, Status>>, bool);
+
+    impl Body for Script {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(self.0.pop_front())
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.1
+        }
+    }
+
+    fn map(rows: &[(&'static str, &'static str)]) -> HeaderMap {
+        rows.iter().map(|(n, v)| (n.parse().unwrap(), http::HeaderValue::from_static(v))).collect()
+    }
+
+    fn response(
+        status: u16,
+        headers: &[(&'static str, &'static str)],
+        frames: Vec<Result<Frame<Bytes>, Status>>,
+        ended: bool,
+    ) -> Result<Opened<Script>, Status> {
+        let mut response = Response::new(Script(frames.into(), ended));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        *response.headers_mut() = map(headers);
+        open(&"upstream \"u\" (a:1)".into(), response)
+    }
+
+    const GRPC: (&str, &str) = ("content-type", "application/grpc");
+
+    #[test]
+    fn a_head_that_is_an_error() {
+        let check = |status, headers: &[(&'static str, &'static str)], code: Code, message: &str| {
+            let got = response(status, headers, vec![], true).err().unwrap();
+            assert_eq!((got.code(), got.message()), (code, message));
+            assert!(got.metadata().as_ref().get("content-type").is_none());
+            assert!(got.metadata().as_ref().get("grpc-status").is_none());
+            got
+        };
+        let said = check(
+            200,
+            &[GRPC, ("grpc-status", "5"), ("grpc-message", "no"), ("x-a", "b")],
+            Code::NotFound,
+            "no",
+        );
+        assert_eq!(said.metadata().get("x-a").unwrap(), "b");
+        check(503, &[GRPC, ("grpc-status", "7")], Code::PermissionDenied, "");
+        check(
+            503,
+            &[],
+            Code::Unavailable,
+            "upstream \"u\" (a:1) answered with HTTP status 503, not with gRPC",
+        );
+        check(
+            404,
+            &[GRPC],
+            Code::Unimplemented,
+            "upstream \"u\" (a:1) answered with HTTP status 404, not with gRPC",
+        );
+        check(
+            200,
+            &[("content-type", "application/grpc-web")],
+            Code::Unknown,
+            "upstream \"u\" (a:1) answered with content-type \"application/grpc-web\", not application/grpc",
+        );
+        check(
+            200,
+            &[GRPC, ("grpc-status", "x")],
+            Code::Unknown,
+            "the upstream's grpc-status \"x\" is not a status code",
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_always_ends_with_a_readable_status() {
+        async fn check(
+            frames: Vec<Result<Frame<Bytes>, Status>>,
+            data: &str,
+            want: &[(&'static str, &'static str)],
+        ) {
+            let opened = response(200, &[GRPC], frames, false).unwrap();
+            let collected = opened.body.unwrap().collect().await.unwrap();
+            let trailers = collected.trailers().unwrap().clone();
+            assert_eq!(collected.to_bytes(), data);
+            assert_eq!(trailers, map(want));
+        }
+        let data = || Ok(Frame::data(Bytes::from_static(b"x")));
+        let none = "upstream \"u\" (a:1) ended its reply without a grpc-status";
+        let rows: &[(&'static str, &'static str)] =
+            &[("grpc-status", "0"), ("x-a", "1"), ("x-a", "2"), ("y-bin", "AAA")];
+        check(vec![data(), Ok(Frame::trailers(map(rows)))], "x", rows).await;
+        let rows: &[(&'static str, &'static str)] =
+            &[("grpc-status", "5"), ("grpc-message", "a%20b"), ("grpc-status-details-bin", "CAU")];
+        check(vec![Ok(Frame::trailers(map(rows)))], "", rows).await;
+        check(vec![data()], "x", &[("grpc-status", "2"), ("grpc-message", none)]).await;
+        check(vec![], "", &[("grpc-status", "2"), ("grpc-message", none)]).await;
+        check(
+            vec![Ok(Frame::trailers(map(&[("x-a", "1")]))), data()],
+            "",
+            &[("grpc-status", "2"), ("grpc-message", none), ("x-a", "1")],
+        )
+        .await;
+        check(
+            vec![data(), Err(Status::unavailable("gone")), data()],
+            "x",
+            &[("grpc-status", "14"), ("grpc-message", "gone")],
+        )
+        .await;
+        let malformed = "the upstream answered INTERNAL with a malformed grpc-status-details-bin: m";
+        check(
+            vec![Ok(Frame::trailers(map(&[
+                ("grpc-status", "13"),
+                ("grpc-message", "m"),
+                ("grpc-status-details-bin", "!"),
+                ("x-a", "1"),
+            ])))],
+            "",
+            &[("grpc-status", "13"), ("grpc-message", malformed), ("x-a", "1")],
+        )
+        .await;
+        let code = "the upstream's grpc-status \"99\" is not a status code";
+        check(
+            vec![Ok(Frame::trailers(map(&[("grpc-status", "99")])))],
+            "",
+            &[("grpc-status", "2"), ("grpc-message", code)],
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_status_ahead_of_the_body_counts_if_nothing_follows() {
+        let head = [GRPC, ("grpc-status", "0"), ("x-a", "1")];
+        let opened = response(200, &head, vec![], true).unwrap();
+        assert!(opened.body.is_none());
+        assert_eq!(opened.metadata, map(&[("grpc-status", "0"), ("x-a", "1")]));
+        let opened = response(200, &head, vec![], false).unwrap();
+        assert_eq!(opened.metadata, map(&[("x-a", "1")]));
+        let collected = opened.body.unwrap().collect().await.unwrap();
+        assert_eq!(collected.trailers(), Some(&map(&[("grpc-status", "0")])));
     }
 }

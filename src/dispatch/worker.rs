@@ -1,5 +1,5 @@
-//! Which worker the current thread is. Each worker has upstream connections of its own, because a connection driven on
-//! another thread costs two wake-ups across threads for every call.
+//! Which worker the current thread is. Each worker is one runtime on one thread with connections of its own to every
+//! upstream, so that a call never wakes another core; a worker's thread says its number once, before its first call.
 
 use std::cell::Cell;
 
@@ -7,12 +7,13 @@ thread_local! {
     static INDEX: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// Makes the current thread a worker: one that runs a runtime of its own and serves calls.
+/// Names the current thread as worker `index`, counted from 0.
 pub fn set(index: usize) {
     INDEX.set(Some(index));
 }
 
-/// The current thread's worker; `None` on threads that are none, such as the one that reads reflection.
-pub(super) fn index() -> Option<usize> {
+/// The current thread's worker; `None` on a thread that is no worker, which shares one more set of connections.
+#[must_use]
+pub fn index() -> Option<usize> {
     INDEX.get()
 }

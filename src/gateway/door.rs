@@ -11,7 +11,7 @@ use std::{
 
 use axum::{Router, response::IntoResponse as _, routing::get};
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header, request};
 use tonic::Status;
 use tower::ServiceExt as _;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, Any, CorsLayer, ExposeHeaders};
@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::Gateway;
 use crate::{
     config::Cors,
+    status::{Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
 };
 
@@ -83,8 +84,19 @@ async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
     let snapshot = gateway.snapshot();
     let head = Head {
         uri: request.uri().clone(),
+        version: request.version(),
         content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
     };
+    let header_bytes: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let most = usize::try_from(gateway.parts.config.header_bytes).unwrap_or(usize::MAX);
+    if header_bytes > most {
+        let message = format!("the headers of the request are {header_bytes} bytes; the limit is {most}");
+        let status = refuse(Refusal::HeadersTooLarge, message);
+        let mut response = refused(&snapshot, protocol, head, &id, status).await;
+        response.headers_mut().insert(REQUEST_ID, id);
+        return response;
+    }
     let served = AssertUnwindSafe(async {
         match protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &*snapshot, request).await,
@@ -96,36 +108,40 @@ async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
         Ok(response) => response,
         Err(_) => {
             error!(path = head.uri.path(), "a request's handler panicked");
-            panicked(&snapshot, protocol, head, &id).await
+            let status = Status::internal("the gateway failed; its log has the request id");
+            refused(&snapshot, protocol, head, &id, status).await
         }
     };
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
-/// What the answer to a panic needs of the request, which is gone by then.
+/// What a refusal needs of a request that is not opened, or gone.
 struct Head {
     uri: Uri,
+    version: Version,
     content_type: Option<HeaderValue>,
 }
 
-async fn panicked(
+/// A failure that comes before any surface, or of one that panicked, in the client's protocol.
+async fn refused(
     snapshot: &crate::snapshot::Snapshot,
     protocol: Protocol,
     head: Head,
     id: &HeaderValue,
+    status: Status,
 ) -> Response {
-    let status = || Err(Status::internal("the gateway failed; its log has the request id"));
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = http::Method::POST;
     parts.uri = head.uri;
+    parts.version = head.version;
     parts.headers.insert(REQUEST_ID, id.clone());
     parts.headers.extend(head.content_type.map(|value| (header::CONTENT_TYPE, value)));
     let request = |parts: request::Parts| Request::from_parts(parts, axum::body::Body::empty());
     match protocol {
-        Protocol::Grpc => snapshot.grpc.open(request(parts)).await.0.close(status()).await,
-        Protocol::GrpcWeb { .. } => snapshot.grpc_web.open(request(parts)).await.0.close(status()).await,
-        Protocol::Rest => snapshot.rest.open(request(parts)).await.0.close(status()).await,
+        Protocol::Grpc => snapshot.grpc.open(request(parts)).await.0.close(Err(status)).await,
+        Protocol::GrpcWeb { .. } => snapshot.grpc_web.open(request(parts)).await.0.close(Err(status)).await,
+        Protocol::Rest => snapshot.rest.open(request(parts)).await.0.close(Err(status)).await,
     }
 }
 

@@ -4,21 +4,26 @@
 mod door;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use tokio::{task::JoinSet, time::timeout};
-use tracing::{error, info, warn};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tonic::Status;
+use tracing::{debug, error, info, warn};
 
 pub use door::{Door, door};
 
 use crate::{
     config::{self, Config, SchemaSource},
-    dispatch::{Upstream, grpc::Settings, reflection},
+    dispatch::{
+        Upstream,
+        grpc::{Roots, Settings, Tls},
+        reflection,
+    },
     proto,
     route::catalog::Catalog,
     schema::Schema,
@@ -38,6 +43,8 @@ pub struct Gateway {
     /// The upstreams' schemas as known now. Held while a snapshot is built, so that two cannot race.
     schemas: Mutex<HashMap<Arc<str>, Arc<Known>>>,
     snapshot: ArcSwap<Snapshot>,
+    /// Says to read every upstream's reflection now; the number only makes each asking another.
+    read_now: watch::Sender<u64>,
 }
 
 /// Why a gateway could not start.
@@ -65,7 +72,8 @@ impl Gateway {
         let mut upstreams = HashMap::new();
         let mut schemas = HashMap::new();
         for written in &config.upstreams {
-            let upstream = Upstream::new(&settings(written), config.workers)
+            let upstream = settings(written)
+                .and_then(|settings| Upstream::new(settings, config.workers))
                 .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
             upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
             if let SchemaSource::Descriptors(file) = &written.schema {
@@ -84,8 +92,12 @@ impl Gateway {
         };
         let snapshot = Snapshot::build(&parts, &schemas).map_err(|error| StartError(error.to_string()))?;
         parts.board.show(&snapshot.catalog);
-        let gateway =
-            Arc::new(Self { parts, schemas: Mutex::new(schemas), snapshot: ArcSwap::from_pointee(snapshot) });
+        let gateway = Arc::new(Self {
+            parts,
+            schemas: Mutex::new(schemas),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            read_now: watch::Sender::new(0),
+        });
         gateway.watch_schemas().await;
         gateway.parts.board.set_serving(true);
         Ok(gateway)
@@ -108,6 +120,11 @@ impl Gateway {
         self.parts.board.drain();
     }
 
+    /// Reads every upstream's reflection again, now rather than at its interval; the log says what became of each.
+    pub fn read_schemas_now(&self) {
+        self.read_now.send_modify(|asked| *asked = asked.wrapping_add(1));
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
@@ -121,14 +138,18 @@ impl Gateway {
             let (gateway, name, upstream) =
                 (Arc::clone(self), Arc::clone(&written.name), Arc::clone(upstream));
             let (done, first_read) = tokio::sync::oneshot::channel();
+            let mut read_now = self.read_now.subscribe();
             tokio::spawn(async move {
                 let mut done = Some(done);
-                let mut away = false;
+                let (mut away, mut asked) = (false, false);
                 loop {
-                    let known = gateway.read_schema(&name, &upstream, &mut away).await;
+                    let read = gateway.read_schema(&name, &upstream).await;
+                    let pause = if read.is_ok() { interval } else { RETRY.min(interval) };
+                    report(&name, read, asked, &mut away);
                     // The start may have given up waiting.
                     let _ = done.take().map(|done| done.send(()));
-                    tokio::time::sleep(if known { interval } else { RETRY.min(interval) }).await;
+                    // The gateway holds the sender, and this task the gateway: it is never gone.
+                    asked = matches!(timeout(pause, read_now.changed()).await, Ok(Ok(())));
                 }
             });
             first.spawn(first_read);
@@ -139,56 +160,94 @@ impl Gateway {
     }
 
     /// Reads one upstream's reflection, and swaps in the next snapshot where it says something new.
-    async fn read_schema(&self, name: &Arc<str>, upstream: &Upstream, away: &mut bool) -> bool {
-        let read = match reflection::read(upstream).await {
-            Ok(read) => read,
-            Err(status) => {
-                if !*away {
-                    warn!(upstream = &**name, "its schema cannot be read: {}", status.message());
-                }
-                *away = true;
-                return false;
-            }
-        };
-        *away = false;
+    ///
+    /// # Errors
+    /// The upstream cannot be asked, or does not answer.
+    async fn read_schema(&self, name: &Arc<str>, upstream: &Arc<Upstream>) -> Result<Read, Status> {
+        let read = reflection::read(upstream, reflection::Limits::default()).await?;
+        for problem in &read.problems {
+            debug!(upstream = &**name, "its reflection lacks something: {problem}");
+        }
         let schema = match Schema::from_files(&read.files) {
             Ok(schema) => schema,
-            Err(error) => {
-                error!(upstream = &**name, "its reflection gives a broken schema: {error}");
-                return true;
-            }
+            Err(error) => return Ok(Read::Refused(format!("its reflection gives a broken schema: {error}"))),
         };
         let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        if schemas.get(name).is_some_and(|known| known.schema.same_files(&schema)) {
-            return true;
+        let before = schemas.get(name);
+        if before.is_some_and(|known| known.schema.same_files(&schema)) {
+            return Ok(Read::Same);
         }
+        let changes = changes(before.map(|known| &known.schema), &schema);
         let mut next = schemas.clone();
         next.insert(Arc::clone(name), Arc::new(Known::new(schema, &self.parts.built_in.schema)));
-        match Snapshot::build(&self.parts, &next) {
+        Ok(match Snapshot::build(&self.parts, &next) {
             Ok(snapshot) => {
                 self.parts.board.show(&snapshot.catalog);
                 self.snapshot.store(Arc::new(snapshot));
                 *schemas = next;
-                info!(upstream = &**name, "its schema is new");
+                Read::New(changes)
             }
-            Err(error) => error!(upstream = &**name, "its new schema is not used: {error}"),
-        }
-        true
+            Err(error) => Read::Refused(format!("its new schema is not used: {error}")),
+        })
     }
 }
 
+/// What came of reading an upstream's reflection.
+enum Read {
+    Same,
+    /// What changed, for the log.
+    New(String),
+    Refused(String),
+}
+
+/// Logs what came of a reading: what is new always, what is not only if somebody `asked`, an upstream that is away once.
+fn report(name: &str, read: Result<Read, Status>, asked: bool, away: &mut bool) {
+    let was_away = std::mem::replace(away, read.is_err());
+    match read {
+        Ok(Read::New(changes)) => info!(upstream = name, "its schema is new: {changes}"),
+        Ok(Read::Refused(why)) => error!(upstream = name, "{why}"),
+        Ok(Read::Same) if asked => info!(upstream = name, "its schema has not changed"),
+        Err(status) if asked || !was_away => {
+            warn!(upstream = name, "its schema cannot be read: {}", status.message());
+        }
+        Ok(Read::Same) | Err(_) => {}
+    }
+}
+
+/// The methods that came and went, in words; there may be none where only messages or comments changed.
+fn changes(before: Option<&Schema>, now: &Schema) -> String {
+    let names = |schema: &Schema| schema.methods().map(|m| m.full_name.to_string()).collect::<BTreeSet<_>>();
+    let (before, now) = (before.map(names).unwrap_or_default(), names(now));
+    let mut said = Vec::new();
+    for (what, names) in [("added", now.difference(&before)), ("removed", before.difference(&now))] {
+        let names: Vec<&str> = names.map(String::as_str).collect();
+        if !names.is_empty() {
+            said.push(format!("{what} {}", names.join(", ")));
+        }
+    }
+    if said.is_empty() { "the same methods, with other contents".to_owned() } else { said.join("; ") }
+}
+
 /// How dispatch reaches an upstream.
-fn settings(written: &config::Upstream) -> Settings {
-    Settings {
-        name: Arc::clone(&written.name),
-        host: written.address.host.clone(),
-        port: written.address.port,
-        tls: written.address.tls,
-        authority: written.authority.clone(),
-        ca: written.ca.clone(),
+fn settings(written: &config::Upstream) -> Result<Settings, String> {
+    let config::Address { tls, host, port } = &written.address;
+    let roots = match &written.ca {
+        None => Roots::Native,
+        Some(file) => {
+            Roots::Pem(std::fs::read(file).map_err(|error| format!("ca {}: {error}", file.display()))?)
+        }
+    };
+    let authority = match &written.authority {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|error| format!("authority {text:?}: {error}"))?),
+    };
+    Ok(Settings {
+        tls: tls.then_some(Tls { roots, server_name: None }),
+        authority,
         connect_timeout: written.connect_timeout,
         handshake_timeout: written.handshake_timeout,
-    }
+        ..Settings::new(&written.name, host, *port)
+    })
 }
 
 /// Reads a file with an encoded `google.protobuf.FileDescriptorSet`.

@@ -2,11 +2,11 @@
 //! of templates. A literal beats `*`, `*` beats `**`, whatever the order of insertion; a registered verb `:x` beats the
 //! same text as part of the last segment.
 
+mod captures;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-
-use percent_encoding::percent_decode;
 
 use super::nearest_template;
 use crate::schema::{BadEscape, Segment, Template, Verb, decode_segment};
@@ -240,7 +240,8 @@ impl<T> Router<T> {
             by_name(method.as_str()).or_else(by_get).or_else(any).map(|entry| (entry, end.suffix.is_some()))
         })?;
         let entry = self.entries.get(entry)?;
-        let captures = self.captures(&entry.template, path, suffix);
+        let decode_slashes = self.settings.fully_decode_reserved_expansion;
+        let captures = captures::of(&entry.template, path, suffix, decode_slashes);
         Some(Found { value: &entry.value, captures })
     }
 
@@ -290,63 +291,23 @@ impl<T> Router<T> {
         self.descend_rest(node.rest?, path, take)
     }
 
-    /// Goes on behind a `**`, which covers as little as the templates' ends allow: the longest end is the most exact.
+    /// Goes on behind a `**`, which covers as little as what follows it allows: a literal behind it is the most exact,
+    /// then it covers all that is left, and only then is there a variable behind it.
     fn descend_rest<R>(&self, at: usize, path: &str, take: &mut impl FnMut(&Node) -> Option<R>) -> Option<R> {
         let node = self.nodes.get(at)?;
-        if node.one.is_some() || !node.literals.is_empty() {
-            let mut from = Some(0);
-            while let Some(end) = from {
-                if let Some(found) = path.get(end..).and_then(|path| self.descend(at, Some(path), take)) {
-                    return Some(found);
-                }
-                from = memchr::memchr(b'/', path.as_bytes().get(end..)?).map(|slash| end + slash + 1);
-            }
-        }
-        take(node)
-    }
-
-    /// What the template's variables cover of a path that it matches.
-    fn captures<'p>(&self, template: &Template, path: &'p str, suffix: bool) -> Vec<Cow<'p, str>> {
-        let path = path.strip_prefix('/').unwrap_or(path);
-        let path = if suffix { path.rsplit_once(':').map_or(path, |(path, _)| path) } else { path };
-        let segments = template.segments().len();
-        let rest = template.segments().iter().position(|segment| *segment == Segment::Rest);
-        let count = if path.is_empty() { 0 } else { 1 + memchr::memchr_iter(b'/', path.as_bytes()).count() };
-        // The path's segment at a segment of the template: behind `**` they are counted from the end.
-        let place = |index: usize| match rest {
-            Some(rest) if index > rest => (count + index).saturating_sub(segments),
-            _ => index,
-        };
-        let mut captures = Vec::with_capacity(template.variables().len());
-        let mut offset = Some(0);
-        let mut index = 0;
-        // Byte offset where segment `to` begins, or none when the path ends before it.
-        let mut seek = |to: usize| {
-            while index < to {
-                offset = offset.and_then(|at: usize| {
-                    memchr::memchr(b'/', path.as_bytes().get(at..)?).map(|slash| at + slash + 1)
-                });
-                index += 1;
-            }
-            offset
-        };
-        for variable in template.variables() {
-            let (first, behind) = (place(variable.start), place(variable.end));
-            let raw = if behind > first {
-                let start = seek(first);
-                let end = seek(behind).map_or(path.len(), |next| next - 1);
-                start.and_then(|start| path.get(start..end)).unwrap_or_default()
-            } else {
-                ""
-            };
-            captures.push(if variable.multi && !self.settings.fully_decode_reserved_expansion {
-                decode_but_slashes(raw)
-            } else {
-                // `find` has seen that every escape decodes.
-                decode_segment(raw).unwrap_or(Cow::Borrowed(raw))
-            });
-        }
-        captures
+        let literals = (!node.literals.is_empty())
+            .then(|| {
+                tails(path).find_map(|(segment, rest)| {
+                    let literal = decode_segment(segment).ok().and_then(|text| node.literals.get(&*text))?;
+                    self.descend(*literal, rest, take)
+                })
+            })
+            .flatten();
+        literals.or_else(|| take(node)).or_else(|| {
+            let one = node.one?;
+            let mut tails = tails(path).filter(|(segment, _)| !segment.is_empty());
+            tails.find_map(|(_, rest)| self.descend(one, rest, take))
+        })
     }
 
     fn child(&mut self, at: usize, segment: &Segment) -> usize {
@@ -387,21 +348,13 @@ fn bad_escape(path: &str) -> Option<&str> {
     path.split('/').find(|segment| decode_segment(segment).is_err())
 }
 
-/// Decodes every escape but `%2F`, which would change where segments end.
-fn decode_but_slashes(raw: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'%', raw.as_bytes()).is_none() {
-        return Cow::Borrowed(raw);
-    }
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let Some(at) = rest.windows(3).position(|escape| matches!(escape, b"%2F" | b"%2f")) {
-        let (before, escape) = rest.split_at(at);
-        out.extend(percent_decode(before));
-        out.extend(escape.iter().take(3));
-        rest = escape.get(3..).unwrap_or_default();
-    }
-    out.extend(percent_decode(rest));
-    String::from_utf8(out).map_or(Cow::Borrowed(raw), Cow::Owned)
+/// Every end of a path that begins at a segment, the whole first: its first segment, and what follows that.
+fn tails(path: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let starts = std::iter::once(0).chain(memchr::memchr_iter(b'/', path.as_bytes()).map(|slash| slash + 1));
+    starts.filter_map(|start| path.get(start..)).map(|tail| match tail.split_once('/') {
+        Some((segment, rest)) => (segment, Some(rest)),
+        None => (tail, None),
+    })
 }
 
 #[cfg(test)]

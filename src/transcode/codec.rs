@@ -56,7 +56,7 @@ impl Codec {
     pub fn to_json(&self, wire: &[u8], style: &JsonStyle, out: &mut Vec<u8>) -> Result<(), TranscodeError> {
         let start = out.len();
         out.reserve(wire.len() * 2 + 64);
-        let printed = Printer::new(&self.tables, style, out).message(self.table(), wire, 0);
+        let printed = Printer::new(&self.tables, style, out).document(self.table(), wire);
         finish_json(printed, style, out, start)
     }
 

@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn varint(&mut self) -> Result<u64> {
         match self.rest {
             [byte, rest @ ..] if *byte < 0x80 => {
@@ -56,6 +56,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64> {
         let mut value = 0u64;
         for (index, byte) in self.rest.iter().enumerate().take(10) {
@@ -73,22 +74,22 @@ impl<'a> Reader<'a> {
     }
 
     /// The next record's tag: field number and wire type.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tag(&mut self) -> Result<u32> {
         let tag = self.varint()?;
         if !(8..=u64::from(u32::MAX)).contains(&tag) {
-            return Err(TranscodeError::wire(format!("{tag} is not a field's tag")));
+            return Err(not_tag(tag));
         }
         Ok(tag as u32)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8]> {
         let length = self.varint()?;
         self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or_else(truncated)?;
         self.rest = rest;
@@ -145,6 +146,11 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+#[cold]
+fn not_tag(tag: u64) -> TranscodeError {
+    TranscodeError::wire(format!("{tag} is not a field's tag"))
 }
 
 #[cold]

@@ -1,8 +1,20 @@
-//! The one integration-test binary. `real_clients` drives the gateway's binary with the clients that people use
-//! (grpcio, grpcurl, buf, a browser) before an upstream of published services; `conformance` runs the protobuf
-//! conformance suite over the converter. `support` finds the tools for it and runs them.
+//! The one integration-test binary: the gateway as its callers meet it.
+//!
+//! `surfaces` is one table of calls through every surface; `failures` are upstreams that misbehave; `dispatch` is the road
+//! to upstreams on its own; `real_clients` drives the gateway's binary with the clients that people use (grpcio, grpcurl,
+//! buf, a browser) before an upstream of published services; `conformance` runs the protobuf conformance suite over the
+//! converter; `tidy` holds the rules about the source. `support` has the worlds, the clients and the tools.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are no tests to clippy; what cannot go on fails"
+)]
+
+mod bad_input;
 mod conformance;
+mod dispatch;
 mod failures;
 mod real_clients;
 mod support;

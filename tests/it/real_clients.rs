@@ -78,7 +78,7 @@ fn up_prints_a_table_of_every_method() -> Result<(), Failure> {
         "/v1/{database=projects/*/databases/*}/documents:write",
         "/v2/{parent=projects/*}/draft:write",
         "/v2:encryptSecret",
-        "/google.firestore.v1.Firestore/CreateDocument",
+        "/v1/{parent=projects/*/databases/*/documents/**}/{collection_id}",
     ] {
         assert!(printed.contains(address), "{address} is missing from:\n{printed}");
     }

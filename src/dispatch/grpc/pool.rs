@@ -1,169 +1,221 @@
-//! The connections of one worker to one upstream: lazily made, one attempt at a time, one more when the peer's
-//! MAX_CONCURRENT_STREAMS is met, replaced when they end.
+//! One worker's connections to one upstream. A call takes a lease on the first connection with room; where none has
+//! room another is opened, by one flight for all who wait, and never more than the waiting calls can fill.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::{
-    FutureExt as _,
-    future::{BoxFuture, Shared},
-};
 use h2::client::SendRequest;
+use tokio::sync::oneshot;
 use tonic::Status;
 
-use super::connect::Connector;
-use crate::status::Fault;
+use super::connection::{Address, Connection};
 
-/// The most connections of one worker. Beyond, calls wait for a stream to end.
-const MOST: usize = 32;
-/// A connection that was idle for so long is closed, if it is not the only one.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// The connections of one worker.
-#[derive(Default)]
 pub(super) struct Pool {
-    state: Arc<Mutex<State>>,
+    address: Arc<Address>,
+    state: Mutex<State>,
+    /// How many calls wait, readable without the lock.
+    waiting: AtomicUsize,
 }
 
-#[derive(Default)]
+type Waiter = oneshot::Sender<Result<Lease, Status>>;
+
 struct State {
+    /// In the order in which they are filled, so that the surplus falls idle.
     connections: Vec<Arc<Connection>>,
-    /// The one attempt under way; whoever needs a connection waits for it.
-    connecting: Option<Attempt>,
-}
-
-type Attempt = Shared<BoxFuture<'static, Result<(), Status>>>;
-
-struct Connection {
-    sender: SendRequest<Bytes>,
-    /// Calls on it now.
-    active: AtomicUsize,
-    closed: AtomicBool,
-    /// When its last call ended.
-    used: Mutex<Instant>,
-}
-
-/// A call's place on a connection, given back when dropped.
-pub(super) struct Lease(Arc<Connection>);
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if self.0.active.fetch_sub(1, Ordering::Relaxed) == 1 {
-            *lock(&self.0.used) = Instant::now();
-        }
-    }
-}
-
-impl Connection {
-    fn lease(self: &Arc<Self>) -> Lease {
-        self.active.fetch_add(1, Ordering::Relaxed);
-        Lease(Arc::clone(self))
-    }
-
-    fn has_room(&self) -> bool {
-        self.active.load(Ordering::Relaxed) < self.sender.current_max_send_streams()
-    }
-
-    fn has_idled(&self) -> bool {
-        self.active.load(Ordering::Relaxed) == 0 && lock(&self.used).elapsed() > IDLE
-    }
-}
-
-/// What to do for a call that needs a connection.
-enum Step {
-    Use(Lease),
-    /// Wait for the attempt; if it fails, use the lease, which shares a full connection.
-    Wait(Attempt, Option<Lease>),
+    connecting: usize,
+    waiters: VecDeque<Waiter>,
+    /// What one connection held when the last one was opened.
+    streams: usize,
+    /// True where a connection could not be opened: who waits now queues on those there are.
+    queue: bool,
 }
 
 impl Pool {
-    /// A connection that can take a call now.
+    pub(super) fn new(address: Arc<Address>) -> Self {
+        let state = State {
+            connections: Vec::new(),
+            connecting: 0,
+            waiters: VecDeque::new(),
+            streams: usize::MAX,
+            queue: false,
+        };
+        Self { address, state: Mutex::new(state), waiting: AtomicUsize::new(0) }
+    }
+
+    /// A place on a connection.
     ///
     /// # Errors
-    /// UNAVAILABLE: none could be made. The call was not sent.
-    pub(super) async fn take(
-        &self,
-        connector: &Arc<Connector>,
-    ) -> Result<(SendRequest<Bytes>, Lease), Status> {
-        loop {
-            let lease = match self.step(connector) {
-                Step::Use(lease) => lease,
-                Step::Wait(attempt, shared) => match (attempt.await, shared) {
-                    (Ok(()), _) => continue,
-                    (Err(_), Some(shared)) => shared,
-                    (Err(status), None) => return Err(Fault::upstream().unsent().on(status)),
-                },
-            };
-            match lease.0.sender.clone().ready().await {
-                Ok(sender) => return Ok((sender, lease)),
-                Err(_) => lease.0.closed.store(true, Ordering::Relaxed),
+    /// UNAVAILABLE: there is no connection, and none could be opened.
+    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease, Status> {
+        let turn = {
+            let mut state = self.lock();
+            if state.waiters.is_empty()
+                && let Some(lease) = self.join(&mut state, false)
+            {
+                return Ok(lease);
             }
+            let (waiter, turn) = oneshot::channel();
+            state.waiters.push_back(waiter);
+            turn
+        };
+        self.settle();
+        turn.await.unwrap_or_else(|_| Err(self.address.unavailable("is not connected any more")))
+    }
+
+    /// Takes a connection out: no new call gets it; those on it go on.
+    pub(super) fn remove(self: &Arc<Self>, connection: &Arc<Connection>) {
+        self.lock().connections.retain(|other| !Arc::ptr_eq(other, connection));
+        self.settle();
+    }
+
+    /// Takes an idle connection out, if it is not the last.
+    pub(super) fn remove_surplus(&self, connection: &Arc<Connection>) {
+        let mut state = self.lock();
+        if state.connections.len() > 1 && connection.in_flight() == 0 {
+            state.connections.retain(|other| !Arc::ptr_eq(other, connection));
         }
     }
 
-    fn step(&self, connector: &Arc<Connector>) -> Step {
-        let mut state = lock(&self.state);
-        state.connections.retain(|connection| !connection.closed.load(Ordering::Relaxed));
-        if let Some(connection) = state.connections.iter().find(|connection| connection.has_room()) {
-            let lease = connection.lease();
-            if state.connections.len() > 1 {
-                state.connections.retain(|connection| !connection.has_idled());
+    /// Serves who waits: places first, then new connections, and at the limit of these a queue on the least loaded.
+    fn settle(self: &Arc<Self>) {
+        let mut served = Vec::new();
+        let mut flights = 0;
+        {
+            let mut state = self.lock();
+            state.waiters.retain(|waiter| !waiter.is_closed());
+            while !state.waiters.is_empty()
+                && let Some(lease) = self.join(&mut state, false)
+            {
+                served.extend(state.waiters.pop_front().zip(Some(lease)));
             }
-            return Step::Use(lease);
+            let queue = std::mem::take(&mut state.queue);
+            if !queue {
+                flights = self.take_off(&mut state);
+            }
+            while state.connecting == 0
+                && !state.waiters.is_empty()
+                && let Some(lease) = self.join(&mut state, true)
+            {
+                served.extend(state.waiters.pop_front().zip(Some(lease)));
+            }
+            // The last connections may have turned out to be lost.
+            if !queue || state.connecting == 0 {
+                flights += self.take_off(&mut state);
+            }
+            self.waiting.store(state.waiters.len(), Ordering::Relaxed);
         }
-        let emptiest = state.connections.iter().min_by_key(|c| c.active.load(Ordering::Relaxed)).cloned();
-        match emptiest {
-            Some(connection) if state.connections.len() >= MOST => Step::Use(connection.lease()),
-            emptiest => {
-                let attempt = match &state.connecting {
-                    Some(attempt) => attempt.clone(),
-                    None => {
-                        let attempt = self.attempt(connector);
-                        state.connecting = Some(attempt.clone());
-                        attempt
-                    }
-                };
-                Step::Wait(attempt, emptiest.map(|connection| connection.lease()))
-            }
+        // Not under the lock: a call that has gone gives its lease back at once.
+        for (waiter, lease) in served {
+            drop(waiter.send(Ok(lease)));
+        }
+        for _ in 0..flights {
+            let flight = Flight { pool: Arc::clone(self), landed: false };
+            tokio::spawn(flight.run());
         }
     }
 
-    /// Connects in a task of its own, so that a caller who goes away does not end the attempt for the others.
-    fn attempt(&self, connector: &Arc<Connector>) -> Attempt {
-        let (state, connector) = (Arc::clone(&self.state), Arc::clone(connector));
-        let task = tokio::spawn(async move {
-            let connected = connector.connect().await;
-            let mut state = lock(&state);
-            state.connecting = None;
-            let (sender, driver) = connected?;
-            let connection = Arc::new(Connection {
-                sender,
-                active: AtomicUsize::new(0),
-                closed: AtomicBool::new(false),
-                used: Mutex::new(Instant::now()),
-            });
-            state.connections.push(Arc::clone(&connection));
-            let weak = Arc::downgrade(&connection);
-            tokio::spawn(async move {
-                driver.await;
-                if let Some(connection) = weak.upgrade() {
-                    connection.closed.store(true, Ordering::Relaxed);
+    /// How many connections to open for those who wait.
+    fn take_off(&self, state: &mut State) -> usize {
+        let before = state.connecting;
+        while state.connections.len() + state.connecting < self.address.max_connections()
+            && state.connecting.saturating_mul(state.streams) < state.waiters.len()
+        {
+            state.connecting += 1;
+        }
+        state.connecting - before
+    }
+
+    fn join(self: &Arc<Self>, state: &mut State, even_if_full: bool) -> Option<Lease> {
+        if even_if_full {
+            state.connections.sort_by_key(|connection| connection.in_flight());
+        }
+        let mut index = 0;
+        while let Some(connection) = state.connections.get(index) {
+            match connection.join(even_if_full) {
+                Ok(Some(sender)) => {
+                    let (connection, pool) = (Arc::clone(connection), Arc::clone(self));
+                    return Some(Lease { sender, connection, pool, finished: false });
                 }
-            });
-            Ok(())
-        });
-        async move { task.await.unwrap_or_else(|_| Err(Status::unavailable("connecting was given up"))) }
-            .boxed()
-            .shared()
+                Ok(None) => index += 1,
+                Err(()) => drop(state.connections.remove(index)),
+            }
+        }
+        None
+    }
+
+    fn landed(self: &Arc<Self>, outcome: Result<Arc<Connection>, Status>) {
+        let mut failed = None;
+        {
+            let mut state = self.lock();
+            state.connecting = state.connecting.saturating_sub(1);
+            match outcome {
+                Ok(connection) => {
+                    state.streams = connection.max_streams().max(1);
+                    state.connections.push(connection);
+                }
+                Err(status) if state.connections.is_empty() && state.connecting == 0 => {
+                    failed = Some((std::mem::take(&mut state.waiters), status));
+                }
+                // Who waits is served by what is connected, or by another flight.
+                Err(_) => state.queue = true,
+            }
+        }
+        if let Some((waiters, status)) = failed {
+            for waiter in waiters {
+                drop(waiter.send(Err(status.clone())));
+            }
+        }
+        self.settle();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// One connection being opened. It outlives the call that asked for it, as others wait for it, too.
+struct Flight {
+    pool: Arc<Pool>,
+    landed: bool,
+}
+
+impl Flight {
+    async fn run(mut self) {
+        let outcome = self.pool.address.connect(&Arc::downgrade(&self.pool)).await;
+        self.landed = true;
+        self.pool.landed(outcome);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.landed {
+            let status = self.pool.address.unavailable("was being connected to when the worker stopped");
+            self.pool.landed(Err(status));
+        }
+    }
+}
+
+/// One call's place on a connection.
+pub(super) struct Lease {
+    pub(super) sender: SendRequest<Bytes>,
+    connection: Arc<Connection>,
+    pool: Arc<Pool>,
+    /// True once the stream has ended by itself: it is not reset when the lease goes.
+    pub(super) finished: bool,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.connection.leave(self.finished);
+        if self.pool.waiting.load(Ordering::Relaxed) > 0 {
+            self.pool.settle();
+        }
+    }
 }

@@ -288,11 +288,18 @@ proptest! {
         for path in &paths {
             let rank = |template: &Template| -> Vec<u8> {
                 let segments = template.segments();
-                // Behind `**` the longest end comes first, a bare `**` last.
+                // Behind `**` a literal comes first, then nothing, then `*`; of those alike, the longer.
                 segments.iter().enumerate().flat_map(|(index, segment)| match segment {
                     Segment::Literal(_) => vec![0],
                     Segment::One => vec![2],
-                    Segment::Rest => vec![3, u8::MAX - (segments.len() - index) as u8],
+                    Segment::Rest => {
+                        let next = match segments.get(index + 1) {
+                            Some(Segment::Literal(_)) => 0,
+                            None => 1,
+                            Some(_) => 2,
+                        };
+                        vec![3, next, u8::MAX - (segments.len() - index) as u8]
+                    }
                 }).chain([1]).collect()
             };
             let best = |with_verb| inserted.iter().enumerate()

@@ -36,7 +36,7 @@ use super::{Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Guards, Message, Pending, Road, Target},
     route::{
-        Route,
+        Route, Rpc, RpcTable,
         router::{Miss, Router, Settings},
     },
     schema::Binding,
@@ -48,6 +48,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Rest {
     router: Router<Arc<Endpoint>>,
+    /// Every gRPC method there is, to tell who asks for one that has no binding.
+    methods: Arc<RpcTable>,
 }
 
 /// Collects the bindings of a snapshot.
@@ -83,10 +85,10 @@ impl RestBuilder {
             .map_err(|conflict| conflict.to_string())
     }
 
-    /// The surface over what was added.
+    /// The surface over what was added. `methods` are all that gRPC serves, with a binding or without.
     #[must_use]
-    pub fn build(self) -> Rest {
-        Rest { router: self.router }
+    pub fn build(self, methods: Arc<RpcTable>) -> Rest {
+        Rest { router: self.router, methods }
     }
 }
 
@@ -118,6 +120,10 @@ impl Rest {
         };
         Err(match miss {
             Miss::NotFound { nearest } => {
+                if let Some(why) = self.only_grpc(path) {
+                    let message = format!("there is no {method} {path} over REST: {why}");
+                    return Err(Fault::client().on(Status::not_found(message)));
+                }
                 let nearest = nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default();
                 Fault::client().on(Status::not_found(format!("there is no {method} {path}{nearest}")))
             }
@@ -138,6 +144,27 @@ impl Rest {
                 refuse(Refusal::Redirect { location }, "this path has no slash at its end")
             }
         })
+    }
+
+    /// Why a path that gRPC serves has no REST binding; `None` for any other path.
+    fn only_grpc(&self, path: &str) -> Option<String> {
+        match self.methods.find(path) {
+            Ok(Rpc { method: Some(_), .. }) => Some(
+                "the method is served as gRPC and gRPC-Web; over REST it has the paths of its google.api.http \
+                 annotations, and this one with `method_paths = true` under [rest]"
+                    .to_owned(),
+            ),
+            Ok(Rpc { method: None, .. }) => {
+                let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+                // A route of every service (`*`) would take any path of two segments for a method's.
+                service.contains('.').then(|| {
+                    format!(
+                        "the schema of {service} is not known here, so it is served as gRPC and gRPC-Web only"
+                    )
+                })
+            }
+            Err(_) => None,
+        }
     }
 
     /// OPTIONS without a binding of its own: 204 with what the path allows.

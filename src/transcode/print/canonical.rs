@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::transcode::error::TranscodeError;
-use crate::transcode::keys::Key;
+use crate::transcode::keys::{Key, Keys};
 use crate::transcode::tables::{Enum, Field, Kind, Label, Message, NONE, Tables};
 use crate::transcode::wire::{self, Raw, Reader};
 
@@ -59,6 +59,53 @@ pub(super) fn canonical(
         }
     }
     Ok(out)
+}
+
+/// Whether the records are in the order the printer reads: what it would find out on its way, without printing.
+pub(super) fn in_order(tables: &Tables, message: &Message, wire: &[u8]) -> Result<bool, TranscodeError> {
+    let (mut next, mut run) = (0, None);
+    let mut oneofs = vec![false; message.oneofs.len()];
+    let mut keys = Keys::new();
+    let mut reader = Reader::new(wire);
+    while !reader.is_empty() {
+        let tag = reader.tag()?;
+        let value = reader.value(tag)?;
+        let index = message.index_of(tag >> 3);
+        let fitting = index.filter(|index| {
+            let field = &message.fields[*index];
+            if field.label == Label::Singular {
+                fits(tables, field, tag, value)
+            } else {
+                tag == field.tag || packed_run(field, tag)
+            }
+        });
+        let Some(index) = fitting else {
+            run = None;
+            continue;
+        };
+        let field = &message.fields[index];
+        let continues = run == Some(index) && field.label != Label::Singular;
+        if index < next && !continues {
+            return Ok(false);
+        }
+        if field.oneof != NONE
+            && let Some(taken) = oneofs.get_mut(usize::from(field.oneof))
+            && std::mem::replace(taken, true)
+        {
+            return Ok(false);
+        }
+        if let (Label::Map, Raw::Bytes(entry)) = (field.label, value) {
+            if !continues {
+                keys = Keys::new();
+            }
+            if !keys.insert(entry_key(tables.message(field.target), entry)?) {
+                return Ok(false);
+            }
+        }
+        next = index + 1;
+        run = Some(index);
+    }
+    Ok(true)
 }
 
 /// Whether a record is of its field's type: another wire type, or a closed enum's foreign number, is an unknown field.

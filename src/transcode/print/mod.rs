@@ -26,16 +26,41 @@ pub(super) struct Printer<'a> {
     spelling: usize,
     defaults: bool,
     enum_numbers: bool,
+    /// Set by the first message whose records are not in order. From then on each message is looked through before it is
+    /// printed: to print first and find out later would double the work at every level of nesting.
+    careful: bool,
 }
 
 impl<'a> Printer<'a> {
     pub(super) fn new(tables: &'a Tables, style: &JsonStyle, out: &'a mut Vec<u8>) -> Printer<'a> {
         let spelling = usize::from(style.proto_names);
-        Printer { tables, out, spelling, defaults: style.defaults, enum_numbers: style.enum_numbers }
+        Printer {
+            tables,
+            out,
+            spelling,
+            defaults: style.defaults,
+            enum_numbers: style.enum_numbers,
+            careful: false,
+        }
+    }
+
+    /// Prints the whole of a message: in the hope of good order first, from the start with care when that was vain.
+    pub(super) fn document(&mut self, message: &'a Message, wire: &[u8]) -> Result<()> {
+        self.attempt(|printer| printer.message(message, wire, 0))
+    }
+
+    fn attempt(&mut self, print: impl Fn(&mut Self) -> Result<()>) -> Result<()> {
+        let start = self.out.len();
+        let printed = print(self);
+        if printed.is_err() && self.careful {
+            self.out.truncate(start);
+            return print(self);
+        }
+        printed
     }
 
     /// Prints one message, whatever its JSON form.
-    pub(super) fn message(&mut self, message: &'a Message, wire: &[u8], depth: u32) -> Result<()> {
+    fn message(&mut self, message: &'a Message, wire: &[u8], depth: u32) -> Result<()> {
         if depth >= DEPTH_LIMIT {
             return Err(Error::wire(format!("messages nest deeper than {DEPTH_LIMIT}")));
         }
@@ -57,16 +82,16 @@ impl<'a> Printer<'a> {
 
     /// Prints a message's fields without the braces, a comma before each.
     fn fields(&mut self, message: &'a Message, wire: &[u8], depth: u32) -> Result<()> {
-        let start = self.out.len();
-        if self.fields_in_order(message, wire, depth)? {
+        if self.careful && !canonical::in_order(self.tables, message, wire)? {
+            let ordered = canonical(self.tables, message, wire, None)?;
+            if self.fields_in_order(message, &ordered, depth)? {
+                return Ok(());
+            }
+        } else if self.fields_in_order(message, wire, depth)? {
             return Ok(());
         }
-        self.out.truncate(start);
-        let ordered = canonical(self.tables, message, wire, None)?;
-        if self.fields_in_order(message, &ordered, depth)? {
-            return Ok(());
-        }
-        Err(Error::wire("the message's records cannot be put in order"))
+        self.careful = true;
+        Err(Error::wire("the message's records are not in order"))
     }
 
     /// As `fields`; false when the records are not in canonical order (what has been written by then is void).
@@ -76,7 +101,12 @@ impl<'a> Printer<'a> {
         let (mut next, mut oneofs) = (0, 0u64);
         while !reader.is_empty() {
             let tag = reader.tag()?;
-            let Some(index) = message.index_of(tag >> 3) else {
+            // Most often it is the field after the last one.
+            let index = match message.fields.get(next) {
+                Some(field) if field.tag == tag => Some(next),
+                _ => message.index_of(tag >> 3),
+            };
+            let Some(index) = index else {
                 reader.value(tag)?;
                 continue;
             };
@@ -218,6 +248,10 @@ impl<'a> Printer<'a> {
 
     /// Prints the value of one field out of its parent's wire, or what its absence reads as.
     pub(super) fn field(&mut self, message: &'a Message, index: usize, wire: &[u8]) -> Result<()> {
+        self.attempt(|printer| printer.field_value(message, index, wire))
+    }
+
+    fn field_value(&mut self, message: &'a Message, index: usize, wire: &[u8]) -> Result<()> {
         let field = &message.fields[index];
         let ordered = canonical(self.tables, message, wire, Some(index))?;
         let start = self.out.len();

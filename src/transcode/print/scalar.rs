@@ -4,7 +4,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+#[inline]
 pub(in crate::transcode) fn put_u64(out: &mut Vec<u8>, value: u64) {
+    if let digit @ 0..=9 = value {
+        return out.push(b'0' + digit as u8);
+    }
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
@@ -12,7 +16,11 @@ pub(in crate::transcode) fn put_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+#[inline]
 pub(in crate::transcode) fn put_i32(out: &mut Vec<u8>, value: i32) {
+    if let digit @ 0..=9 = value {
+        return out.push(b'0' + digit as u8);
+    }
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 

@@ -38,48 +38,44 @@ enum Found {
     NonAscii,
 }
 
-/// What of note is in `bytes`, a block at a time; the last block overlaps the one before, so that nothing is left over.
+/// What of note is in `bytes`, a word at a time; the last word overlaps the one before, so that nothing is left over.
 #[inline]
 fn scan(bytes: &[u8]) -> Found {
-    let mut seen = Seen { special: false, high: 0 };
-    if let Some(last) = bytes.last_chunk::<16>() {
-        for chunk in bytes.as_chunks::<16>().0 {
-            seen.look(chunk);
-        }
-        seen.look(last);
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        seen.look(first);
-        seen.look(last);
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        seen.look(first);
-        seen.look(last);
+    let (mut special, mut high) = (0, 0);
+    let mut look = |word: u64| {
+        special |= special_bytes(word);
+        high |= word;
+    };
+    if let Some(last) = bytes.last_chunk() {
+        bytes.as_chunks().0.iter().for_each(|chunk| look(u64::from_le_bytes(*chunk)));
+        look(u64::from_le_bytes(*last));
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        look(u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32);
     } else {
-        bytes.iter().for_each(|byte| seen.look(&[*byte]));
+        // Spaces fill up the word, since they are nothing of note.
+        look(bytes.iter().fold(ONES * 0x20, |word, byte| word << 8 | u64::from(*byte)));
     }
-    match (seen.high >= 0x80, seen.special) {
+    match (high & (ONES * 0x80) != 0, special != 0) {
         (true, _) => Found::NonAscii,
         (false, true) => Found::Escapes,
         (false, false) => Found::Nothing,
     }
 }
 
-struct Seen {
-    special: bool,
-    high: u8,
-}
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
 
-impl Seen {
-    /// The length is known, so the compiler makes a few vector instructions of it.
-    #[inline]
-    fn look<const N: usize>(&mut self, block: &[u8; N]) {
-        let (mut special, mut high) = (0u8, 0u8);
-        for byte in block {
-            special |= u8::from(*byte < 0x20) | u8::from(*byte == b'"') | u8::from(*byte == b'\\');
-            high |= *byte;
-        }
-        self.special |= special != 0;
-        self.high |= high;
-    }
+/// Not zero when some byte is a quote, a backslash or a control character.
+///
+/// `word ^ pattern` has a zero byte where the byte is the pattern's; subtracting then borrows into the high bit of that byte,
+/// and of a byte below 0x20 when 0x20 is subtracted.
+#[inline]
+fn special_bytes(word: u64) -> u64 {
+    let quote = word ^ (ONES * 0x22);
+    let slash = word ^ (ONES * 0x5c);
+    let hits = (quote.wrapping_sub(ONES) & !quote)
+        | (slash.wrapping_sub(ONES) & !slash)
+        | (word.wrapping_sub(ONES * 0x20) & !word);
+    hits & (ONES * 0x80)
 }
 
 fn put_escaped(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -123,6 +119,12 @@ mod tests {
             "größer 🦀",
             "0123456789abcdef\"",
             "ÿ\n",
+            "a",
+            "\"",
+            "ab\n",
+            "abcd\\",
+            "abcdefg\u{1f}",
+            "0123456789abcdefghijklmnopqrstuvwxyz\\ 0123456789",
         ] {
             let mut out = Vec::new();
             put_text(&mut out, text.as_bytes()).unwrap();

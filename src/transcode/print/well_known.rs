@@ -1,9 +1,10 @@
 //! The messages of google/protobuf that have a JSON form of their own: Any, Timestamp, Duration, FieldMask, Struct, Value,
 //! ListValue and the wrappers. Source: the table in the ProtoJSON format's documentation.
 
+use super::canonical::canonical;
 use super::{Printer, Result, scalar, string};
 use crate::transcode::error::TranscodeError;
-use crate::transcode::tables::{Form, Message};
+use crate::transcode::tables::{Field, Form, Message};
 use crate::transcode::wire::{DEPTH_LIMIT, Raw, Reader};
 use crate::transcode::{casing, time};
 
@@ -72,49 +73,40 @@ impl<'a> Printer<'a> {
     }
 
     fn structure(&mut self, message: &'a Message, wire: &[u8], depth: u32) -> Result<()> {
-        let [field] = &*message.fields else { return Ok(()) };
-        self.out.push(b'{');
-        let start = self.out.len();
-        let mut reader = Reader::new(wire);
-        let in_order = next_is(&mut reader, field.tag)?;
-        // What follows the run of entries is either foreign or makes the run not the whole.
-        let whole = !in_order || self.entries(field, &mut reader, depth)? && reader.is_empty();
-        if !whole || !in_order && !wire.is_empty() {
-            self.out.truncate(start);
-            let ordered = super::canonical::canonical(self.tables, message, wire, None)?;
-            let mut reader = Reader::new(&ordered);
-            if next_is(&mut reader, field.tag)? {
-                self.entries(field, &mut reader, depth)?;
-            }
-        }
-        if self.out.len() > start {
-            self.out.pop();
-        }
-        self.out.push(b'}');
-        Ok(())
+        self.collection(message, wire, [b'{', b'}'], |printer, field, reader| {
+            printer.entries(field, reader, depth)
+        })
     }
 
     fn list_value(&mut self, message: &'a Message, wire: &[u8], depth: u32) -> Result<()> {
+        self.collection(message, wire, [b'[', b']'], |printer, field, reader| {
+            printer.elements(field, field.tag, reader, depth).map(|()| true)
+        })
+    }
+
+    /// Prints a message whose one field is a run of records; `run` says whether it could print them as they stand.
+    fn collection(
+        &mut self,
+        message: &'a Message,
+        wire: &[u8],
+        [open, close]: [u8; 2],
+        run: impl FnOnce(&mut Self, &'a Field, &mut Reader<'_>) -> Result<bool>,
+    ) -> Result<()> {
         let [field] = &*message.fields else { return Ok(()) };
-        self.out.push(b'[');
+        let ordered = if self.careful { canonical(self.tables, message, wire, None)? } else { Vec::new() };
+        let mut reader = Reader::new(if self.careful { &ordered } else { wire });
+        self.out.push(open);
         let start = self.out.len();
-        let mut reader = Reader::new(wire);
-        let in_order = next_is(&mut reader, field.tag)?;
-        if in_order {
-            self.elements(field, field.tag, &mut reader, depth)?;
-        }
-        if !reader.is_empty() || !in_order && !wire.is_empty() {
-            self.out.truncate(start);
-            let ordered = super::canonical::canonical(self.tables, message, wire, None)?;
-            let mut reader = Reader::new(&ordered);
-            if next_is(&mut reader, field.tag)? {
-                self.elements(field, field.tag, &mut reader, depth)?;
-            }
+        let printed = !next_is(&mut reader, field.tag)? || run(self, field, &mut reader)?;
+        // What is left after the run is either foreign or makes the run not the whole.
+        if !printed || !reader.is_empty() {
+            self.careful = true;
+            return Err(TranscodeError::wire("the message's records are not in order"));
         }
         if self.out.len() > start {
             self.out.pop();
         }
-        self.out.push(b']');
+        self.out.push(close);
         Ok(())
     }
 

@@ -256,3 +256,29 @@ fn one_field_alone() {
     );
     assert_eq!(set("s", "\"x\" 1"), "the JSON is complete, but a number follows (line 1, column 5)");
 }
+
+#[test]
+fn disorder_at_every_level_costs_no_more_than_its_size() {
+    let (mut wire, mut want) = (Vec::new(), "{}".to_owned());
+    for level in 0..99 {
+        wire = [bytes(17, &wire), varint(3, 1 + level)].concat();
+        want = format!(r#"{{"i32":{},"every":{want}}}"#, 1 + level);
+    }
+    check(&[wire.clone()], &want);
+    let mut out = Vec::new();
+    codec("every.Every")
+        .field("every")
+        .unwrap()
+        .to_json(&bytes(17, &wire[..]), &JsonStyle::default(), &mut out)
+        .unwrap_err();
+    let mut value = varint(4, 1);
+    for _ in 0..90 {
+        let entry = |value: &[u8]| bytes(1, &[bytes(1, b"k"), bytes(2, value)].concat());
+        value = bytes(5, &[entry(&varint(4, 0)), entry(&value), varint(99, 1)].concat());
+    }
+    let nested = format!(r#"{{"value":{}true{}}}"#, r#"{"k":"#.repeat(90), "}".repeat(90));
+    check(&[bytes(55, &value)], &nested);
+    let inner = varint(3, 1);
+    let listed = [bytes(22, &[varint(4, 2), inner].concat()), varint(3, 7)].concat();
+    check(&[listed], r#"{"i32":7,"list":[{"i32":1,"i64":"2"}]}"#);
+}

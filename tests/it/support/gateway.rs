@@ -10,6 +10,7 @@ const START: Duration = Duration::from_secs(60);
 /// A running gateway. Dropped, it is killed.
 pub(crate) struct TestGateway {
     pub(crate) address: SocketAddr,
+    /// What it prints can be waited for.
     pub(crate) program: Program,
     /// Holds the config and the descriptors; gone with the gateway.
     _folder: tempfile::TempDir,

@@ -150,8 +150,7 @@ async fn bodies() {
     let message = "the body is not gzip: corrupt gzip stream does not have a matching checksum";
     check(rest, not_gzip, 400, 3, message).await;
 
-    let near =
-        "the query parameter \"numbr\": test.v1.Note has no field \"numbr\"; did you mean `number`?";
+    let near = "the query parameter \"numbr\": test.v1.Note has no field \"numbr\"; did you mean `number`?";
     check(rest, send("GET", "/v1/notes/a?numbr=1"), 400, 3, near).await;
     let differ = "text: given by the path and, differently, by the query";
     check(rest, send("GET", "/v1/notes/a?text=b"), 400, 3, differ).await;

@@ -122,7 +122,7 @@ fn rest_with(settings: Settings, style: JsonStyle) -> Rest {
                 .unwrap();
         }
     }
-    builder.build()
+    builder.build(Arc::default())
 }
 
 /// Answers by the name of the method called.

@@ -1,0 +1,111 @@
+//! The deadline of a call: as the `grpc-timeout` an upstream is told ("gRPC over HTTP/2", `Timeout → "grpc-timeout"
+//! TimeoutValue TimeoutUnit`, at most eight digits, units H M S m u n), and over the body of a reply.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
+use tonic::Status;
+
+use crate::status::{Fault, to_trailers};
+
+/// What a call ends with whose deadline passed before something happened at its destination.
+pub(super) fn passed(before: &str, destination: impl fmt::Display) -> Status {
+    let status =
+        Status::deadline_exceeded(format!("the call's deadline passed before {before} ({destination})"));
+    Fault::upstream().on(status)
+}
+
+/// A `grpc-timeout`: in the finest unit whose value has at most eight digits, rounded down, never 0.
+pub(super) fn timeout_value(left: Duration) -> HeaderValue {
+    let nanos = left.as_nanos().max(1);
+    let units = [
+        (1, b'n'),
+        (1_000, b'u'),
+        (1_000_000, b'm'),
+        (1_000_000_000, b'S'),
+        (60_000_000_000, b'M'),
+        (3_600_000_000_000, b'H'),
+    ];
+    let fits = units.into_iter().map(|(nanos_of_unit, unit)| (nanos / nanos_of_unit, unit));
+    let (value, unit) =
+        fits.into_iter().find(|(value, _)| *value <= 99_999_999).unwrap_or((99_999_999, b'H'));
+    // `value` has one to eight digits now, so this is at most nine bytes of ASCII.
+    let mut digits = itoa::Buffer::new();
+    let mut text = Vec::with_capacity(9);
+    text.extend_from_slice(digits.format(value).as_bytes());
+    text.push(unit);
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("1n"))
+}
+
+/// A reply's body that must have ended at a time: a late one ends with DEADLINE_EXCEEDED, and what makes it is dropped.
+pub(super) struct Timed<B> {
+    body: Option<B>,
+    sleep: Pin<Box<Sleep>>,
+    late: Option<Status>,
+}
+
+impl<B> Timed<B> {
+    pub(super) fn new(body: B, sleep: Pin<Box<Sleep>>, destination: impl fmt::Display) -> Self {
+        Self { body: Some(body), sleep, late: Some(passed("the reply ended", destination)) }
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = Infallible> + Unpin> Body for Timed<B> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        // The timer comes first: a reply that is always ready must end, too.
+        if this.sleep.as_mut().poll(cx).is_pending() {
+            return Pin::new(body).poll_frame(cx);
+        }
+        this.body = None;
+        let mut trailers = HeaderMap::new();
+        if let Some(late) = this.late.take() {
+            to_trailers(&late, &mut trailers);
+        }
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_has_at_most_eight_digits() {
+        let check = |left: Duration, want: &str| assert_eq!(timeout_value(left), want, "{left:?}");
+        check(Duration::ZERO, "1n");
+        check(Duration::from_nanos(1), "1n");
+        check(Duration::from_nanos(99_999_999), "99999999n");
+        check(Duration::from_nanos(100_000_999), "100000u");
+        check(Duration::from_secs(1), "1000000u");
+        check(Duration::from_secs(100), "100000m");
+        check(Duration::from_secs(100_000), "100000S");
+        check(Duration::from_secs(100_000_000), "1666666M");
+        check(Duration::from_secs(6_000_000_000), "1666666H");
+        check(Duration::MAX, "99999999H");
+    }
+}

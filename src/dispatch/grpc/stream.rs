@@ -1,0 +1,269 @@
+//! One call on one HTTP/2 stream: the client's frames go up as fast as the upstream's window lets them, the reply's come
+//! down as fast as they are read, each independently of the other. What HTTP/2 says of a broken stream becomes a status.
+
+use std::{
+    future::Future as _,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream};
+use http::{Request, Response};
+use http_body::{Body as _, Frame};
+use tokio::task::AbortHandle;
+use tonic::{Code, Status};
+
+use super::pool::Lease;
+use crate::{
+    call::{Body, Frames, status_of},
+    dispatch::request::Mistake,
+    status::{Fault, Whose},
+};
+
+/// A call that got no reply. `unsent`: the upstream has not seen it, or says that it has not looked at it.
+pub(super) struct Failure {
+    pub(super) status: Status,
+    pub(super) unsent: bool,
+}
+
+/// Sends a request and waits for the head of its response. Dropping the future, or the response's body, resets the
+/// stream with CANCEL.
+pub(super) async fn send(
+    mut lease: Lease,
+    request: Request<()>,
+    frames: Frames,
+    label: &Arc<str>,
+) -> Result<Response<UpstreamBody>, Failure> {
+    let nothing = match &frames {
+        Frames::Whole(message) => message.is_empty(),
+        Frames::Stream(body) => body.is_end_stream(),
+    };
+    let broke = |error: h2::Error| Failure { unsent: is_unsent(&error), status: failure(label, &error) };
+    let (mut response, mut stream) = lease.sender.send_request(request, nothing).map_err(|error| {
+        // Nothing has been written; a header h2 will not write is nobody else's fault.
+        let unsent = error.is_io() || error.is_go_away();
+        Failure { unsent, status: failure(label, &error) }
+    })?;
+    let mut upload = None;
+    match frames {
+        _ if nothing => drop(stream),
+        // h2 holds the message and sends it as the upstream's window allows.
+        Frames::Whole(message) => stream.send_data(message, true).map_err(broke)?,
+        Frames::Stream(body) => upload = Some(Upload { body, stream, mistake: Mistake::default() }),
+    }
+    let head = std::future::poll_fn(|cx| {
+        if let Some(sending) = &mut upload
+            && let Poll::Ready(sent) = sending.poll(cx)
+        {
+            upload = None;
+            if let Err(status) = sent {
+                return Poll::Ready(Err(Failure { status, unsent: false }));
+            }
+        }
+        Pin::new(&mut response).poll(cx).map_err(broke)
+    });
+    let (head, receiving) = head.await?.into_parts();
+    let mistake = upload.as_ref().map(|upload| Arc::clone(&upload.mistake));
+    // Only a request that is still going on when its reply begins needs a task of its own.
+    let upload = match upload {
+        Some(mut upload) if !receiving.is_end_stream() => {
+            let task = tokio::spawn(async move {
+                // Its status is in `mistake`, where the reply finds it.
+                let _ = std::future::poll_fn(|cx| upload.poll(cx)).await;
+            });
+            Some(Uploading(task.abort_handle()))
+        }
+        _ => None,
+    };
+    lease.finished = receiving.is_end_stream();
+    let body =
+        UpstreamBody { receiving, data_ended: false, upload, mistake, lease, label: Arc::clone(label) };
+    Ok(Response::from_parts(head, body))
+}
+
+/// The client's frames on their way up.
+struct Upload {
+    body: Body,
+    stream: SendStream<Bytes>,
+    mistake: Mistake,
+}
+
+impl Upload {
+    /// Ends when all is sent or the upstream wants no more; an error is the client's. Dropped before, it resets.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        loop {
+            // Nothing is read from the client that could not be sent: its own window fills up then.
+            self.stream.reserve_capacity(1);
+            while self.stream.capacity() == 0 {
+                match ready!(self.stream.poll_capacity(cx)) {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Poll::Ready(Ok(())),
+                }
+            }
+            // Why the upstream stopped reading is for its reply to say.
+            if self.stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => {
+                    // An error here means that the stream is closed: its reply says why.
+                    let _ = self.stream.send_data(Bytes::new(), true);
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Ok(frame)) => {
+                    // A client's trailers mean nothing in gRPC.
+                    let Ok(data) = frame.into_data() else { continue };
+                    let last = self.body.is_end_stream();
+                    if self.stream.send_data(data, last).is_err() || last {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Some(Err(error)) => {
+                    let status = status_of(error, Whose::Client);
+                    let status = self.mistake.get_or_init(|| status).clone();
+                    self.stream.send_reset(Reason::CANCEL);
+                    return Poll::Ready(Err(status));
+                }
+            }
+        }
+    }
+}
+
+/// An upload that ends with the reply.
+struct Uploading(AbortHandle);
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The frames of a reply as they come, then its trailers; an error says what became of the stream.
+pub(in crate::dispatch) struct UpstreamBody {
+    receiving: RecvStream,
+    data_ended: bool,
+    #[expect(dead_code, reason = "held to end the upload with the reply")]
+    upload: Option<Uploading>,
+    mistake: Option<Arc<OnceLock<Status>>>,
+    lease: Lease,
+    label: Arc<str>,
+}
+
+impl UpstreamBody {
+    fn failed(&mut self, error: &h2::Error) -> Status {
+        self.lease.finished = error.is_remote() || error.is_io();
+        match self.mistake.as_ref().and_then(|mistake| mistake.get()) {
+            Some(status) => status.clone(),
+            None => failure(&self.label, error),
+        }
+    }
+}
+
+impl http_body::Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        if !this.data_ended {
+            match ready!(this.receiving.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // The reader asks for the next piece only when this one is on its way.
+                    let _ = this.receiving.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(this.failed(&error)))),
+                None => this.data_ended = true,
+            }
+        }
+        let trailers = ready!(this.receiving.poll_trailers(cx));
+        Poll::Ready(match trailers {
+            Ok(trailers) => {
+                this.lease.finished = true;
+                trailers.map(|trailers| Ok(Frame::trailers(trailers)))
+            }
+            Err(error) => Some(Err(this.failed(&error))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.receiving.is_end_stream()
+    }
+}
+
+/// True where HTTP/2 guarantees that the upstream has not processed a stream (RFC 9113, 6.8 and 8.7).
+fn is_unsent(error: &h2::Error) -> bool {
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+}
+
+/// "gRPC over HTTP/2", HTTP2 Transport Mapping, Errors.
+fn failure(label: &str, error: &h2::Error) -> Status {
+    let fault = if is_unsent(error) { Fault::upstream().unsent() } else { Fault::upstream() };
+    let reason = error.reason().unwrap_or(Reason::NO_ERROR);
+    let named = ReasonName(reason);
+    let status = if error.is_go_away() && error.is_remote() {
+        Status::unavailable(format!("{label} closed the connection ({named})"))
+    } else if error.is_reset() && error.is_remote() {
+        Status::new(code_of_reset(reason), format!("{label} reset the stream ({named})"))
+    } else if error.is_library() {
+        Status::internal(format!("{label} sent what is not HTTP/2 ({named})"))
+    } else if error.is_io() {
+        Status::unavailable(format!("the connection to {label} broke: {error}"))
+    } else if error.is_reset() {
+        Status::cancelled(format!("the call to {label} was given up"))
+    } else {
+        Status::internal(format!("the call could not be sent to {label}: {error}"))
+    };
+    fault.on(status)
+}
+
+fn code_of_reset(reason: Reason) -> Code {
+    match reason {
+        Reason::REFUSED_STREAM => Code::Unavailable,
+        Reason::CANCEL => Code::Cancelled,
+        Reason::ENHANCE_YOUR_CALM => Code::ResourceExhausted,
+        Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
+        _ => Code::Internal,
+    }
+}
+
+/// A reason as RFC 9113 names it.
+struct ReasonName(Reason);
+
+impl std::fmt::Display for ReasonName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // h2 prints its names in Debug and prose in Display.
+        write!(f, "{:?}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resets_have_the_codes_of_the_specification() {
+        let rows = [
+            (Reason::NO_ERROR, Code::Internal),
+            (Reason::PROTOCOL_ERROR, Code::Internal),
+            (Reason::INTERNAL_ERROR, Code::Internal),
+            (Reason::FLOW_CONTROL_ERROR, Code::Internal),
+            (Reason::FRAME_SIZE_ERROR, Code::Internal),
+            (Reason::REFUSED_STREAM, Code::Unavailable),
+            (Reason::CANCEL, Code::Cancelled),
+            (Reason::COMPRESSION_ERROR, Code::Internal),
+            (Reason::ENHANCE_YOUR_CALM, Code::ResourceExhausted),
+            (Reason::INADEQUATE_SECURITY, Code::PermissionDenied),
+            (Reason::HTTP_1_1_REQUIRED, Code::Internal),
+        ];
+        for (reason, code) in rows {
+            assert_eq!(code_of_reset(reason), code, "{reason:?}");
+        }
+        assert_eq!(ReasonName(Reason::CANCEL).to_string(), "CANCEL");
+    }
+}

@@ -1,0 +1,141 @@
+//! The request a call is sent as: its metadata becomes the headers of a gRPC request ("gRPC over HTTP/2", Requests),
+//! and its body keeps the client's own mistake apart from what the service makes of it.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+    },
+};
+use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::deadline;
+use crate::{
+    call::{Body, status_of},
+    status::Whose,
+};
+
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Makes a call's metadata the headers of a gRPC request; the deadline becomes what is left of it.
+pub(super) fn head(metadata: &mut HeaderMap, deadline: Option<Instant>) {
+    strip_hop_by_hop(metadata);
+    metadata.remove(HOST);
+    metadata.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    metadata.insert(TE, HeaderValue::from_static("trailers"));
+    match deadline {
+        Some(deadline) => {
+            let left = deadline.saturating_duration_since(Instant::now());
+            metadata.insert(GRPC_TIMEOUT, deadline::timeout_value(left));
+        }
+        None => {
+            metadata.remove(GRPC_TIMEOUT);
+        }
+    }
+    if !metadata.contains_key(USER_AGENT) {
+        const OURS: &str = concat!("propylon/", env!("CARGO_PKG_VERSION"));
+        metadata.insert(USER_AGENT, HeaderValue::from_static(OURS));
+    }
+}
+
+/// Removes what belongs to one connection (RFC 9110, 7.6.1) or to one body's framing, not to a call.
+pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        TE,
+        TRAILER,
+        CONTENT_LENGTH,
+        CONTENT_TYPE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// The client's mistake, once it was seen.
+pub(super) type Mistake = Arc<OnceLock<Status>>;
+
+/// A request body that remembers its error: the call must end with that status, whatever the service says.
+pub(super) struct Watched {
+    body: Body,
+    mistake: Mistake,
+}
+
+impl Watched {
+    pub(super) fn new(body: Body) -> (Self, Mistake) {
+        let mistake = Mistake::default();
+        (Self { body, mistake: Arc::clone(&mistake) }, mistake)
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            frame.map_err(|error| {
+                let status = status_of(error, Whose::Client);
+                self.mistake.get_or_init(|| status).clone()
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn metadata_becomes_a_grpc_head() {
+        let mut metadata = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "x-kept"),
+            ("te", "gzip"),
+            ("x-kept", "1"),
+            ("grpc-timeout", "9H"),
+            ("grpc-encoding", "gzip"),
+            ("host", "a"),
+            ("content-length", "7"),
+        ] {
+            metadata.append(name, HeaderValue::from_static(value));
+        }
+        head(&mut metadata, None);
+        let mut names: Vec<_> =
+            metadata.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+        names.sort();
+        let agent = concat!("user-agent: propylon/", env!("CARGO_PKG_VERSION"));
+        assert_eq!(
+            names,
+            ["content-type: application/grpc", "grpc-encoding: gzip", "te: trailers", agent, "x-kept: 1"]
+        );
+        head(&mut metadata, Some(Instant::now()));
+        assert_eq!(metadata["grpc-timeout"], "1n");
+    }
+}
