@@ -17,6 +17,7 @@ mod conformance;
 mod dispatch;
 mod failures;
 mod real_clients;
+mod streaming;
 mod support;
 mod surfaces;
 mod tidy;
