@@ -17,7 +17,7 @@ use tokio::{
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 use crate::support::{
-    client::{frames, http1, http2, request},
+    client::{http1, http2, request},
     gateway::{TestGateway, World},
     library::{self, PATIENCE, framed},
 };
