@@ -2,23 +2,23 @@
 //! HTTP/2 on one port, and a drain with a hard deadline.
 
 use std::{
+    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
     pin::pin,
     time::Duration,
 };
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::timeout};
-use tower::Service as _;
 use tracing::{debug, warn};
 
-use crate::call::Peer;
+use crate::{call::Peer, gateway::Door};
 
 /// How long a new connection may stay silent before it says what it wants.
 const FIRST_BYTE: Duration = Duration::from_secs(30);
@@ -26,6 +26,9 @@ const FIRST_BYTE: Duration = Duration::from_secs(30);
 const REQUEST_HEAD: Duration = Duration::from_secs(30);
 /// The accept loop's pause after an error such as EMFILE, which passes when connections close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often a worker wakes for nothing. A timer that is earlier than all others makes tokio write to its own event
+/// descriptor, a system call; with one always near, the timers of calls and connections are never the earliest.
+const BEAT: Duration = Duration::from_secs(1);
 /// HTTP/2: streams at once on one connection.
 const STREAMS: u32 = 1024;
 /// HTTP/2 flow-control windows in bytes: of a stream, of a connection.
@@ -72,18 +75,20 @@ fn socket(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
 }
 
 /// Accepts and serves connections until `shutdown` turns true and the last of them has ended, or the drain's time is up.
-pub async fn serve(listener: TcpListener, app: Router, rules: Rules, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, door: Door, rules: Rules, mut shutdown: watch::Receiver<bool>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return warn!(%error, "a listener could not be used"),
     };
     let builder = builder(rules);
     let mut connections = JoinSet::new();
+    let mut beat = tokio::time::interval(BEAT);
     loop {
         tokio::select! {
+            _ = beat.tick() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    connections.spawn(connection(builder.clone(), stream, address, app.clone(), shutdown.clone()));
+                    connections.spawn(connection(builder.clone(), stream, address, door.clone(), shutdown.clone()));
                 }
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
@@ -133,7 +138,7 @@ async fn connection(
     builder: auto::Builder<TokioExecutor>,
     stream: TcpStream,
     address: SocketAddr,
-    app: Router,
+    door: Door,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
@@ -147,7 +152,8 @@ async fn connection(
     let peer = Peer { address, secure: false };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
-        app.clone().call(request.map(Body::new))
+        let door = door.clone();
+        async move { Ok::<_, Infallible>(door.serve(request.map(Body::new)).await) }
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     let served = tokio::select! {
