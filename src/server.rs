@@ -20,8 +20,12 @@ use tracing::{debug, warn};
 
 use crate::{call::Peer, gateway::Door};
 
-/// How long a new connection may stay silent before it says what it wants.
-const FIRST_BYTE: Duration = Duration::from_secs(30);
+/// How long a new connection may take to say which HTTP it speaks.
+const FIRST_BYTES: Duration = Duration::from_secs(30);
+/// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How soon a connection that has sent a part of the preface is looked at again.
+const PREFACE_PAUSE: Duration = Duration::from_millis(20);
 /// How long the head of an HTTP/1.1 request may take.
 const REQUEST_HEAD: Duration = Duration::from_secs(30);
 /// The accept loop's pause after an error such as EMFILE, which passes when connections close.
@@ -143,10 +147,10 @@ async fn connection(
 ) {
     let _ = stream.set_nodelay(true);
     let first = tokio::select! {
-        first = timeout(FIRST_BYTE, stream.readable()) => first,
+        first = timeout(FIRST_BYTES, speaks(&stream)) => first,
         () = asked(&mut shutdown) => return,
     };
-    if !matches!(first, Ok(Ok(()))) {
+    if !matches!(first, Ok(Ok(true))) {
         return;
     }
     let peer = Peer { address, secure: false };
@@ -165,5 +169,53 @@ async fn connection(
     };
     if let Err(error) = served {
         debug!(%error, peer = %address, "a connection ended with an error");
+    }
+}
+
+/// Waits until what has come tells HTTP/2 from HTTP/1.1, and takes none of it; hyper-util, which reads it next, would
+/// wait for ever. False for a connection that ends before.
+async fn speaks(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0; PREFACE.len()];
+    loop {
+        let come = stream.peek(&mut start).await?;
+        let come = start.get(..come).unwrap_or_default();
+        if come.is_empty() {
+            return Ok(false);
+        }
+        if come.len() == PREFACE.len() || !PREFACE.starts_with(come) {
+            return Ok(true);
+        }
+        // What has been seen stays readable: only time tells whether there is more.
+        tokio::time::sleep(PREFACE_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_bytes_are_bounded_and_kept() {
+        // What is sent, and whether that tells enough; `None`: more is waited for.
+        let check = async |sent: &[u8], close: bool, want: Option<bool>| {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (server, _) = listener.accept().await.unwrap();
+            client.write_all(sent).await.unwrap();
+            if close {
+                client.shutdown().await.unwrap();
+            }
+            let said = timeout(Duration::from_millis(200), speaks(&server)).await;
+            assert_eq!(said.ok().map(Result::unwrap), want, "{:?}", String::from_utf8_lossy(sent));
+        };
+        check(b"", false, None).await;
+        check(b"", true, Some(false)).await;
+        check(b"P", false, None).await;
+        check(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r", false, None).await;
+        check(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false, Some(true)).await;
+        check(b"POST", false, Some(true)).await;
+        check(b"G", false, Some(true)).await;
     }
 }
