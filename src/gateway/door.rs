@@ -1,12 +1,19 @@
-//! The door: axum's router with the edge (CORS, request id, panics) and the gateway's own pages; the surfaces are its
-//! fallback, chosen by `surface::classify`.
+//! The door: the edge (CORS, request id, panics) and the gateway's own pages on axum's router, and behind it the surfaces,
+//! chosen by `surface::classify`. A request that needs neither CORS nor a page goes past the router.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    cell::Cell,
+    hash::{BuildHasher as _, RandomState},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use axum::{Router, response::IntoResponse as _, routing::get};
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header, request};
 use tonic::Status;
+use tower::ServiceExt as _;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, Any, CorsLayer, ExposeHeaders};
 use tracing::error;
 use uuid::Uuid;
@@ -14,24 +21,51 @@ use uuid::Uuid;
 use super::Gateway;
 use crate::{
     config::Cors,
+    status::{Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
 };
 
+const LIVEZ: &str = "/livez";
+const READYZ: &str = "/readyz";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A caller's own request id longer than this many bytes is replaced.
 const REQUEST_ID_BYTES: usize = 128;
 
-/// The service that a worker's connections are served with.
-pub fn door(gateway: &Arc<Gateway>) -> Router {
+/// What a worker's connections are served with.
+#[derive(Clone)]
+pub struct Door {
+    gateway: Arc<Gateway>,
+    router: Router,
+    /// The router has CORS to say to browsers.
+    cors: bool,
+}
+
+/// The door of a gateway.
+pub fn door(gateway: &Arc<Gateway>) -> Door {
     let readiness = Arc::clone(gateway);
     let surfaces = Arc::clone(gateway);
     let router = Router::new()
-        .route("/livez", get(async || "ok\n"))
-        .route("/readyz", get(async move || if readiness.ready() { ready() } else { draining() }))
+        .route(LIVEZ, get(async || "ok\n"))
+        .route(READYZ, get(async move || if readiness.ready() { ready() } else { draining() }))
         .fallback(move |request: Request| answer(Arc::clone(&surfaces), request));
+    let gateway = Arc::clone(gateway);
     match cors(&gateway.parts.config.cors) {
-        Some(cors) => router.layer(cors),
-        None => router,
+        Some(cors) => Door { gateway, router: router.layer(cors), cors: true },
+        None => Door { gateway, router, cors: false },
+    }
+}
+
+impl Door {
+    /// Serves one request. What the router has nothing to say to goes past it: it costs a microsecond a call.
+    pub async fn serve(&self, request: Request) -> Response {
+        let path = request.uri().path();
+        let browser = self.cors && classify(&request) != Protocol::Grpc;
+        if browser || path == LIVEZ || path == READYZ {
+            let Ok(response) = self.router.clone().oneshot(request).await;
+            return response;
+        }
+        // Boxed: a call has kilobytes of state, which hyper would move again and again.
+        Box::pin(answer(Arc::clone(&self.gateway), request)).await
     }
 }
 
@@ -50,8 +84,19 @@ async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
     let snapshot = gateway.snapshot();
     let head = Head {
         uri: request.uri().clone(),
+        version: request.version(),
         content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
     };
+    let header_bytes: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let most = usize::try_from(gateway.parts.config.header_bytes).unwrap_or(usize::MAX);
+    if header_bytes > most {
+        let message = format!("the headers of the request are {header_bytes} bytes; the limit is {most}");
+        let status = refuse(Refusal::HeadersTooLarge, message);
+        let mut response = refused(&snapshot, protocol, head, &id, status).await;
+        response.headers_mut().insert(REQUEST_ID, id);
+        return response;
+    }
     let served = AssertUnwindSafe(async {
         match protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &*snapshot, request).await,
@@ -63,36 +108,40 @@ async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
         Ok(response) => response,
         Err(_) => {
             error!(path = head.uri.path(), "a request's handler panicked");
-            panicked(&snapshot, protocol, head, &id).await
+            let status = Status::internal("the gateway failed; its log has the request id");
+            refused(&snapshot, protocol, head, &id, status).await
         }
     };
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
-/// What the answer to a panic needs of the request, which is gone by then.
+/// What a refusal needs of a request that is not opened, or gone.
 struct Head {
     uri: Uri,
+    version: Version,
     content_type: Option<HeaderValue>,
 }
 
-async fn panicked(
+/// A failure that comes before any surface, or of one that panicked, in the client's protocol.
+async fn refused(
     snapshot: &crate::snapshot::Snapshot,
     protocol: Protocol,
     head: Head,
     id: &HeaderValue,
+    status: Status,
 ) -> Response {
-    let status = || Err(Status::internal("the gateway failed; its log has the request id"));
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = http::Method::POST;
     parts.uri = head.uri;
+    parts.version = head.version;
     parts.headers.insert(REQUEST_ID, id.clone());
     parts.headers.extend(head.content_type.map(|value| (header::CONTENT_TYPE, value)));
     let request = |parts: request::Parts| Request::from_parts(parts, axum::body::Body::empty());
     match protocol {
-        Protocol::Grpc => snapshot.grpc.open(request(parts)).await.0.close(status()).await,
-        Protocol::GrpcWeb { .. } => snapshot.grpc_web.open(request(parts)).await.0.close(status()).await,
-        Protocol::Rest => snapshot.rest.open(request(parts)).await.0.close(status()).await,
+        Protocol::Grpc => snapshot.grpc.open(request(parts)).await.0.close(Err(status)).await,
+        Protocol::GrpcWeb { .. } => snapshot.grpc_web.open(request(parts)).await.0.close(Err(status)).await,
+        Protocol::Rest => snapshot.rest.open(request(parts)).await.0.close(Err(status)).await,
     }
 }
 
@@ -107,10 +156,31 @@ fn request_id(headers: &mut HeaderMap) -> HeaderValue {
         return own.clone();
     }
     let mut text = Uuid::encode_buffer();
-    let text = Uuid::now_v7().hyphenated().encode_lower(&mut text);
-    let id = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"));
+    let text = new_id().hyphenated().encode_lower(&mut text);
+    let mut id = HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("none"));
+    // Never the same twice: to HPACK's table it would be one entry after the other, each compared with all before it.
+    id.set_sensitive(true);
     headers.insert(REQUEST_ID, id.clone());
     id
+}
+
+/// A version 7 UUID. Its random part is unique, not secret: it is drawn without a system call.
+fn new_id() -> Uuid {
+    thread_local! {
+        static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(0));
+    }
+    // SplitMix64 (Steele, Lea, Flood 2014), seeded by the system once a thread.
+    let draw = || {
+        let state = STATE.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        STATE.set(state);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    };
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let random = (u128::from(draw()) << 64 | u128::from(draw())).to_le_bytes();
+    let random = random.first_chunk().unwrap_or(&[0; 10]);
+    uuid::Builder::from_unix_timestamp_millis(u64::try_from(millis).unwrap_or(u64::MAX), random).into_uuid()
 }
 
 fn cors(cors: &Cors) -> Option<CorsLayer> {
@@ -176,5 +246,12 @@ mod tests {
         check("two words", false);
         check("ä", false);
         check(&"x".repeat(129), false);
+    }
+
+    #[test]
+    fn a_new_id_is_a_version_7_uuid_of_its_own() {
+        let ids: std::collections::HashSet<_> = (0..1000).map(|_| new_id()).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.iter().all(|id| id.get_version_num() == 7));
     }
 }

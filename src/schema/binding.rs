@@ -377,7 +377,11 @@ mod tests {
         }
         check(&[], false, &[]);
         check(&[], true, &["POST /shop.Books/Update (shop.Books.Update)"]);
-        check(&[HttpRule::new("shop.*", Verb::Any, "/a")], true, &["* /a (shop.Books.Update)"]);
+        check(
+            &[HttpRule::new("shop.*", Verb::Any, "/a")],
+            true,
+            &["* /a (shop.Books.Update)", "POST /shop.Books/Update (shop.Books.Update)"],
+        );
     }
 
     #[test]

@@ -43,6 +43,20 @@ pub(super) enum Target {
     },
 }
 
+impl RestAnswer {
+    /// The stream whose client gets its head before there is anything to tell; `None` for any other request.
+    pub(super) fn eager(&self) -> Option<(Arc<Endpoint>, Form)> {
+        match &self.target {
+            Target::Endpoint { endpoint, form, .. }
+                if endpoint.method().server_streaming && stream::eager(endpoint, *form) =>
+            {
+                Some((Arc::clone(endpoint), *form))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Answer for RestAnswer {
     async fn close(self, outcome: Result<Reply, Status>) -> surface::Response {
         let Self { origin, target } = self;
@@ -51,7 +65,7 @@ impl Answer for RestAnswer {
             (_, Err(status)) => Err(status),
             (Target::Nothing, Ok(_)) => Err(Status::internal("a request that calls nothing was answered")),
             (Target::Endpoint { endpoint, form, .. }, Ok(reply)) if endpoint.method().server_streaming => {
-                stream::response(endpoint, form, reply, origin.head).await
+                stream::response(endpoint, form, reply, None, origin.head).await
             }
             (Target::Endpoint { endpoint, accept_encoding, .. }, Ok(reply)) => {
                 unary(&endpoint, accept_encoding.as_ref(), reply, origin.head).await

@@ -32,7 +32,7 @@ use self::{
     request::Unread,
 };
 pub use self::{answer::RestAnswer, endpoint::Endpoint};
-use super::{Protocol, Request, Response, Surface, metadata, peer, timeout};
+use super::{Answer as _, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Guards, Message, Pending, Road, Target},
     route::{
@@ -100,7 +100,21 @@ impl Rest {
         {
             return websocket::serve(endpoint, head, road, request).await;
         }
-        super::serve(self, &**road, request).await
+        let (answer, call) = self.open(request).await;
+        let (mut call, (endpoint, form)) = match (call, answer.eager()) {
+            (Ok(call), Some(eager)) => (call, eager),
+            (Ok(call), None) => return answer.close(road.run(call).await).await,
+            (Err(status), _) => return answer.close(Err(status)).await,
+        };
+        if let Err(status) = road.admit(&mut call).await {
+            return answer.close(Err(status)).await;
+        }
+        let road = Arc::clone(road);
+        let opening = Box::pin(async move { road.dispatch(call).await });
+        match stream::begin(endpoint, form, opening, answer.origin.head).await {
+            Ok(response) => response,
+            Err(status) => answer.close(Err(status)).await,
+        }
     }
 
     /// The streaming method that a WebSocket at this path talks to, whatever verb its binding has.

@@ -13,14 +13,14 @@ use std::{
     io::Write as _,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use http_body::Frame;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, timeout_at};
 use tonic::Status;
 
 use super::{
@@ -30,7 +30,7 @@ use super::{
     error,
 };
 use crate::{
-    call::{Body, FrameReader, HttpStatus, Reply},
+    call::{Body, FrameReader, Guards, HttpStatus, Reply},
     status,
     surface::{self, Protocol, metadata},
 };
@@ -42,23 +42,53 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Messages that are there already are put into one chunk of about this size.
 const COALESCE_BYTES: usize = 16 << 10;
 
-/// Begins the response of a streaming call: the first message, or the end, decides about its head.
+/// A call on its way to the head of its reply.
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Reply, Status>> + Send>>;
+
+/// True where a client gets its head before there is anything to tell: an EventSource shows "connecting" until then, and
+/// a client that streams its requests may wait for the head before it sends more. Any other is better served by a status
+/// that tells what happened.
+pub(super) fn eager(endpoint: &Endpoint, form: Form) -> bool {
+    (form == Form::Events || endpoint.method().client_streaming) && !endpoint.replies_raw()
+}
+
+/// Begins the response of a call whose client is [`eager`]. Many upstreams hold even their head back until their first
+/// message, so the call may still be opening when the client gets its own.
+pub(super) async fn begin(
+    endpoint: Arc<Endpoint>,
+    form: Form,
+    mut opening: Opening,
+    head: bool,
+) -> Result<surface::Response, Status> {
+    let until = Instant::now() + HEAD_WAIT;
+    if let Ok(reply) = timeout_at(until, &mut opening).await {
+        return response(endpoint, form, reply?, Some(until), head).await;
+    }
+    let mut headers = HeaderMap::new();
+    form_headers(form, &mut headers);
+    let reader = reader(&endpoint, &headers, Body::empty());
+    let messages =
+        Messages { opening: Some(opening), ..Messages::new(endpoint, Some(form), reader, HeaderMap::new()) };
+    let mut response = http::Response::new(if head { Body::empty() } else { Body::new(messages) });
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Begins the response of a streaming call: the first message, or the end, decides about its head; `until` is when it is
+/// given without them.
 pub(super) async fn response(
     endpoint: Arc<Endpoint>,
     form: Form,
     reply: Reply,
+    until: Option<Instant>,
     head: bool,
 ) -> Result<surface::Response, Status> {
     let Reply { metadata: reply_head, body, http_status, guards } = reply;
     let mut reader = reader(&endpoint, &reply_head, body);
-    // An EventSource shows "connecting" until the head is there, and a client that streams its requests may wait for
-    // the head before it sends more. Any other is better served by a status that tells what happened.
-    let eager = form == Form::Events || endpoint.method().client_streaming;
     let raw = endpoint.replies_raw();
-    let first = if eager && !raw {
-        tokio::time::timeout(HEAD_WAIT, reader.next()).await.ok().transpose()?
-    } else {
-        Some(reader.next().await?)
+    let first = match until {
+        Some(until) => timeout_at(until, reader.next()).await.ok().transpose()?,
+        None => Some(reader.next().await?),
     };
     let mut trailers = None;
     if matches!(first, Some(None)) {
@@ -66,25 +96,16 @@ pub(super) async fn response(
     }
     let mut headers = reply_head.clone();
     metadata::to_response(&mut headers, Protocol::Rest);
-    let media_type = match &first {
-        Some(Some(message)) if raw => content_type(&endpoint.raw(message)?.content_type),
-        _ if raw => content_type(""),
-        _ => HeaderValue::from_static(form.media_type()),
-    };
-    headers.insert(header::CONTENT_TYPE, media_type);
-    if form == Form::Events && !raw {
-        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    if raw {
+        let media_type = match &first {
+            Some(Some(message)) => content_type(&endpoint.raw(message)?.content_type),
+            _ => content_type(""),
+        };
+        headers.insert(header::CONTENT_TYPE, media_type);
+    } else {
+        form_headers(form, &mut headers);
     }
-    let mut messages = Messages {
-        endpoint,
-        form: if raw { None } else { Some(form) },
-        reader,
-        reply_head,
-        count: 0,
-        keep_alive: (form == Form::Events && !raw).then(|| Box::pin(tokio::time::sleep(KEEP_ALIVE))),
-        out: Vec::new(),
-        state: State::Open,
-    };
+    let mut messages = Messages::new(endpoint, (!raw).then_some(form), reader, reply_head);
     match first {
         // Written before the head is, so that a message that has no JSON is still an error with its status.
         Some(Some(message)) => messages.write(&message)?,
@@ -100,11 +121,23 @@ pub(super) async fn response(
     Ok(response)
 }
 
+/// What the head says of the form.
+fn form_headers(form: Form, headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
+    if form == Form::Events {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    }
+}
+
 /// The body of a streaming response.
 struct Messages {
     endpoint: Arc<Endpoint>,
     /// `None`: the bytes of HttpBody messages as they are.
     form: Option<Form>,
+    /// The call, while the client has its head and the upstream has given none yet.
+    opening: Option<Opening>,
+    /// Those of a reply that came after the client's head.
+    late: Guards,
     reader: FrameReader,
     /// The reply's head, where a trailers-only reply has its status.
     reply_head: HeaderMap,
@@ -126,6 +159,33 @@ enum State {
 }
 
 impl Messages {
+    fn new(endpoint: Arc<Endpoint>, form: Option<Form>, reader: FrameReader, reply_head: HeaderMap) -> Self {
+        let keep_alive = (form == Some(Form::Events)).then(|| Box::pin(tokio::time::sleep(KEEP_ALIVE)));
+        Self {
+            endpoint,
+            form,
+            opening: None,
+            late: Guards::default(),
+            reader,
+            reply_head,
+            count: 0,
+            keep_alive,
+            out: Vec::new(),
+            state: State::Open,
+        }
+    }
+
+    /// Waits for the reply of a call that is still opening.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        let Some(opening) = &mut self.opening else { return Poll::Ready(Ok(())) };
+        let reply = ready!(opening.as_mut().poll(cx));
+        self.opening = None;
+        let Reply { metadata, body, guards, .. } = reply?;
+        self.reader = reader(&self.endpoint, &metadata, body);
+        (self.reply_head, self.late) = (metadata, guards);
+        Poll::Ready(Ok(()))
+    }
+
     /// Writes one message.
     fn write(&mut self, message: &Bytes) -> Result<(), Status> {
         let start = self.out.len();
@@ -205,7 +265,12 @@ impl Messages {
     /// Takes what the upstream has ready, up to one chunk.
     fn fill(&mut self, cx: &mut Context<'_>) {
         while self.out.len() < COALESCE_BYTES && matches!(self.state, State::Open) {
-            let written = match self.reader.poll_next(cx) {
+            let next = match self.poll_open(cx) {
+                Poll::Ready(Ok(())) => self.reader.poll_next(cx),
+                Poll::Ready(Err(status)) => Poll::Ready(Err(status)),
+                Poll::Pending => Poll::Pending,
+            };
+            let written = match next {
                 Poll::Pending => return,
                 Poll::Ready(Ok(Some(message))) => self.write(&message),
                 Poll::Ready(Ok(None)) => {

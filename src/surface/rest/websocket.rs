@@ -8,7 +8,7 @@
 //!   one whose binding has no body and takes one message starts at once.
 //! - The server closes with 1000 when the call ended well. A call that failed ends with a text message
 //!   `{"error":{"code":…,"status":…,"message":…,"details":[…]}}` and is closed with 4000 + the gRPC code; 1009 stands for
-//!   a message over the limit, 1003 for a binary message where JSON is spoken.
+//!   a message over the limit, 1007 for text that is not UTF-8, 1003 for a binary message where JSON is spoken.
 //! - A ping is sent every 30 s; a peer from which nothing came for two of these is taken for gone.
 
 use std::{sync::Arc, time::Duration};
@@ -223,6 +223,10 @@ impl Session {
                     format!("a message of the WebSocket is over the limit of {limit} bytes"),
                 );
                 return Err(End::Refused(close_code::SIZE, status));
+            }
+            Some(Err(error)) if error.to_string().to_ascii_lowercase().contains("utf") => {
+                let status = Status::invalid_argument("a text message of the WebSocket is not UTF-8");
+                return Err(End::Refused(close_code::INVALID, status));
             }
             Some(Ok(Socketed::Close(_)) | Err(_)) | None => return Err(End::Gone),
         };

@@ -1,8 +1,7 @@
 """The one table of calls that every client makes, with the one outcome that each of them must see.
 
 A case is a method, the messages sent and the messages that come back as ProtoJSON, the status if it is not OK,
-and the REST requests (verb, path with query, JSON body or None) that say the same, by the method's annotation
-where it has a usable one.
+and the REST requests (verb, path with query, JSON body or None) that say the same by the method's annotation.
 Run as a program it prints the table as JSON, for clients in other languages.
 """
 
@@ -288,9 +287,7 @@ def firestore():
         FIRESTORE + "CreateDocument",
         made,
         document(f"{DOCUMENTS}/coll/new", {"yes": {"booleanValue": True}}),
-        # The published address has a `**` that is not its last segment, which google/api/http.proto forbids.
-        # Without a usable one, the method has the plain address.
-        [("POST", "/" + FIRESTORE + "CreateDocument", made)],
+        [("POST", f"/v1/{DOCUMENTS}/coll?documentId=new", made["document"])],
     )
 
 

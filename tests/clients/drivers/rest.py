@@ -1,4 +1,4 @@
-"""REST/JSON over HTTP/1.1, HTTP/2 and WebSocket: every case at its addresses.
+"""REST/JSON over HTTP/1.1, HTTP/2 and WebSocket: every case by its annotated addresses and by its plain one.
 
 Server streams are read in all three forms, client streams sent in both, bidirectional calls made over HTTP/2,
 streams of every shape over WebSocket; plus the gateway's own pages, metadata as headers, a deadline, and requests that are wrong.
@@ -57,6 +57,12 @@ def messages_of(form, text):
                 values.append(json.loads(data))
     status = ended(values[-1]) if values else None
     return (values[:-1] if status else values), status
+
+
+def addresses(case):
+    """The annotated addresses of a case, and the plain one that every method has."""
+    requests = case["requests"] if case["client_streaming"] else case["requests"][0]
+    return [*case["rest"], {"verb": "POST", "path": "/" + case["method"], "body": requests}]
 
 
 def call(address, case, at, accept, array=False):
@@ -118,7 +124,7 @@ def over_websocket(address, case, at):
 
 def table(checks, address):
     for case in CASES:
-        for at in case["rest"]:
+        for at in addresses(case):
             where = f"by {at['verb']} {at['path']}"
             if case["client_streaming"] and case["server_streaming"]:
                 checks.outcome(case, where + " over HTTP/2", *attempt(over_http2, address, case, at))

@@ -66,8 +66,8 @@ impl World {
 
     /// Runs it to its end, which is expected to come at once: exit code and what it printed.
     pub(crate) fn fails(self) -> (i32, String) {
-        let output = self.command().output().unwrap();
-        let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        (output.status.code().unwrap_or(-1), printed)
+        let mut program = Program::start("propylon", &mut self.command()).unwrap();
+        let code = program.exit_code(START).unwrap();
+        (code, program.output())
     }
 }

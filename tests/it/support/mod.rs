@@ -5,4 +5,5 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod library;
 pub(crate) mod process;
+pub(crate) mod reflecting;
 pub(crate) mod tools;

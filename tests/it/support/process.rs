@@ -82,6 +82,36 @@ impl Program {
         Err(Failure(format!("{} did not end within {limit:?}; it printed:\n{}", self.name, self.output())))
     }
 
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name (`TERM`, `HUP`) to the process alone.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} to {}", self.name);
+    }
+
+    /// Waits for the end and returns the exit code; an error when it took longer than `limit`, or a signal ended it.
+    pub(crate) fn exit_code(&mut self, limit: Duration) -> Result<i32, Failure> {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.ended()? {
+                let by_signal = || Failure(format!("{}: {status}:\n{}", self.name, self.output()));
+                return status.code().ok_or_else(by_signal);
+            }
+            if begun.elapsed() > limit {
+                return Err(Failure(format!(
+                    "{} did not end within {limit:?}; it printed:\n{}",
+                    self.name,
+                    self.output()
+                )));
+            }
+            std::thread::sleep(STEP);
+        }
+    }
+
     fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
         let status = self.child.try_wait().map_err(|error| Failure(format!("{}: {error}", self.name)))?;
         if status.is_some() {

@@ -151,6 +151,47 @@ async fn a_silent_event_stream_is_kept_alive() {
     assert_eq!(got.status, 500);
 }
 
+/// An upstream that gives its head with its first message only, as most do.
+struct LateHead;
+
+impl Road for LateHead {
+    async fn admit(&self, call: &mut Call) -> Result<(), tonic::Status> {
+        TestRoad.admit(call).await
+    }
+
+    async fn dispatch(&self, call: Call) -> Result<Reply, tonic::Status> {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        if call.metadata.contains_key("x-fail") {
+            return Err(tonic::Status::data_loss("torn"));
+        }
+        TestRoad.dispatch(call).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_does_not_wait_for_the_upstreams_head() {
+    let rest = rest();
+    let check = async |accept: &str, fail: bool, waits: u64, want: &str| {
+        let started = tokio::time::Instant::now();
+        let mut request = http::Request::get("/v1/watch?number=1").header("accept", accept);
+        if fail {
+            request = request.header("x-fail", "1");
+        }
+        let response = rest.serve(&Arc::new(LateHead), request.body(Body::empty()).unwrap()).await;
+        assert_eq!((response.status().as_u16(), started.elapsed().as_secs()), (200, waits), "{accept}");
+        assert_eq!(response.headers()["content-type"], accept);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(std::str::from_utf8(&body).unwrap(), want);
+    };
+    let events = "text/event-stream";
+    check(events, false, 1, ": keep-alive\n\nid: 1\ndata: {\"number\":1}\n\n").await;
+    check(events, true, 1, &format!(": keep-alive\n\nevent: error\ndata: {ERROR}\n\n")).await;
+    check("application/json", false, 20, r#"[{"number":1}]"#).await;
+    let request = http::Request::get("/v1/watch").header("accept", events).header("x-refuse", "1");
+    let refused = rest.serve(&Arc::new(LateHead), request.body(Body::empty()).unwrap()).await;
+    assert_eq!(refused.status(), 401);
+}
+
 #[tokio::test]
 async fn ready_messages_are_coalesced_and_an_idle_client_is_not_read_for() {
     let rest = rest();
