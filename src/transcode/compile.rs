@@ -108,10 +108,11 @@ fn compile_message(message: &MessageDescriptor, targets: &Targets<'_>) -> Messag
                 number: field.number(),
                 kind: field.kind(),
                 cardinality: field.cardinality(),
-                delimited: field.is_group()
-                    || features.delimited
-                        && !message.is_map_entry()
-                        && !field.kind().as_message().is_some_and(MessageDescriptor::is_map_entry),
+                // Maps and their values have lengths whatever the features around them say, and whatever a file
+                // lowered from an edition calls them.
+                delimited: (field.is_group() || features.delimited)
+                    && !message.is_map_entry()
+                    && !field.kind().as_message().is_some_and(MessageDescriptor::is_map_entry),
                 packed: proto.options.as_ref().and_then(|options| options.packed).unwrap_or(features.packed),
                 presence: features.presence
                     || proto.proto3_optional == Some(true)

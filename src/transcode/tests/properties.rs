@@ -358,3 +358,16 @@ fn editions_resolve_their_features() {
     assert_eq!(print(&implicit, &[8, 0]), b"{}");
     assert!(!implicit.field("optional_int32").unwrap().has_presence());
 }
+
+#[test]
+fn maps_of_a_delimited_edition_have_lengths() {
+    let schema =
+        crate::schema::Schema::decode(include_bytes!("../../../tests/conformance/messages.binpb")).unwrap();
+    let tables = Tables::compile(schema.pool());
+    let delimited = tables.codec("protobuf_test_messages.editions.TestAllTypesEdition2023").unwrap();
+    let json = br#"{"mapStringString":{"a":"b"},"mapStringNestedMessage":{"k":{"a":3}}}"#;
+    let wire = read(&delimited, json);
+    // As protobuf's own libraries write it.
+    assert_eq!(wire, b"\xaa\x04\x06\x0a\x01a\x12\x01b\xba\x04\x07\x0a\x01k\x12\x02\x08\x03");
+    assert_eq!(print(&delimited, &wire), json);
+}
