@@ -92,6 +92,8 @@ pub(super) struct Node {
     pub(super) one: Option<usize>,
     /// `**`: what ends there, and what may follow at the end of the path; there is no second `**` behind it.
     pub(super) rest: Option<usize>,
+    /// Of a `**`: the most segments that a template has behind it.
+    pub(super) behind: usize,
     pub(super) ends: Vec<End>,
 }
 
@@ -134,8 +136,13 @@ impl<T> Router<T> {
     ) -> Result<(), Conflict> {
         let label = label.into();
         let mut at = 0;
-        for segment in template.segments() {
+        for (index, segment) in template.segments().iter().enumerate() {
             at = self.child(at, segment);
+            if *segment == Segment::Rest
+                && let Some(node) = self.nodes.get_mut(at)
+            {
+                node.behind = node.behind.max(template.segments().len() - index - 1);
+            }
         }
         let entry = self.entries.len();
         let Some(node) = self.nodes.get_mut(at) else { return Ok(()) };
@@ -295,9 +302,11 @@ impl<T> Router<T> {
     /// then it covers all that is left, and only then is there a variable behind it.
     fn descend_rest<R>(&self, at: usize, path: &str, take: &mut impl FnMut(&Node) -> Option<R>) -> Option<R> {
         let node = self.nodes.get(at)?;
+        // A longer end than any template has cannot match: a lookup's cost does not grow with the path for each of them.
+        let longer = (1 + memchr::memchr_iter(b'/', path.as_bytes()).count()).saturating_sub(node.behind);
         let literals = (!node.literals.is_empty())
             .then(|| {
-                tails(path).find_map(|(segment, rest)| {
+                tails(path).skip(longer).find_map(|(segment, rest)| {
                     let literal = decode_segment(segment).ok().and_then(|text| node.literals.get(&*text))?;
                     self.descend(*literal, rest, take)
                 })
@@ -305,7 +314,7 @@ impl<T> Router<T> {
             .flatten();
         literals.or_else(|| take(node)).or_else(|| {
             let one = node.one?;
-            let mut tails = tails(path).filter(|(segment, _)| !segment.is_empty());
+            let mut tails = tails(path).skip(longer).filter(|(segment, _)| !segment.is_empty());
             tails.find_map(|(_, rest)| self.descend(one, rest, take))
         })
     }
