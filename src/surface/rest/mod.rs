@@ -31,7 +31,7 @@ use self::{
     error::Origin,
     request::Unread,
 };
-pub use self::{answer::RestAnswer, endpoint::Endpoint};
+pub use self::{answer::RestAnswer, endpoint::Endpoint, websocket::wanted as is_socket};
 use super::{Answer as _, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Guards, Message, Pending, Road, Target},

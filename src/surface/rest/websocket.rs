@@ -43,7 +43,8 @@ const PING: Duration = Duration::from_secs(30);
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// True for a request that asks for a WebSocket.
-pub(super) fn wanted(request: &Request) -> bool {
+#[must_use]
+pub fn wanted(request: &Request) -> bool {
     if request.version() == Version::HTTP_2 {
         return request.method() == Method::CONNECT
             && request
