@@ -9,16 +9,22 @@ use std::{
 };
 
 use axum::{Router, body::Body};
+use http::{Method, header};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
 use tower::Service as _;
 use tracing::{debug, warn};
 
-use crate::call::Peer;
+use crate::call::{Lasting, Peer};
 
 /// How long a new connection may take to say which HTTP it speaks.
 const FIRST_BYTES: Duration = Duration::from_secs(30);
@@ -83,11 +89,13 @@ pub async fn serve(listener: TcpListener, app: Router, rules: Rules, mut shutdow
     };
     let builder = builder(rules);
     let mut connections = JoinSet::new();
+    let (lasting, mut lasted) = mpsc::channel(1);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    connections.spawn(connection(builder.clone(), stream, address, app.clone(), shutdown.clone()));
+                    let (lasting, shutdown) = (Lasting(lasting.clone()), shutdown.clone());
+                    connections.spawn(connection(builder.clone(), stream, address, app.clone(), lasting, shutdown));
                 }
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
@@ -98,9 +106,13 @@ pub async fn serve(listener: TcpListener, app: Router, rules: Rules, mut shutdow
             () = asked(&mut shutdown) => break,
         }
     }
-    drop(listener);
-    let drained = timeout(rules.drain, async { while connections.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
+    drop((listener, lasting));
+    let drained = timeout(rules.drain, async {
+        while connections.join_next().await.is_some() {}
+        // Nothing is ever sent: this ends when the last sender is gone.
+        lasted.recv().await
+    });
+    if drained.await.is_err() {
         warn!(connections = connections.len(), "the drain's time is up; what is left is closed");
         connections.shutdown().await;
     }
@@ -138,6 +150,7 @@ async fn connection(
     stream: TcpStream,
     address: SocketAddr,
     app: Router,
+    lasting: Lasting,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
@@ -151,6 +164,9 @@ async fn connection(
     let peer = Peer { address, secure: false };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
+        if request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT {
+            request.extensions_mut().insert(lasting.clone());
+        }
         app.clone().call(request.map(Body::new))
     });
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -189,6 +205,32 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_drain_waits_for_what_was_upgraded() {
+        let upgraded = Duration::from_millis(400);
+        let app = Router::new().fallback(async move |request: axum::extract::Request| {
+            let lasting = request.extensions().get::<Lasting>().cloned().unwrap();
+            tokio::spawn(async move {
+                tokio::time::sleep(upgraded).await;
+                drop(lasting);
+            });
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let rules = Rules { header_bytes: 1 << 10, drain: Duration::from_secs(30) };
+        let server = tokio::spawn(serve(listener, app, rules, stopping));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        client.readable().await.unwrap();
+        let asked = std::time::Instant::now();
+        stop.send(true).unwrap();
+        server.await.unwrap();
+        assert!(asked.elapsed() > upgraded / 2, "{:?}", asked.elapsed());
+    }
 
     #[tokio::test]
     async fn the_first_bytes_are_bounded_and_kept() {
