@@ -1,8 +1,8 @@
 //! The converter alone, beside prost-reflect in the same run: wire to JSON and JSON to wire of a book, an order, and a
 //! message of a random schema. Leaves out: reading the request and framing, which `scripts/bench` measures whole.
 //!
-//! `cargo bench --bench pure -- [--rounds N] [--seed N]` prints tab-separated lines: message, direction, sizes, then
-//! median and spread of Propylon's µs, of prost-reflect's, and of the ratio of the two in each round.
+//! `cargo bench --bench pure -- [--rounds N] [--seed N]` prints tab-separated lines: message, direction, sizes, the
+//! µs of Propylon's fastest round, then median and spread of its µs, of prost-reflect's, and of their ratio in each round.
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -37,10 +37,17 @@ fn main() {
     let book = sample::message(&pool, "bench.v1.Book", sample::BOOK);
     let order = sample::message(&pool, "bench.v1.Order", sample::ORDER);
     let (random_pool, random) = random::message(seed);
-    for (name, pool, message) in
-        [("book", &pool, book), ("order", &pool, order), ("random", &random_pool, random)]
-    {
-        measure(name, pool, &message, rounds);
+    let samples = [("book", &pool, book), ("order", &pool, order), ("random", &random_pool, random)];
+    let samples = samples.map(|(name, pool, message)| Sample::new(name, pool, &message));
+    let mut cases: Vec<_> = samples.iter().flat_map(Sample::cases).collect();
+    // The rounds of one case lie apart, so that a slow while of the machine is not the whole of its figures.
+    for _ in 0..rounds {
+        for case in &mut cases {
+            case.round();
+        }
+    }
+    for case in &mut cases {
+        println!("{}", case.line());
     }
 }
 
@@ -49,35 +56,89 @@ fn argument(name: &str) -> Option<u64> {
     std::env::args().skip_while(|argument| argument != name).nth(1)?.parse().ok()
 }
 
-fn measure(name: &str, pool: &DescriptorPool, message: &DynamicMessage, rounds: u64) {
-    let descriptor = message.descriptor();
-    let wire = message.encode_to_vec();
-    let json = reflect_to_json(&descriptor, &wire);
-    let converter = Converter::new(pool, &descriptor);
+/// One message in all its forms.
+struct Sample {
+    name: &'static str,
+    descriptor: MessageDescriptor,
+    converter: Converter,
+    wire: Vec<u8>,
+    json: Vec<u8>,
+}
 
-    // A converter that is fast and wrong has no figure.
-    let value = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).expect("JSON");
-    assert_eq!(value(&converter.to_json(&wire)), value(&json), "{name}: wire to JSON");
-    let back = converter.to_wire(&json);
-    assert_eq!(
-        &DynamicMessage::decode(descriptor.clone(), back.as_slice()).expect("wire"),
-        message,
-        "{name}: JSON to wire"
-    );
+impl Sample {
+    fn new(name: &'static str, pool: &DescriptorPool, message: &DynamicMessage) -> Sample {
+        let descriptor = message.descriptor();
+        let converter = Converter::new(pool, &descriptor);
+        let wire = message.encode_to_vec();
+        let json = reflect_to_json(&descriptor, &wire);
 
-    let sizes = format!("{} B wire, {} B JSON", wire.len(), json.len());
-    let out = compare(
-        rounds,
-        || converter.to_json(black_box(&wire)),
-        || reflect_to_json(&descriptor, black_box(&wire)),
-    );
-    println!("{name}\twire to JSON\t{sizes}\t{out}");
-    let out = compare(
-        rounds,
-        || converter.to_wire(black_box(&json)),
-        || reflect_to_wire(&descriptor, black_box(&json)),
-    );
-    println!("{name}\tJSON to wire\t{sizes}\t{out}");
+        // A converter that is fast and wrong has no figure.
+        let value = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).expect("JSON");
+        assert_eq!(value(&converter.to_json(&wire)), value(&json), "{name}: wire to JSON");
+        let back =
+            DynamicMessage::decode(descriptor.clone(), converter.to_wire(&json).as_slice()).expect("wire");
+        assert_eq!(&back, message, "{name}: JSON to wire");
+        Sample { name, descriptor, converter, wire, json }
+    }
+
+    fn cases(&self) -> [Case<'_>; 2] {
+        let Sample { name, descriptor, converter, wire, json } = self;
+        let sizes = format!("{} B wire, {} B JSON", wire.len(), json.len());
+        [
+            Case::new(
+                format!("{name}\twire to JSON\t{sizes}"),
+                Box::new(|| converter.to_json(black_box(wire))),
+                Box::new(|| reflect_to_json(descriptor, black_box(wire))),
+            ),
+            Case::new(
+                format!("{name}\tJSON to wire\t{sizes}"),
+                Box::new(|| converter.to_wire(black_box(json))),
+                Box::new(|| reflect_to_wire(descriptor, black_box(json))),
+            ),
+        ]
+    }
+}
+
+type Work<'a> = Box<dyn Fn() -> Vec<u8> + 'a>;
+
+/// One direction of one message, by both converters.
+struct Case<'a> {
+    label: String,
+    own: (Work<'a>, u32),
+    peer: (Work<'a>, u32),
+    own_us: Vec<f64>,
+    peer_us: Vec<f64>,
+    ratios: Vec<f64>,
+}
+
+impl<'a> Case<'a> {
+    fn new(label: String, own: Work<'a>, peer: Work<'a>) -> Case<'a> {
+        let (own_count, peer_count) = (calibrate(&*own), calibrate(&*peer));
+        let (own, peer) = ((own, own_count), (peer, peer_count));
+        Case { label, own, peer, own_us: Vec::new(), peer_us: Vec::new(), ratios: Vec::new() }
+    }
+
+    /// Interleaves batches of both.
+    fn round(&mut self) {
+        let (mut own, mut peer) = (Vec::new(), Vec::new());
+        for _ in 0..BATCHES {
+            own.push(batch(&*self.own.0, self.own.1));
+            peer.push(batch(&*self.peer.0, self.peer.1));
+        }
+        let (own, peer) = (quantile(&mut own, 0.5), quantile(&mut peer, 0.5));
+        self.own_us.push(own);
+        self.peer_us.push(peer);
+        self.ratios.push(own / peer);
+    }
+
+    fn line(&mut self) -> String {
+        let fastest = quantile(&mut self.own_us, 0.0);
+        let cells = [&mut self.own_us, &mut self.peer_us, &mut self.ratios].map(|values| {
+            let spread = (quantile(values, 0.75) - quantile(values, 0.25)) / 2.0;
+            format!("{:.4}\t{spread:.4}", quantile(values, 0.5))
+        });
+        format!("{}\t{fastest:.4}\t{}", self.label, cells.join("\t"))
+    }
 }
 
 /// Propylon's side: tables made once, then a new buffer for each conversion, as a call has.
@@ -111,31 +172,8 @@ fn reflect_to_wire(descriptor: &MessageDescriptor, json: &[u8]) -> Vec<u8> {
     DynamicMessage::deserialize(descriptor.clone(), &mut reader).expect("JSON").encode_to_vec()
 }
 
-/// Interleaves batches of both and says what `main`'s lines end with.
-fn compare(rounds: u64, own: impl Fn() -> Vec<u8>, peer: impl Fn() -> Vec<u8>) -> String {
-    let own_count = calibrate(&own);
-    let peer_count = calibrate(&peer);
-    let (mut own_us, mut peer_us, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        let (mut own_batches, mut peer_batches) = (Vec::new(), Vec::new());
-        for _ in 0..BATCHES {
-            own_batches.push(batch(&own, own_count));
-            peer_batches.push(batch(&peer, peer_count));
-        }
-        let (own_median, peer_median) = (quantile(&mut own_batches, 0.5), quantile(&mut peer_batches, 0.5));
-        own_us.push(own_median);
-        peer_us.push(peer_median);
-        ratios.push(own_median / peer_median);
-    }
-    let cells = [&mut own_us, &mut peer_us, &mut ratios].map(|values| {
-        let spread = (quantile(values, 0.75) - quantile(values, 0.25)) / 2.0;
-        format!("{:.4}\t{spread:.4}", quantile(values, 0.5))
-    });
-    cells.join("\t")
-}
-
 /// How many conversions fill a batch; warms up as it finds out.
-fn calibrate(work: &impl Fn() -> Vec<u8>) -> u32 {
+fn calibrate(work: &dyn Fn() -> Vec<u8>) -> u32 {
     let begun = Instant::now();
     let mut count = 0;
     while begun.elapsed() < BATCH * 100 {
@@ -146,7 +184,7 @@ fn calibrate(work: &impl Fn() -> Vec<u8>) -> u32 {
 }
 
 /// Microseconds per conversion over one batch.
-fn batch(work: &impl Fn() -> Vec<u8>, count: u32) -> f64 {
+fn batch(work: &dyn Fn() -> Vec<u8>, count: u32) -> f64 {
     let begun = Instant::now();
     for _ in 0..count {
         black_box(work());

@@ -4,12 +4,13 @@
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use prost_reflect::DescriptorPool;
-use propylon::transcode::{JsonInput, JsonStyle, Tables, editions};
+use propylon::schema::Schema;
+use propylon::transcode::{JsonInput, JsonStyle, Tables};
 
 static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(|| {
-    let set = editions::lower(include_bytes!("../../tests/conformance/messages.binpb"));
-    Tables::compile(&DescriptorPool::decode(&*set).expect("a descriptor set"))
+    let schema =
+        Schema::decode(include_bytes!("../../tests/conformance/messages.binpb")).expect("a descriptor set");
+    Tables::compile(schema.pool())
 });
 
 const MESSAGES: [&str; 5] = [
@@ -34,7 +35,11 @@ fuzz_target!(|data: &[u8]| {
         assert!(!error.is_input(), "{error}");
         return;
     }
-    assert!(serde_json::from_slice::<&serde_json::value::RawValue>(&json).is_ok(), "{}", String::from_utf8_lossy(&json));
+    assert!(
+        serde_json::from_slice::<&serde_json::value::RawValue>(&json).is_ok(),
+        "{}",
+        String::from_utf8_lossy(&json)
+    );
     let mut back = Vec::new();
     match codec.to_wire(&json, &JsonInput::default(), &mut back) {
         Ok(()) => {

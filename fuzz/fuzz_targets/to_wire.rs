@@ -4,12 +4,13 @@
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use prost_reflect::DescriptorPool;
-use propylon::transcode::{ErrorKind, JsonInput, JsonStyle, Tables, editions};
+use propylon::schema::Schema;
+use propylon::transcode::{ErrorKind, JsonInput, JsonStyle, Tables};
 
 static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(|| {
-    let set = editions::lower(include_bytes!("../../tests/conformance/messages.binpb"));
-    Tables::compile(&DescriptorPool::decode(&*set).expect("a descriptor set"))
+    let schema =
+        Schema::decode(include_bytes!("../../tests/conformance/messages.binpb")).expect("a descriptor set");
+    Tables::compile(schema.pool())
 });
 
 const MESSAGES: [&str; 5] = [

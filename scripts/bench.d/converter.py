@@ -18,12 +18,12 @@ def run_converter(rounds):
     print(done.stdout, file=sys.stderr)
     results = []
     for line in done.stdout.splitlines():
-        # message, direction, size, then median and spread of propylon, of prost-reflect, and of their ratio.
+        # message, direction, size, Propylon's fastest round, then median and spread of its own, prost-reflect's, their ratio.
         cells = line.split("\t")
-        if len(cells) != 9:
+        if len(cells) != 10:
             continue
         message, direction, size = cells[:3]
-        own, own_spread, peer, peer_spread, ratio, noise = map(float, cells[3:])
+        fastest, own, own_spread, peer, peer_spread, ratio, noise = map(float, cells[3:])
         shared = {
             "row": f"converter {message} {direction}",
             "title": f"converter, {message} ({size}), {direction}",
@@ -40,7 +40,8 @@ def run_converter(rounds):
                     peer_us=None,
                     peer_spread=None,
                     value=own,
-                    noise=own_spread,
+                    # A busy machine only ever adds: without a peer to compare with, the fastest round tells the most.
+                    noise=own - fastest,
                     budget=budget,
                     unit="us",
                 )

@@ -215,6 +215,18 @@ mod tests {
     }
 
     #[test]
+    fn the_example_shows_the_defaults() {
+        let config = parse(include_str!("../../config/propylon.example.toml")).unwrap();
+        let [books] = config.upstreams.as_slice() else { panic!("one upstream") };
+        let address = Address { tls: false, host: "127.0.0.1".into(), port: 9000 };
+        assert_eq!(format!("{books:?}"), format!("{:?}", Upstream::at("books", address)));
+        assert_eq!((config.services.len(), config.http_rules.len()), (1, 2));
+        // What is left are the values that have a default.
+        let rest = Config { upstreams: vec![], services: vec![], http_rules: vec![], ..config };
+        assert_eq!(format!("{rest:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
     fn everything_written_is_meant() {
         let config = parse(
             r#"

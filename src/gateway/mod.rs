@@ -16,7 +16,7 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tonic::Status;
 use tracing::{debug, error, info, warn};
 
-pub use door::door;
+pub use door::{Door, door};
 
 use crate::{
     config::{self, Config, SchemaSource},

@@ -18,6 +18,8 @@ const EDITION_LEGACY_PROTO3: u64 = 999;
 const EDITION_2023: u64 = 1000;
 /// The newest edition whose defaults are known here.
 const EDITION_2024: u64 = 1001;
+/// How deep messages may be declared inside each other; what decodes the file afterwards takes no more.
+const MAX_NESTING: usize = 100;
 
 /// The features of one element, inherited from the element around it.
 #[derive(Clone, Copy)]
@@ -64,7 +66,7 @@ fn lower_known(file: &[u8]) -> Result<Vec<u8>, Malformed> {
         let record = record?;
         match (record.number, record.value) {
             (4, Value::Bytes(message)) => {
-                put_bytes(&mut out, 4, &lower_message(message, features, &mut needs)?)
+                put_bytes(&mut out, 4, &lower_message(message, features, &mut needs, MAX_NESTING)?)
             }
             (5, Value::Bytes(descriptor)) => {
                 needs.see_enum(descriptor, features)?;
@@ -83,7 +85,15 @@ fn lower_known(file: &[u8]) -> Result<Vec<u8>, Malformed> {
     Ok(out)
 }
 
-fn lower_message(message: &[u8], features: Features, needs: &mut Needs) -> Result<Vec<u8>, Malformed> {
+/// `levels`: how many more levels of messages there may be, this one among them.
+fn lower_message(
+    message: &[u8],
+    features: Features,
+    needs: &mut Needs,
+    levels: usize,
+) -> Result<Vec<u8>, Malformed> {
+    // Each level is a call and a copy: without a bound, an upstream's file could end the stack.
+    let levels = levels.checked_sub(1).ok_or(Malformed)?;
     let features = features.overridden_by(message, 7, 12)?;
     let mut out = Vec::with_capacity(message.len() + 16);
     for record in records(message) {
@@ -92,7 +102,9 @@ fn lower_message(message: &[u8], features: Features, needs: &mut Needs) -> Resul
             (number @ (2 | 6), Value::Bytes(field)) => {
                 put_bytes(&mut out, number, &lower_field(field, features)?)
             }
-            (3, Value::Bytes(nested)) => put_bytes(&mut out, 3, &lower_message(nested, features, needs)?),
+            (3, Value::Bytes(nested)) => {
+                put_bytes(&mut out, 3, &lower_message(nested, features, needs, levels)?)
+            }
             (4, Value::Bytes(descriptor)) => {
                 needs.see_enum(descriptor, features)?;
                 out.extend_from_slice(record.raw);
@@ -306,5 +318,24 @@ mod tests {
             "this file is not a FileDescriptorProto"
         );
         assert!(wire::records(&lower(&[], 1000).unwrap()).all(|record| record.is_ok()));
+    }
+
+    #[test]
+    fn messages_nested_a_million_deep_do_not_end_the_stack() {
+        // The header of a level stands before all that is in it: written from the inside out, then turned around.
+        let nested = |levels: usize| {
+            let (mut backwards, mut header) = (Vec::new(), Vec::new());
+            for level in 0..levels {
+                header.clear();
+                put_tag(&mut header, if level + 1 == levels { 4 } else { 3 }, 2);
+                put_varint(&mut header, backwards.len() as u64);
+                backwards.extend(header.iter().rev());
+            }
+            backwards.reverse();
+            backwards
+        };
+        assert_eq!(lower(&nested(1_000_000), 1000).unwrap_err(), "this file is not a FileDescriptorProto");
+        assert_eq!(lower(&nested(101), 1000).unwrap_err(), "this file is not a FileDescriptorProto");
+        assert!(lower(&nested(100), 1000).is_ok());
     }
 }

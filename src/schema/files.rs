@@ -4,7 +4,7 @@
 //! Specification: google/protobuf/descriptor.proto; a symbol is a full name as in "Language Specification", scopes
 //! included (an enum's values stand in the scope around the enum).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -82,12 +82,13 @@ impl Files {
     #[must_use]
     pub fn closure<'f>(&'f self, file: &'f File) -> Vec<&'f File> {
         let mut closure = vec![file];
+        let mut known = HashSet::from([file.name.as_str()]);
         let mut next = 0;
         while let Some(file) = closure.get(next).copied() {
             next += 1;
             for import in &file.imports {
                 if let Some(import) = self.by_name(import)
-                    && !closure.iter().any(|known| known.name == import.name)
+                    && known.insert(&import.name)
                 {
                     closure.push(import);
                 }

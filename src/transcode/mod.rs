@@ -12,7 +12,6 @@ mod bind;
 mod casing;
 mod codec;
 mod compile;
-pub mod editions;
 mod error;
 mod features;
 mod http_body;

@@ -14,7 +14,16 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_tungstenite::{connect_async, tungstenite::Message};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{
+        Message,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
+    },
+};
 
 use crate::support::{
     client::{http1, http2, request},
@@ -526,6 +535,14 @@ fn socket_rows() -> Vec<SocketRow> {
         vec![text(&format!("{{\"title\": \"{}\"}}", "x".repeat(LIMIT)))],
         (8, "a message of the WebSocket is over the limit of 2000 bytes".into()),
         1009,
+    ));
+    let bad_text = Frame::message(&b"{\"title\": \"\xff\"}"[..], OpCode::Data(Data::Text), true);
+    all.push((
+        "invalid UTF-8",
+        "/v1/chat",
+        vec![Message::Frame(bad_text)],
+        bad("a text message of the WebSocket is not UTF-8"),
+        1007,
     ));
     all.push((
         "two messages where one is taken",

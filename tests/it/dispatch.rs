@@ -320,7 +320,7 @@ async fn all_four_shapes() {
         (&reply.metadata["x-head"], &reply.metadata["x-te"]),
         (&"h".parse().unwrap(), &"trailers".parse().unwrap())
     );
-    assert!(reply.metadata["x-timeout"].to_str().unwrap().ends_with('u'));
+    assert!(reply.metadata["x-timeout"].to_str().unwrap().ends_with('m'));
     assert!(!reply.metadata.contains_key("content-type"));
     let (data, trailers) = read(reply).await;
     assert_eq!(

@@ -227,8 +227,8 @@ impl Session {
                 );
                 return Err(End::Refused(close_code::SIZE, status));
             }
-            Some(Err(error)) if error.to_string().contains("UTF-8") => {
-                let status = Status::invalid_argument("a text message is not UTF-8");
+            Some(Err(error)) if error.to_string().to_ascii_lowercase().contains("utf") => {
+                let status = Status::invalid_argument("a text message of the WebSocket is not UTF-8");
                 return Err(End::Refused(close_code::INVALID, status));
             }
             Some(Ok(Socketed::Close(_)) | Err(_)) | None => return Err(End::Gone),

@@ -117,7 +117,7 @@ async fn failures() {
     let (socket, _) = connect("/v1/chat/t").await.unwrap();
     let text = Frame::message(&b"\"\xff\""[..], OpCode::Data(Data::Text), true);
     let (_, code, reason) = talk(socket, vec![Message::Frame(text)]).await;
-    assert_eq!((code, reason.as_str()), (1007, "a text message is not UTF-8"));
+    assert_eq!((code, reason.as_str()), (1007, "a text message of the WebSocket is not UTF-8"));
 
     let (socket, _) = connect("/v1/chat/t").await.unwrap();
     let (_, code, reason) = talk(socket, vec![Message::binary("{}")]).await;

@@ -1,0 +1,149 @@
+//! `README.md` is true to the letter: each of its console blocks is run against gateways started as it says, and what it
+//! shows is what comes (… stands for any text); each of its TOML blocks is a config that a gateway starts with.
+
+use std::{net::SocketAddr, process::Command, time::Duration};
+
+use crate::support::{
+    client::{request, rest},
+    gateway::World,
+    library::PATIENCE,
+    process::Program,
+    reflecting::{FIRST, Reflecting},
+    tools::{needs, package},
+};
+
+/// Where README's gateway listens, in both spellings, and where its upstream does.
+const GATEWAY: [&str; 2] = ["localhost:8080", "127.0.0.1:8080"];
+const UPSTREAM: &str = "127.0.0.1:9000";
+
+/// The fenced blocks of a language.
+fn blocks(language: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(package().join("README.md")).unwrap();
+    let mut parts = text.split("```");
+    let mut found = Vec::new();
+    while let (Some(_), Some(block)) = (parts.next(), parts.next()) {
+        if let Some(inside) = block.strip_prefix(&format!("{language}\n")) {
+            found.push(inside.to_owned());
+        }
+    }
+    found
+}
+
+/// The commands of a block (behind `$ `), each with the lines shown below it.
+fn commands(block: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in block.lines() {
+        match (line.strip_prefix("$ "), found.last_mut()) {
+            (Some(command), _) => found.push((command.to_owned(), String::new())),
+            (None, Some((_, shown))) => *shown += &format!("{line}\n"),
+            (None, None) => panic!("a console block begins with a command: {block}"),
+        }
+    }
+    found
+}
+
+/// True where `text` is what is shown, each … standing for any text.
+fn fits(text: &str, shown: &str) -> bool {
+    let parts: Vec<&str> = shown.trim_end().split('…').collect();
+    let mut rest = text.trim_end();
+    for (at, part) in parts.iter().enumerate() {
+        // The first part begins the text, and the last one ends it.
+        let place = match at {
+            0 => rest.starts_with(part).then_some(0),
+            _ if at + 1 == parts.len() => rest.ends_with(part).then(|| rest.len() - part.len()),
+            _ => rest.find(part),
+        };
+        let Some(place) = place else { return false };
+        rest = &rest[place + part.len()..];
+    }
+    parts.len() > 1 || rest.is_empty()
+}
+
+/// What a command that starts a gateway is called with, behind `cargo run --release`.
+fn starts(command: &str) -> Option<Vec<&str>> {
+    let rest = command.strip_prefix("cargo run --release")?;
+    Some(rest.trim_start().trim_start_matches("-- ").split_whitespace().collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_does_what_is_shown() {
+    let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await;
+    let upstream_address = upstream.address.to_string();
+    let ticking = tokio::spawn(async move {
+        loop {
+            upstream.try_tick();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let grpcurl = needs("grpcurl");
+    let mut gateway: Option<(Program, SocketAddr)> = None;
+    let mut run = 0;
+    for (command, shown) in blocks("console").iter().flat_map(|block| commands(block)) {
+        if let Some(arguments) = starts(&command) {
+            let arguments = arguments.iter().map(|word| word.replace(UPSTREAM, &upstream_address));
+            let mut started = Command::new(env!("CARGO_BIN_EXE_propylon"));
+            started.args(arguments).args(["--listen", "127.0.0.1:0"]);
+            let mut program = Program::start("propylon", &mut started).unwrap();
+            let address = program.wait_for("listening on http://", Duration::from_secs(60)).unwrap();
+            let shown = GATEWAY.iter().fold(shown, |text, name| text.replace(name, &address));
+            // The log goes to stderr; a terminal shows it between.
+            let printed: Vec<_> =
+                program.output().lines().filter(|line| !line.starts_with('{')).map(str::to_owned).collect();
+            assert!(fits(&printed.join("\n"), &shown), "{command}\n{}\nis not\n{shown}", printed.join("\n"));
+            gateway = Some((program, address.parse().unwrap()));
+            run += 1;
+            continue;
+        }
+        let (_, address) = gateway.as_ref().expect("a gateway was started");
+        let mut line =
+            GATEWAY.iter().fold(command.clone(), |text, name| text.replace(name, &address.to_string()));
+        if line.starts_with("grpcurl") {
+            let Some(grpcurl) = &grpcurl else { continue };
+            line = line.replacen("grpcurl", &grpcurl.display().to_string(), 1);
+        }
+        let mut shell = Program::start(&command, Command::new("sh").args(["-c", &line])).unwrap();
+        let code = shell.exit_code(PATIENCE).unwrap();
+        let printed = shell.output();
+        assert!(code == 0 && fits(&printed, &shown), "$ {command}\n{printed}\nis not\n{shown}");
+        run += 1;
+    }
+    assert!(run >= 10, "only {run} commands were found in README.md");
+    ticking.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_config_starts() {
+    let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await;
+    let configs = blocks("toml");
+    assert!(!configs.is_empty());
+    for config in configs {
+        let config = config.replace(UPSTREAM, &upstream.address.to_string());
+        let gateway = World::new().with_config(&config).start();
+        let outcome = rest(gateway.address, request(&http::Method::GET, "/v2/items/pen", &[], "")).await;
+        assert_eq!(outcome.messages, [serde_json::json!({ "name": "pen" })], "{outcome:?}");
+    }
+}
+
+#[test]
+fn what_is_shown_may_leave_out() {
+    let check =
+        |text: &str, shown: &str, want: bool| assert_eq!(fits(text, shown), want, "{text:?} {shown:?}");
+    check("a\n", "a\n", true);
+    check("ab", "a", false);
+    check("{\"a\":1,\"b\":2}", "{\"a\":…,\"b\":2}", true);
+    check("{\"a\":1}", "{\"b\":…}", false);
+    check("x then y", "…y", true);
+    check("x then y, z", "…y", false);
+    check("abc", "abc…", true);
+}
+
+#[test]
+fn what_it_links_to_is_there() {
+    let text = std::fs::read_to_string(package().join("README.md")).unwrap();
+    for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(package().join(link).exists(), "{link}");
+    }
+    for script in ["scripts/test", "scripts/bench"] {
+        assert!(text.contains(script) && package().join(script).exists(), "{script}");
+    }
+}
