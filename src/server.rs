@@ -10,15 +10,24 @@ use std::{
 };
 
 use axum::body::Body;
+use http::{Method, header};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
 use tracing::{debug, warn};
 
-use crate::{call::Peer, gateway::Door};
+use crate::{
+    call::{Lasting, Peer},
+    gateway::Door,
+};
 
 /// How long a new connection may take to say which HTTP it speaks.
 const FIRST_BYTES: Duration = Duration::from_secs(30);
@@ -86,13 +95,15 @@ pub async fn serve(listener: TcpListener, door: Door, rules: Rules, mut shutdown
     };
     let builder = builder(rules);
     let mut connections = JoinSet::new();
+    let (lasting, mut lasted) = mpsc::channel(1);
     let mut beat = tokio::time::interval(BEAT);
     loop {
         tokio::select! {
             _ = beat.tick() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    connections.spawn(connection(builder.clone(), stream, address, door.clone(), shutdown.clone()));
+                    let (lasting, shutdown) = (Lasting(lasting.clone()), shutdown.clone());
+                    connections.spawn(connection(builder.clone(), stream, address, door.clone(), lasting, shutdown));
                 }
                 Err(error) => {
                     warn!(%error, "a connection could not be accepted");
@@ -103,9 +114,13 @@ pub async fn serve(listener: TcpListener, door: Door, rules: Rules, mut shutdown
             () = asked(&mut shutdown) => break,
         }
     }
-    drop(listener);
-    let drained = timeout(rules.drain, async { while connections.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
+    drop((listener, lasting));
+    let drained = timeout(rules.drain, async {
+        while connections.join_next().await.is_some() {}
+        // Nothing is ever sent: this ends when the last sender is gone.
+        lasted.recv().await
+    });
+    if drained.await.is_err() {
         warn!(connections = connections.len(), "the drain's time is up; what is left is closed");
         connections.shutdown().await;
     }
@@ -143,6 +158,7 @@ async fn connection(
     stream: TcpStream,
     address: SocketAddr,
     door: Door,
+    lasting: Lasting,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
@@ -156,6 +172,9 @@ async fn connection(
     let peer = Peer { address, secure: false };
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
+        if request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT {
+            request.extensions_mut().insert(lasting.clone());
+        }
         let door = door.clone();
         async move { Ok::<_, Infallible>(door.serve(request.map(Body::new)).await) }
     });

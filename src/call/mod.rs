@@ -129,6 +129,11 @@ pub struct Peer {
     pub secure: bool,
 }
 
+/// Held by what goes on when its request has been answered and its connection handed over: a WebSocket. The drain waits
+/// until none is left. The server puts it into the extensions of each request that may be upgraded.
+#[derive(Debug, Clone)]
+pub struct Lasting(pub tokio::sync::mpsc::Sender<std::convert::Infallible>);
+
 /// A response whose head is not an error.
 ///
 /// `body` holds gRPC frames and always ends with trailers that carry a readable `grpc-status`, whatever the upstream

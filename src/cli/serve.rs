@@ -74,10 +74,20 @@ pub(super) fn serve(config: Config, announce: impl FnOnce(SocketAddr, &Gateway))
     gateway.drain();
     // The receivers are the workers': none left means that there is nothing to stop.
     let _ = stop.send(true);
-    for worker in workers {
-        worker.join().map_err(|_| Failure::system("a worker panicked"))?;
-    }
+    let joined = main.spawn_blocking(|| workers.into_iter().try_for_each(thread::JoinHandle::join));
+    let drained = main.block_on(async {
+        tokio::select! {
+            joined = joined => Some(joined),
+            // Whoever asks twice has waited long enough.
+            () = signals.until_stop(&gateway) => None,
+        }
+    });
     main.shutdown_background();
+    match drained {
+        None => info!("asked again; what is in flight is closed"),
+        Some(Ok(Ok(()))) => {}
+        Some(_) => return Err(Failure::system("a worker panicked")),
+    }
     info!("stopped");
     Ok(())
 }

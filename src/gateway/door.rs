@@ -9,19 +9,23 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use axum::{Router, response::IntoResponse as _, routing::get};
+use axum::{
+    Router,
+    middleware::{Next, from_fn},
+    response::IntoResponse as _,
+    routing::get,
+};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, Version, header, request};
 use tonic::Status;
 use tower::ServiceExt as _;
-use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, Any, CorsLayer, ExposeHeaders};
 use tracing::error;
 use uuid::Uuid;
 
-use super::Gateway;
+use super::{Gateway, cors};
 use crate::{
     config::Cors,
-    status::{Refusal, refuse},
+    status::{Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
 };
 
@@ -49,10 +53,15 @@ pub fn door(gateway: &Arc<Gateway>) -> Door {
         .route(READYZ, get(async move || if readiness.ready() { ready() } else { draining() }))
         .fallback(move |request: Request| answer(Arc::clone(&surfaces), request));
     let gateway = Arc::clone(gateway);
-    match cors(&gateway.parts.config.cors) {
-        Some(cors) => Door { gateway, router: router.layer(cors), cors: true },
-        None => Door { gateway, router, cors: false },
+    if matches!(gateway.parts.config.cors, Cors::None) {
+        return Door { gateway, router, cors: false };
     }
+    let pages = Arc::clone(&gateway);
+    let router = router.layer(from_fn(move |request: Request, next: Next| {
+        let gateway = Arc::clone(&pages);
+        async move { cors::answer(&gateway.parts.config.cors, request, next).await }
+    }));
+    Door { gateway, router, cors: true }
 }
 
 impl Door {
@@ -93,6 +102,15 @@ async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
     if header_bytes > most {
         let message = format!("the headers of the request are {header_bytes} bytes; the limit is {most}");
         let status = refuse(Refusal::HeadersTooLarge, message);
+        let mut response = refused(&snapshot, protocol, head, &id, status).await;
+        response.headers_mut().insert(REQUEST_ID, id);
+        return response;
+    }
+    let page = cors::foreign(&gateway.parts.config.cors, request.headers(), request.uri());
+    if let Some(origin) = page.filter(|_| surface::rest::is_socket(&request)) {
+        let message =
+            format!("pages of {origin:?} may not open WebSockets here: they are none of [cors] origins");
+        let status = Fault::client().on(Status::permission_denied(message));
         let mut response = refused(&snapshot, protocol, head, &id, status).await;
         response.headers_mut().insert(REQUEST_ID, id);
         return response;
@@ -183,53 +201,9 @@ fn new_id() -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(u64::try_from(millis).unwrap_or(u64::MAX), random).into_uuid()
 }
 
-fn cors(cors: &Cors) -> Option<CorsLayer> {
-    let origin = match cors {
-        Cors::None => return None,
-        Cors::Any => AllowOrigin::any(),
-        Cors::Loopback => AllowOrigin::predicate(|origin, _| is_loopback(origin)),
-        Cors::Origins(origins) => {
-            AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
-        }
-    };
-    // Without credentials a `*` exposes every header: the status of gRPC-Web, and whatever metadata an upstream sends.
-    Some(
-        CorsLayer::new()
-            .allow_origin(origin)
-            .allow_methods(AllowMethods::mirror_request())
-            .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers(ExposeHeaders::from(Any))
-            .max_age(std::time::Duration::from_secs(7200)),
-    )
-}
-
-/// True for pages served from this machine, on any port.
-fn is_loopback(origin: &HeaderValue) -> bool {
-    let Some(uri) = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok()) else { return false };
-    match uri.host() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()),
-        None => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_pages_of_this_machine_are_loopback() {
-        let check = |origin: &'static str, want: bool| {
-            assert_eq!(is_loopback(&HeaderValue::from_static(origin)), want, "{origin}");
-        };
-        check("http://localhost:3000", true);
-        check("http://127.0.0.1", true);
-        check("https://[::1]:8443", true);
-        check("http://localhost.evil.example", false);
-        check("http://127.0.0.1.evil.example", false);
-        check("http://10.0.0.1", false);
-        check("null", false);
-    }
 
     #[test]
     fn a_sensible_request_id_is_kept() {

@@ -1,6 +1,7 @@
 //! The composition root: the only module that knows them all. It holds the current snapshot, reads upstreams' schemas and
 //! swaps in the next one.
 
+mod cors;
 mod door;
 
 use std::{

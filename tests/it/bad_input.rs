@@ -431,6 +431,7 @@ fn rest_rows() -> Vec<RestRow> {
         ("accept that excludes all", "GET", book, header("accept", "text/html"), s(""), (406, 3, "accept \"text/html\" excludes all there is: application/json".into())),
         ("accept that excludes by weight", "GET", book, header("accept", "application/json;q=0"), s(""), (406, 3, "accept \"application/json;q=0\" excludes all there is: application/json".into())),
         ("Connect", "PUT", book, header("connect-protocol-version", "1"), s("{}"), (415, 3, "the Connect protocol is not spoken here: send JSON without Connect-Protocol-Version, gRPC or gRPC-Web".into())),
+        ("Connect, without a binding", "POST", "/library.v1.Library/Plain", header("connect-protocol-version", "1"), s("{}"), (415, 3, "the Connect protocol is not spoken here: send JSON without Connect-Protocol-Version, gRPC or gRPC-Web".into())),
         ("a bad timeout", "GET", book, header("x-request-timeout", "soon"), s(""), timeout("soon")),
         ("a timeout below zero", "GET", book, header("x-request-timeout", "-1"), s(""), timeout("-1")),
         ("a deadline that has passed", "GET", book, header("x-request-timeout", "0"), s(""), (504, 4, "the deadline had passed when the call came".into())),

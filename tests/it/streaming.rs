@@ -482,3 +482,34 @@ async fn a_stop_ends_a_stream_that_does_not() {
     assert!(reset.is_err() || reset.is_ok_and(|reason| reason == Reason::CANCEL));
     drop((idle, half));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_lets_a_websocket_finish() {
+    let mut upstream = Upstream::start().await;
+    let mut gateway = World::with_library(upstream.address).with_config("[gateway]\ndrain = \"15s\"").start();
+    let (mut socket, _) = connect_async(format!("ws://{}/v1/chat", gateway.address)).await.unwrap();
+    let stream = within("the call", upstream.call()).await.head();
+    gateway.program.signal("TERM");
+    gateway.program.wait_for("asked to stop", PATIENCE).unwrap();
+    // Its connection has long been handed over; only the socket itself is left.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    end(stream);
+    let closed = within("the close", socket.next()).await.unwrap().unwrap();
+    assert!(matches!(closed, Message::Close(Some(frame)) if u16::from(frame.code) == 1000));
+    drop(socket);
+    assert_eq!(gateway.program.exit_code(PATIENCE).unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_stop_does_not_wait() {
+    let mut upstream = Upstream::start().await;
+    let mut gateway = World::with_library(upstream.address).with_config("[gateway]\ndrain = \"60s\"").start();
+    let (_socket, _) = connect_async(format!("ws://{}/v1/chat", gateway.address)).await.unwrap();
+    let _stream = within("the call", upstream.call()).await.head();
+    gateway.program.signal("TERM");
+    gateway.program.wait_for("asked to stop", PATIENCE).unwrap();
+    gateway.program.signal("INT");
+    let begun = Instant::now();
+    assert_eq!(gateway.program.exit_code(PATIENCE).unwrap(), 0);
+    assert!(begun.elapsed() < Duration::from_secs(8), "it waited for its drain time");
+}

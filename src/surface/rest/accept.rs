@@ -26,6 +26,8 @@ pub(super) fn content(headers: &HeaderMap) -> Content {
     match essence.as_str() {
         "" => Content::Missing,
         "application/json" => Content::Json,
+        // Enveloped messages of the Connect protocol are no JSON.
+        "application/connect+json" => Content::Other,
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Content::Lines,
         other if other.starts_with("application/") && other.ends_with("+json") => Content::Json,
         _ => Content::Other,
@@ -188,5 +190,6 @@ mod tests {
         check("application/x-www-form-urlencoded", Content::Other);
         check("text/plain", Content::Other);
         check("application/jsonp", Content::Other);
+        check("application/connect+json", Content::Other);
     }
 }

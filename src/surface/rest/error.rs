@@ -130,6 +130,8 @@ fn detail(detail: &prost_types::Any, tables: Option<&Arc<Tables>>, out: &mut Vec
     string(out, &detail.type_url);
     let mut json = Vec::new();
     let known = tables.into_iter().chain(COMMON.as_ref()).any(|tables| {
+        // What a failed attempt has left does not belong to the next.
+        json.clear();
         tables
             .codec(name)
             .is_some_and(|codec| codec.to_json(&detail.value, &JsonStyle::default(), &mut json).is_ok())

@@ -31,12 +31,12 @@ use self::{
     error::Origin,
     request::Unread,
 };
-pub use self::{answer::RestAnswer, endpoint::Endpoint};
+pub use self::{answer::RestAnswer, endpoint::Endpoint, websocket::wanted as is_socket};
 use super::{Answer as _, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Guards, Message, Pending, Road, Target},
     route::{
-        Route, Rpc, RpcTable,
+        Destination, Route, Rpc, RpcTable,
         router::{Miss, Router, Settings},
     },
     schema::Binding,
@@ -163,11 +163,17 @@ impl Rest {
     /// Why a path that gRPC serves has no REST binding; `None` for any other path.
     fn only_grpc(&self, path: &str) -> Option<String> {
         match self.methods.find(path) {
-            Ok(Rpc { method: Some(_), .. }) => Some(
-                "the method is served as gRPC and gRPC-Web; over REST it has the paths of its google.api.http \
-                 annotations, and this one with `method_paths = true` under [rest]"
-                    .to_owned(),
-            ),
+            Ok(Rpc { method: Some(_), route }) => {
+                // The gateway's own methods have no other paths, whatever the setting.
+                let setting = match route.destination {
+                    Destination::Local => "",
+                    Destination::Upstream(_) => ", and this one with `method_paths = true` under [rest]",
+                };
+                Some(format!(
+                    "the method is served as gRPC and gRPC-Web; over REST it has the paths of its google.api.http \
+                     annotations{setting}"
+                ))
+            }
             Ok(Rpc { method: None, .. }) => {
                 let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
                 // A route of every service (`*`) would take any path of two segments for a method's.
@@ -205,6 +211,9 @@ impl Surface for Rest {
         let mut origin = Origin { request_id, head: parts.method == Method::HEAD, tables: None };
         let (endpoint, head) = match self.look_up(&parts.method, &parts.uri) {
             Ok(found) => found,
+            Err(_) if is_connect(&parts.headers) && self.methods.find(parts.uri.path()).is_ok() => {
+                return (RestAnswer { origin, target: Asked::Nothing }, Err(no_connect()));
+            }
             Err(status) => {
                 let ready = (parts.method == Method::OPTIONS).then(|| self.options(&parts.uri)).flatten();
                 let target = ready.map_or(Asked::Nothing, |response| Asked::Ready(Box::new(response)));
@@ -250,9 +259,8 @@ fn negotiate(
     headers: &HeaderMap,
     body: &Body,
 ) -> Result<(Form, Layout, Option<Coding>), Status> {
-    if headers.contains_key("connect-protocol-version") {
-        let message = "the Connect protocol is not spoken here: send JSON without Connect-Protocol-Version, gRPC or gRPC-Web";
-        return Err(refuse(Refusal::UnsupportedMediaType, message));
+    if is_connect(headers) {
+        return Err(no_connect());
     }
     let streaming = endpoint.method().server_streaming;
     let form = match accept::form(headers, streaming) {
@@ -292,6 +300,15 @@ fn negotiate(
         }
     };
     Ok((form, layout, Coding::of_request(headers)?))
+}
+
+fn is_connect(headers: &HeaderMap) -> bool {
+    headers.contains_key("connect-protocol-version")
+}
+
+fn no_connect() -> Status {
+    let message = "the Connect protocol is not spoken here: send JSON without Connect-Protocol-Version, gRPC or gRPC-Web";
+    refuse(Refusal::UnsupportedMediaType, message)
 }
 
 /// The timeout and the metadata of a request.

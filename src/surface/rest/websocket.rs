@@ -30,7 +30,7 @@ use super::{
     error::{self, Origin},
 };
 use crate::{
-    call::{Body, Call, FrameReader, Frames, Guards, Message, Pending, Reply, Road, Target},
+    call::{Body, Call, FrameReader, Frames, Guards, Lasting, Message, Pending, Reply, Road, Target},
     status::{Refusal, refuse},
     surface::{Request, Response, peer},
     transcode::HttpBody,
@@ -43,7 +43,8 @@ const PING: Duration = Duration::from_secs(30);
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// True for a request that asks for a WebSocket.
-pub(super) fn wanted(request: &Request) -> bool {
+#[must_use]
+pub fn wanted(request: &Request) -> bool {
     if request.version() == Version::HTTP_2 {
         return request.method() == Method::CONNECT
             && request
@@ -76,6 +77,7 @@ pub(super) async fn serve<R: Road + 'static>(
         }
     };
     let peer = peer(&parts.extensions);
+    let lasting = parts.extensions.remove::<Lasting>();
     let (timeout, metadata) = match call_head(parts.headers) {
         Ok(read) => read,
         Err(status) => return error::response(&status, &origin),
@@ -115,6 +117,7 @@ pub(super) async fn serve<R: Road + 'static>(
         };
         let ended = session.run(&*road, call).await;
         session.close(ended).await;
+        drop(lasting);
     })
 }
 
@@ -216,7 +219,7 @@ impl Session {
                 return Err(End::Refused(close_code::UNSUPPORTED, status));
             }
             Some(Ok(Socketed::Ping(_) | Socketed::Pong(_))) => return Ok(()),
-            // tungstenite's own error type is not a dependency of ours; its text for this case is held by a test.
+            // tungstenite's own error type is not a dependency of ours; its texts for these cases are held by tests.
             Some(Err(error)) if error.to_string().contains("Message too long") => {
                 let status = refuse(
                     Refusal::TooLarge,
@@ -295,7 +298,8 @@ impl Session {
             // A code of gRPC's is at most 16.
             End::Failed(status) => (4000 + u16::try_from(status.code() as i32).unwrap_or(2), Some(status)),
             End::Refused(code, status) => (code, Some(status)),
-            End::Gone => return,
+            // A close frame of the client's is answered when the socket is read on.
+            End::Gone => return self.closed().await,
         };
         let mut reason = "";
         if let Some(status) = &status {
@@ -311,9 +315,14 @@ impl Session {
         let frame = CloseFrame { code, reason: reason.into() };
         if self.socket.send(Socketed::Close(Some(frame))).await.is_ok() {
             // Gone before the client has answered, the connection could take the last messages with it.
-            let answered = async { while let Some(Ok(_)) = self.socket.recv().await {} };
-            let _ = tokio::time::timeout(CLOSE_WAIT, answered).await;
+            self.closed().await;
         }
+    }
+
+    /// Reads what still comes, until both sides have closed.
+    async fn closed(&mut self) {
+        let closed = async { while let Some(Ok(_)) = self.socket.recv().await {} };
+        let _ = tokio::time::timeout(CLOSE_WAIT, closed).await;
     }
 }
 
