@@ -255,12 +255,24 @@ pub(crate) fn status_of(error: axum::Error, whose: Whose) -> Status {
     match inner.downcast::<Status>() {
         Ok(status) => *status,
         Err(error) => match whose {
+            Whose::Client if is_malformed(&*error) => {
+                let message = format!("the request's body is not framed as HTTP/1.1 wants it: {error}");
+                Fault::client().on(Status::invalid_argument(message))
+            }
             Whose::Client => Fault::client().on(Status::cancelled(format!("the client went away: {error}"))),
             Whose::Gateway | Whose::Upstream => {
                 Fault::upstream().on(Status::unavailable(format!("the upstream's reply broke off: {error}")))
             }
         },
     }
+}
+
+/// Whether a body broke off because what came is no body, such as a bad chunk size, and not because nothing came.
+fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
+    })
 }
 
 /// Lets a client's frames pass untouched and checks that they are frames: flags, lengths against the limit, a whole

@@ -1,6 +1,6 @@
 //! `propylon serve`: the gateway on a config file, or whole on embedded defaults.
 
-use std::{io::IsTerminal as _, net::SocketAddr, thread};
+use std::{io::IsTerminal as _, net::SocketAddr, path::Path, thread};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     if let Some(listen) = &arguments.listen {
         config.listen = listen_address(listen).map_err(Failure::config)?;
     }
-    serve(config, |address, _| {
+    serve(config, arguments.config.as_deref(), |address, _| {
         say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
         if std::io::stdout().is_terminal() {
             say(&format!("  curl http://{address}/ping"));
@@ -34,8 +34,13 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     })
 }
 
-/// Runs a gateway until SIGTERM or SIGINT. `announce` is called once it listens and its upstreams had their first chance.
-pub(super) fn serve(config: Config, announce: impl FnOnce(SocketAddr, &Gateway)) -> Result<(), Failure> {
+/// Runs a gateway until SIGTERM or SIGINT. `source` is the file that the config came from, for messages; `announce` is called
+/// once it listens and its upstreams had their first chance.
+pub(super) fn serve(
+    config: Config,
+    source: Option<&Path>,
+    announce: impl FnOnce(SocketAddr, &Gateway),
+) -> Result<(), Failure> {
     start_log();
     let rules = server::Rules { header_bytes: config.header_bytes, drain: config.drain };
     let listeners = server::listen(config.listen, config.workers)
@@ -46,7 +51,10 @@ pub(super) fn serve(config: Config, announce: impl FnOnce(SocketAddr, &Gateway))
         .local_addr()
         .map_err(Failure::system)?;
     let main = runtime()?;
-    let gateway = main.block_on(Gateway::start(config)).map_err(Failure::config)?;
+    let gateway = main.block_on(Gateway::start(config)).map_err(|error| match source {
+        Some(file) => Failure::config(format!("{}: {error}", file.display())),
+        None => Failure::config(error),
+    })?;
     let (stop, stopping) = watch::channel(false);
     let workers = listeners
         .into_iter()

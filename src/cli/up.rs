@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     if !config.listen.ip().is_loopback() {
         say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
     }
-    serve::serve(config, |address, gateway| {
+    serve::serve(config, None, |address, gateway| {
         say(&table::table(&gateway.catalog(), address));
         say(&format!("listening on http://{address}"));
     })

@@ -15,13 +15,18 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 use tonic::Status;
 
-use crate::status::{Fault, to_trailers};
+use crate::status::{Fault, Refusal, refuse, to_trailers};
 
 /// What a call ends with whose deadline passed before something happened at its destination.
 pub(super) fn passed(before: &str, destination: impl fmt::Display) -> Status {
     let status =
         Status::deadline_exceeded(format!("the call's deadline passed before {before} ({destination})"));
     Fault::upstream().on(status)
+}
+
+/// What a call ends with whose deadline passed while its request was still coming: nothing was sent on.
+pub(super) fn not_sent() -> Status {
+    refuse(Refusal::RequestTimeout, "the call's deadline passed before its whole request had come")
 }
 
 /// A `grpc-timeout`: in the finest unit whose value has at most five digits, rounded down, never 0. (Dispatch keeps the

@@ -20,7 +20,7 @@ pub use self::{
     local::Local,
 };
 use crate::{
-    call::{Body, Call, Guards, Message, Peer, Reply, Target},
+    call::{Body, Call, Frames, Guards, Peer, Reply, Target},
     route::Destination,
     status::{Fault, Whose},
 };
@@ -48,8 +48,8 @@ impl Dispatch {
             route, target: Target::Rpc { path, .. }, metadata, message, peer, deadline, guards, ..
         } = call;
         let to = self.find(&route.destination)?;
-        let sending = Sending { path, metadata, message, peer, deadline };
         let Some(deadline) = deadline else {
+            let sending = Sending { path, metadata, frames: message.frames().await?, peer, deadline: None };
             return Ok(to.answer(sending).await?.reply(to, None, guards));
         };
         if deadline <= Instant::now() {
@@ -57,6 +57,12 @@ impl Dispatch {
         }
         // One timer for the head, and then for the body.
         let mut sleep = Box::pin(tokio::time::sleep_until(deadline));
+        let frames = tokio::select! {
+            biased;
+            frames = message.frames() => frames?,
+            () = &mut sleep => return Err(deadline::not_sent()),
+        };
+        let sending = Sending { path, metadata, frames, peer, deadline: Some(deadline) };
         let answer = tokio::select! {
             biased;
             answer = to.answer(sending) => answer?,
@@ -80,7 +86,7 @@ impl Dispatch {
 struct Sending {
     path: http::uri::PathAndQuery,
     metadata: HeaderMap,
-    message: Message,
+    frames: Frames,
     peer: Peer,
     deadline: Option<Instant>,
 }
@@ -102,8 +108,7 @@ impl fmt::Display for To<'_> {
 
 impl To<'_> {
     async fn answer(self, sending: Sending) -> Result<Answer, Status> {
-        let Sending { path, mut metadata, message, peer, deadline } = sending;
-        let frames = message.frames().await?;
+        let Sending { path, mut metadata, frames, peer, deadline } = sending;
         request::head(&mut metadata, deadline);
         match self {
             Self::Local(local) => local.call(path, metadata, frames, peer).await.map(Answer::Local),

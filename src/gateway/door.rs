@@ -70,11 +70,29 @@ impl Door {
         let path = request.uri().path();
         let browser = self.cors && classify(&request) != Protocol::Grpc;
         if browser || path == LIVEZ || path == READYZ {
-            let Ok(response) = self.router.clone().oneshot(request).await;
-            return response;
+            return self.page(request).await;
         }
         // Boxed: a call has kilobytes of state, which hyper would move again and again.
         Box::pin(answer(Arc::clone(&self.gateway), request)).await
+    }
+}
+
+impl Door {
+    /// What goes through the router: its pages, and what CORS may concern.
+    async fn page(&self, mut request: Request) -> Response {
+        let page = [LIVEZ, READYZ].contains(&request.uri().path());
+        let id = request_id(request.headers_mut());
+        let (method, head) = (request.method().clone(), Head::of(&request));
+        let Ok(mut response) = self.router.clone().oneshot(request).await;
+        if page && response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            // In the words of every other route.
+            let allow = vec![http::Method::GET, http::Method::HEAD, http::Method::OPTIONS];
+            let message = format!("{} has no {method}; it has GET, HEAD", head.uri.path());
+            let status = refuse(Refusal::MethodNotAllowed { allow }, message);
+            response = refused(&self.gateway.snapshot(), Protocol::Rest, head, &id, status).await;
+        }
+        response.headers_mut().insert(REQUEST_ID, id);
+        response
     }
 }
 
@@ -91,11 +109,7 @@ async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
     let id = request_id(request.headers_mut());
     let protocol = classify(&request);
     let snapshot = gateway.snapshot();
-    let head = Head {
-        uri: request.uri().clone(),
-        version: request.version(),
-        content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
-    };
+    let head = Head::of(&request);
     let header_bytes: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let most = usize::try_from(gateway.parts.config.header_bytes).unwrap_or(usize::MAX);
@@ -139,6 +153,16 @@ struct Head {
     uri: Uri,
     version: Version,
     content_type: Option<HeaderValue>,
+}
+
+impl Head {
+    fn of(request: &Request) -> Self {
+        Self {
+            uri: request.uri().clone(),
+            version: request.version(),
+            content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
+        }
+    }
 }
 
 /// A failure that comes before any surface, or of one that panicked, in the client's protocol.

@@ -15,6 +15,8 @@ pub struct TranscodeError(Box<Detail>);
 struct Detail {
     kind: ErrorKind,
     path: String,
+    /// The query parameter at fault, as the client wrote it; its message names it already.
+    parameter: Option<Box<str>>,
     message: String,
     offset: Option<usize>,
     position: Option<(usize, usize)>,
@@ -63,6 +65,17 @@ impl TranscodeError {
         &self.0.path
     }
 
+    /// What a google.rpc.BadRequest names: the query parameter at fault, else the path.
+    pub fn field(&self) -> &str {
+        self.0.parameter.as_deref().unwrap_or(&self.0.path)
+    }
+
+    /// The same fault, of a query parameter.
+    pub(super) fn of_parameter(mut self, name: &str) -> TranscodeError {
+        self.0.parameter = Some(name.into());
+        self
+    }
+
     /// The sentence alone, without path and position.
     pub fn message(&self) -> &str {
         &self.0.message
@@ -84,6 +97,7 @@ impl TranscodeError {
         TranscodeError(Box::new(Detail {
             kind,
             path: String::new(),
+            parameter: None,
             message,
             offset: Some(offset),
             position: None,
@@ -100,7 +114,14 @@ impl TranscodeError {
 
     pub(super) fn of(kind: ErrorKind, message: impl Into<String>) -> TranscodeError {
         let message = message.into();
-        TranscodeError(Box::new(Detail { kind, path: String::new(), message, offset: None, position: None }))
+        TranscodeError(Box::new(Detail {
+            kind,
+            path: String::new(),
+            parameter: None,
+            message,
+            offset: None,
+            position: None,
+        }))
     }
 
     fn prepend(&mut self, segment: &str) {
@@ -145,8 +166,10 @@ impl TranscodeError {
 
 impl fmt::Display for TranscodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.0.path.is_empty() {
-            write!(f, "{}: ", self.0.path)?;
+        match shortened(&self.0.path) {
+            ("", _) => {}
+            (path, None) => write!(f, "{path}: ")?,
+            (start, Some(end)) => write!(f, "{start}…{end}: ")?,
         }
         f.write_str(&self.0.message)?;
         if let Some((line, column)) = self.0.position {
@@ -157,6 +180,17 @@ impl fmt::Display for TranscodeError {
 }
 
 impl std::error::Error for TranscodeError {}
+
+/// A path's beginning and end where it is longer than anyone reads: that of a message nested a hundred times.
+fn shortened(path: &str) -> (&str, Option<&str>) {
+    const ENDS: usize = 100;
+    let start = path.get(..path.floor_char_boundary(ENDS));
+    let end = path.get(path.floor_char_boundary(path.len().saturating_sub(ENDS))..);
+    match (start, end) {
+        (Some(start), Some(end)) if path.len() > 2 * ENDS => (start, Some(end)),
+        _ => (path, None),
+    }
+}
 
 /// `; did you mean X?` for the candidate nearest to `wanted`, or nothing when none is near.
 pub(super) fn did_you_mean<'a>(wanted: &str, candidates: impl Iterator<Item = &'a str>) -> String {

@@ -87,11 +87,12 @@ fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
 }
 
 fn refuse(name: &str, reason: &str) -> TranscodeError {
-    TranscodeError::of(ErrorKind::UnknownField, format!("the query parameter {}: {reason}", shown(name)))
+    let message = format!("the query parameter {}: {reason}", shown(name));
+    TranscodeError::of(ErrorKind::UnknownField, message).of_parameter(name)
 }
 
 /// The same fault, reported of the parameter as the client wrote it.
 fn in_query(name: &str, error: &TranscodeError) -> TranscodeError {
     let reason = format!("the query parameter {}: {}", shown(name), error.message());
-    TranscodeError::of(error.kind(), reason)
+    TranscodeError::of(error.kind(), reason).of_parameter(name)
 }

@@ -375,7 +375,7 @@ fn rest_rows() -> Vec<RestRow> {
     let gzip = |body: &[u8]| Encoding::Gzip.compress(body).unwrap();
     let deep = format!("{}{{}}{}", "{\"sequel\": ".repeat(101), "}".repeat(101));
     let too_deep = |before: &str, column: usize| {
-        let path = vec!["sequel"; 100].join(".");
+        let path = deep_path();
         bad(&format!("{before}{path}: the JSON nests deeper than 100 messages (line 1, column {column})"))
     };
     let timeout = |value: &str| {
@@ -489,7 +489,7 @@ fn socket_rows() -> Vec<SocketRow> {
     let text = |json: &str| Message::text(json.to_owned());
     let bad = |message: &str| (3, message.to_owned());
     let deep = format!("{}{{}}{}", "{\"sequel\": ".repeat(101), "}".repeat(101));
-    let sequels = vec!["sequel"; 100].join(".");
+    let sequels = deep_path();
     let rows = [
         (
             "an unknown field",
@@ -770,4 +770,10 @@ async fn options_head_and_slashes() {
     let redirecting = gateway("[rest]\ntrailing_slash = \"redirect\"").await;
     let redirected = send(&redirecting, &Method::GET, "/v1/shelves/1/books/2/?edition=1").await;
     assert_eq!((redirected.0, redirected.2.as_str()), (308, "/v1/shelves/1/books/2?edition=1"));
+}
+
+/// The path of the deepest message, as messages shorten it: its first and last hundred bytes.
+fn deep_path() -> String {
+    let path = vec!["sequel"; 100].join(".");
+    format!("{}…{}", &path[..100], &path[path.len() - 100..])
 }

@@ -16,6 +16,7 @@
 mod bad_input;
 mod conformance;
 mod dispatch;
+mod edge;
 mod failures;
 mod readme;
 mod real_clients;

@@ -92,7 +92,11 @@ impl Upstream {
         } else {
             format!("{}:{}", settings.host, settings.port)
         };
-        let label: Arc<str> = format!("upstream {:?} ({bracketed})", settings.name).into();
+        let label: Arc<str> = if *settings.name == *bracketed {
+            format!("upstream {bracketed}").into()
+        } else {
+            format!("upstream {:?} ({bracketed})", settings.name).into()
+        };
         let authority = match settings.authority.clone() {
             Some(authority) => authority,
             None => Authority::try_from(bracketed)

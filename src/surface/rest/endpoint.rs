@@ -196,7 +196,7 @@ impl Endpoint {
     ) -> Result<(), Status> {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_BYTES]);
-        let written = write(out).map_err(|problem| error::invalid(problem.path(), &problem));
+        let written = write(out).map_err(|problem| error::invalid(problem.field(), &problem));
         let length = out.len() - start - HEADER_BYTES;
         let limit = self.route.limits.request_bytes;
         let written = written.and_then(|()| {

@@ -283,6 +283,13 @@ fn negotiate(
     }
     let client_streaming = endpoint.method().client_streaming;
     let layout = match (accept::content(headers), endpoint.request()) {
+        // Any page may send a body of no type to any address, without asking first; of this type it may not.
+        (Content::Missing, _)
+            if headers.contains_key(header::ORIGIN) && !http_body::Body::is_end_stream(body) =>
+        {
+            let message = "a page's request says what its body is: content-type application/json";
+            return Err(refuse(Refusal::UnsupportedMediaType, message));
+        }
         (_, Input::Raw) | (Content::Missing, _) => Layout::Either,
         (Content::Json, _) => Layout::Array,
         (Content::Lines, _) if client_streaming => Layout::Lines,

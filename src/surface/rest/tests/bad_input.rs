@@ -129,8 +129,10 @@ async fn bodies() {
         .body(b"{\"text\":\"\xff\"}".to_vec());
     check(rest, invalid, 400, 3, "the JSON is not valid UTF-8 (line 1, column 10)").await;
     let deep = format!("{}1{}", "{\"inner\":".repeat(200), "}".repeat(200));
+    // The path's first and last hundred bytes.
     let path = vec!["inner"; 100].join(".");
-    let too_deep = format!("{path}: the JSON nests deeper than 100 messages (line 1, column 901)");
+    let (start, end) = (&path[..100], &path[path.len() - 100..]);
+    let too_deep = format!("{start}…{end}: the JSON nests deeper than 100 messages (line 1, column 901)");
     check(rest, echo(&deep), 400, 3, &too_deep).await;
 
     let long = format!("{{\"text\":\"{}\"}}", "x".repeat(REQUEST_BYTES));

@@ -1,0 +1,94 @@
+//! What a request meets before and beside the surfaces: the gateway's own pages, bodies that break HTTP's rules or come too
+//! slowly, and pages of other origins.
+
+use std::net::SocketAddr;
+
+use http::Method;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::{
+    client::{http1, request, rest},
+    gateway::World,
+    library::{self, PATIENCE},
+};
+
+/// Sends bytes as they are, and reads until the answer's body has come.
+async fn raw(address: SocketAddr, bytes: &[u8]) -> (u16, Value) {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        let mut chunk = [0; 4096];
+        loop {
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            let body = text.split_once("\r\n\r\n").map(|(_, body)| serde_json::from_str(body));
+            if let Some(Ok(body)) = body {
+                return (text[9..12].parse().unwrap(), body);
+            }
+            let read = stream.read(&mut chunk).await.unwrap();
+            assert_ne!(read, 0, "the connection ended after {text}");
+            answer.extend_from_slice(&chunk[..read]);
+        }
+    };
+    timeout(PATIENCE, exchange).await.expect("an answer in time")
+}
+
+#[tokio::test]
+async fn the_gateways_pages_speak_like_every_route() {
+    let gateway = World::new().start();
+    let response =
+        http1(gateway.address, request(&Method::GET, "/livez", &[("x-request-id", "mine")], "")).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-request-id"]),
+        (200, &"mine".parse().unwrap())
+    );
+    let outcome =
+        rest(gateway.address, request(&Method::POST, "/readyz", &[("x-request-id", "mine")], "{}")).await;
+    assert_eq!((outcome.http, outcome.message.as_str()), (405, "/readyz has no POST; it has GET, HEAD"));
+    assert_eq!(outcome.headers["allow"], "GET, HEAD, OPTIONS");
+    assert_eq!(outcome.headers["x-request-id"], "mine");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_http_is_the_clients_mistake() {
+    let gateway = World::with_library(library::start().await).start();
+    let head = "POST /v1/fail HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let (status, body) = raw(gateway.address, format!("{head}zz\r\n{{}}\r\n0\r\n\r\n").as_bytes()).await;
+    assert_eq!((status, &body["status"]), (400, &"INVALID_ARGUMENT".into()), "{body}");
+    let message = body["message"].as_str().unwrap();
+    assert!(message.starts_with("the request's body is not framed as HTTP/1.1 wants it"), "{message}");
+}
+
+#[tokio::test]
+async fn a_request_that_comes_too_slowly_is_not_the_upstreams_fault() {
+    let gateway = World::with_library(library::start().await).start();
+    let head = "POST /v1/fail HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\
+                x-request-timeout: 0.2\r\n\r\n{";
+    let (status, body) = raw(gateway.address, head.as_bytes()).await;
+    assert_eq!((status, &body["status"]), (408, &"DEADLINE_EXCEEDED".into()), "{body}");
+    assert_eq!(body["message"], "the call's deadline passed before its whole request had come");
+}
+
+#[tokio::test]
+async fn a_page_says_what_its_body_is() {
+    let gateway = World::with_library(library::start().await).start();
+    let page = [("origin", "https://elsewhere.example")];
+    let outcome = rest(gateway.address, request(&Method::POST, "/v1/pages", &page, "{}")).await;
+    assert_eq!(outcome.http, 415, "{outcome:?}");
+    assert_eq!(outcome.message, "a page's request says what its body is: content-type application/json");
+    let outcome = rest(gateway.address, request(&Method::POST, "/v1/pages", &[], "{}")).await;
+    assert_eq!(outcome.http, 200, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_query_parameters_violation_names_it() {
+    let gateway = World::with_library(library::start().await).start();
+    let outcome = rest(gateway.address, request(&Method::GET, "/v1/books:get?nmae=x", &[], "")).await;
+    assert_eq!(outcome.http, 400);
+    assert_eq!(outcome.details[0]["fieldViolations"][0]["field"], "nmae", "{outcome:?}");
+}
