@@ -21,6 +21,8 @@ pub(super) fn table(catalog: &Catalog, address: SocketAddr) -> String {
             let Some(methods) = &service.methods else { continue };
             let _ = writeln!(out, "\n  {}", service.name);
             let rows: Vec<_> = methods.iter().flat_map(rows).collect();
+            let heading = ["gRPC, gRPC-Web".to_owned(), String::new(), "REST".to_owned()];
+            let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
             let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
             let (name, shape) = (width(0), width(1));
             for [method, streams, rest] in &rows {
@@ -32,7 +34,7 @@ pub(super) fn table(catalog: &Catalog, address: SocketAddr) -> String {
     }
     let _ = writeln!(
         out,
-        "gRPC and gRPC-Web: http://{address}/package.Service/Method; REST: as listed, and each at POST /package.Service/Method"
+        "served at http://{address}; over REST each of them at POST /package.Service/Method too"
     );
     if let Some(path) = first {
         let method = path.trim_start_matches('/');
@@ -42,20 +44,20 @@ pub(super) fn table(catalog: &Catalog, address: SocketAddr) -> String {
     out
 }
 
-/// A row for the method and its first binding, and one for each further binding: name, streams, REST.
+/// A row for the method and its first binding, and one for each further binding: the address over gRPC and gRPC-Web, what
+/// streams, REST.
 fn rows(method: &MethodEntry) -> Vec<[String; 3]> {
-    let name = method.path.rsplit('/').next().unwrap_or_default().to_owned();
     let streams = match (method.client_streaming, method.server_streaming) {
         (false, false) => "",
         (false, true) => "server stream",
         (true, false) => "client stream",
-        (true, true) => "both stream",
+        (true, true) => "both streams",
     };
     let none = "(gRPC and gRPC-Web only)".to_owned();
     // Every method is at its own path too: that is said once, below the table.
     let own = format!("POST {}", method.path);
     let mut bindings = method.rest.iter().filter(|rest| **rest != own || method.rest.len() == 1);
-    let mut rows = vec![[name, streams.to_owned(), bindings.next().cloned().unwrap_or(none)]];
+    let mut rows = vec![[method.path.to_string(), streams.to_owned(), bindings.next().cloned().unwrap_or(none)]];
     rows.extend(bindings.map(|rest| [String::new(), String::new(), rest.clone()]));
     rows
 }
@@ -92,11 +94,12 @@ mod tests {
 books (http://127.0.0.1:9000)
 
   b.v1.Books
-    Get                GET /v1/{name=books/*}
-                       GET /v1/book
-    Chat  both stream  (gRPC and gRPC-Web only)
+    gRPC, gRPC-Web                  REST
+    /b.v1.Books/Get                 GET /v1/{name=books/*}
+                                    GET /v1/book
+    /b.v1.Books/Chat  both streams  (gRPC and gRPC-Web only)
 
-gRPC and gRPC-Web: http://127.0.0.1:8080/package.Service/Method; REST: as listed, and each at POST /package.Service/Method
+served at http://127.0.0.1:8080; over REST each of them at POST /package.Service/Method too
   grpcurl -plaintext 127.0.0.1:8080 describe b.v1.Books.Get
   grpcurl -plaintext -d '{}' 127.0.0.1:8080 b.v1.Books/Get
 ";
