@@ -57,7 +57,8 @@ fn rows(method: &MethodEntry) -> Vec<[String; 3]> {
     // Every method is at its own path too: that is said once, below the table.
     let own = format!("POST {}", method.path);
     let mut bindings = method.rest.iter().filter(|rest| **rest != own || method.rest.len() == 1);
-    let mut rows = vec![[method.path.to_string(), streams.to_owned(), bindings.next().cloned().unwrap_or(none)]];
+    let mut rows =
+        vec![[method.path.to_string(), streams.to_owned(), bindings.next().cloned().unwrap_or(none)]];
     rows.extend(bindings.map(|rest| [String::new(), String::new(), rest.clone()]));
     rows
 }

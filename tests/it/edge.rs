@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::Method;
 use serde_json::Value;
 use tokio::{
@@ -10,6 +11,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
 
 use crate::support::{
     client::{http1, request, rest},
@@ -91,4 +93,22 @@ async fn a_query_parameters_violation_names_it() {
     let outcome = rest(gateway.address, request(&Method::GET, "/v1/books:get?nmae=x", &[], "")).await;
     assert_eq!(outcome.http, 400);
     assert_eq!(outcome.details[0]["fieldViolations"][0]["field"], "nmae", "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_large_message_of_a_websocket_is_refused_in_words() {
+    let gateway = World::with_library(library::start().await).start();
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async(format!("ws://{}/v1/chat", gateway.address)).await.unwrap();
+    let exchange = async {
+        socket.send(Message::text(format!("{{\"title\": \"{}\"}}", "x".repeat(5 << 20)))).await.unwrap();
+        loop {
+            if let Message::Close(Some(frame)) = socket.next().await.unwrap().unwrap() {
+                return frame;
+            }
+        }
+    };
+    let frame = timeout(PATIENCE, exchange).await.expect("a close frame in time");
+    assert_eq!(frame.code, CloseCode::Size, "{}", frame.reason);
+    assert_eq!(frame.reason.as_str(), "a message of the WebSocket is over the limit of 4194304 bytes");
 }

@@ -39,6 +39,8 @@ use crate::{
 /// Messages of the client that wait for the upstream; when there are as many, the socket is not read.
 const QUEUE_MESSAGES: usize = 16;
 const PING: Duration = Duration::from_secs(30);
+/// How much of a message over the limit is read, in bytes, beside twice the limit.
+const READ_BEYOND: usize = 1 << 20;
 /// How long a client may take to answer our close frame.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
@@ -100,9 +102,10 @@ pub(super) async fn serve<R: Road + 'static>(
     if let Err(status) = road.admit(&mut call).await {
         return error::response(&status, &origin);
     }
-    let limit = endpoint.route.limits.request_bytes;
+    // Some more than the limit is read, and then refused in words: what is left unread makes closing a reset.
+    let most = endpoint.route.limits.request_bytes.saturating_mul(2).saturating_add(READ_BEYOND);
     let road = Arc::clone(road);
-    upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
+    upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
         // A method that takes one message of the head alone waits for none.
         let alone = !endpoint.method().client_streaming && endpoint.request() == Input::None;
         let requests = (!alone).then_some(sender);
@@ -208,7 +211,13 @@ impl Session {
     fn receive(&mut self, message: Option<Result<Socketed, axum::Error>>) -> Result<(), End> {
         self.received = true;
         let limit = self.endpoint.route.limits.request_bytes;
+        let too_large = || {
+            let message = format!("a message of the WebSocket is over the limit of {limit} bytes");
+            End::Refused(close_code::SIZE, refuse(Refusal::TooLarge, message))
+        };
         let (json, raw) = match message {
+            Some(Ok(Socketed::Text(text))) if text.len() > limit => return Err(too_large()),
+            Some(Ok(Socketed::Binary(bytes))) if bytes.len() > limit => return Err(too_large()),
             Some(Ok(Socketed::Text(text))) => (Bytes::from(text), None),
             Some(Ok(Socketed::Binary(bytes))) if matches!(self.endpoint.request(), Input::Raw) => {
                 (Bytes::new(), Some(bytes))
@@ -220,13 +229,7 @@ impl Session {
             }
             Some(Ok(Socketed::Ping(_) | Socketed::Pong(_))) => return Ok(()),
             // tungstenite's own error type is not a dependency of ours; its texts for these cases are held by tests.
-            Some(Err(error)) if error.to_string().contains("Message too long") => {
-                let status = refuse(
-                    Refusal::TooLarge,
-                    format!("a message of the WebSocket is over the limit of {limit} bytes"),
-                );
-                return Err(End::Refused(close_code::SIZE, status));
-            }
+            Some(Err(error)) if error.to_string().contains("Message too long") => return Err(too_large()),
             Some(Err(error)) if error.to_string().to_ascii_lowercase().contains("utf") => {
                 let status = Status::invalid_argument("a text message of the WebSocket is not UTF-8");
                 return Err(End::Refused(close_code::INVALID, status));
