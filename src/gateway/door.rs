@@ -24,7 +24,8 @@ use uuid::Uuid;
 
 use super::{Gateway, cors};
 use crate::{
-    config::Cors,
+    config::{Config, Cors},
+    snapshot::Snapshot,
     status::{Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
 };
@@ -110,42 +111,46 @@ async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
     let protocol = classify(&request);
     let snapshot = gateway.snapshot();
     let head = Head::of(&request);
-    let header_bytes: usize =
-        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    let most = usize::try_from(gateway.parts.config.header_bytes).unwrap_or(usize::MAX);
-    if header_bytes > most {
-        let message = format!("the headers of the request are {header_bytes} bytes; the limit is {most}");
-        let status = refuse(Refusal::HeadersTooLarge, message);
-        let mut response = refused(&snapshot, protocol, head, &id, status).await;
-        response.headers_mut().insert(REQUEST_ID, id);
-        return response;
-    }
-    let page = cors::foreign(&gateway.parts.config.cors, request.headers(), request.uri());
-    if let Some(origin) = page.filter(|_| surface::rest::is_socket(&request)) {
-        let message =
-            format!("pages of {origin:?} may not open WebSockets here: they are none of [cors] origins");
-        let status = Fault::client().on(Status::permission_denied(message));
-        let mut response = refused(&snapshot, protocol, head, &id, status).await;
-        response.headers_mut().insert(REQUEST_ID, id);
-        return response;
-    }
-    let served = AssertUnwindSafe(async {
-        match protocol {
-            Protocol::Grpc => surface::serve(&snapshot.grpc, &*snapshot, request).await,
-            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &*snapshot, request).await,
-            Protocol::Rest => snapshot.rest.serve(&snapshot, request).await,
-        }
-    });
-    let mut response = match served.catch_unwind().await {
-        Ok(response) => response,
-        Err(_) => {
-            error!(path = head.uri.path(), "a request's handler panicked");
-            let status = Status::internal("the gateway failed; its log has the request id");
-            refused(&snapshot, protocol, head, &id, status).await
+    let mut response = match barred(&gateway.parts.config, &request) {
+        Err(status) => refused(&snapshot, protocol, head, &id, status).await,
+        Ok(()) => {
+            let served = AssertUnwindSafe(async {
+                match protocol {
+                    Protocol::Grpc => surface::serve(&snapshot.grpc, &*snapshot, request).await,
+                    Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &*snapshot, request).await,
+                    Protocol::Rest => snapshot.rest.serve(&snapshot, request).await,
+                }
+            });
+            match served.catch_unwind().await {
+                Ok(response) => response,
+                Err(_) => {
+                    error!(path = head.uri.path(), "a request's handler panicked");
+                    let status = Status::internal("the gateway failed; its log has the request id");
+                    refused(&snapshot, protocol, head, &id, status).await
+                }
+            }
         }
     };
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// What is refused before any surface sees it: headers over the limit, and WebSockets of foreign pages.
+fn barred(config: &Config, request: &Request) -> Result<(), Status> {
+    let header_bytes: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let most = usize::try_from(config.header_bytes).unwrap_or(usize::MAX);
+    if header_bytes > most {
+        let message = format!("the headers of the request are {header_bytes} bytes; the limit is {most}");
+        return Err(refuse(Refusal::HeadersTooLarge, message));
+    }
+    let page = cors::foreign(&config.cors, request.headers(), request.uri());
+    match page.filter(|_| surface::rest::is_socket(request)) {
+        None => Ok(()),
+        Some(origin) => Err(Fault::client().on(Status::permission_denied(format!(
+            "pages of {origin:?} may not open WebSockets here: they are none of [cors] origins"
+        )))),
+    }
 }
 
 /// What a refusal needs of a request that is not opened, or gone.
@@ -167,7 +172,7 @@ impl Head {
 
 /// A failure that comes before any surface, or of one that panicked, in the client's protocol.
 async fn refused(
-    snapshot: &crate::snapshot::Snapshot,
+    snapshot: &Snapshot,
     protocol: Protocol,
     head: Head,
     id: &HeaderValue,

@@ -26,7 +26,7 @@ pub(super) fn files(files: &[&[u8]]) -> Result<Schema, SchemaError> {
     files_with_imports(files)
 }
 
-/// Takes over a pool; `missing_imports` names its files that are placeholders.
+/// Takes over a pool; `missing_imports` names the files that stand in it empty.
 pub(super) fn pool(pool: DescriptorPool, missing_imports: Vec<String>) -> Result<Schema, SchemaError> {
     let mut services = Vec::new();
     for file in pool.files() {
@@ -88,10 +88,10 @@ fn files_with_imports(files: &[&[u8]]) -> Result<Schema, SchemaError> {
             order.push(file.encode_to_vec());
         } else {
             // An import that serves options alone is not needed; a type that is needed will be missed by name below.
-            let mut placeholder = Vec::new();
-            wire::put_bytes(&mut placeholder, 1, import.as_bytes());
-            wire::put_bytes(&mut placeholder, 12, b"proto3");
-            order.push(placeholder);
+            let mut empty = Vec::new();
+            wire::put_bytes(&mut empty, 1, import.as_bytes());
+            wire::put_bytes(&mut empty, 12, b"proto3");
+            order.push(empty);
             missing.push(import);
         }
     }
