@@ -239,7 +239,8 @@ impl Build<'_> {
         upstream: &config::Upstream,
         schema: Option<&Schema>,
     ) -> Vec<(Arc<str>, Arc<str>)> {
-        let routed = self.config.services.iter().filter(|route| route.upstream == upstream.name);
+        let routed =
+            self.config.services.iter().filter(|route| route.upstream.as_ref() == Some(&upstream.name));
         let patterns: Vec<&str> =
             upstream.services.iter().map(String::as_str).chain(routed.map(|route| &*route.pattern)).collect();
         let mut named = Vec::new();
@@ -312,8 +313,10 @@ fn serves(config: &Config, upstream: &config::Upstream, service: &str) -> bool {
     if EVERY_SERVERS_OWN.contains(&service) {
         return false;
     }
-    if let Some(route) = config.services.iter().find(|route| matches(&route.pattern, service)) {
-        return route.upstream == upstream.name;
+    let routed =
+        config.services.iter().find(|route| route.upstream.is_some() && matches(&route.pattern, service));
+    if let Some(route) = routed {
+        return route.upstream.as_ref() == Some(&upstream.name);
     }
     upstream.services.is_empty() || upstream.services.iter().any(|pattern| matches(pattern, service))
 }

@@ -42,7 +42,7 @@ pub(super) fn serve(
     announce: impl FnOnce(SocketAddr, &Gateway),
 ) -> Result<(), Failure> {
     start_log();
-    let rules = server::Rules { header_bytes: config.header_bytes, drain: config.drain };
+    let rules = server::Rules { header_bytes: config.header_bytes, drain: config.drain.timeout };
     let listeners = server::listen(config.listen, config.workers)
         .map_err(|error| Failure::system(format!("cannot listen on {}: {error}", config.listen)))?;
     let address = listeners

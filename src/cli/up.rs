@@ -1,10 +1,14 @@
 //! `propylon up`: upstreams by their reflection, with no config at all.
 
 use super::{Failure, Up, say, serve, table};
-use crate::config::{Config, Cors, Rest, Upstream, listen_address, upstream_address};
+use crate::{
+    config::{Config, Rest, Upstream, listen_address, upstream_address},
+    route::{Cors, Origins},
+};
 
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
-    let mut config = Config { cors: Cors::Loopback, ..Config::default() };
+    let cors = Cors { origins: Origins::Loopback, ..Cors::default() };
+    let mut config = Config { cors, ..Config::default() };
     config.rest = Rest { method_paths: true, ..config.rest };
     if let Some(listen) = &arguments.listen {
         config.listen = listen_address(listen).map_err(Failure::config)?;

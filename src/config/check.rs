@@ -1,25 +1,23 @@
 //! From the config as written to the config as meant: each value checked, with an error that says where and why.
 
-use std::{collections::HashSet, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::SocketAddr, path::Path, time::Duration};
 
 use jiff::SignedDuration;
 
 use super::{
-    Address, Config, ConfigError, Cors, Rest, SchemaSource, ServiceRoute, Upstream,
+    Address, Config, ConfigError, Connections, Drain, SchemaSource, Upstream, rest, routes,
     settings::{self, Settings},
 };
 use crate::{
-    route::{
-        Limits,
-        router::{Settings as Paths, TrailingSlash},
-    },
-    schema::{HttpRule, Verb, did_you_mean},
-    transcode::{JsonInput, JsonStyle},
+    route::{Cors, Limits, Origins},
+    schema::{HttpRule, Verb},
+    transcode::JsonStyle,
 };
 
 pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigError> {
     let default = Config::default();
-    let Settings { gateway, limits, cors, rest, upstreams, routes, http_rules } = settings;
+    let Settings { gateway, connections, limits, cors, rest, builtin, upstreams, routes, http_rules } =
+        settings;
     let listen = match gateway.listen {
         Some(text) => listen_address(&text)?,
         None => default.listen,
@@ -31,20 +29,13 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
             return Err(ConfigError(format!("upstreams: two upstreams are named {:?}", upstream.name)));
         }
     }
-    let services = routes
-        .into_iter()
-        .map(|route| match upstreams.iter().find(|upstream| *upstream.name == *route.upstream) {
-            Some(upstream) => {
-                Ok(ServiceRoute { pattern: pattern(route.service)?, upstream: Arc::clone(&upstream.name) })
-            }
-            None => Err(ConfigError(format!(
-                "routes: service {:?} goes to upstream {:?}, which is not among the upstreams{}",
-                route.service,
-                route.upstream,
-                did_you_mean(&route.upstream, names.iter().copied()),
-            ))),
-        })
-        .collect::<Result<_, _>>()?;
+    let (mut services, mut paths) = (Vec::new(), Vec::new());
+    for (number, route) in routes.into_iter().enumerate() {
+        match routes::check(number, route, &names)? {
+            routes::Checked::Service(service) => services.push(service),
+            routes::Checked::Path(path) => paths.push(path),
+        }
+    }
     let http_rules = http_rules.into_iter().map(rules).collect::<Result<Vec<_>, _>>()?;
     Ok(Config {
         listen,
@@ -53,29 +44,25 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
             Some(workers) => workers.min(1024),
         },
         environment: gateway.environment.map_or(default.environment, Into::into),
-        drain: duration("gateway.drain", gateway.drain, default.drain)?,
+        instance: gateway.instance.map(Into::into),
+        drain: Drain {
+            delay: delay("gateway.drain_delay", gateway.drain_delay, default.drain.delay)?,
+            timeout: duration("gateway.drain", gateway.drain, default.drain.timeout)?,
+        },
+        watch_config: gateway.watch_config.unwrap_or(default.watch_config),
+        connections: self::connections(connections)?,
         limits: Limits {
             request_bytes: limits.request_bytes.unwrap_or(default.limits.request_bytes),
             response_bytes: limits.response_bytes.unwrap_or(default.limits.response_bytes),
         },
         header_bytes: limits.header_bytes.unwrap_or(default.header_bytes),
         timeout: duration("limits.timeout", limits.timeout, default.timeout)?,
-        cors: origins(cors.origins)?,
-        rest: Rest {
-            method_paths: rest.method_paths.unwrap_or(default.rest.method_paths),
-            paths: Paths {
-                trailing_slash: match rest.trailing_slash {
-                    None | Some(settings::TrailingSlash::Strict) => TrailingSlash::Strict,
-                    Some(settings::TrailingSlash::Ignore) => TrailingSlash::Ignore,
-                    Some(settings::TrailingSlash::Redirect) => TrailingSlash::Redirect,
-                },
-                fully_decode_reserved_expansion: rest.fully_decode_reserved_expansion.unwrap_or_default(),
-            },
-            ignore_unknown_parameters: rest.ignore_unknown_parameters.unwrap_or_default(),
-            input: JsonInput { ignore_unknown: rest.ignore_unknown_fields.unwrap_or_default() },
-        },
+        cors: self::cors("cors", cors)?,
+        built_ins: rest::built_ins(builtin)?,
+        rest: rest::check(rest)?,
         upstreams,
         services,
+        paths,
         http_rules: http_rules.concat(),
     })
 }
@@ -150,6 +137,16 @@ fn upstream(written: settings::Upstream, folder: &Path) -> Result<Upstream, Conf
             written.handshake_timeout,
             default.handshake_timeout,
         )?,
+        keepalive_interval: duration(
+            &key("keepalive_interval"),
+            written.keepalive_interval,
+            default.keepalive_interval,
+        )?,
+        keepalive_timeout: duration(
+            &key("keepalive_timeout"),
+            written.keepalive_timeout,
+            default.keepalive_timeout,
+        )?,
         timeout: written
             .timeout
             .map(|text| duration(&key("timeout"), Some(text), Duration::ZERO))
@@ -167,7 +164,7 @@ fn upstream(written: settings::Upstream, folder: &Path) -> Result<Upstream, Conf
 }
 
 /// A service's full name, or a prefix that ends in `*`.
-fn pattern(text: String) -> Result<String, ConfigError> {
+pub(super) fn pattern(text: String) -> Result<String, ConfigError> {
     let name = text.strip_suffix(".*").or_else(|| text.strip_suffix('*')).unwrap_or(&text);
     let fits = name.split('.').all(|part| {
         part.chars()
@@ -221,27 +218,78 @@ fn rules(written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
     Ok(rules)
 }
 
-fn origins(written: Vec<String>) -> Result<Cors, ConfigError> {
-    match written.as_slice() {
-        [] => return Ok(Cors::None),
-        [one] if one == "*" => return Ok(Cors::Any),
-        [one] if one == "loopback" => return Ok(Cors::Loopback),
-        _ => {}
-    }
-    for origin in &written {
-        let fits = origin.parse::<http::Uri>().is_ok_and(|uri| {
-            uri.scheme().is_some() && uri.host().is_some() && !origin.ends_with('/') && uri.query().is_none()
-        });
-        if !fits {
-            return Err(ConfigError(format!(
-                "cors.origins: {origin:?} is not an origin; it is scheme://host[:port] without a path, or \"*\" alone"
-            )));
-        }
-    }
-    Ok(Cors::Origins(written))
+fn connections(written: settings::Connections) -> Result<Connections, ConfigError> {
+    let default = Connections::default();
+    let time = |key: &str, text, default| duration(&format!("connections.{key}"), text, default);
+    Ok(Connections {
+        max: written.max.unwrap_or(default.max),
+        max_per_address: written.max_per_address.unwrap_or(default.max_per_address),
+        streams: written.streams.unwrap_or(default.streams),
+        header_timeout: time("header_timeout", written.header_timeout, default.header_timeout)?,
+        body_timeout: time("body_timeout", written.body_timeout, default.body_timeout)?,
+        idle_timeout: time("idle_timeout", written.idle_timeout, default.idle_timeout)?,
+        write_timeout: time("write_timeout", written.write_timeout, default.write_timeout)?,
+        keepalive_interval: time(
+            "keepalive_interval",
+            written.keepalive_interval,
+            default.keepalive_interval,
+        )?,
+        keepalive_timeout: time("keepalive_timeout", written.keepalive_timeout, default.keepalive_timeout)?,
+        max_age: match written.max_age {
+            None => default.max_age,
+            Some(text) => Some(time("max_age", Some(text), Duration::ZERO)?),
+        },
+        max_age_grace: time("max_age_grace", written.max_age_grace, default.max_age_grace)?,
+    })
 }
 
-fn duration(key: &str, written: Option<String>, default: Duration) -> Result<Duration, ConfigError> {
+pub(super) fn cors(key: &str, written: settings::Cors) -> Result<Cors, ConfigError> {
+    let default = Cors::default();
+    let origins = match written.origins.as_slice() {
+        [] => Origins::None,
+        [one] if one == "*" => Origins::Any,
+        [one] if one == "loopback" => Origins::Loopback,
+        _ => Origins::Listed(written.origins.iter().map(|text| origin(key, text)).collect::<Result<_, _>>()?),
+    };
+    let credentials = written.credentials.unwrap_or(default.credentials);
+    if credentials && origins == Origins::Any {
+        return Err(ConfigError(format!(
+            "{key}.credentials: pages of any origin may not send credentials; name the origins in place of \"*\""
+        )));
+    }
+    Ok(Cors {
+        origins,
+        credentials,
+        max_age: delay(&format!("{key}.max_age"), written.max_age, default.max_age)?,
+        expose: written.expose.iter().map(|name| name.to_ascii_lowercase()).collect(),
+    })
+}
+
+fn origin(key: &str, text: &str) -> Result<String, ConfigError> {
+    let fits = text.parse::<http::Uri>().is_ok_and(|uri| {
+        uri.scheme().is_some() && uri.host().is_some() && !text.ends_with('/') && uri.query().is_none()
+    });
+    if fits {
+        return Ok(text.to_owned());
+    }
+    Err(ConfigError(format!(
+        "{key}.origins: {text:?} is not an origin; it is scheme://host[:port] without a path, or \"*\" alone"
+    )))
+}
+
+/// A time that may be none at all.
+fn delay(key: &str, written: Option<String>, default: Duration) -> Result<Duration, ConfigError> {
+    match written.as_deref() {
+        Some("0" | "0s" | "0ms") => Ok(Duration::ZERO),
+        _ => duration(key, written, default),
+    }
+}
+
+pub(super) fn duration(
+    key: &str,
+    written: Option<String>,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
     let Some(text) = written else { return Ok(default) };
     text.parse::<SignedDuration>()
         .ok()

@@ -1,7 +1,10 @@
 //! The config as meant: every value checked here, once, so that what holds a [`Config`] holds a valid one.
 //! `settings` has the config as written.
 
+mod built_in;
 mod check;
+mod rest;
+mod routes;
 mod settings;
 
 use std::{
@@ -12,11 +15,13 @@ use std::{
     time::Duration,
 };
 
+pub use built_in::{BuiltIn, BuiltIns, Own};
 pub use check::{listen_address, upstream_address};
 
 use crate::{
-    route::{Limits, router::Settings as Paths},
-    schema::HttpRule,
+    route::{Cors, Limits, Redirect, Respond, router::Settings as Paths},
+    schema::{HttpRule, Template, Verb},
+    surface::rest::Profile,
     transcode::{JsonInput, JsonStyle},
 };
 
@@ -30,8 +35,12 @@ pub struct Config {
     /// Runtimes, each on a thread and a listener socket of its own.
     pub workers: usize,
     pub environment: Arc<str>,
-    /// How long calls in flight may go on after SIGTERM.
-    pub drain: Duration,
+    /// The instance's name among its replicas; one is made up where it is not given.
+    pub instance: Option<Arc<str>>,
+    pub drain: Drain,
+    /// Read the config again when its file, or one it names, changes.
+    pub watch_config: bool,
+    pub connections: Connections,
     pub limits: Limits,
     /// The most bytes of one request's headers.
     pub header_bytes: u32,
@@ -39,30 +48,67 @@ pub struct Config {
     pub timeout: Duration,
     pub cors: Cors,
     pub rest: Rest,
+    pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
     pub services: Vec<ServiceRoute>,
+    pub paths: Vec<PathRoute>,
     pub http_rules: Vec<HttpRule>,
 }
 
-/// Which origins a browser may call from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cors {
-    None,
-    /// `*`: any origin, without credentials.
-    Any,
-    /// Pages served from this machine, on any port.
-    Loopback,
-    Origins(Vec<String>),
+/// What happens on SIGTERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// How long calls are still taken after readiness has gone, so that balancers have seen it.
+    pub delay: Duration,
+    /// How long calls in flight may go on then; what is left is closed.
+    pub timeout: Duration,
+}
+
+/// `[connections]`: what a client's connection may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// Connections at once, over all workers.
+    pub max: usize,
+    /// Connections at once from one address (IPv6: from one /64).
+    pub max_per_address: usize,
+    /// HTTP/2: streams at once on one connection.
+    pub streams: u32,
+    /// How long a handshake, or the head of a request, may take.
+    pub header_timeout: Duration,
+    /// How long a request's body may pause.
+    pub body_timeout: Duration,
+    /// How long a connection may be without a call.
+    pub idle_timeout: Duration,
+    /// How long a client may take none of what is sent to it.
+    pub write_timeout: Duration,
+    /// HTTP/2: how often a quiet connection is pinged, and how long the answer may take.
+    pub keepalive_interval: Duration,
+    pub keepalive_timeout: Duration,
+    /// How old a connection may grow, give or take a tenth; then its client is asked to open another.
+    pub max_age: Option<Duration>,
+    /// How long its calls may go on then.
+    pub max_age_grace: Duration,
 }
 
 /// `[rest]`
 #[derive(Debug, Clone)]
 pub struct Rest {
+    /// What the deployment calls itself on its pages and in its OpenAPI document.
+    pub title: Arc<str>,
+    pub description: Arc<str>,
+    /// The version it shows; the gateway's own where it has none.
+    pub version: Option<Arc<str>>,
     /// Serve every method at `POST /package.Service/Method` too.
     pub method_paths: bool,
     pub paths: Paths,
     pub ignore_unknown_parameters: bool,
     pub input: JsonInput,
+    pub security_headers: bool,
+    /// What `GET /` answers as JSON, in place of the gateway's own words.
+    pub index: Option<serde_json::Map<String, serde_json::Value>>,
+    pub profile: Profile,
+    /// The members of the health body; all of them without.
+    pub health_fields: Option<Vec<String>>,
 }
 
 /// A gRPC upstream.
@@ -75,6 +121,9 @@ pub struct Upstream {
     pub services: Vec<String>,
     pub connect_timeout: Duration,
     pub handshake_timeout: Duration,
+    /// How often a quiet connection is pinged, and how long the answer may take.
+    pub keepalive_interval: Duration,
+    pub keepalive_timeout: Duration,
     /// Overrides the general limit for unary calls.
     pub timeout: Option<Duration>,
     /// `:authority` and TLS server name, where they differ from the address.
@@ -103,11 +152,41 @@ pub enum SchemaSource {
     Unknown,
 }
 
-/// `[[routes]]`: services by name or prefix (`legacy.*`), and the upstream that answers them.
+/// `[[routes]]` with `service`: what is called by gRPC's names, whatever surface it comes by.
 #[derive(Debug, Clone)]
 pub struct ServiceRoute {
+    /// `package.Service`, a prefix (`package.*`), or one method (`package.Service/Method`).
     pub pattern: String,
-    pub upstream: Arc<str>,
+    /// The upstream that answers; who serves it already where there is none.
+    pub upstream: Option<Arc<str>>,
+    pub rules: Rules,
+}
+
+/// `[[routes]]` with `path`: what is called by an HTTP path.
+#[derive(Debug, Clone)]
+pub struct PathRoute {
+    pub name: Arc<str>,
+    /// At least one; [`Verb::Any`] for all.
+    pub verbs: Vec<Verb>,
+    pub template: Template,
+    pub action: Action,
+    pub rules: Rules,
+}
+
+/// What a path's route does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    Respond(Arc<Respond>),
+    Redirect(Arc<Redirect>),
+}
+
+/// Rules of a route, each in place of the general one.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    pub timeout: Option<Duration>,
+    pub request_bytes: Option<usize>,
+    pub response_bytes: Option<usize>,
+    pub cors: Option<Arc<Cors>>,
 }
 
 /// What is wrong with a config; the message is for the one who wrote it.
@@ -128,20 +207,56 @@ impl Default for Config {
             listen: DEFAULT_LISTEN,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             environment: "development".into(),
-            drain: Duration::from_secs(30),
+            instance: None,
+            drain: Drain { delay: Duration::ZERO, timeout: Duration::from_secs(30) },
+            watch_config: true,
+            connections: Connections::default(),
             limits: Limits::default(),
             header_bytes: 64 << 10,
             timeout: Duration::from_secs(60),
-            cors: Cors::None,
-            rest: Rest {
-                method_paths: false,
-                paths: Paths::default(),
-                ignore_unknown_parameters: false,
-                input: JsonInput::default(),
-            },
+            cors: Cors::default(),
+            rest: Rest::default(),
+            built_ins: BuiltIns::default(),
             upstreams: Vec::new(),
             services: Vec::new(),
+            paths: Vec::new(),
             http_rules: Vec::new(),
+        }
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            max: 20_000,
+            max_per_address: 2_000,
+            streams: 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(300),
+            write_timeout: Duration::from_secs(60),
+            keepalive_interval: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(20),
+            max_age: None,
+            max_age_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Rest {
+    fn default() -> Self {
+        Self {
+            title: "Propylon".into(),
+            description: "".into(),
+            version: None,
+            method_paths: false,
+            paths: Paths::default(),
+            ignore_unknown_parameters: false,
+            input: JsonInput::default(),
+            security_headers: true,
+            index: None,
+            profile: Profile::default(),
+            health_fields: None,
         }
     }
 }
@@ -191,6 +306,8 @@ impl Upstream {
             services: Vec::new(),
             connect_timeout: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(3),
+            keepalive_interval: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(20),
             timeout: None,
             authority: None,
             ca: None,
@@ -211,7 +328,7 @@ mod tests {
     fn nothing_written_is_the_default() {
         let config = parse("").unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert!(config.upstreams.is_empty() && !config.rest.method_paths && config.cors == Cors::None);
+        assert!(config.upstreams.is_empty() && !config.rest.method_paths && config.cors == Cors::default());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
-use crate::config::Cors;
+use crate::route::{Cors, Origins};
 
 /// How long, in seconds, a browser may keep the answer to a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
@@ -33,7 +33,7 @@ pub(super) async fn answer(cors: &Cors, request: Request, next: Next) -> Respons
     let headers = response.headers_mut();
     // Whatever an upstream says of origins was not meant for this one.
     headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
-    let any = matches!(cors, Cors::Any);
+    let any = cors.origins == Origins::Any;
     if !any {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
@@ -52,11 +52,11 @@ pub(super) async fn answer(cors: &Cors, request: Request, next: Next) -> Respons
 
 /// True where pages of this origin may call.
 fn allows(cors: &Cors, origin: &HeaderValue) -> bool {
-    match cors {
-        Cors::None => false,
-        Cors::Any => true,
-        Cors::Loopback => is_loopback(origin),
-        Cors::Origins(origins) => origins.iter().any(|named| **named == *origin),
+    match &cors.origins {
+        Origins::None => false,
+        Origins::Any => true,
+        Origins::Loopback => is_loopback(origin),
+        Origins::Listed(origins) => origins.iter().any(|named| **named == *origin),
     }
 }
 
@@ -112,7 +112,8 @@ mod tests {
             });
             Router::new().route("/", any(async || (StatusCode::IM_A_TEAPOT, "tea"))).layer(layer)
         };
-        let named = || Cors::Origins(vec!["https://a.example".into()]);
+        let of = |origins| Cors { origins, ..Cors::default() };
+        let named = || of(Origins::Listed(vec!["https://a.example".into()]));
         let check = async |cors: Cors, method: &str, headers: &[(&str, &str)], want: (u16, &str, &str)| {
             let mut request = http::Request::builder().method(method).uri("/");
             for (name, value) in headers {
@@ -136,23 +137,25 @@ mod tests {
         check(named(), "OPTIONS", &[asks], (418, "", "")).await;
         check(named(), "GET", &[page], (418, "https://a.example", "")).await;
         check(named(), "GET", &[evil], (418, "", "")).await;
-        check(Cors::Any, "GET", &[evil], (418, "*", "")).await;
+        check(of(Origins::Any), "GET", &[evil], (418, "*", "")).await;
     }
 
     #[test]
     fn a_foreign_page_is_known() {
-        let check = |cors: &Cors, origin: &'static str, host: &'static str, want: bool| {
+        let of = |origins| Cors { origins, ..Cors::default() };
+        let check = |origins: Origins, origin: &'static str, host: &'static str, want: bool| {
+            let cors = &of(origins);
             let headers = [(header::ORIGIN, origin), (header::HOST, host)];
             let headers: HeaderMap =
                 headers.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
             assert_eq!(foreign(cors, &headers, &Uri::from_static("/")).is_some(), want, "{origin} {host}");
         };
-        check(&Cors::None, "http://a.example:8080", "a.example:8080", false);
-        check(&Cors::None, "http://a.example", "a.example:8080", true);
-        check(&Cors::Loopback, "http://localhost:3000", "127.0.0.1:8080", false);
-        check(&Cors::Loopback, "https://evil.example", "127.0.0.1:8080", true);
-        check(&Cors::Any, "https://evil.example", "127.0.0.1:8080", false);
-        check(&Cors::None, "null", "127.0.0.1:8080", true);
-        assert_eq!(foreign(&Cors::None, &HeaderMap::new(), &Uri::from_static("/")), None);
+        check(Origins::None, "http://a.example:8080", "a.example:8080", false);
+        check(Origins::None, "http://a.example", "a.example:8080", true);
+        check(Origins::Loopback, "http://localhost:3000", "127.0.0.1:8080", false);
+        check(Origins::Loopback, "https://evil.example", "127.0.0.1:8080", true);
+        check(Origins::Any, "https://evil.example", "127.0.0.1:8080", false);
+        check(Origins::None, "null", "127.0.0.1:8080", true);
+        assert_eq!(foreign(&of(Origins::None), &HeaderMap::new(), &Uri::from_static("/")), None);
     }
 }

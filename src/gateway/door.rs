@@ -24,7 +24,8 @@ use uuid::Uuid;
 
 use super::{Gateway, cors};
 use crate::{
-    config::{Config, Cors},
+    config::Config,
+    route::Origins,
     snapshot::Snapshot,
     status::{Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
@@ -54,7 +55,7 @@ pub fn door(gateway: &Arc<Gateway>) -> Door {
         .route(READYZ, get(async move || if readiness.ready() { ready() } else { draining() }))
         .fallback(move |request: Request| answer(Arc::clone(&surfaces), request));
     let gateway = Arc::clone(gateway);
-    if matches!(gateway.parts.config.cors, Cors::None) {
+    if gateway.parts.config.cors.origins == Origins::None {
         return Door { gateway, router, cors: false };
     }
     let pages = Arc::clone(&gateway);

@@ -1,11 +1,17 @@
 //! A route: what was decided about a group of calls when the config was loaded. Plain data, and the tables that find it.
 
 pub mod catalog;
+mod cors;
 mod nearest_template;
+mod respond;
 pub mod router;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+pub use self::{
+    cors::{Cors, Origins},
+    respond::{Piece, Place, Redirect, Respond, Text, Values, header},
+};
 use crate::schema::{Method, did_you_mean};
 
 /// Where calls go and under which rules.

@@ -13,6 +13,7 @@ mod content;
 pub mod elements;
 mod endpoint;
 mod error;
+mod profile;
 mod request;
 mod stream;
 mod websocket;
@@ -31,7 +32,12 @@ use self::{
     error::Origin,
     request::Unread,
 };
-pub use self::{answer::RestAnswer, endpoint::Endpoint, websocket::wanted as is_socket};
+pub use self::{
+    answer::RestAnswer,
+    endpoint::Endpoint,
+    profile::{ErrorField, ErrorValue, Profile},
+    websocket::wanted as is_socket,
+};
 use super::{Answer as _, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Guards, Message, Pending, Road, Target},

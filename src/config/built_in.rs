@@ -1,0 +1,135 @@
+//! What the gateway has of its own: services and pages, each of which can be switched off, or moved to another prefix.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A built-in service or page, by its name in `[builtin.NAME]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Own {
+    /// `GET /`
+    Index,
+    /// `/livez`, `/readyz`
+    Probes,
+    /// `/openapi.json`
+    Openapi,
+    /// Swagger UI
+    Docs,
+    /// ReDoc
+    Redoc,
+    Health,
+    Routing,
+    Admin,
+    GrpcHealth,
+    Reflection,
+}
+
+/// Where a built-in is, and how its messages look as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltIn {
+    /// Off: no REST route, no gRPC, no page, no entry in reflection or OpenAPI.
+    pub enabled: bool,
+    /// What its paths begin with, in place of [`Own::prefix`]; without a slash at its end, and empty for the root.
+    pub prefix: Arc<str>,
+    /// JSON names as in the proto file; else lowerCamelCase.
+    pub proto_names: bool,
+}
+
+/// All of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
+
+impl Own {
+    pub const ALL: [Self; 10] = [
+        Self::Index,
+        Self::Probes,
+        Self::Openapi,
+        Self::Docs,
+        Self::Redoc,
+        Self::Health,
+        Self::Routing,
+        Self::Admin,
+        Self::GrpcHealth,
+        Self::Reflection,
+    ];
+
+    /// Its name in the config.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Probes => "probes",
+            Self::Openapi => "openapi",
+            Self::Docs => "docs",
+            Self::Redoc => "redoc",
+            Self::Health => "health",
+            Self::Routing => "routing",
+            Self::Admin => "admin",
+            Self::GrpcHealth => "grpc_health",
+            Self::Reflection => "reflection",
+        }
+    }
+
+    /// What its paths begin with unless it is moved; a page's whole path.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Index
+            | Self::Probes
+            | Self::Health
+            | Self::Routing
+            | Self::GrpcHealth
+            | Self::Reflection => "",
+            Self::Openapi => "/openapi.json",
+            Self::Docs => "/docs",
+            Self::Redoc => "/redoc",
+            Self::Admin => "/admin",
+        }
+    }
+
+    /// The gRPC services it consists of; none for a page.
+    #[must_use]
+    pub fn services(self) -> &'static [&'static str] {
+        match self {
+            Self::Index | Self::Probes | Self::Openapi | Self::Docs | Self::Redoc => &[],
+            Self::Health => &["propylon.gateway.v1.HealthService"],
+            Self::Routing => &["propylon.gateway.v1.RoutingService"],
+            Self::Admin => &["propylon.gateway.v1.AdminService"],
+            Self::GrpcHealth => &["grpc.health.v1.Health"],
+            Self::Reflection => {
+                &["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
+            }
+        }
+    }
+}
+
+impl BuiltIn {
+    /// As it is when nothing is said.
+    fn of(own: Own) -> Self {
+        Self { enabled: true, prefix: own.prefix().into(), proto_names: true }
+    }
+}
+
+impl Default for BuiltIns {
+    fn default() -> Self {
+        Self(Own::ALL.map(|own| (own, BuiltIn::of(own))).into())
+    }
+}
+
+impl BuiltIns {
+    /// The settings of one.
+    #[must_use]
+    pub fn get(&self, own: Own) -> BuiltIn {
+        // Every name is there from the default on, and none is ever taken out.
+        self.0.get(&own).cloned().unwrap_or_else(|| BuiltIn::of(own))
+    }
+
+    /// Changes one.
+    pub fn set(&mut self, own: Own, built_in: BuiltIn) {
+        self.0.insert(own, built_in);
+    }
+
+    /// The built-in that a gRPC service belongs to.
+    #[must_use]
+    pub fn of_service(service: &str) -> Option<Own> {
+        Own::ALL.into_iter().find(|own| own.services().contains(&service))
+    }
+}

@@ -1,0 +1,83 @@
+//! What the REST face of a deployment looks like where that is a matter of taste: which fields an error body carries,
+//! its texts, and the HTTP status of a gRPC code. Plain data; `[rest.errors]` and `[rest.health]` in the config.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::StatusCode;
+use tonic::Code;
+
+use crate::route::Text;
+
+/// The profile of one deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// The members of an error body, in their order.
+    pub error_fields: Vec<ErrorField>,
+    /// What the member of [`ErrorValue::Reason`] says, by HTTP status, in place of HTTP's own words.
+    pub reasons: BTreeMap<u16, Arc<str>>,
+    /// The message of a failure, by HTTP status, in place of its own; `${message}` is what it would have said.
+    pub messages: BTreeMap<u16, Text>,
+    /// The HTTP status of a gRPC code, where it is not google.rpc.Code's. A refusal that is HTTP's own keeps its status.
+    pub statuses: BTreeMap<i32, StatusCode>,
+}
+
+/// One member of an error body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorField {
+    pub name: Arc<str>,
+    pub value: ErrorValue,
+}
+
+/// What a member of an error body holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorValue {
+    /// `reason`: HTTP's words for the status, such as `Not Found`.
+    Reason,
+    /// `code`: google.rpc.Code's number.
+    Code,
+    /// `status`: google.rpc.Code's name.
+    Status,
+    /// `http_status`: the HTTP status, a number.
+    HttpStatus,
+    /// `message`
+    Message,
+    /// `details`: a list of ProtoJSON's Any.
+    Details,
+    /// `timestamp`: RFC 3339.
+    Timestamp,
+    /// `request_id`
+    RequestId,
+    /// `retry_after`: seconds; only of 429, and only where they are known.
+    RetryAfter,
+    /// `path`: the request's path.
+    Path,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        let field = |name: &str, value| ErrorField { name: name.into(), value };
+        Self {
+            error_fields: vec![
+                field("error", ErrorValue::Reason),
+                field("code", ErrorValue::Code),
+                field("status", ErrorValue::Status),
+                field("message", ErrorValue::Message),
+                field("details", ErrorValue::Details),
+                field("timestamp", ErrorValue::Timestamp),
+                field("request_id", ErrorValue::RequestId),
+                field("retry_after", ErrorValue::RetryAfter),
+            ],
+            reasons: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+        }
+    }
+}
+
+impl Profile {
+    /// The HTTP status of a code, where this profile has one of its own.
+    #[must_use]
+    pub fn http_of(&self, code: Code) -> Option<StatusCode> {
+        self.statuses.get(&(code as i32)).copied()
+    }
+}
