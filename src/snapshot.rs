@@ -45,7 +45,7 @@ impl Known {
 /// What a snapshot is built from.
 #[derive(Debug)]
 pub struct Parts {
-    pub config: Config,
+    pub config: Arc<Config>,
     pub about: Arc<About>,
     pub board: Arc<HealthBoard>,
     /// The schema of the gateway's own services.
@@ -56,6 +56,7 @@ pub struct Parts {
 /// One version of everything.
 #[derive(Debug)]
 pub struct Snapshot {
+    pub config: Arc<Config>,
     pub grpc: Grpc,
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
@@ -113,6 +114,7 @@ impl Snapshot {
         services::local(&catalog, &parts.board, &parts.about, &mut local);
         let table = Arc::new(build.table);
         Ok(Self {
+            config: Arc::clone(&parts.config),
             grpc: Grpc { table: Arc::clone(&table) },
             grpc_web: GrpcWeb { table: Arc::clone(&table) },
             rest: build.rest.build(table),

@@ -112,7 +112,7 @@ async fn answer(gateway: Arc<Gateway>, mut request: Request) -> Response {
     let protocol = classify(&request);
     let snapshot = gateway.snapshot();
     let head = Head::of(&request);
-    let mut response = match barred(&gateway.parts.config, &request) {
+    let mut response = match barred(&snapshot.config, &request) {
         Err(status) => refused(&snapshot, protocol, head, &id, status).await,
         Ok(()) => {
             let served = AssertUnwindSafe(async {

@@ -88,7 +88,7 @@ impl Gateway {
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             board: Arc::new(HealthBoard::default()),
             built_in,
-            config,
+            config: Arc::new(config),
             upstreams,
         };
         let snapshot = Snapshot::build(&parts, &schemas).map_err(|error| StartError(error.to_string()))?;
