@@ -1,5 +1,7 @@
 //! The command line: one file per command.
 
+mod check;
+mod config;
 mod serve;
 mod table;
 mod up;
@@ -27,11 +29,16 @@ enum Command {
     Serve(Serve),
     /// Serves gRPC upstreams with no config at all: their methods are read from their server reflection
     Up(Up),
+    /// Says everything that is wrong with a config, with file, line and column; exits with 0 or 1
+    Check(check::Check),
+    /// About the config file itself
+    #[command(subcommand)]
+    Config(config::Config),
 }
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// The config file (TOML)
+    /// The config file (TOML, or YAML or JSON by its extension)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The address to listen on, over the config's; port 0 takes a free one
@@ -57,11 +64,18 @@ pub fn run() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Up(up)) => up::run(&up),
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Config(command)) => {
+            config::run(&command);
+            Ok(())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            say_error(&failure.message);
+            if !failure.message.is_empty() {
+                say_error(&failure.message);
+            }
             ExitCode::from(failure.exit)
         }
     }
@@ -77,6 +91,11 @@ impl Failure {
     /// The config, a file or an argument is wrong: exit code 78.
     fn config(message: impl std::fmt::Display) -> Self {
         Self { message: message.to_string(), exit: EXIT_CONFIG }
+    }
+
+    /// What is wrong has been said.
+    fn said(exit: u8) -> Self {
+        Self { message: String::new(), exit }
     }
 
     /// The machine does not allow it (a port in use): exit code 1.

@@ -9,22 +9,21 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Failure, Serve, say};
+use super::{Failure, Serve, say, say_error};
 use crate::{
-    config::{Config, listen_address},
+    config::{Config, Log, LogFormat, LogLevel, Sources},
     dispatch::worker,
     gateway::{Gateway, door},
     server,
 };
 
 pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
-    let mut config = match &arguments.config {
-        Some(file) => Config::read(file).map_err(Failure::config)?,
-        None => Config::default(),
-    };
-    if let Some(listen) = &arguments.listen {
-        config.listen = listen_address(listen).map_err(Failure::config)?;
-    }
+    let sources = Sources::of_process(arguments.config.as_deref()).with_flag(
+        "--listen",
+        "gateway.listen",
+        arguments.listen.as_deref(),
+    );
+    let config = load(&sources)?;
     serve(config, arguments.config.as_deref(), |address, _| {
         say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
         if std::io::stdout().is_terminal() {
@@ -34,6 +33,21 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     })
 }
 
+/// The config of these sources; its warnings are told to whoever started the command.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn load(sources: &Sources) -> Result<Config, Failure> {
+    let (config, warnings) = sources
+        .load()
+        .accept()
+        .map_err(|error| Failure::config(format!("the config is wrong\n\n{error}")))?;
+    if !warnings.is_empty() {
+        say_error(&warnings.to_string());
+    }
+    Ok(config)
+}
+
 /// Runs a gateway until SIGTERM or SIGINT. `source` is the file that the config came from, for messages; `announce` is called
 /// once it listens and its upstreams had their first chance.
 pub(super) fn serve(
@@ -41,7 +55,7 @@ pub(super) fn serve(
     source: Option<&Path>,
     announce: impl FnOnce(SocketAddr, &Gateway),
 ) -> Result<(), Failure> {
-    start_log();
+    start_log(config.log);
     let rules = server::Rules { header_bytes: config.header_bytes, drain: config.drain.timeout };
     let listeners = server::listen(config.listen, config.workers)
         .map_err(|error| Failure::system(format!("cannot listen on {}: {error}", config.listen)))?;
@@ -136,10 +150,25 @@ impl Signals {
     }
 }
 
-/// The log goes to stderr: for a person on a terminal, as JSON otherwise.
-fn start_log() {
-    let level = tracing_subscriber::EnvFilter::new("info");
-    let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
+/// The log goes to stderr: for a person on a terminal, as JSON otherwise, unless the config says how.
+fn start_log(settings: Log) {
+    let level = match settings.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    let text = match settings.format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Json => false,
+        LogFormat::Text => true,
+    };
+    let level = tracing_subscriber::EnvFilter::new(level);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(level)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A second start in one process (a test) keeps the first log.
-    let _ = if std::io::stderr().is_terminal() { log.try_init() } else { log.json().try_init() };
+    let _ = if text { log.try_init() } else { log.json().try_init() };
 }

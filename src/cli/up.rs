@@ -2,16 +2,17 @@
 
 use super::{Failure, Up, say, serve, table};
 use crate::{
-    config::{Config, Rest, Upstream, listen_address, upstream_address},
-    route::{Cors, Origins},
+    config::{Sources, Upstream, upstream_address},
+    route::Origins,
 };
 
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
-    let cors = Cors { origins: Origins::Loopback, ..Cors::default() };
-    let mut config = Config { cors, ..Config::default() };
-    config.rest = Rest { method_paths: true, ..config.rest };
-    if let Some(listen) = &arguments.listen {
-        config.listen = listen_address(listen).map_err(Failure::config)?;
+    let sources =
+        Sources::of_process(None).with_flag("--listen", "gateway.listen", arguments.listen.as_deref());
+    let mut config = serve::load(&sources)?;
+    config.rest.method_paths = true;
+    if config.cors.origins == Origins::None {
+        config.cors.origins = Origins::Loopback;
     }
     for grpc in &arguments.grpc {
         let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;

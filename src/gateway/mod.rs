@@ -12,6 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use http::{HeaderName, HeaderValue};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tonic::Status;
 use tracing::{debug, error, info, warn};
@@ -67,23 +68,8 @@ impl Gateway {
     /// # Errors
     /// What is wrong with the config or with a descriptor file.
     pub async fn start(config: Config) -> Result<Arc<Self>, StartError> {
-        let built_in = Schema::decode(proto::FILE_DESCRIPTOR_SET)
-            .map_err(|error| StartError(format!("the gateway's own schema: {error}")))?;
-        let built_in = Arc::new(Known::new(built_in.clone(), &built_in));
-        let mut upstreams = HashMap::new();
-        let mut schemas = HashMap::new();
-        for written in &config.upstreams {
-            let upstream = settings(written)
-                .and_then(|settings| Upstream::new(settings, config.workers))
-                .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
-            upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
-            if let SchemaSource::Descriptors(file) = &written.schema {
-                schemas.insert(
-                    Arc::clone(&written.name),
-                    Arc::new(Known::new(descriptors(&written.name, file)?, &built_in.schema)),
-                );
-            }
-        }
+        let built_in = built_in()?;
+        let (upstreams, schemas) = upstreams(&config, &built_in)?;
         let parts = Parts {
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             board: Arc::new(HealthBoard::default()),
@@ -229,6 +215,50 @@ fn changes(before: Option<&Schema>, now: &Schema) -> String {
     if said.is_empty() { "the same methods, with other contents".to_owned() } else { said.join("; ") }
 }
 
+/// Builds a snapshot of a config and its descriptor files, and throws it away: nothing is asked of any upstream, and what
+/// an upstream's reflection would say is not known.
+///
+/// # Errors
+/// What a gateway would refuse to start with, a line for each mistake.
+pub fn rehearse(config: &Config) -> Result<(), StartError> {
+    let built_in = built_in()?;
+    let (upstreams, schemas) = self::upstreams(config, &built_in)?;
+    let parts = Parts {
+        about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
+        board: Arc::new(HealthBoard::default()),
+        built_in,
+        config: Arc::new(config.clone()),
+        upstreams,
+    };
+    Snapshot::build(&parts, &schemas).map(drop).map_err(|error| StartError(error.to_string()))
+}
+
+/// The gateway's own schema.
+fn built_in() -> Result<Arc<Known>, StartError> {
+    let built_in = Schema::decode(proto::FILE_DESCRIPTOR_SET)
+        .map_err(|error| StartError(format!("the gateway's own schema: {error}")))?;
+    Ok(Arc::new(Known::new(built_in.clone(), &built_in)))
+}
+
+type Upstreams = HashMap<Arc<str>, Arc<Upstream>>;
+type Schemas = HashMap<Arc<str>, Arc<Known>>;
+
+/// The upstreams of a config, and the schemas of those that have a descriptor file.
+fn upstreams(config: &Config, built_in: &Known) -> Result<(Upstreams, Schemas), StartError> {
+    let (mut upstreams, mut schemas) = (HashMap::new(), HashMap::new());
+    for written in &config.upstreams {
+        let upstream = settings(written)
+            .and_then(|settings| Upstream::new(settings, config.workers))
+            .map_err(|error| StartError(format!("upstream {:?}: {error}", written.name)))?;
+        upstreams.insert(Arc::clone(&written.name), Arc::new(upstream));
+        if let SchemaSource::Descriptors(file) = &written.schema {
+            let known = Known::new(descriptors(&written.name, file)?, &built_in.schema);
+            schemas.insert(Arc::clone(&written.name), Arc::new(known));
+        }
+    }
+    Ok((upstreams, schemas))
+}
+
 /// How dispatch reaches an upstream.
 fn settings(written: &config::Upstream) -> Result<Settings, String> {
     let config::Address { tls, host, port } = &written.address;
@@ -245,10 +275,18 @@ fn settings(written: &config::Upstream) -> Result<Settings, String> {
     Ok(Settings {
         tls: tls.then_some(Tls { roots, server_name: None }),
         authority,
+        metadata: written.metadata.iter().filter_map(metadata).collect(),
         connect_timeout: written.connect_timeout,
         handshake_timeout: written.handshake_timeout,
         ..Settings::new(&written.name, host, *port)
     })
+}
+
+/// What can be sent was checked with the config; it is not shown.
+fn metadata((name, secret): &(HeaderName, config::Secret)) -> Option<(HeaderName, HeaderValue)> {
+    let mut value = HeaderValue::try_from(secret.expose()).ok()?;
+    value.set_sensitive(true);
+    Some((name.clone(), value))
 }
 
 /// Reads a file with an encoded `google.protobuf.FileDescriptorSet`.
