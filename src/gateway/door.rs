@@ -42,8 +42,6 @@ const REQUEST_ID_BYTES: usize = 128;
 pub struct Door {
     gateway: Arc<Gateway>,
     router: Router,
-    /// The router has CORS to say to browsers.
-    cors: bool,
 }
 
 /// The door of a gateway.
@@ -55,22 +53,25 @@ pub fn door(gateway: &Arc<Gateway>) -> Door {
         .route(READYZ, get(async move || if readiness.ready() { ready() } else { draining() }))
         .fallback(move |request: Request| answer(Arc::clone(&surfaces), request));
     let gateway = Arc::clone(gateway);
-    if gateway.parts.config.cors.origins == Origins::None {
-        return Door { gateway, router, cors: false };
-    }
     let pages = Arc::clone(&gateway);
     let router = router.layer(from_fn(move |request: Request, next: Next| {
-        let gateway = Arc::clone(&pages);
-        async move { cors::answer(&gateway.parts.config.cors, request, next).await }
+        let snapshot = pages.snapshot();
+        async move {
+            match snapshot.config.cors.origins {
+                Origins::None => next.run(request).await,
+                _ => cors::answer(&snapshot.config.cors, request, next).await,
+            }
+        }
     }));
-    Door { gateway, router, cors: true }
+    Door { gateway, router }
 }
 
 impl Door {
     /// Serves one request. What the router has nothing to say to goes past it: it costs a microsecond a call.
     pub async fn serve(&self, request: Request) -> Response {
         let path = request.uri().path();
-        let browser = self.cors && classify(&request) != Protocol::Grpc;
+        // The router may have CORS to say to browsers.
+        let browser = classify(&request) != Protocol::Grpc && self.gateway.has_cors();
         if browser || path == LIVEZ || path == READYZ {
             return self.page(request).await;
         }
