@@ -4,8 +4,10 @@
 mod changes;
 mod cors;
 mod door;
+mod headers;
 mod keys;
 mod reload;
+mod request_id;
 mod schemas;
 mod source;
 mod start;
@@ -30,7 +32,7 @@ use self::{
 };
 use crate::{
     config::Config,
-    route::{Origins, catalog::Catalog},
+    route::catalog::Catalog,
     services::{
         HealthBoard,
         admin::{Outcome, Reload as _},
@@ -102,11 +104,6 @@ impl Gateway {
 
     fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
-    }
-
-    /// True where pages of other origins may call.
-    fn has_cors(&self) -> bool {
-        self.snapshot.load().config.cors.origins != Origins::None
     }
 
     /// Swaps in a snapshot; whoever calls it holds `current`.
