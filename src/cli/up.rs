@@ -26,8 +26,7 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
         say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
     }
     // What it runs on is the command line alone: reading it again gives the same.
-    let source = Source::new(None, move || Ok(config.clone()));
-    serve::serve(source, |address, gateway| {
+    serve::serve(Source::fixed(config), |address, gateway| {
         say(&table::table(&gateway.catalog(), address));
         say(&format!("listening on http://{address}"));
     })

@@ -22,6 +22,12 @@ impl Source {
         Self { file, read: Box::new(read) }
     }
 
+    /// A config that is always the same.
+    #[must_use]
+    pub fn fixed(config: Config) -> Self {
+        Self::new(None, move || Ok(config.clone()))
+    }
+
     /// Reads it now.
     ///
     /// # Errors
