@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, say};
 use crate::{
-    config::{Mistake, Severity, Sources},
+    config::{Severity, Sources},
     gateway,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &Check) -> Result<(), Failure> {
     if loaded.routes_are_right()
         && let Err(error) = gateway::rehearse(&loaded.config)
     {
-        loaded.mistakes.extend(error.to_string().lines().map(|line| Mistake::new("", line)));
+        loaded.mistakes.extend(error.mistakes());
     }
     let report = loaded.report();
     let (errors, warnings) = report.count();

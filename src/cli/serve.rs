@@ -1,6 +1,6 @@
 //! `propylon serve`: the gateway on a config file, or whole on embedded defaults.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::Path, thread};
+use std::{io::IsTerminal as _, net::SocketAddr, thread};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -11,10 +11,11 @@ use tracing::info;
 
 use super::{Failure, Serve, say, say_error};
 use crate::{
-    config::{Config, Log, LogFormat, LogLevel, Sources},
+    config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources},
     dispatch::worker,
-    gateway::{Gateway, door},
+    gateway::{Gateway, Source, door},
     server,
+    services::admin::Mistake,
 };
 
 pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
@@ -23,8 +24,9 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
         "gateway.listen",
         arguments.listen.as_deref(),
     );
-    let config = load(&sources)?;
-    serve(config, arguments.config.as_deref(), |address, _| {
+    let (config, written) = load(&sources)?;
+    let source = Source::new(sources.file.clone(), move || read(&sources));
+    serve(config, &written, source, |address, _| {
         say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
         if std::io::stdout().is_terminal() {
             say(&format!("  curl http://{address}/ping"));
@@ -33,26 +35,39 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     })
 }
 
-/// The config of these sources; its warnings are told to whoever started the command.
+/// The config of these sources, and where each of its keys was written; its warnings are told to whoever started the command.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn load(sources: &Sources) -> Result<Config, Failure> {
-    let (config, warnings) = sources
-        .load()
-        .accept()
-        .map_err(|error| Failure::config(format!("the config is wrong\n\n{error}")))?;
+pub(super) fn load(sources: &Sources) -> Result<(Config, Written), Failure> {
+    let loaded = sources.load();
+    let written = loaded.source.clone();
+    let (config, warnings) = loaded.accept().map_err(wrong)?;
     if !warnings.is_empty() {
-        say_error(&warnings.to_string());
+        say_error(&format!("the config may be wrong\n\n{warnings}\n"));
     }
-    Ok(config)
+    Ok((config, written))
 }
 
-/// Runs a gateway until SIGTERM or SIGINT. `source` is the file that the config came from, for messages; `announce` is called
-/// once it listens and its upstreams had their first chance.
+fn wrong(error: impl std::fmt::Display) -> Failure {
+    Failure::config(format!("the config is wrong\n\n{error}"))
+}
+
+/// The config for a reload: read anew, a line for each mistake.
+fn read(sources: &Sources) -> Result<Config, Vec<Mistake>> {
+    let mistake = |(subject, message)| Mistake { subject, message };
+    let accepted = sources.load().accept();
+    accepted
+        .map(|(config, _)| config)
+        .map_err(|error| error.report().lines().into_iter().map(mistake).collect())
+}
+
+/// Runs a gateway until SIGTERM or SIGINT. `written` says where each key of the config was written, and `source` reads it
+/// again; `announce` is called once it listens and its upstreams had their first chance.
 pub(super) fn serve(
     config: Config,
-    source: Option<&Path>,
+    written: &Written,
+    source: Source,
     announce: impl FnOnce(SocketAddr, &Gateway),
 ) -> Result<(), Failure> {
     start_log(config.log);
@@ -65,10 +80,9 @@ pub(super) fn serve(
         .local_addr()
         .map_err(Failure::system)?;
     let main = runtime()?;
-    let gateway = main.block_on(Gateway::start(config)).map_err(|error| match source {
-        Some(file) => Failure::config(format!("{}: {error}", file.display())),
-        None => Failure::config(error),
-    })?;
+    let gateway = main
+        .block_on(Gateway::start(config, source))
+        .map_err(|error| wrong(written.report(&error.mistakes())))?;
     let (stop, stopping) = watch::channel(false);
     let workers = listeners
         .into_iter()
@@ -135,16 +149,14 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT. Each SIGHUP until then reads the upstreams' schemas again.
+    /// Waits for SIGTERM or SIGINT. Each SIGHUP until then is a reload.
     async fn until_stop(&mut self, gateway: &Gateway) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    info!("asked to read the upstreams' schemas again");
-                    gateway.read_schemas_now();
-                }
+                // Not waited for: a signal to stop may come meanwhile.
+                _ = self.hangup.recv() => drop(gateway.reload("SIGHUP")),
             }
         }
     }
@@ -159,16 +171,15 @@ fn start_log(settings: Log) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
+    let terminal = std::io::stderr().is_terminal();
     let text = match settings.format {
-        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Auto => terminal,
         LogFormat::Json => false,
         LogFormat::Text => true,
     };
     let level = tracing_subscriber::EnvFilter::new(level);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(level)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(level).with_ansi(terminal).with_writer(std::io::stderr);
     // A second start in one process (a test) keeps the first log.
     let _ = if text { log.try_init() } else { log.json().try_init() };
 }

@@ -3,13 +3,14 @@
 use super::{Failure, Up, say, serve, table};
 use crate::{
     config::{Sources, Upstream, upstream_address},
+    gateway::Source,
     route::Origins,
 };
 
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     let sources =
         Sources::of_process(None).with_flag("--listen", "gateway.listen", arguments.listen.as_deref());
-    let mut config = serve::load(&sources)?;
+    let (mut config, written) = serve::load(&sources)?;
     config.rest.method_paths = true;
     if config.cors.origins == Origins::None {
         config.cors.origins = Origins::Loopback;
@@ -25,7 +26,8 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     if !config.listen.ip().is_loopback() {
         say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
     }
-    serve::serve(config, None, |address, gateway| {
+    // What it runs on are the command line and the environment: reading them again gives the same.
+    serve::serve(config.clone(), &written, Source::fixed(config), |address, gateway| {
         say(&table::table(&gateway.catalog(), address));
         say(&format!("listening on http://{address}"));
     })

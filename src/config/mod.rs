@@ -25,7 +25,7 @@ use std::{
 use http::HeaderName;
 
 pub use self::{
-    built_in::{BuiltIn, BuiltIns, Own},
+    built_in::{BuiltIn, BuiltIns, Own, Page},
     check::{listen_address, upstream_address},
     document::Origin,
     environment::Environment,

@@ -1,6 +1,11 @@
 //! Secrets: read once, when the config is loaded, from where the config says they are; never shown.
 
-use std::{fmt, fs, path::Path, sync::Arc};
+use std::{
+    fmt, fs,
+    hash::{BuildHasher as _, RandomState},
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use super::environment::Environment;
 
@@ -76,6 +81,13 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The same for the same text within one process; it does not tell the text.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        KEYS.hash_one(&self.0)
     }
 
     /// Why this is no secret: a placeholder of an example, or too short.

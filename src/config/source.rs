@@ -49,7 +49,7 @@ struct Finding {
     /// As a person would say it.
     key: String,
     /// The line it is in, with stars in the place of secrets.
-    line: Option<String>,
+    shown: Option<String>,
     /// How long it is, in characters.
     length: usize,
     mistake: Mistake,
@@ -125,7 +125,7 @@ impl Source {
         };
         Finding {
             file: self.file.as_ref().filter(|_| given_by.is_none()).map(|file| file.display().to_string()),
-            line: span.as_ref().and_then(|span| self.shown.lines().nth(span.line - 1)).map(str::to_owned),
+            shown: span.as_ref().and_then(|span| self.shown.lines().nth(span.line - 1)).map(str::to_owned),
             length: span
                 .as_ref()
                 .and_then(|span| self.text.get(span.bytes.clone()))
@@ -162,6 +162,13 @@ impl Report {
         (errors, self.0.len() - errors)
     }
 
+    /// Each error in a line, `FILE:LINE:COLUMN: KEY: MESSAGE`, behind the key as a person would say it.
+    #[must_use]
+    pub fn lines(&self) -> Vec<(String, String)> {
+        let errors = self.0.iter().filter(|finding| finding.mistake.severity == Severity::Error);
+        errors.map(|finding| (finding.key.clone(), finding.line().to_string())).collect()
+    }
+
     /// A list of `{file, line, column, key, message, text, suggestion, severity}`, with null for what is not known.
     #[must_use]
     pub fn json(&self) -> serde_json::Value {
@@ -195,7 +202,7 @@ impl Finding {
     /// What is underlined, and how many characters stand before it. What goes on in further lines is underlined to the end
     /// of its first.
     fn underlined(&self) -> Option<(String, usize)> {
-        let (line, span) = (self.line.as_deref()?, self.span.as_ref()?);
+        let (line, span) = (self.shown.as_deref()?, self.span.as_ref()?);
         let before = span.column - 1;
         let text: String = line.chars().skip(before).take(self.length).collect();
         Some((text.trim_end().to_owned(), before))
@@ -220,22 +227,30 @@ impl fmt::Display for Report {
     }
 }
 
+impl Finding {
+    fn line(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| {
+            match (&self.file, &self.span, &self.given_by) {
+                (_, _, Some(name)) => write!(f, "{name}: ")?,
+                (Some(file), Some(span), None) => write!(f, "{file}:{}:{}: ", span.line, span.column)?,
+                (Some(file), None, None) => write!(f, "{file}: ")?,
+                (None, ..) => {}
+            }
+            if self.mistake.severity == Severity::Warning {
+                f.write_str("warning: ")?;
+            }
+            if !self.key.is_empty() {
+                write!(f, "{}: ", self.key)?;
+            }
+            f.write_str(&self.mistake.sentence())
+        })
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.file, &self.span, &self.given_by) {
-            (_, _, Some(name)) => write!(f, "{name}: ")?,
-            (Some(file), Some(span), None) => write!(f, "{file}:{}:{}: ", span.line, span.column)?,
-            (Some(file), None, None) => write!(f, "{file}: ")?,
-            (None, ..) => {}
-        }
-        if self.mistake.severity == Severity::Warning {
-            f.write_str("warning: ")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        write!(f, "{}", self.mistake.sentence())?;
-        if let (Some(line), Some(span), Some((text, before))) = (&self.line, &self.span, self.underlined()) {
+        write!(f, "{}", self.line())?;
+        if let (Some(line), Some(span), Some((text, before))) = (&self.shown, &self.span, self.underlined()) {
             let number = span.line.to_string();
             let margin = " ".repeat(number.len());
             // Tabs stay tabs, so that the carets stand under what they mean.

@@ -1,5 +1,5 @@
 //! Paths of keys: `upstreams[0].metadata."x.y"`. Keys are separated by dots, places of a list stand in brackets from 0 on,
-//! and a key that is more than letters, digits, `_` and `-` stands in quotes.
+//! and a key that is more than letters, digits, `_` and `-` stands in quotes. An entry of a list may stand by its name too.
 
 use super::{Entry, Node, Origin, Value};
 
@@ -68,6 +68,10 @@ impl Node {
         match (step, &self.value) {
             (Step::Key(key), Value::Table(_)) => self.entry(key).map(|entry| (Some(entry), &entry.node)),
             (Step::Index(index), Value::List(nodes)) => nodes.get(*index).map(|node| (None, node)),
+            // An entry of a list may be told by its name.
+            (Step::Key(name), Value::List(nodes)) => {
+                nodes.iter().find(|node| node.text("name") == Some(name)).map(|node| (None, node))
+            }
             _ => None,
         }
     }

@@ -73,16 +73,20 @@ fn what_is_not_of_the_language_has_its_place() {
     check(Language::Json, "{\"a\": 1,}", "7..8: trailing commas are not allowed");
     check(Language::Json, "{\"a\": 1 // c\n}", "8..12: comments are not allowed");
     check(Language::Json, "{'a': 1}", "1..2: single-quoted strings are not allowed");
-    check(Language::Json, "", "the file is empty");
-    check(Language::Json, "{\"a\": 01}", "number");
+    check(Language::Json, "", "EOF while parsing a value");
+    check(Language::Json, "{\"a\": 01}", "expected comma");
     check(Language::Json, "{\"a\": \"\\x\"}", "escape");
     check(Language::Json, "{\"a\": \"\\ud800\"}", "surrogate");
     check(Language::Json, &format!("{}1{}", "[".repeat(70), "]".repeat(70)), "deeper than 64 levels");
     check(Language::Json, &"[".repeat(100_000), "epth");
-    check(Language::Json, "{\"a\": 1e999}", "number out of range");
+    check(Language::Json, "{\"a\": 1e999}", "6..11: the number is too large");
     check(Language::Toml, "a = 1\na = 2\n", "6..7: duplicate key");
     check(Language::Toml, "a = 99999999999999999999", "4..24: the number is too large");
-    check(Language::Toml, &format!("a = {}1{}", "[".repeat(100_000), "]".repeat(100_000)), "recursion limit");
+    check(
+        Language::Toml,
+        &format!("a = {}1{}", "[".repeat(100_000), "]".repeat(100_000)),
+        "max recursion depth met",
+    );
     assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
 

@@ -56,6 +56,14 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+impl ConfigError {
+    /// What is wrong, with its places.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.0
+    }
+}
+
 impl Sources {
     /// A file and the process's environment.
     #[must_use]
@@ -148,12 +156,13 @@ impl Loaded {
 }
 
 impl Config {
-    /// Reads and checks a config file with the process's environment.
+    /// Checks a config's text in TOML, apart from any environment; relative paths in it are taken from `folder`.
     ///
     /// # Errors
     /// Everything that is wrong with it, and where.
-    pub fn read(file: &Path) -> Result<Self, ConfigError> {
-        Sources::of_process(Some(file)).load().accept().map(|(config, _)| config)
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let file = folder.join("propylon.toml");
+        Sources::default().check(Some(&file), text).accept().map(|(config, _)| config)
     }
 }
 
