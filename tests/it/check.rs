@@ -77,7 +77,7 @@ fn a_program_reads_the_same_as_json() {
     let said: Vec<Value> = serde_json::from_str(&said).unwrap();
     let want = serde_json::json!({
         "file": "several_at_once.toml", "line": 4, "column": 1, "key": "gateway.envirnment",
-        "message": "[gateway] has no key \"envirnment\"", "text": "envirnment", "suggestion": "environment",
+        "message": "there is no such key", "text": "envirnment", "suggestion": "environment",
         "severity": "error",
     });
     assert_eq!(said[1], want);
