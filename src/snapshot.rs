@@ -17,7 +17,7 @@ use crate::{
         catalog::{Catalog, EVERY_SERVERS_OWN, Source},
     },
     schema::{Method, Schema, bindings, unmatched_selectors, with_error_details},
-    services::{self, About, HealthBoard},
+    services::{self, About, Explain, HealthBoard},
     surface::{
         grpc::Grpc,
         grpc_web::GrpcWeb,
@@ -48,6 +48,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     pub about: Arc<About>,
     pub board: Arc<HealthBoard>,
+    /// Explains requests by the gateway's door.
+    pub explain: Arc<dyn Explain>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -111,7 +113,7 @@ impl Snapshot {
             );
         }
         let mut local = Servers(Local::default());
-        services::local(&catalog, &parts.board, &parts.about, &mut local);
+        services::local(&catalog, &parts.board, &parts.about, &parts.explain, &mut local);
         let table = Arc::new(build.table);
         Ok(Self {
             config: Arc::clone(&parts.config),

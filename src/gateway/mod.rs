@@ -3,7 +3,9 @@
 
 mod cors;
 mod door;
+mod explain;
 mod headers;
+mod rehearsal;
 mod request_id;
 
 use std::{
@@ -18,7 +20,8 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tonic::Status;
 use tracing::{debug, error, info, warn};
 
-pub use door::{Door, door};
+pub use self::door::{Door, door};
+use self::explain::Explainer;
 
 use crate::{
     config::{self, Config, SchemaSource},
@@ -30,7 +33,7 @@ use crate::{
     proto,
     route::catalog::Catalog,
     schema::Schema,
-    services::{About, HealthBoard},
+    services::{About, Explain, HealthBoard},
     snapshot::{Known, Parts, Snapshot},
 };
 
@@ -86,7 +89,9 @@ impl Gateway {
                 );
             }
         }
+        let explainer = Arc::new(Explainer::default());
         let parts = Parts {
+            explain: Arc::clone(&explainer) as Arc<dyn Explain>,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             board: Arc::new(HealthBoard::default()),
             built_in,
@@ -101,6 +106,7 @@ impl Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             read_now: watch::Sender::new(0),
         });
+        explainer.tie(&gateway);
         gateway.watch_schemas().await;
         gateway.parts.board.set_serving(true);
         Ok(gateway)

@@ -15,13 +15,13 @@ use std::{
 use tonic::{codec::CompressionEncoding, server::NamedService};
 use tower::Service;
 
-pub use self::grpc_health::HealthBoard;
 use self::{
     grpc_health::GrpcHealth,
     health::Health,
     reflection::{Reflection, ReflectionAlpha},
     routing::Routing,
 };
+pub use self::{grpc_health::HealthBoard, routing::Explain};
 use crate::{
     call::Body,
     proto::{
@@ -66,10 +66,12 @@ pub fn local(
     catalog: &Arc<Catalog>,
     board: &Arc<HealthBoard>,
     about: &Arc<About>,
+    explain: &Arc<dyn Explain>,
     registry: &mut impl Registry,
 ) {
     registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board)))));
-    registry.add(server!(RoutingServiceServer::new(Routing::new(Arc::clone(about), Arc::clone(catalog)))));
+    let routing = Routing::new(Arc::clone(about), Arc::clone(catalog), Arc::clone(explain));
+    registry.add(server!(RoutingServiceServer::new(routing)));
     registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board)))));
     registry.add(server!(ServerReflectionServer::new(Reflection::new(Arc::clone(catalog)))));
     registry.add(server!(AlphaServer::new(ReflectionAlpha::new(Arc::clone(catalog)))));
@@ -116,9 +118,15 @@ impl About {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use futures_util::future::BoxFuture;
+    use tonic::Status;
+
     use super::*;
     use crate::{
-        proto::FILE_DESCRIPTOR_SET,
+        proto::{
+            FILE_DESCRIPTOR_SET,
+            gateway_v1::{ExplainRouteRequest, ExplainRouteResponse},
+        },
         route::{Destination, catalog::Source},
         schema::{Method, Schema},
     };
@@ -151,6 +159,22 @@ pub(crate) mod tests {
         Source::of(Destination::Upstream(name.into()), address, &schema, describe)
     }
 
+    /// Says of every request what it was asked.
+    pub(crate) fn explain() -> Arc<dyn Explain> {
+        #[derive(Debug)]
+        struct Echo;
+        impl Explain for Echo {
+            fn explain(
+                &self,
+                asked: ExplainRouteRequest,
+            ) -> BoxFuture<'static, Result<ExplainRouteResponse, Status>> {
+                let message = format!("{} {}", asked.method, asked.path);
+                Box::pin(async { Ok(ExplainRouteResponse { message, ..ExplainRouteResponse::default() }) })
+            }
+        }
+        Arc::new(Echo)
+    }
+
     pub(crate) fn about() -> Arc<About> {
         Arc::new(About::new("1.2.3", "test"))
     }
@@ -166,7 +190,7 @@ pub(crate) mod tests {
         }
         let mut names = Names::default();
         let catalog = Arc::new(built_in());
-        local(&catalog, &Arc::default(), &about(), &mut names);
+        local(&catalog, &Arc::default(), &about(), &explain(), &mut names);
         let mut known: Vec<_> = catalog.services().map(|(_, service)| service.name.to_string()).collect();
         known.sort();
         names.0.sort_unstable();
@@ -178,7 +202,8 @@ pub(crate) mod tests {
         use crate::proto::gateway_v1::{ListRoutesRequest, routing_service_client::RoutingServiceClient};
         let catalog = Arc::new(built_in());
         for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
-            let server = server!(RoutingServiceServer::new(Routing::new(about(), Arc::clone(&catalog))));
+            let server =
+                server!(RoutingServiceServer::new(Routing::new(about(), Arc::clone(&catalog), explain())));
             let mut client =
                 RoutingServiceClient::new(server).send_compressed(encoding).accept_compressed(encoding);
             let request = ListRoutesRequest { service: "grpc.health.v1.Health".into() };
