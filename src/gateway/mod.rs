@@ -118,6 +118,12 @@ impl Gateway {
         Arc::clone(&self.snapshot.load().catalog)
     }
 
+    /// What it runs on.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.snapshot.load().config)
+    }
+
     /// True until the gateway drains: its config is loaded, and it may be sent calls.
     #[must_use]
     pub fn ready(&self) -> bool {

@@ -3,6 +3,7 @@
 
 pub mod grpc;
 pub mod grpc_web;
+mod json;
 pub mod metadata;
 pub mod rest;
 pub mod timeout;
@@ -15,6 +16,7 @@ use std::{future::Future, net::SocketAddr};
 use http::{Extensions, HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use tonic::{Code, Status};
 
+pub use self::json::json;
 use crate::call::{Body, Call, Peer, Reply, Road};
 
 /// A client's request as the server hands it over; its extensions hold the [`Peer`].

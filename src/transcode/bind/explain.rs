@@ -65,10 +65,16 @@ impl RequestPlan {
             let mut out = Vec::new();
             put_query(&mut Weave::new(&mut out, 0, input), &self.codec, parameter, input, true)
         };
+        // It stands beside its name already.
+        let bare = |error: TranscodeError| {
+            let message = error.to_string();
+            let named = format!("the query parameter {name:?}: ");
+            message.strip_prefix(&named).map(str::to_owned).unwrap_or(message)
+        };
         Parameter {
+            problem: put().err().map(bare),
             field: target.as_ref().map(Target::name).unwrap_or_default(),
             type_name: target.as_ref().and_then(Target::leaf).map(type_name).unwrap_or_default(),
-            problem: put().err().map(|error| error.to_string()),
             name,
             value,
         }
