@@ -1,19 +1,23 @@
 //! Whom a command asks: a gateway that runs, over gRPC; or one that is built here from a config, and listens nowhere.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use clap::Args;
 use tokio::runtime::Builder;
 use tonic::{Code, Status};
 
-use super::{Failure, up};
+use super::{Failure, serve, up};
 use crate::{
     config::{Address, Config, SchemaSource, upstream_address},
     dispatch::{
         self, Upstream,
         grpc::{Roots, Settings, Tls},
     },
-    gateway::Gateway,
+    gateway::{Gateway, Source, StartError},
     proto::gateway_v1::{ExplainRouteRequest, ExplainRouteResponse, ListRoutesRequest, ListRoutesResponse},
     services::routing,
 };
@@ -69,8 +73,9 @@ impl Asked {
         let config = self.built_config()?;
         let source = self.config.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
         let answer = runtime.block_on(async {
-            let gateway =
-                Gateway::start(config).await.map_err(|error| Failure::config(format!("{source}{error}")))?;
+            let gateway = Gateway::start(config.clone(), Source::fixed(config))
+                .await
+                .map_err(|error| Failure::config(format!("{source}{error}")))?;
             let silent = away(&gateway);
             let answer = built(&gateway).await.map_err(|status| Failure::config(status.message()))?;
             for name in silent {
@@ -87,11 +92,15 @@ impl Asked {
 
     fn built_config(&self) -> Result<Config, Failure> {
         match &self.config {
-            Some(file) => Config::read(file).map_err(Failure::config),
-            None if self.grpc.is_empty() => Ok(Config::default()),
-            None => up::config(&self.grpc, None),
+            None if !self.grpc.is_empty() => up::config(&self.grpc, None),
+            file => config(file.as_deref()),
         }
     }
+}
+
+/// The config that `propylon serve` would run on.
+pub(super) fn config(file: Option<&Path>) -> Result<Config, Failure> {
+    serve::read(file, None).map_err(|mistakes| Failure::config(StartError(mistakes)))
 }
 
 /// The upstreams whose schema should be known by now, and is not.

@@ -57,8 +57,11 @@ impl Sheet {
             "refused" => {
                 let (http, grpc) = (status(), format!("{} ({})", answer.status, answer.code));
                 // What the client sees first is said first.
-                let (first, second) =
-                    if answer.surface.starts_with("grpc") { (grpc, format!("HTTP {http}")) } else { (http, grpc) };
+                let (first, second) = if answer.surface.starts_with("grpc") {
+                    (grpc, format!("HTTP {http}"))
+                } else {
+                    (http, grpc)
+                };
                 let second = paint.dim(&format!("· {second}"));
                 self.line(&format!("  {} {} {second}", paint.red("✗"), paint.red(&first)));
                 self.line(&format!("    {}", answer.message));

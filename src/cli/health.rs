@@ -39,10 +39,7 @@ pub(super) struct Health {
 pub(super) fn run(arguments: Health) -> Result<ExitCode, Failure> {
     let address = match &arguments.address {
         Some(text) => upstream_address(text).map_err(Failure::config)?,
-        None => listened(&match &arguments.config {
-            Some(file) => Config::read(file).map_err(Failure::config)?,
-            None => Config::default(),
-        }),
+        None => listened(&asked::config(arguments.config.as_deref())?),
     };
     let timeout = duration("--timeout", Some(arguments.timeout), Duration::ZERO).map_err(Failure::config)?;
     let client = asked::client(&address).map_err(Failure::config)?;

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 use tonic::{Request, Response, Status};
 
-use super::About;
+use super::{About, Loaded};
 use crate::{
     proto::gateway_v1::{
         ExplainRouteRequest, ExplainRouteResponse, GetInfoRequest, GetInfoResponse, ListRoutesRequest,
@@ -21,6 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Routing {
     about: Arc<About>,
+    loaded: Loaded,
     catalog: Arc<Catalog>,
     explain: Arc<dyn Explain>,
 }
@@ -38,8 +39,8 @@ pub trait Explain: Send + Sync + fmt::Debug {
 
 impl Routing {
     #[must_use]
-    pub fn new(about: Arc<About>, catalog: Arc<Catalog>, explain: Arc<dyn Explain>) -> Self {
-        Self { about, catalog, explain }
+    pub fn new(about: Arc<About>, loaded: Loaded, catalog: Arc<Catalog>, explain: Arc<dyn Explain>) -> Self {
+        Self { about, loaded, catalog, explain }
     }
 }
 
@@ -71,6 +72,8 @@ impl RoutingService for Routing {
             protocols: self.about.protocols.clone(),
             services: services.collect(),
             schema_conflicts: conflicts.collect(),
+            generation: self.loaded.generation,
+            loaded_at: Some(self.loaded.at.into()),
         }))
     }
 
@@ -162,6 +165,7 @@ mod tests {
         ));
         RoutingServiceClient::new(RoutingServiceServer::new(Routing::new(
             about(),
+            Loaded::first(),
             Arc::new(catalog),
             explain(),
         )))
@@ -207,6 +211,7 @@ mod tests {
         let info = client().get_info(GetInfoRequest {}).await.unwrap().into_inner();
         assert_eq!((info.name.as_str(), info.version.as_str()), ("propylon", "1.2.3"));
         assert_eq!((info.environment.as_str(), info.instance.len()), ("test", 36));
+        assert_eq!((info.generation, info.loaded_at.is_some()), (1, true));
         let find = |name: &str| info.services.iter().find(|service| service.name == name).unwrap();
         assert_eq!((find("shop.Shop").methods, find("shop.Shop").schema_known), (2, true));
         assert_eq!((find("old.Service").methods, find("old.Service").schema_known), (0, false));

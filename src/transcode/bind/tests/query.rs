@@ -139,7 +139,8 @@ fn many_parameters_stay_cheap() {
 #[test]
 fn every_part_of_a_path_and_a_query_is_explained() {
     let plan = |template: &str, body: &str| {
-        let schema = schema();
+        let sources = [("google/api/httpbody.proto", HTTP_BODY_SOURCE), ("shop.proto", SOURCE)];
+        let schema = Schema::decode(&compile(&sources, true)).unwrap();
         let method = schema.method("/shop.Shop/Get").unwrap();
         let rule = HttpRule::new("shop.Shop.Get", Verb::Get, template).with_body(body);
         let binding = Binding::resolve(method, &rule).unwrap();
@@ -155,7 +156,10 @@ fn every_part_of_a_path_and_a_query_is_explained() {
     };
     let get = plan("/v1/at/{at}/{book.name}", "");
     let path = shown(get.explain_path(&["soon".into(), "b".into()], &input));
-    assert!(path[0].starts_with("at=soon at:google.protobuf.Timestamp ") && path[0].contains("soon"), "{path:?}");
+    assert!(
+        path[0].starts_with("at=soon at:google.protobuf.Timestamp ") && path[0].contains("soon"),
+        "{path:?}"
+    );
     assert_eq!(path[1], "book.name=b book.name:string ");
     let query = shown(get.explain_query("isOpen=true&tags=a+b&&genre=X&labels[k]=v&nme=1&%zz", &input));
     assert_eq!(query[0], "isOpen=true is_open:bool ");
