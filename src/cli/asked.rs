@@ -41,10 +41,10 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Explains one request.
-    pub(super) fn explain(&self, request: ExplainRouteRequest) -> Result<ExplainRouteResponse, Failure> {
+    pub(super) fn explain(&self, request: &ExplainRouteRequest) -> Result<ExplainRouteResponse, Failure> {
         const PATH: &str = "/propylon.gateway.v1.RoutingService/ExplainRoute";
         self.ask(
-            async |server| dispatch::ask(server, PATH, &request, PATIENCE).await,
+            async |server| dispatch::ask(server, PATH, request, PATIENCE).await,
             async |gateway| gateway.explain(request.clone()).await,
         )
     }

@@ -38,7 +38,7 @@ pub(super) struct Explain {
 
 pub(super) fn run(arguments: &Explain) -> Result<(), Failure> {
     let request = request(arguments)?;
-    let answer = arguments.asked.explain(request.clone())?;
+    let answer = arguments.asked.explain(&request)?;
     if arguments.json {
         let text = json("propylon.gateway.v1.ExplainRouteResponse", &answer);
         say(&text.map_err(|status| Failure::system(status.message()))?);

@@ -90,7 +90,7 @@ impl Gateway {
         } else {
             Answer::of(&door.serve_on(&snapshot, &road, request()).await)
         };
-        Ok(question.explained(&answer, rehearsal.take(), asked.body()))
+        Ok(question.explained(&answer, &rehearsal.take(), asked.body()))
     }
 }
 
@@ -126,7 +126,7 @@ impl Answer {
 }
 
 impl Question<'_> {
-    fn explained(&self, answer: &Answer, seen: Seen, body: &Body) -> ExplainRouteResponse {
+    fn explained(&self, answer: &Answer, seen: &Seen, body: &Body) -> ExplainRouteResponse {
         let (snapshot, path) = (self.snapshot, self.parts.uri.path());
         let page = self.protocol == Protocol::Rest && !self.preflight && is_page(path);
         let mut explained = ExplainRouteResponse { surface: self.surface(page), ..Default::default() };

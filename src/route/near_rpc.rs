@@ -55,7 +55,7 @@ impl RpcTable {
             (cost > 0.0 && cost <= FURTHEST).then(|| NearRpc { path: format!("/{name}/*"), why, cost })
         }));
         near.sort_by(|a, b| a.cost.total_cmp(&b.cost).then_with(|| a.path.cmp(&b.path)));
-        let furthest = near.first().map_or(0.0, |nearest| nearest.cost + 0.15);
+        let furthest = near.first().map_or(0.0, |nearest| nearest.cost + 0.1);
         near.retain(|near| near.cost <= furthest);
         near.truncate(most);
         near
