@@ -1,7 +1,12 @@
 //! Everything derived from the config and the descriptors, in one immutable value: routes, bindings, tables, services.
 //! A new one is built beside the old and swapped in whole; a call keeps the one it began with.
 
-use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use tonic::{Status, server::NamedService};
 use tower::Service;
@@ -11,7 +16,7 @@ use crate::{
     call::{Body, Call, Reply, Road},
     config::{self, Config, SchemaSource},
     dispatch::{Dispatch, Local, Upstream},
-    policy,
+    openapi, policy,
     route::{
         Destination, Route, RpcTable,
         catalog::{Catalog, EVERY_SERVERS_OWN, Source},
@@ -68,6 +73,7 @@ pub struct Snapshot {
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
     dispatch: Dispatch,
+    document: OnceLock<openapi::Document>,
 }
 
 /// Why a snapshot could not be built: every mistake, a line each.
@@ -127,6 +133,29 @@ impl Snapshot {
             rest: build.rest.build(table),
             catalog,
             dispatch: Dispatch::new(local.0, parts.upstreams.clone()),
+            document: OnceLock::new(),
+        })
+    }
+
+    /// The OpenAPI document of what is served over REST. Written when it is first asked for: most snapshots of a gateway
+    /// with thousands of routes are never asked.
+    pub fn openapi(&self) -> &openapi::Document {
+        self.document.get_or_init(|| {
+            let listed = self.rest.endpoints().map(|endpoint| {
+                let (style, input) = endpoint.json_settings();
+                let upstream = match &endpoint.route().destination {
+                    Destination::Local => None,
+                    Destination::Upstream(name) => Some(Arc::clone(name)),
+                };
+                openapi::Listed {
+                    binding: endpoint.binding(),
+                    style,
+                    input,
+                    upstream,
+                    demands_credentials: false,
+                }
+            });
+            openapi::Document::new(&self.config, listed)
         })
     }
 }

@@ -109,15 +109,13 @@ impl Sheet {
             };
             let (request, reply) = (bytes(route.request_bytes), bytes(route.response_bytes));
             self.row("rules", &format!("{timeout} · request {request} · reply {reply}"));
-            self.row(
-                "pages of",
-                match route.cors_origins.as_str() {
-                    "none" => "no other origin",
-                    "*" => "any origin",
-                    "loopback" => "this machine",
-                    listed => listed,
-                },
-            );
+            let pages = match route.cors_origins.as_str() {
+                "none" => "no page of another origin",
+                "*" => "pages of any origin",
+                "loopback" => "pages of this machine",
+                listed => &format!("pages of {listed}"),
+            };
+            self.row("cors", pages);
         }
         for (place, policy) in answer.policies.iter().enumerate() {
             let name = if place == 0 { "policies" } else { "" };

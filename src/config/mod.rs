@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-pub use built_in::{BuiltIn, BuiltIns, Own};
+pub use built_in::{BuiltIn, BuiltIns, Own, Page};
 pub use check::{duration, listen_address, upstream_address};
 pub use terminal::colours;
 

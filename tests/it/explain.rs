@@ -61,7 +61,7 @@ const CASES: &[Case] = &[
     case("POST /v1/upload", &[("content-type", "text/plain")], "hello", "passes Upload"),
     case("GET /v1/shelves/7/books/8", &[PAGE], "", "passes GetBook"),
     case("GET /v1/shelves/7/books/8", &[EVIL], "", "passes GetBook"),
-    case("GET /v1/shelves/7/books/8", &[("grpc-timeout", "5S")], "", "passes GetBook"),
+    case("GET /v1/shelves/7/books/8", &[("x-request-timeout", "5")], "", "passes GetBook"),
     // The gateway's own.
     case("GET /ping", &[], "", "passes built-in"),
     case("GET /health", &[], "", "passes built-in"),
@@ -95,8 +95,8 @@ const CASES: &[Case] = &[
     case("POST /v1/shelves/7/books", &[JSON, ("content-encoding", "zzz")], "{}", "refused 415 3"),
     case("POST /v1/collect", &[JSON], r#"[{"pages": "many"}]"#, "refused 400 3"),
     case("GET /v1/shelves/7/books/8", &[("accept", "text/html")], "", "refused 406 3"),
-    case("GET /v1/shelves/7/books/8", &[("grpc-timeout", "soon")], "", "refused 400 3"),
-    case("GET /v1/shelves/7/books/8", &[("grpc-timeout", "0m")], "", "refused 504 4"),
+    case("GET /v1/shelves/7/books/8", &[("x-request-timeout", "soon")], "", "refused 400 3"),
+    case("GET /v1/shelves/7/books/8", &[("x-request-timeout", "0")], "", "refused 504 4"),
     case("GET /v1/shelves/7/books/8", &[("x-data-bin", "***")], "", "refused 400 3"),
     // Native gRPC.
     case("POST /library.v1.Library/Plain", &[GRPC], "", "passes Plain"),
@@ -126,14 +126,19 @@ const CASES: &[Case] = &[
 ];
 
 async fn world() -> TestGateway {
+    world_and_upstream().await.0
+}
+
+/// The gateway, and where its upstream listens.
+async fn world_and_upstream() -> (TestGateway, SocketAddr) {
     let upstream = library::start().await;
     let legacy = format!(
         "[[upstreams]]\nname = \"legacy\"\ngrpc = \"http://{upstream}\"\nreflection = false\nservices = [\"legacy.*\"]\n"
     );
-    World::with_library(upstream)
+    let world = World::with_library(upstream)
         .with_config(&legacy)
-        .with_config("[cors]\norigins = [\"https://page.example\"]\n[rest]\npages = false")
-        .start()
+        .with_config("[cors]\norigins = [\"https://page.example\"]");
+    (world.start(), upstream)
 }
 
 #[tokio::test]
@@ -165,7 +170,11 @@ async fn what_is_explained_is_what_is_served() {
             assert_eq!(origin.as_str(), served.origin.as_deref(), "{name}");
         }
         if outcome == "refused" {
-            assert_eq!((&explained["code"], &explained["message"]), (&json!(served.code), &json!(served.message)), "{name}");
+            assert_eq!(
+                (&explained["code"], &explained["message"]),
+                (&json!(served.code), &json!(served.message)),
+                "{name}"
+            );
         }
         let short = match outcome.as_str().unwrap() {
             "passes" if destination == "built-in" => "passes built-in".to_owned(),
@@ -207,7 +216,13 @@ struct Served {
     origin: Option<String>,
 }
 
-async fn serve(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Served {
+async fn serve(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Served {
     let grpc = headers.iter().any(|(_, value)| value.starts_with("application/grpc"));
     let native = grpc && !headers.iter().any(|(_, value)| value.starts_with("application/grpc-web"));
     // A unary call of gRPC's has a message.
@@ -240,10 +255,13 @@ async fn serve(address: SocketAddr, method: &str, path: &str, headers: &[(&str, 
 async fn a_binding_is_explained_to_its_last_parameter() {
     let gateway = world().await;
     let path = "/v1/shelves/7/books/8?edition=3&editon=4";
-    let explained = explain(gateway.address, "GET", path, &[("grpc-timeout", "5S")], "").await;
+    let explained = explain(gateway.address, "GET", path, &[("x-request-timeout", "5")], "").await;
     assert_eq!(explained["surface"], "rest");
     let binding = &explained["binding"];
-    assert_eq!((&binding["verb"], &binding["template"]), (&json!("GET"), &json!("/v1/{name=shelves/*/books/*}")));
+    assert_eq!(
+        (&binding["verb"], &binding["template"]),
+        (&json!("GET"), &json!("/v1/{name=shelves/*/books/*}"))
+    );
     assert_eq!(
         binding["path"],
         json!([{ "name": "name", "value": "shelves/7/books/8", "field": "name", "type": "string", "problem": "" }])
@@ -308,7 +326,7 @@ fn propylon(arguments: &[&str]) -> (i32, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_say_the_same_of_a_gateway_that_runs_and_of_its_config() {
-    let gateway = world().await;
+    let (gateway, upstream) = world_and_upstream().await;
     let (server, config) = (gateway.address.to_string(), gateway.config().display().to_string());
     let both = |command: &[&str]| {
         let running = propylon(&[command, &["--server", &server]].concat());
@@ -316,12 +334,12 @@ async fn the_commands_say_the_same_of_a_gateway_that_runs_and_of_its_config() {
         assert_eq!(running, built);
         running
     };
-    let upstream = gateway.upstream();
     let (code, text) = both(&["explain", "GET", "/v1/shelves/7/books/8?edition=3"]);
-    let want = format!("\
+    let want = format!(
+        "\
 GET /v1/shelves/7/books/8?edition=3
 
-  ✓ goes to upstream library at {upstream}
+  ✓ goes to upstream library at http://{upstream}
 
   surface      REST
   binding      GET /v1/{{name=shelves/*/books/*}}
@@ -334,7 +352,8 @@ GET /v1/shelves/7/books/8?edition=3
   route        /library.v1.Library/GetBook
   rules        60 s · request 4 MiB · reply 64 MiB
   cors         pages of https://page.example
-  policies     1 deadline  60s, the route's");
+  policies     1 deadline  60s, the route's"
+    );
     assert_eq!((code, text.as_str()), (0, want.as_str()), "\n{text}");
 
     let (code, text) = both(&["explain", "put", "/v1/shelfs/7/boks/"]);
@@ -386,7 +405,10 @@ async fn health_says_what_it_found_on_one_line() {
     drop(gateway);
     let (code, text) = propylon(&["health", &address]);
     assert_eq!(code, 1);
-    assert!(text.starts_with(&format!("cannot connect to http://{address}: ")) && text.lines().count() == 1, "{text}");
+    assert!(
+        text.starts_with(&format!("cannot connect to http://{address}: ")) && text.lines().count() == 1,
+        "{text}"
+    );
     // Somebody listens, and says nothing.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = silent.local_addr().unwrap().to_string();

@@ -13,7 +13,14 @@ pub(crate) struct TestGateway {
     /// What it prints can be waited for.
     pub(crate) program: Program,
     /// Holds the config and the descriptors; gone with the gateway.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+impl TestGateway {
+    /// The config file it runs on.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("propylon.toml")
+    }
 }
 
 /// What a test gateway is started with.
@@ -61,7 +68,7 @@ impl World {
     pub(crate) fn start(self) -> TestGateway {
         let mut program = Program::start("propylon", &mut self.command()).unwrap();
         let address = program.wait_for("listening on http://", START).unwrap().parse().unwrap();
-        TestGateway { address, program, _folder: self.folder }
+        TestGateway { address, program, folder: self.folder }
     }
 
     /// Runs it to its end, which is expected to come at once: exit code and what it printed.
