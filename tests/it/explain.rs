@@ -361,14 +361,19 @@ GET /v1/shelves/7/books/8?edition=3
 PUT /v1/shelfs/7/boks/
 
   ✗ 404 Not Found · NOT_FOUND (5)
-    there is no PUT /v1/shelfs/7/boks/; the nearest is POST /v1/shelves/{shelf}/books
+    there is no PUT /v1/shelfs/7/boks/; the nearest is PUT /v1/{name=shelves/*/books/*}
 
   surface      REST
 
-  near         POST /v1/shelves/{shelf}/books   library.v1.Library.CreateBook
+  near         POST /v1/shelves/{shelf}/books  library.v1.Library.CreateBook
                PUT  /v1/shelfs /7      /boks /
                ^^^      ^^^^^^          ^^^^ ^
-               → it has \"shelves\", not \"shelfs\"; it has \"books\", not \"boks\"; it is POST, not PUT; it has no slash at its end";
+               → it has \"shelves\", not \"shelfs\"; it has \"books\", not \"boks\"; it is POST, not PUT; it has no slash at its end
+
+               PUT /v1/{name=shelves/*/books/*}  library.v1.Library.PutBook
+               PUT /v1/shelfs       /7      /boks/
+                       ^^^^^^          ^^^^^     ^
+               → it has \"shelves\", not \"shelfs\"; it has /books in between; it has no slash at its end";
     assert_eq!((code, text.as_str()), (0, want), "\n{text}");
 
     let (code, text) = both(&["explain", "grpc", "library.v1.Library/GetBok", "--json"]);
