@@ -33,6 +33,11 @@ impl TestGateway {
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
+
+    /// The config file it runs on.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("propylon.toml")
+    }
 }
 
 /// What a test gateway is started with.
