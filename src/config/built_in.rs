@@ -33,6 +33,16 @@ pub struct BuiltIn {
     pub proto_names: bool,
 }
 
+/// A place where the gateway answers with something of its own, before any route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    pub path: Arc<str>,
+    /// Every path below it is the same page's.
+    pub below: bool,
+    /// The built-in it is of; none for what is always the gateway's.
+    pub own: Option<Own>,
+}
+
 /// All of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
@@ -122,9 +132,39 @@ impl BuiltIns {
         self.0.get(&own).cloned().unwrap_or_else(|| BuiltIn::of(own))
     }
 
+    /// False for a gRPC service of a built-in that is switched off.
+    #[must_use]
+    pub fn has_service(&self, service: &str) -> bool {
+        Self::of_service(service).is_none_or(|own| self.get(own).enabled)
+    }
+
     /// Changes one.
     pub fn set(&mut self, own: Own, built_in: BuiltIn) {
         self.0.insert(own, built_in);
+    }
+
+    /// The pages that are switched on, where they are, and what is always kept for the gateway.
+    #[must_use]
+    pub fn pages(&self) -> Vec<Page> {
+        let mut pages = Vec::new();
+        for own in Own::ALL {
+            let built_in = self.get(own);
+            // Beside the prefix: what follows it, and whether there is more below.
+            let paths: &[(&str, bool)] = match own {
+                Own::Index | Own::Openapi => &[("", false)],
+                Own::Probes => &[("/livez", false), ("/readyz", false)],
+                Own::Docs | Own::Redoc => &[("", true)],
+                Own::Health | Own::Routing | Own::Admin | Own::GrpcHealth | Own::Reflection => &[],
+            };
+            for (end, below) in paths.iter().filter(|_| built_in.enabled) {
+                let path = format!("{}{end}", built_in.prefix);
+                let path = if path.is_empty() { "/".into() } else { path.into() };
+                pages.push(Page { path, below: *below, own: Some(own) });
+            }
+        }
+        let kept = ["/mcp", "/.well-known"].map(|path| Page { path: path.into(), below: true, own: None });
+        pages.extend(kept);
+        pages
     }
 
     /// The built-in that a gRPC service belongs to.
