@@ -6,7 +6,12 @@ mod rules;
 mod shadow;
 mod upstreams;
 
-use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use http::{Method, Uri};
 use tonic::{Status, server::NamedService};
@@ -17,10 +22,10 @@ use crate::{
     call::{Body, Call, Reply, Road},
     config::{BuiltIns, Config},
     dispatch::{Dispatch, Local, Upstream},
-    policy,
-    route::{Route, catalog::Catalog},
+    openapi, policy,
+    route::{Destination, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
-    services::{self, About, HealthBoard},
+    services::{self, About, HealthBoard, Loaded, admin::Reload},
     surface::{Protocol, grpc::Grpc, grpc_web::GrpcWeb, rest::Rest},
     transcode::Tables,
 };
@@ -47,7 +52,11 @@ impl Known {
 pub struct Parts {
     pub config: Arc<Config>,
     pub about: Arc<About>,
+    /// Which config this is.
+    pub loaded: Loaded,
     pub board: Arc<HealthBoard>,
+    /// What loads the next one.
+    pub reload: Arc<dyn Reload>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -62,6 +71,7 @@ pub struct Snapshot {
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
     dispatch: Dispatch,
+    document: OnceLock<openapi::Document>,
 }
 
 /// Why a snapshot could not be built: every mistake.
@@ -125,7 +135,7 @@ impl Snapshot {
             );
         }
         let mut local = Servers { local: Local::default(), built_ins: &parts.config.built_ins };
-        services::local(&catalog, &parts.board, &parts.about, &mut local);
+        services::local(&catalog, &parts.board, &parts.about, parts.loaded, &parts.reload, &mut local);
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),
@@ -134,6 +144,29 @@ impl Snapshot {
             rest: built.rest.build(table),
             catalog,
             dispatch: Dispatch::new(local.local, parts.upstreams.clone()),
+            document: OnceLock::new(),
+        })
+    }
+
+    /// The OpenAPI document of what is served over REST. Written when it is first asked for: most snapshots of a gateway
+    /// with thousands of routes are never asked.
+    pub fn openapi(&self) -> &openapi::Document {
+        self.document.get_or_init(|| {
+            let listed = self.rest.endpoints().map(|endpoint| {
+                let (style, input) = endpoint.json_settings();
+                let upstream = match &endpoint.route().destination {
+                    Destination::Upstream(name) => Some(Arc::clone(name)),
+                    Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => None,
+                };
+                openapi::Listed {
+                    binding: endpoint.binding(),
+                    style,
+                    input,
+                    upstream,
+                    demands_credentials: false,
+                }
+            });
+            openapi::Document::new(&self.config, listed)
         })
     }
 

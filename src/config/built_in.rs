@@ -22,6 +22,23 @@ pub enum Own {
     Reflection,
 }
 
+/// A page of the gateway's own: what `GET` at one path shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// What this is.
+    Index,
+    /// The process runs.
+    Livez,
+    /// It takes calls.
+    Readyz,
+    /// The OpenAPI document.
+    Openapi,
+    /// Swagger UI; what it consists of is below its path.
+    Docs,
+    /// ReDoc; what it consists of is below its path.
+    Redoc,
+}
+
 /// Where a built-in is, and how its messages look as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltIn {
@@ -31,16 +48,6 @@ pub struct BuiltIn {
     pub prefix: Arc<str>,
     /// JSON names as in the proto file; else lowerCamelCase.
     pub proto_names: bool,
-}
-
-/// A place where the gateway answers with something of its own, before any route.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    pub path: Arc<str>,
-    /// Every path below it is the same page's.
-    pub below: bool,
-    /// The built-in it is of; none for what is always the gateway's.
-    pub own: Option<Own>,
 }
 
 /// All of them.
@@ -111,6 +118,36 @@ impl Own {
     }
 }
 
+impl Page {
+    pub const ALL: [Self; 6] =
+        [Self::Index, Self::Livez, Self::Readyz, Self::Openapi, Self::Docs, Self::Redoc];
+
+    /// The built-in that switches and moves it.
+    #[must_use]
+    pub fn own(self) -> Own {
+        match self {
+            Self::Index => Own::Index,
+            Self::Livez | Self::Readyz => Own::Probes,
+            Self::Openapi => Own::Openapi,
+            Self::Docs => Own::Docs,
+            Self::Redoc => Own::Redoc,
+        }
+    }
+
+    /// Its name, in words for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Livez => "livez",
+            Self::Readyz => "readyz",
+            Self::Openapi => "openapi",
+            Self::Docs => "docs",
+            Self::Redoc => "redoc",
+        }
+    }
+}
+
 impl BuiltIn {
     /// As it is when nothing is said.
     fn of(own: Own) -> Self {
@@ -143,28 +180,28 @@ impl BuiltIns {
         self.0.insert(own, built_in);
     }
 
-    /// The pages that are switched on, where they are, and what is always kept for the gateway.
+    /// The paths of the pages that are switched on.
     #[must_use]
-    pub fn pages(&self) -> Vec<Page> {
-        let mut pages = Vec::new();
-        for own in Own::ALL {
-            let built_in = self.get(own);
-            // Beside the prefix: what follows it, and whether there is more below.
-            let paths: &[(&str, bool)] = match own {
-                Own::Index | Own::Openapi => &[("", false)],
-                Own::Probes => &[("/livez", false), ("/readyz", false)],
-                Own::Docs | Own::Redoc => &[("", true)],
-                Own::Health | Own::Routing | Own::Admin | Own::GrpcHealth | Own::Reflection => &[],
-            };
-            for (end, below) in paths.iter().filter(|_| built_in.enabled) {
-                let path = format!("{}{end}", built_in.prefix);
-                let path = if path.is_empty() { "/".into() } else { path.into() };
-                pages.push(Page { path, below: *below, own: Some(own) });
-            }
-        }
-        let kept = ["/mcp", "/.well-known"].map(|path| Page { path: path.into(), below: true, own: None });
-        pages.extend(kept);
-        pages
+    pub fn pages(&self) -> Vec<(String, Page)> {
+        Page::ALL
+            .into_iter()
+            .filter_map(|page| {
+                let built_in = self.get(page.own());
+                let path = match page {
+                    Page::Livez | Page::Readyz => format!("{}/{}", built_in.prefix, page.name()),
+                    // A page at the root has the root's path.
+                    _ if built_in.prefix.is_empty() => "/".to_owned(),
+                    _ => built_in.prefix.to_string(),
+                };
+                built_in.enabled.then_some((path, page))
+            })
+            .collect()
+    }
+
+    /// The path of a page, where it is switched on.
+    #[must_use]
+    pub fn path_of(&self, page: Page) -> Option<String> {
+        self.pages().into_iter().find(|(_, known)| *known == page).map(|(path, _)| path)
     }
 
     /// The built-in that a gRPC service belongs to.

@@ -98,17 +98,10 @@ impl<'a> Build<'a> {
 
     /// Two pages in one place.
     fn pages(&mut self) {
-        let pages = self.config.built_ins.pages();
-        for (at, page) in pages.iter().enumerate() {
-            let Some(own) = page.own else { continue };
-            let template = Template::parse(&page.path);
-            let others = Shadows::of_pages(
-                pages.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, page)| page),
-            );
-            if let Some(other) = template.ok().and_then(|template| others.page(&template)) {
-                let message = format!("{} would never be reached: there is {other}", page.path);
-                self.mistakes.push(Mistake::new(format!("builtin.{}", own.name()), message));
-            }
+        for (page, what) in self.shadows.among_pages() {
+            let own = page.own.map_or("", Own::name);
+            let message = format!("{} would never be reached: there is {what}", page.path);
+            self.mistakes.push(Mistake::new(format!("builtin.{own}"), message));
         }
     }
 

@@ -1,30 +1,54 @@
 //! What would never be reached, because the gateway has something of its own there.
 
 use crate::{
-    config::{BuiltIns, Page},
+    config::{BuiltIns, Own, Page},
     route::Destination,
     schema::{Segment, Template, Verb},
     surface::rest::RestBuilder,
 };
 
-/// The gateway's own pages, and what of `rest` is its own.
-pub(super) struct Shadows {
-    pages: Vec<Page>,
+/// What the gateway answers before any route.
+pub(super) struct Shadows(Vec<Place>);
+
+/// A path that is the gateway's.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) path: String,
+    /// So is every path below it.
+    below: bool,
+    /// The built-in it is of; none for what is always kept.
+    pub(super) own: Option<Own>,
 }
 
 impl Shadows {
     pub(super) fn new(built_ins: &BuiltIns) -> Self {
-        Self { pages: built_ins.pages() }
+        let pages = built_ins.pages().into_iter().map(|(path, page)| Place {
+            path,
+            below: matches!(page, Page::Docs | Page::Redoc),
+            own: Some(page.own()),
+        });
+        let kept = ["/mcp", "/.well-known"];
+        let kept = kept.map(|path| Place { path: path.to_owned(), below: true, own: None });
+        Self(pages.chain(kept).collect())
     }
 
-    /// Of these pages alone.
-    pub(super) fn of_pages<'p>(pages: impl Iterator<Item = &'p Page>) -> Self {
-        Self { pages: pages.cloned().collect() }
+    /// Pages that would never be reached, each with what is in its place.
+    pub(super) fn among_pages(&self) -> Vec<(Place, String)> {
+        let mut hidden = Vec::new();
+        for (at, page) in self.0.iter().enumerate().filter(|(_, page)| page.own.is_some()) {
+            let others = self.0.iter().enumerate().filter(|(other, _)| *other != at);
+            let others = Self(others.map(|(_, other)| other.clone()).collect());
+            let template = Template::parse(&page.path);
+            if let Some(what) = template.ok().and_then(|template| others.page(&template)) {
+                hidden.push((page.clone(), what));
+            }
+        }
+        hidden
     }
 
     /// What hides a template of the gateway's own services: a page.
     pub(super) fn page(&self, template: &Template) -> Option<String> {
-        let page = self.pages.iter().find(|page| hides(page, template))?;
+        let page = self.0.iter().find(|page| hides(page, template))?;
         let path = &page.path;
         Some(match page.own {
             Some(own) => format!("the gateway's own {path} ([builtin.{}])", own.name()),
@@ -48,7 +72,7 @@ impl Shadows {
 }
 
 /// Whether every request of a template is a page's.
-fn hides(page: &Page, template: &Template) -> bool {
+fn hides(page: &Place, template: &Template) -> bool {
     let path = page.path.trim_start_matches('/');
     let page_segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let segments = template.segments();
@@ -64,7 +88,7 @@ fn hides(page: &Page, template: &Template) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{BuiltIn, Own};
+    use crate::config::BuiltIn;
 
     fn built_ins(moved: &[(Own, &str)], off: &[Own]) -> BuiltIns {
         let mut all = BuiltIns::default();

@@ -128,6 +128,14 @@ impl RestBuilder {
 }
 
 impl Rest {
+    /// Every binding that is served, in the order in which they were added.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.paths.router.values().filter_map(|entry| match entry {
+            Entry::Method(endpoint) => Some(&**endpoint),
+            Entry::Http(_) => None,
+        })
+    }
+
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
     pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, request: Request) -> Response {
         if websocket::wanted(&request) {
