@@ -141,8 +141,8 @@ impl Question<'_> {
             }
             Protocol::Rest => {
                 if let Some(found) = snapshot.rest.explain(self.parts, body, self.socket) {
-                    explained.method = Some(method(found.method.path.as_str(), Some(&found.method)));
-                    explained.binding = Some(found.binding);
+                    explained.method = found.method.map(|found| method(found.path.as_str(), Some(&found)));
+                    explained.binding = found.binding;
                     route = route.or(Some(found.route));
                 }
             }
@@ -206,12 +206,13 @@ impl Question<'_> {
             return snapshot.rest.near(&parts.method, &parts.uri, NEAR);
         }
         let mut near = Vec::new();
-        if let Some(found) = snapshot.rest.explain(parts, &Body::empty(), false) {
+        let found = snapshot.rest.explain(parts, &Body::empty(), false);
+        if let Some((binding, method)) = found.and_then(|found| found.binding.zip(found.method)) {
             near.push(NearMiss {
                 surface: "rest".to_owned(),
-                verb: found.binding.verb,
-                path: found.binding.template,
-                method: found.method.full_name.to_string(),
+                verb: binding.verb,
+                path: binding.template,
+                method: method.full_name.to_string(),
                 why: "the path is one of REST: send it without a content-type of gRPC".to_owned(),
                 segments: Vec::new(),
             });
@@ -341,7 +342,7 @@ fn rules(route: &Route, config: &Config) -> ExplainedRoute {
         timeout: route.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
         request_bytes: route.limits.request_bytes as f64,
         response_bytes: route.limits.response_bytes as f64,
-        cors_origins: origins(&config.cors),
+        cors_origins: origins(route.cors.as_deref().unwrap_or(&config.cors)),
     }
 }
 
@@ -358,6 +359,11 @@ fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestination {
     match &route.destination {
         Destination::Local => {
             ExplainedDestination { kind: "built-in".to_owned(), schema_known: true, ..Default::default() }
+        }
+        Destination::Respond(_) | Destination::Redirect(_) => {
+            let kind =
+                if matches!(route.destination, Destination::Respond(_)) { "respond" } else { "redirect" };
+            ExplainedDestination { kind: kind.to_owned(), ..Default::default() }
         }
         Destination::Upstream(name) => {
             let source = snapshot.catalog.sources().iter().find(|s| s.destination == route.destination);

@@ -9,6 +9,7 @@ use super::{
     Rest,
     endpoint::{Endpoint, HeadFields, Input},
     negotiate,
+    paths::Found,
 };
 use crate::{
     call::Body,
@@ -21,18 +22,27 @@ use crate::{
 /// What a request's head finds.
 #[derive(Debug)]
 pub struct Explained {
-    pub method: Arc<RpcMethod>,
+    /// `None` of a path that answers HTTP itself; so is the binding.
+    pub method: Option<Arc<RpcMethod>>,
     pub route: Arc<Route>,
-    pub binding: ExplainedBinding,
+    pub binding: Option<ExplainedBinding>,
 }
 
 impl Rest {
     /// What a request finds; `socket` where it asks for a WebSocket. `None` where it finds nothing.
     #[must_use]
     pub fn explain(&self, parts: &Parts, body: &Body, socket: bool) -> Option<Explained> {
-        let by_socket = if socket { self.socket_endpoint(&parts.uri) } else { None };
-        let found = by_socket.or_else(|| self.look_up(&parts.method, &parts.uri).ok());
-        let (endpoint, head) = found?;
+        let by_socket = if socket { self.paths.socket(&parts.uri).ok().flatten() } else { None };
+        let by_socket = by_socket.map(|(endpoint, head)| Found::Method(endpoint, head));
+        let (endpoint, head) = match by_socket
+            .map_or_else(|| self.paths.look_up(&parts.method, &parts.uri), Ok)
+        {
+            Ok(Found::Method(endpoint, head)) => (endpoint, head),
+            Ok(Found::Http(endpoint, _)) => {
+                return Some(Explained { method: None, route: Arc::clone(&endpoint.route), binding: None });
+            }
+            Err(_) => return None,
+        };
         let answers = match negotiate(&endpoint, &parts.headers, body) {
             _ if socket => "websocket".to_owned(),
             Ok(_) if endpoint.replies_raw() => "the reply's own".to_owned(),
@@ -40,9 +50,9 @@ impl Rest {
             Err(_) => String::new(),
         };
         Some(Explained {
-            method: Arc::clone(endpoint.method()),
+            method: Some(Arc::clone(endpoint.method())),
             route: Arc::clone(&endpoint.route),
-            binding: binding(&endpoint, &head, answers),
+            binding: Some(binding(&endpoint, &head, answers)),
         })
     }
 
@@ -50,7 +60,7 @@ impl Rest {
     #[must_use]
     pub fn near(&self, method: &Method, uri: &Uri, most: usize) -> Vec<NearMiss> {
         let mut near = Vec::new();
-        if let Ok(Rpc { method: known, .. }) = self.methods.find(uri.path())
+        if let Ok(Rpc { method: known, .. }) = self.paths.methods.find(uri.path())
             && (known.is_some() || uri.path().contains('.'))
         {
             near.push(NearMiss {
@@ -64,7 +74,7 @@ impl Rest {
                 segments: Vec::new(),
             });
         }
-        near.extend(self.router.near(method, uri.path(), most).into_iter().map(near_miss));
+        near.extend(self.paths.router.near(method, uri.path(), most).into_iter().map(near_miss));
         near.truncate(most);
         near
     }
