@@ -13,7 +13,7 @@ use super::{Failure, Serve, say, say_error};
 use crate::{
     config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources},
     dispatch::worker,
-    gateway::{Gateway, Source, door},
+    gateway::{Gateway, Source, StartError, door},
     server,
     services::admin::Mistake,
 };
@@ -24,9 +24,9 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
         "gateway.listen",
         arguments.listen.as_deref(),
     );
-    let (config, written) = load(&sources)?;
+    let (_, written) = load(&sources)?;
     let source = Source::new(sources.file.clone(), move || read(&sources));
-    serve(config, &written, source, |address, _| {
+    serve(&written, source, |address, _| {
         say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
         if std::io::stdout().is_terminal() {
             say(&format!("  curl http://{address}/ping"));
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
 /// # Errors
 /// Everything that is wrong with it.
 pub(super) fn load(sources: &Sources) -> Result<(Config, Written), Failure> {
-    let loaded = sources.load();
+    let loaded = sources.inspect();
     let written = loaded.source.clone();
     let (config, warnings) = loaded.accept().map_err(wrong)?;
     if !warnings.is_empty() {
@@ -62,14 +62,14 @@ fn read(sources: &Sources) -> Result<Config, Vec<Mistake>> {
         .map_err(|error| error.report().lines().into_iter().map(mistake).collect())
 }
 
-/// Runs a gateway until SIGTERM or SIGINT. `written` says where each key of the config was written, and `source` reads it
-/// again; `announce` is called once it listens and its upstreams had their first chance.
+/// Runs a gateway until SIGTERM or SIGINT. `written` says where each key of the config was written, and `source` reads it,
+/// now and at each reload; `announce` is called once it listens and its upstreams had their first chance.
 pub(super) fn serve(
-    config: Config,
     written: &Written,
     source: Source,
     announce: impl FnOnce(SocketAddr, &Gateway),
 ) -> Result<(), Failure> {
+    let config = source.read().map_err(|mistakes| wrong(StartError(mistakes)))?;
     start_log(config.log);
     let rules = server::Rules { header_bytes: config.header_bytes, drain: config.drain.timeout };
     let listeners = server::listen(config.listen, config.workers)

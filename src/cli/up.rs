@@ -2,20 +2,32 @@
 
 use super::{Failure, Up, say, serve, table};
 use crate::{
-    config::{Sources, Upstream, upstream_address},
+    config::{Config, Source as Written, Sources, Upstream, upstream_address},
     gateway::Source,
     route::Origins,
 };
 
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
-    let sources =
-        Sources::of_process(None).with_flag("--listen", "gateway.listen", arguments.listen.as_deref());
+    let (config, written) = config(&arguments.grpc, arguments.listen.as_deref())?;
+    if !config.listen.ip().is_loopback() {
+        say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
+    }
+    // What it runs on are the command line and the environment: reading them again gives the same.
+    serve::serve(&written, Source::fixed(config), |address, gateway| {
+        say(&table::table(&gateway.catalog(), address));
+        say(&format!("listening on http://{address}"));
+    })
+}
+
+/// The config of a gateway before these upstreams, and where its keys were written.
+pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<(Config, Written), Failure> {
+    let sources = Sources::of_process(None).with_flag("--listen", "gateway.listen", listen);
     let (mut config, written) = serve::load(&sources)?;
     config.rest.method_paths = true;
     if config.cors.origins == Origins::None {
         config.cors.origins = Origins::Loopback;
     }
-    for grpc in &arguments.grpc {
+    for grpc in upstreams {
         let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
         let name = format!("{}:{}", address.host, address.port);
         if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
@@ -23,12 +35,5 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
         }
         config.upstreams.push(Upstream::at(&name, address));
     }
-    if !config.listen.ip().is_loopback() {
-        say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
-    }
-    // What it runs on are the command line and the environment: reading them again gives the same.
-    serve::serve(config.clone(), &written, Source::fixed(config), |address, gateway| {
-        say(&table::table(&gateway.catalog(), address));
-        say(&format!("listening on http://{address}"));
-    })
+    Ok((config, written))
 }

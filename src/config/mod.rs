@@ -13,6 +13,7 @@ mod secret;
 mod settings;
 mod shape;
 mod source;
+mod terminal;
 
 use std::{
     fmt,
@@ -26,7 +27,7 @@ use http::HeaderName;
 
 pub use self::{
     built_in::{BuiltIn, BuiltIns, Own, Page},
-    check::{listen_address, upstream_address},
+    check::{listen_address, time, upstream_address},
     document::Origin,
     environment::Environment,
     json_schema::json_schema,
@@ -34,6 +35,7 @@ pub use self::{
     mistake::{Mistake, Severity},
     secret::Secret,
     source::{Report, Source, Span},
+    terminal::colours,
 };
 use crate::{
     route::{Cors, Limits, Redirect, Respond, router::Settings as Paths},
@@ -203,6 +205,8 @@ pub enum SchemaSource {
 /// `[[routes]]` with `service`: what is called by gRPC's names, whatever surface it comes by.
 #[derive(Debug, Clone)]
 pub struct ServiceRoute {
+    /// Which of `[[routes]]` it is, counted from 0.
+    pub entry: usize,
     /// `package.Service`, a prefix (`package.*`), or one method (`package.Service/Method`).
     pub pattern: String,
     /// The upstream that answers; who serves it already where there is none.
@@ -213,6 +217,8 @@ pub struct ServiceRoute {
 /// `[[routes]]` with `path`: what is called by an HTTP path.
 #[derive(Debug, Clone)]
 pub struct PathRoute {
+    /// Which of `[[routes]]` it is, counted from 0.
+    pub entry: usize,
     pub name: Arc<str>,
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,

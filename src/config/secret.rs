@@ -32,7 +32,10 @@ const PLACEHOLDERS: [&str; 12] = [
 
 /// A text that is not shown: neither by `Debug` nor in a message.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
+pub struct Secret {
+    text: Arc<str>,
+    file: Option<Arc<Path>>,
+}
 
 /// Where a secret is.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +46,7 @@ pub(super) enum Reference<'a> {
 
 impl Secret {
     pub(super) fn new(text: &str) -> Self {
-        Self(text.into())
+        Self { text: text.into(), file: None }
     }
 
     /// Reads a secret.
@@ -74,27 +77,37 @@ impl Secret {
                 Reference::File(file) => format!("the secret's file {} is empty", file.display()),
             });
         }
-        Ok(Self(text.into()))
+        let file = match reference {
+            Reference::Variable(_) => None,
+            Reference::File(file) => Some(file.into()),
+        };
+        Ok(Self { text: text.into(), file })
     }
 
     /// The text itself, for the one place that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The file that it was read from, if it was.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// The same for the same text within one process; it does not tell the text.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        KEYS.hash_one(&self.0)
+        KEYS.hash_one(&self.text)
     }
 
     /// Why this is no secret: a placeholder of an example, or too short.
     pub(super) fn weakness(&self) -> Option<String> {
         // `Bearer TOKEN` and `Basic …` are as strong as what stands behind the scheme.
-        let scheme = ["Bearer ", "Basic ", "Token "].iter().find(|scheme| self.0.starts_with(**scheme));
-        let text = self.0.get(scheme.map_or(0, |scheme| scheme.len())..).unwrap_or_default().trim();
+        let scheme = ["Bearer ", "Basic ", "Token "].iter().find(|scheme| self.text.starts_with(**scheme));
+        let text = self.text.get(scheme.map_or(0, |scheme| scheme.len())..).unwrap_or_default().trim();
         let plain: String =
             text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
         let marked =
@@ -150,7 +163,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         fs::write(&file, "5f2b8c1e9d\r\n").unwrap();
-        assert_eq!(Secret::read(Reference::File(&file), &environment).unwrap(), token);
+        let read = Secret::read(Reference::File(&file), &environment).unwrap();
+        assert_eq!((read.expose(), read.file()), (token.expose(), Some(file.as_path())));
         let missing = Secret::read(Reference::File(&folder.path().join("tok")), &environment).unwrap_err();
         assert!(missing.contains("cannot be used: No such file"), "{missing}");
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde_json::Value as Json;
 
 use super::{
+    check::has_credentials,
     document::{Entry, Node, Origin, Value, path::child},
     json_schema::{json_schema, resolve},
     mistake::{Mistake, Mistakes},
@@ -188,6 +189,7 @@ fn secrets_below(node: &Node, schema: &Json, definitions: &Json, secrets: &mut V
             }
         }
         Value::List(_) | Value::Text(_) if secret => secrets.extend(bytes(node)),
+        Value::Text(text) if text.contains("://") && has_credentials(text) => secrets.extend(bytes(node)),
         Value::List(nodes) => {
             nodes.iter().for_each(|node| secrets_below(node, &schema["items"], definitions, secrets));
         }
@@ -208,6 +210,9 @@ fn wrong_type(value: &Value, types: &[&str], schema: &Json, path: &str) -> Mista
         .iter()
         .map(|name| match *name {
             "object" => "a table of keys",
+            "array" if schema["items"].get("$ref").is_some_and(|name| name != "#/$defs/Time") => {
+                "a list of tables"
+            }
             "array" => "a list",
             "integer" => "a whole number",
             "boolean" => "true or false",

@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     fmt,
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -13,17 +12,19 @@ use tracing::warn;
 
 use super::{
     Current, Gateway, Source,
+    explain::Explainer,
+    files,
     reload::{self, Queue},
     schemas::{self, Watch},
     upstreams::{self, ByName},
 };
 use crate::{
-    config::{self, Config, SchemaSource},
+    config::{self, Config},
     dispatch::Upstream,
     proto,
     schema::Schema,
     services::{
-        About, HealthBoard, Loaded,
+        About, Explain, HealthBoard, Loaded,
         admin::{Mistake, Reload},
     },
     snapshot::{Known, Parts, Snapshot, SnapshotError},
@@ -49,7 +50,12 @@ impl StartError {
     /// The mistakes by the paths of their keys, for what knows where these were written.
     #[must_use]
     pub fn mistakes(&self) -> Vec<config::Mistake> {
-        self.0.iter().map(|mistake| config::Mistake::new(&mistake.subject, &mistake.message)).collect()
+        let mistakes = self.0.iter().map(|Mistake { subject, message }| {
+            // The subject is said by who shows them.
+            let alone = message.strip_prefix(subject.as_str()).and_then(|rest| rest.strip_prefix(": "));
+            config::Mistake::new(subject, alone.unwrap_or(message))
+        });
+        mistakes.collect()
     }
 }
 
@@ -66,6 +72,7 @@ pub fn rehearse(config: &Config) -> Result<(), StartError> {
         loaded: Loaded::first(),
         board: Arc::new(HealthBoard::default()),
         reload: Arc::new(Queue::new().0),
+        explain: Arc::new(Explainer::default()),
         built_in,
         config: Arc::new(config.clone()),
         upstreams: dialled(&prepared.reached),
@@ -90,15 +97,17 @@ impl Gateway {
     /// What is wrong with the config or with a descriptor file.
     pub async fn start(config: Config, source: Source) -> Result<Arc<Self>, StartError> {
         let built_in = built_in()?;
-        let files = watch::Sender::new(named_files(&source, &config));
+        let files = watch::Sender::new(source.sight(&[&config]));
         let prepared = upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &built_in);
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
+        let explainer = Arc::new(Explainer::default());
         let parts = Parts {
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             loaded: Loaded::first(),
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
+            explain: Arc::clone(&explainer) as Arc<dyn Explain>,
             built_in,
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
@@ -120,7 +129,9 @@ impl Gateway {
             reloads,
             files,
         });
+        explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
+        tokio::spawn(files::watch(Arc::downgrade(&gateway), gateway.files.subscribe()));
         gateway.first_schemas().await;
         gateway.board.set_serving(true);
         Ok(gateway)
@@ -165,24 +176,10 @@ pub(super) fn built(
     match built {
         Ok(snapshot) if mistakes.is_empty() => Ok(snapshot),
         Ok(_) => Err(mistakes),
-        Err(SnapshotError(more)) => {
-            mistakes.extend(more.into_iter().map(|message| Mistake { subject: String::new(), message }));
+        Err(error) => {
+            let more = error.mistakes().iter();
+            mistakes.extend(more.map(|one| Mistake { subject: one.path.clone(), message: one.to_string() }));
             Err(mistakes)
         }
     }
-}
-
-/// The files that a config comes from and names; none where they are not to be watched.
-pub(super) fn named_files(source: &Source, config: &Config) -> Vec<PathBuf> {
-    let Some(file) = source.file.as_ref().filter(|_| config.watch_config) else { return Vec::new() };
-    let mut files = vec![file.clone()];
-    for upstream in &config.upstreams {
-        files.extend(upstream.ca.clone());
-        if let SchemaSource::Descriptors(file) = &upstream.schema {
-            files.push(file.clone());
-        }
-    }
-    files.sort();
-    files.dedup();
-    files
 }

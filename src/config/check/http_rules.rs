@@ -11,11 +11,14 @@ impl Check<'_> {
         let mut rules = Vec::with_capacity(written.len());
         for (index, rule) in written.into_iter().enumerate() {
             let path = format!("http_rules[{index}]");
+            let before = rules.len();
             let selector = rule.selector.clone();
             if selector.is_empty() && !self.found.below(&format!("{path}.selector")) {
                 self.found.add(path.clone(), "the rule has no selector (package.Service.Method)");
             }
             self.http_rule(&path, &selector, rule, true, &mut rules);
+            let entries = rules.split_off(before).into_iter().map(|rule: HttpRule| rule.of_entry(index));
+            rules.extend(entries);
         }
         rules
     }

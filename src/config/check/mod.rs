@@ -10,7 +10,8 @@ mod values;
 
 use std::{path::Path, time::Duration};
 
-pub use self::values::{listen_address, upstream_address};
+pub(super) use self::values::has_credentials;
+pub use self::values::{listen_address, time, upstream_address};
 use super::{
     Config, Connections, Drain, Log, LogFormat, LogLevel,
     environment::Environment,
@@ -28,13 +29,20 @@ pub(super) struct Check<'a> {
     pub(super) folder: &'a Path,
     pub(super) environment: &'a Environment,
     pub(super) found: &'a mut Mistakes,
+    /// Whether descriptors and certificates are looked into.
+    files: bool,
     /// The upstreams' schemas, as far as they are known from files.
     schemas: Vec<Option<Schema>>,
 }
 
 impl<'a> Check<'a> {
-    pub(super) fn new(folder: &'a Path, environment: &'a Environment, found: &'a mut Mistakes) -> Self {
-        Self { folder, environment, found, schemas: Vec::new() }
+    pub(super) fn new(
+        folder: &'a Path,
+        environment: &'a Environment,
+        files: bool,
+        found: &'a mut Mistakes,
+    ) -> Self {
+        Self { folder, environment, found, files, schemas: Vec::new() }
     }
 
     pub(super) fn config(&mut self, settings: Settings) -> Config {

@@ -9,6 +9,7 @@ use super::{Check, routes};
 use crate::{
     config::{BuiltIns, Own, Rest, document::path::child, mistake::Mistake, settings},
     route::router::{Settings as Paths, TrailingSlash},
+    schema::nearest,
     status,
     surface::rest::{ErrorField, ErrorValue, Profile},
     transcode::JsonInput,
@@ -127,8 +128,12 @@ impl Check<'_> {
             let path = child("builtin", &name);
             let Some(own) = Own::ALL.into_iter().find(|own| own.name() == name) else {
                 let names = Own::ALL.map(Own::name);
-                let message = format!("the gateway has no {name:?} of its own; it has {}", names.join(", "));
-                self.found.push(Mistake::new(path, message).near(&name, names).of_key());
+                let near = nearest(&name, names);
+                let message = match near {
+                    Some(_) => format!("the gateway has no {name:?} of its own"),
+                    None => format!("the gateway has no {name:?} of its own; it has {}", names.join(", ")),
+                };
+                self.found.push(Mistake::new(path, message).meaning(near).of_key());
                 continue;
             };
             let mut one = all.get(own);

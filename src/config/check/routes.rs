@@ -11,7 +11,7 @@ use crate::{
         Action, PathRoute, Rules, ServiceRoute, Upstream, document::path::child, mistake::Mistake, settings,
     },
     route::{Piece, Place, Redirect, Respond, Text},
-    schema::{Template, Verb},
+    schema::{Template, Verb, nearest},
 };
 
 impl Check<'_> {
@@ -24,8 +24,8 @@ impl Check<'_> {
         for (index, route) in written.into_iter().enumerate() {
             let key = format!("routes[{index}]");
             match (route.service.is_some(), route.path.is_some()) {
-                (true, false) => services.extend(self.service(&key, route, upstreams)),
-                (false, true) => paths.extend(self.path(&key, route)),
+                (true, false) => services.extend(self.service(index, route, upstreams)),
+                (false, true) => paths.extend(self.path(index, route)),
                 (true, true) => {
                     self.found.add(key, "it has both `service` and `path`; one is needed");
                 }
@@ -47,10 +47,11 @@ impl Check<'_> {
 
     fn service(
         &mut self,
-        key: &str,
+        entry: usize,
         mut written: settings::Route,
         upstreams: &[Option<Upstream>],
     ) -> Option<ServiceRoute> {
+        let key = &format!("routes[{entry}]");
         let rules = self.rules(key, &mut written);
         let others = [
             ("methods", written.methods.is_some()),
@@ -76,10 +77,11 @@ impl Check<'_> {
             Some((name, method)) => service_pattern(name.to_owned()).map(|name| format!("{name}/{method}")),
         };
         let pattern = self.found.take(format!("{key}.service"), pattern)?;
-        Some(ServiceRoute { pattern, upstream: written.upstream.map(Into::into), rules })
+        Some(ServiceRoute { entry, pattern, upstream: written.upstream.map(Into::into), rules })
     }
 
-    fn path(&mut self, key: &str, mut written: settings::Route) -> Option<PathRoute> {
+    fn path(&mut self, entry: usize, mut written: settings::Route) -> Option<PathRoute> {
+        let key = &format!("routes[{entry}]");
         let rules = self.rules(key, &mut written);
         if written.upstream.is_some() {
             let message =
@@ -89,6 +91,19 @@ impl Check<'_> {
         let path = written.path?;
         let template = Template::parse(&path).map_err(|problem| problem.to_string());
         let template = self.found.take(format!("{key}.path"), template);
+        let mut verbs = vec![Verb::Get];
+        if let Some(names) = &written.methods {
+            if names.is_empty() {
+                self.found.add(format!("{key}.methods"), "it is empty; \"*\" stands for any method");
+            }
+            for (index, name) in names.iter().enumerate() {
+                if name != "*" && http::Method::from_bytes(name.as_bytes()).is_err() {
+                    let message = format!("{name:?} is not an HTTP method");
+                    self.found.add(format!("{key}.methods[{index}]"), message);
+                }
+            }
+            verbs = names.iter().map(|name| Verb::parse(&name.to_ascii_uppercase())).collect();
+        }
         let action = match (written.respond, written.redirect) {
             (Some(written), None) => Action::Respond(Arc::new(self.respond(
                 &format!("{key}.respond"),
@@ -106,21 +121,8 @@ impl Check<'_> {
                 return None;
             }
         };
-        let mut verbs = vec![Verb::Get];
-        if let Some(names) = written.methods {
-            if names.is_empty() {
-                self.found.add(format!("{key}.methods"), "it is empty; \"*\" stands for any method");
-            }
-            for (index, name) in names.iter().enumerate() {
-                if name != "*" && http::Method::from_bytes(name.as_bytes()).is_err() {
-                    let message = format!("{name:?} is not an HTTP method");
-                    self.found.add(format!("{key}.methods[{index}]"), message);
-                }
-            }
-            verbs = names.iter().map(|name| Verb::parse(&name.to_ascii_uppercase())).collect();
-        }
         let name = written.name.unwrap_or(path).into();
-        Some(PathRoute { name, verbs, template: template?, action, rules })
+        Some(PathRoute { entry, name, verbs, template: template?, action, rules })
     }
 
     fn respond(&mut self, key: &str, written: settings::Respond, template: &Template) -> Option<Respond> {
@@ -242,9 +244,13 @@ fn place(name: &str, template: Option<&Template>) -> Result<Place, Mistake> {
     if template.is_none() {
         known.push("message".to_owned());
     }
-    let message = format!(
-        "there is nothing to put in the place of ${{{name}}}; known are {}, query.NAME and header.NAME",
-        known.join(", ")
-    );
-    Err(Mistake::new("", message).near(name, known.iter().map(String::as_str)))
+    let message = format!("there is nothing to put in the place of ${{{name}}}");
+    let near = nearest(name, known.iter().map(String::as_str));
+    Err(match near {
+        Some(_) => Mistake::new("", message).meaning(near),
+        None => {
+            let known = known.join(", ");
+            Mistake::new("", format!("{message}; known are {known}, query.NAME and header.NAME"))
+        }
+    })
 }

@@ -72,7 +72,9 @@ impl Check<'_> {
             }
             (Some(file), _) => {
                 let file = self.folder.join(file);
-                known = self.found.take(key("descriptors"), files::schema(&file));
+                if self.files {
+                    known = self.found.take(key("descriptors"), files::schema(&file));
+                }
                 SchemaSource::Descriptors(file)
             }
             (None, Some(false)) => SchemaSource::Unknown,
@@ -91,7 +93,9 @@ impl Check<'_> {
         }
         let ca: Option<PathBuf> = written.ca.map(|file| self.folder.join(file));
         if let Some(file) = &ca {
-            self.found.take(key("ca"), files::certificates(file));
+            if self.files {
+                self.found.take(key("ca"), files::certificates(file));
+            }
             if address.as_ref().is_some_and(|address| !address.tls) {
                 let message = "the address is not https, so no certificate is ever checked against it";
                 self.found.push(Mistake::new(key("ca"), message).warning());

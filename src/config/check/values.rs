@@ -35,6 +35,11 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
 /// # Errors
 /// The text is not such an address.
 pub fn upstream_address(text: &str) -> Result<Address, String> {
+    if has_credentials(text) {
+        return Err(
+            "the address has a user or a password; credentials go into the upstream's metadata".to_owned()
+        );
+    }
     let wrong = |why: &str| {
         format!(
             "{text:?} is not a gRPC upstream's address ({why}); it is http://HOST:PORT or https://HOST:PORT"
@@ -66,8 +71,17 @@ pub fn upstream_address(text: &str) -> Result<Address, String> {
     Ok(Address { tls, host: host.trim_matches(['[', ']']).to_owned(), port })
 }
 
-/// A time that is longer than none.
-pub(super) fn time(text: &str) -> Result<Duration, String> {
+/// Whether an address has a user or a password: it is not shown then.
+pub(in crate::config) fn has_credentials(text: &str) -> bool {
+    let behind = text.split_once("://").map_or(text, |(_, behind)| behind);
+    behind.split('/').next().unwrap_or_default().contains('@')
+}
+
+/// Parses a time that is longer than none, such as `3s`.
+///
+/// # Errors
+/// The text is not such a time.
+pub fn time(text: &str) -> Result<Duration, String> {
     let wrong =
         |why: &str| format!("{text:?} is not a time{why}; it is a number with a unit, such as 500ms, 3s, 2m");
     let time = text.parse::<SignedDuration>().map_err(|_| {

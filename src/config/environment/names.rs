@@ -80,10 +80,8 @@ fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes
         let Some(first) = addresses.first() else { continue };
         let key = format!("upstreams[{index}].grpc");
         if addresses.len() > 1 {
-            let message = format!(
-                "it has {} addresses, and an upstream has one; the first is taken, {first}",
-                addresses.len()
-            );
+            let message =
+                format!("it has {} addresses, and an upstream has one: the first is taken", addresses.len());
             let part = Part::Variable(variable.as_str().into());
             found.push(Mistake::new(key.clone(), message).warning().at(part));
         }

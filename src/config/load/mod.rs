@@ -78,12 +78,23 @@ impl Sources {
         self
     }
 
-    /// Reads and checks everything.
+    /// Reads and checks the config. Files of descriptors and certificates are not looked into: who loads a config to run on
+    /// it reads them anyway, and may wait for one that is not there yet.
     #[must_use]
     pub fn load(&self) -> Loaded {
-        let Some(file) = &self.file else { return self.check(None, "") };
+        self.read(false)
+    }
+
+    /// The same, with all that can be said of the files that it names.
+    #[must_use]
+    pub fn inspect(&self) -> Loaded {
+        self.read(true)
+    }
+
+    fn read(&self, files: bool) -> Loaded {
+        let Some(file) = &self.file else { return self.check(None, "", files) };
         match read(file) {
-            Ok(text) => self.check(Some(file), &text),
+            Ok(text) => self.check(Some(file), &text, files),
             Err(why) => {
                 let source = Source::new(Some(file.clone()), "");
                 Loaded { config: Config::default(), source, mistakes: vec![Mistake::new("", why)] }
@@ -92,7 +103,7 @@ impl Sources {
     }
 
     /// Checks a file's text with the rest.
-    fn check(&self, file: Option<&Path>, text: &str) -> Loaded {
+    fn check(&self, file: Option<&Path>, text: &str, files: bool) -> Loaded {
         // A mark of the byte order is no part of the text.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut source = Source::new(file.map(Path::to_owned), text);
@@ -120,7 +131,7 @@ impl Sources {
             Settings::default()
         });
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
-        let config = Check::new(folder, &self.environment, &mut found).config(settings);
+        let config = Check::new(folder, &self.environment, files, &mut found).config(settings);
         Loaded { config, source, mistakes: found.0 }
     }
 }
@@ -162,7 +173,7 @@ impl Config {
     /// Everything that is wrong with it, and where.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
         let file = folder.join("propylon.toml");
-        Sources::default().check(Some(&file), text).accept().map(|(config, _)| config)
+        Sources::default().check(Some(&file), text, false).accept().map(|(config, _)| config)
     }
 }
 

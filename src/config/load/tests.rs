@@ -7,7 +7,11 @@ use crate::config::{Address, LogFormat, LogLevel, SchemaSource, Upstream, json_s
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Loaded {
     let environment = environment.iter().copied().collect();
-    Sources { environment, ..Sources::default() }.check(Some(Path::new("/etc/propylon/propylon.toml")), text)
+    Sources { environment, ..Sources::default() }.check(
+        Some(Path::new("/etc/propylon/propylon.toml")),
+        text,
+        true,
+    )
 }
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -56,7 +60,7 @@ fn what_the_example_only_mentions_is_right_too() {
     fs::write(folder.path().join("books-ca.pem"), ca.cert.pem()).unwrap();
     let environment = [("BOOKS_AUTHORIZATION", "Bearer 5f2b8c1e9d")].into_iter().collect();
     let sources = Sources { file: Some(file), flags: vec![], environment };
-    let (config, warnings) = sources.load().accept().unwrap_or_else(|error| panic!("{error}"));
+    let (config, warnings) = sources.inspect().accept().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (2, 7, 2));
     assert_eq!(warnings.count(), (0, 1), "{warnings}");
     let metadata: Vec<_> =
@@ -155,7 +159,7 @@ fn three_languages_say_the_same() {
         "gateway: {workers: 2}\nupstreams:\n  - name: books\n    grpc: http://h:1\n    services: [a.*]\n";
     let json = r#"{"gateway": {"workers": 2}, "upstreams": [{"name": "books", "grpc": "http://h:1", "services": ["a.*"]}]}"#;
     let of = |name: &str, text: &str| {
-        let loaded = Sources::default().check(Some(Path::new(name)), text);
+        let loaded = Sources::default().check(Some(Path::new(name)), text, true);
         loaded.accept().map(|(config, _)| format!("{config:?}")).unwrap()
     };
     let want = of("c.toml", toml);
@@ -172,8 +176,11 @@ fn flags_go_before_variables_before_names_before_the_file() {
     let listen = |environment: &[(&str, &str)], flag: Option<&str>| {
         let environment = environment.iter().copied().collect();
         let sources = Sources { environment, ..Sources::default() };
-        let loaded =
-            sources.with_flag("--listen", "gateway.listen", flag).check(Some(Path::new("c.toml")), file);
+        let loaded = sources.with_flag("--listen", "gateway.listen", flag).check(
+            Some(Path::new("c.toml")),
+            file,
+            true,
+        );
         let origin = loaded.source.origin("gateway.listen");
         let (config, _) = loaded.accept().unwrap_or_else(|error| panic!("{error}"));
         (config.listen.to_string(), origin)

@@ -43,6 +43,7 @@ pub(in crate::config) struct Route {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Respond {
     /// The HTTP status, 200 to 599. Default: 200.
+    #[schemars(range(min = 200, max = 599))]
     pub(in crate::config) status: Option<u16>,
     /// Response headers; their values may have places. Default: none.
     pub(in crate::config) headers: BTreeMap<String, String>,
