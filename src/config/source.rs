@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The sources of one config.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Source {
     /// The config file, if there is one.
     pub file: Option<PathBuf>,
@@ -21,6 +21,10 @@ pub struct Source {
     shown: String,
     pub(super) root: Node,
 }
+
+/// The most characters of a line that are shown, and how many of them before what is underlined.
+const MOST_SHOWN: usize = 160;
+const SHOWN_BEFORE: usize = 60;
 
 /// What a line may not have that is shown of a file that cannot be read, so that nothing is known of it.
 const TELLTALES: [&str; 7] = ["authorization", "cookie", "token", "key", "secret", "password", "credential"];
@@ -148,6 +152,13 @@ impl Source {
     }
 }
 
+impl fmt::Debug for Source {
+    /// Neither the text nor the tree: there may be secrets in them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
 impl Report {
     /// True if nothing is wrong, not even a warning.
     #[must_use]
@@ -209,6 +220,23 @@ impl Finding {
     }
 }
 
+/// What is shown of a line that is too long for a terminal: around what is underlined. The line, how many characters stand
+/// before what is underlined, and how long that is.
+fn window(line: &str, before: usize, length: usize) -> (String, usize, usize) {
+    let whole = line.chars().count();
+    if whole <= MOST_SHOWN {
+        return (line.to_owned(), before, length);
+    }
+    let from = before.saturating_sub(SHOWN_BEFORE);
+    let to = (from + MOST_SHOWN).min(whole);
+    let open = if from > 0 { "…" } else { "" };
+    let close = if to < whole { "…" } else { "" };
+    let middle: String = line.chars().skip(from).take(to - from).collect();
+    let before = before - from + open.chars().count();
+    let shown = open.chars().count() + to - from;
+    (format!("{open}{middle}{close}"), before, length.min(shown.saturating_sub(before)))
+}
+
 /// As many stars as characters; line ends stay.
 fn stars(text: &str) -> String {
     text.chars().map(|c| if matches!(c, '\n' | '\r') { c } else { '*' }).collect()
@@ -251,12 +279,13 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.line())?;
         if let (Some(line), Some(span), Some((text, before))) = (&self.shown, &self.span, self.underlined()) {
+            let (line, before, length) = window(line, before, text.chars().count());
             let number = span.line.to_string();
             let margin = " ".repeat(number.len());
             // Tabs stay tabs, so that the carets stand under what they mean.
             let indent: String =
                 line.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-            let carets = "^".repeat(text.chars().count().max(1));
+            let carets = "^".repeat(length.max(1));
             write!(f, "\n{margin} |\n{number} | {line}\n{margin} | {indent}{carets}")?;
         }
         Ok(())

@@ -31,7 +31,8 @@ impl Check<'_> {
         first: bool,
         rules: &mut Vec<HttpRule>,
     ) {
-        if !first && !(rule.selector.is_empty() && rule.additional_bindings.is_empty()) {
+        let nested = !rule.selector.is_empty() || !rule.additional_bindings.is_empty();
+        if nested && !first {
             let message =
                 format!("an additional binding of {selector:?} has a selector or bindings of its own");
             self.found.add(path, message);
@@ -47,9 +48,8 @@ impl Check<'_> {
             verbs.into_iter().filter_map(|(verb, key, template)| Some((verb, key, template?))).collect();
         verbs.extend(rule.custom.map(|custom| (Verb::parse(&custom.kind), "custom.path", custom.path)));
         // An empty one is a missing path of a custom verb, which has been said.
-        for (_, key, template) in
-            verbs.iter().filter(|(_, key, template)| *key != "custom.path" || !template.is_empty())
-        {
+        let said = |key: &str, template: &str| key == "custom.path" && template.is_empty();
+        for (_, key, template) in verbs.iter().filter(|(_, key, template)| !said(key, template)) {
             self.found.take(
                 format!("{path}.{key}"),
                 Template::parse(template).map(drop).map_err(|problem| problem.to_string()),

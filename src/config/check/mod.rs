@@ -74,7 +74,7 @@ impl<'a> Check<'a> {
                 timeout: self.time("gateway.drain", gateway.drain, default.drain.timeout),
             },
             watch_config: gateway.watch_config.unwrap_or(default.watch_config),
-            log: self::log(log),
+            log: self::log(&log),
             connections: self.connections(connections),
             limits: Limits {
                 request_bytes: limits.request_bytes.unwrap_or(default.limits.request_bytes),
@@ -189,7 +189,7 @@ impl<'a> Check<'a> {
     }
 }
 
-fn log(written: settings::Log) -> Log {
+fn log(written: &settings::Log) -> Log {
     let default = Log::default();
     Log {
         level: written.level.map_or(default.level, |level| match level {

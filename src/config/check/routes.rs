@@ -112,7 +112,7 @@ impl Check<'_> {
             )?)),
             (None, Some(written)) => Action::Redirect(Arc::new(self.redirect(
                 &format!("{key}.redirect"),
-                written,
+                &written,
                 template.as_ref()?,
             )?)),
             (None, None) if self.found.below(key) => return None,
@@ -159,7 +159,7 @@ impl Check<'_> {
         Some(Respond { status: status?, headers, content_type: content_type.into(), body: body?, json })
     }
 
-    fn redirect(&mut self, key: &str, written: settings::Redirect, template: &Template) -> Option<Redirect> {
+    fn redirect(&mut self, key: &str, written: &settings::Redirect, template: &Template) -> Option<Redirect> {
         let status = written.status.unwrap_or(308);
         let status = StatusCode::from_u16(status)
             .ok()

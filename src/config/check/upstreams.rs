@@ -148,7 +148,7 @@ impl Check<'_> {
         let mut metadata = Vec::with_capacity(written.len());
         for (name, text) in written {
             let path = child(path, &name);
-            let read = self.metadata_name(&name).and_then(|header| {
+            let read = metadata_name(&name).and_then(|header| {
                 let secret = self.text(&name, text)?;
                 HeaderValue::try_from(secret.expose()).map_err(|_| {
                     "its value cannot be sent: it has a line's end or another control character".to_owned()
@@ -161,14 +161,6 @@ impl Check<'_> {
             }
         }
         metadata
-    }
-
-    fn metadata_name(&self, name: &str) -> Result<HeaderName, String> {
-        let header = HeaderName::try_from(name).map_err(|_| format!("{name:?} is no name of metadata"))?;
-        if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("grpc-") {
-            return Err(format!("{name:?} is gRPC's own, and cannot be set"));
-        }
-        Ok(header)
     }
 
     /// A text as it is written, unless it is a credential; or what its reference holds.
@@ -194,6 +186,14 @@ impl Check<'_> {
             _ => Ok(secret),
         }
     }
+}
+
+fn metadata_name(name: &str) -> Result<HeaderName, String> {
+    let header = HeaderName::try_from(name).map_err(|_| format!("{name:?} is no name of metadata"))?;
+    if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("grpc-") {
+        return Err(format!("{name:?} is gRPC's own, and cannot be set"));
+    }
+    Ok(header)
 }
 
 /// Whether metadata of this name says who the gateway is.

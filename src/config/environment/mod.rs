@@ -65,7 +65,7 @@ impl Environment {
                     }
                 }
                 None => {
-                    let known = all_names();
+                    let known = all_names(root);
                     let message = "the config has no such key; it is PROPYLON_SECTION__KEY";
                     found.push(
                         Mistake::new("", message)
@@ -164,22 +164,36 @@ fn shout(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
 }
 
-/// The variables of all keys that are in no list.
-fn all_names() -> Vec<String> {
-    fn below(schema: &Json, name: &str, definitions: &Json, names: &mut Vec<String>) {
-        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
-            let property = resolve(property, definitions);
-            let separator = if name == PREFIX { "" } else { "__" };
-            let name = format!("{name}{separator}{}", key.to_ascii_uppercase());
-            match property["properties"].is_object() {
-                true => below(property, &name, definitions, names),
-                false => names.push(name),
-            }
+/// The variables of all keys: those of lists by the names of their entries.
+fn all_names(root: &Node) -> Vec<String> {
+    let mut names = Vec::new();
+    names_below(json_schema(), PREFIX.trim_end_matches('_'), Some(root), &mut names);
+    names
+}
+
+fn names_below(schema: &Json, name: &str, node: Option<&Node>, names: &mut Vec<String>) {
+    let definitions = &json_schema()["$defs"];
+    let separator = if name.len() < PREFIX.len() { "_" } else { "__" };
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        let name = format!("{name}{separator}{}", shout(key));
+        let node = node.and_then(|node| node.entry(key)).map(|entry| &entry.node);
+        names_below(resolve(property, definitions), &name, node, names);
+    }
+    if schema["properties"].is_object() {
+        return;
+    }
+    names.push(name.to_owned());
+    if let (true, Some(Value::List(entries))) = (schema["items"].is_object(), node.map(|node| &node.value)) {
+        for entry in entries {
+            let Some(known) = entry.text("name") else { continue };
+            let items = resolve(&schema["items"], definitions);
+            names_below(items, &format!("{name}__{}", shout(known)), Some(entry), names);
         }
     }
-    let mut names = Vec::new();
-    below(json_schema(), PREFIX, &json_schema()["$defs"], &mut names);
-    names
+    for known in schema["propertyNames"]["enum"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        let other = resolve(&schema["additionalProperties"], definitions);
+        names_below(other, &format!("{name}__{}", shout(known)), None, names);
+    }
 }
 
 #[cfg(test)]

@@ -26,13 +26,15 @@ fn lists_and_booleans_are_read_from_text() {
 
 #[test]
 fn every_section_has_its_names() {
-    let names = all_names();
+    let upstream = serde_json::json!({ "upstreams": [{ "name": "my-books" }] });
+    let names = all_names(&Node::of(&upstream, &Origin::Default));
     for name in [
         "PROPYLON_GATEWAY__LISTEN",
         "PROPYLON_REST__ERRORS__FIELDS",
         "PROPYLON_CONNECTIONS__MAX_AGE",
         "PROPYLON_UPSTREAMS",
-        "PROPYLON_BUILTIN",
+        "PROPYLON_BUILTIN__DOCS__ENABLED",
+        "PROPYLON_UPSTREAMS__MY_BOOKS__JSON__PRETTY",
     ] {
         assert!(names.iter().any(|known| known == name), "{name} is not in {names:?}");
     }
