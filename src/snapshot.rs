@@ -66,6 +66,8 @@ pub struct Snapshot {
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
+    /// The gateway's own pages, by their paths.
+    pub pages: Vec<(String, config::Page)>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -121,6 +123,7 @@ impl Snapshot {
         let table = Arc::new(build.table);
         Ok(Self {
             config: Arc::clone(&parts.config),
+            pages: parts.config.built_ins.pages(),
             grpc: Grpc { table: Arc::clone(&table) },
             grpc_web: GrpcWeb { table: Arc::clone(&table) },
             rest: build.rest.build(table),

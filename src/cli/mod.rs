@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod openapi;
 mod serve;
 mod table;
 mod up;
@@ -27,6 +28,8 @@ enum Command {
     Serve(Serve),
     /// Serves gRPC upstreams with no config at all: their methods are read from their server reflection
     Up(Up),
+    /// Prints the OpenAPI 3.1 document of what is served over REST
+    Openapi(Openapi),
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +52,16 @@ struct Up {
     listen: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct Openapi {
+    /// The config file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A gRPC upstream with server reflection, beside those of the config; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    grpc: Vec<String>,
+}
+
 /// Runs the command the program was started with.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -57,6 +70,7 @@ pub fn run() -> ExitCode {
         None => serve::run(&cli.serve),
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Up(up)) => up::run(&up),
+        Some(Command::Openapi(arguments)) => openapi::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

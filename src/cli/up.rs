@@ -13,14 +13,7 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     if let Some(listen) = &arguments.listen {
         config.listen = listen_address(listen).map_err(Failure::config)?;
     }
-    for grpc in &arguments.grpc {
-        let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
-        let name = format!("{}:{}", address.host, address.port);
-        if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
-            return Err(Failure::config(format!("--grpc: {name} is given twice")));
-        }
-        config.upstreams.push(Upstream::at(&name, address));
-    }
+    add(&mut config, &arguments.grpc)?;
     if !config.listen.ip().is_loopback() {
         say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
     }
@@ -28,4 +21,17 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
         say(&table::table(&gateway.catalog(), address));
         say(&format!("listening on http://{address}"));
     })
+}
+
+/// Adds upstreams by their addresses alone.
+pub(super) fn add(config: &mut Config, addresses: &[String]) -> Result<(), Failure> {
+    for grpc in addresses {
+        let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
+        let name = format!("{}:{}", address.host, address.port);
+        if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
+            return Err(Failure::config(format!("--grpc: {name} is given twice")));
+        }
+        config.upstreams.push(Upstream::at(&name, address));
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 mod cors;
 mod door;
 mod headers;
+mod pages;
 mod request_id;
 
 use std::{
@@ -110,6 +111,12 @@ impl Gateway {
     #[must_use]
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.snapshot.load().catalog)
+    }
+
+    /// The OpenAPI document of what is served now, for people to read.
+    #[must_use]
+    pub fn openapi(&self) -> String {
+        self.snapshot.load().openapi().pretty()
     }
 
     /// True until the gateway drains: its config is loaded, and it may be sent calls.

@@ -33,7 +33,8 @@ use self::{
     request::Unread,
 };
 pub use self::{
-    answer::RestAnswer,
+    accept::{accepts_gzip, prefers_html},
+    answer::{RestAnswer, encode},
     endpoint::Endpoint,
     profile::{ErrorField, ErrorValue, Profile},
     websocket::wanted as is_socket,
