@@ -22,7 +22,7 @@ use crate::{
         catalog::{Catalog, EVERY_SERVERS_OWN, Source},
     },
     schema::{Method, Schema, bindings, unmatched_selectors, with_error_details},
-    services::{self, About, HealthBoard},
+    services::{self, About, HealthBoard, Loaded, admin::Reload},
     surface::{
         grpc::Grpc,
         grpc_web::GrpcWeb,
@@ -52,7 +52,11 @@ impl Known {
 pub struct Parts {
     pub config: Arc<Config>,
     pub about: Arc<About>,
+    /// Which config this is.
+    pub loaded: Loaded,
     pub board: Arc<HealthBoard>,
+    /// What loads the next one.
+    pub reload: Arc<dyn Reload>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -74,7 +78,7 @@ pub struct Snapshot {
 
 /// Why a snapshot could not be built: every mistake, a line each.
 #[derive(Debug)]
-pub struct SnapshotError(Vec<String>);
+pub struct SnapshotError(pub Vec<String>);
 
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,7 +123,7 @@ impl Snapshot {
             );
         }
         let mut local = Servers(Local::default());
-        services::local(&catalog, &parts.board, &parts.about, &mut local);
+        services::local(&catalog, &parts.board, &parts.about, parts.loaded, &parts.reload, &mut local);
         let table = Arc::new(build.table);
         Ok(Self {
             config: Arc::clone(&parts.config),

@@ -3,7 +3,7 @@
 use super::{Failure, Openapi, say, serve, up};
 use crate::{
     config::{Config, SchemaSource},
-    gateway::Gateway,
+    gateway::{Gateway, Source},
 };
 
 pub(super) fn run(arguments: &Openapi) -> Result<(), Failure> {
@@ -24,10 +24,13 @@ pub(super) fn run(arguments: &Openapi) -> Result<(), Failure> {
         .map(|upstream| (upstream.name.clone(), upstream.address.to_string()))
         .collect();
     let runtime = serve::runtime()?;
-    let gateway = runtime.block_on(Gateway::start(config)).map_err(|error| match &arguments.config {
-        Some(file) => Failure::config(format!("{}: {error}", file.display())),
-        None => Failure::config(error),
-    })?;
+    let gateway =
+        runtime.block_on(Gateway::start(config.clone(), Source::fixed(config))).map_err(|error| {
+            match &arguments.config {
+                Some(file) => Failure::config(format!("{}: {error}", file.display())),
+                None => Failure::config(error),
+            }
+        })?;
     let catalog = gateway.catalog();
     let silent = asked.iter().find(|(name, _)| {
         !catalog.sources().iter().any(|source| source.name() == &**name && source.files.is_some())
