@@ -107,7 +107,7 @@ pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway))
 }
 
 /// A runtime on the current thread: each worker has one, so that a call never crosses threads.
-fn runtime() -> Result<Runtime, Failure> {
+pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(Failure::system)
 }
 
@@ -141,7 +141,7 @@ impl Signals {
 }
 
 /// The log goes to stderr: for a person on a terminal, as JSON otherwise.
-fn start_log() {
+pub(super) fn start_log() {
     let level = tracing_subscriber::EnvFilter::new("info");
     let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
     // A second start in one process (a test) keeps the first log.

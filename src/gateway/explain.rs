@@ -17,7 +17,8 @@ use tonic::Status;
 use super::{
     Gateway,
     cors::Page,
-    door::{Door, door, is_page},
+    door::{Door, door},
+    pages,
     rehearsal::{Rehearsal, Seen},
 };
 use crate::{
@@ -128,7 +129,7 @@ impl Answer {
 impl Question<'_> {
     fn explained(&self, answer: &Answer, seen: &Seen, body: &Body) -> ExplainRouteResponse {
         let (snapshot, path) = (self.snapshot, self.parts.uri.path());
-        let page = self.protocol == Protocol::Rest && !self.preflight && is_page(path);
+        let page = self.protocol == Protocol::Rest && !self.preflight && pages::is_page(snapshot, path);
         let mut explained = ExplainRouteResponse { surface: self.surface(page), ..Default::default() };
         let mut route = seen.call.as_ref().map(|(route, _)| Arc::clone(route));
         match self.protocol {

@@ -2,6 +2,7 @@
 //! outlive their test.
 
 pub(crate) mod client;
+pub(crate) mod gallery;
 pub(crate) mod gateway;
 pub(crate) mod library;
 pub(crate) mod process;
