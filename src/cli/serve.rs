@@ -1,6 +1,6 @@
 //! `propylon serve`: the gateway on a config file, or whole on embedded defaults.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::Path, thread};
+use std::{io::IsTerminal as _, net::SocketAddr, path::Path, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -16,6 +16,9 @@ use crate::{
     gateway::{Gateway, door},
     server,
 };
+
+/// How long after the drain's deadline a worker may take to end.
+const LATE_WORKER: Duration = Duration::from_millis(500);
 
 pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     let mut config = match &arguments.config {
@@ -42,7 +45,11 @@ pub(super) fn serve(
     announce: impl FnOnce(SocketAddr, &Gateway),
 ) -> Result<(), Failure> {
     start_log();
-    let rules = server::Rules { header_bytes: config.header_bytes, drain: config.drain.timeout };
+    let drain = config.drain;
+    let mut connections = config.connections;
+    connections.max = server::raise_open_files(connections.max);
+    let rules = server::Rules { header_bytes: config.header_bytes, connections, drain: drain.timeout };
+    let server = server::Server::new(rules);
     let listeners = server::listen(config.listen, config.workers)
         .map_err(|error| Failure::system(format!("cannot listen on {}: {error}", config.listen)))?;
     let address = listeners
@@ -60,12 +67,13 @@ pub(super) fn serve(
         .into_iter()
         .enumerate()
         .map(|(index, listener)| {
-            let (runtime, app, stopping) = (runtime()?, door(&gateway), stopping.clone());
+            let (runtime, door, stopping) = (runtime()?, door(&gateway), stopping.clone());
+            let server = server.clone();
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     worker::set(index);
-                    runtime.block_on(server::serve(listener, app, rules, stopping));
+                    runtime.block_on(server.serve(listener, door, stopping));
                     runtime.shutdown_background();
                 })
                 .map_err(Failure::system)
@@ -78,21 +86,32 @@ pub(super) fn serve(
     };
     announce(address, &gateway);
     main.block_on(signals.until_stop(&gateway));
-    info!("asked to stop; calls in flight are finished");
+    // Readiness goes first: who balances sees it while calls are still taken.
     gateway.drain();
+    info!("asked to stop; calls are taken for another {:?}, those in flight then finished", drain.delay);
+    let hurried = main.block_on(async {
+        tokio::select! {
+            () = tokio::time::sleep(drain.delay) => false,
+            // Whoever asks twice has waited long enough.
+            () = signals.until_stop(&gateway) => true,
+        }
+    });
     // The receivers are the workers': none left means that there is nothing to stop.
     let _ = stop.send(true);
     let joined = main.spawn_blocking(|| workers.into_iter().try_for_each(thread::JoinHandle::join));
     let drained = main.block_on(async {
         tokio::select! {
+            biased;
+            () = std::future::ready(()), if hurried => None,
             joined = joined => Some(joined),
-            // Whoever asks twice has waited long enough.
             () = signals.until_stop(&gateway) => None,
+            // A worker closes what is left when its time is up. One that does not is not waited for.
+            () = tokio::time::sleep(drain.timeout + LATE_WORKER) => None,
         }
     });
     main.shutdown_background();
     match drained {
-        None => info!("asked again; what is in flight is closed"),
+        None => info!("what is in flight is closed"),
         Some(Ok(Ok(()))) => {}
         Some(_) => return Err(Failure::system("a worker panicked")),
     }
@@ -138,7 +157,8 @@ impl Signals {
 
 /// The log goes to stderr: for a person on a terminal, as JSON otherwise.
 fn start_log() {
-    let level = tracing_subscriber::EnvFilter::new("info");
+    // h2 warns of what clients send, a line for each frame of theirs: that is for clients to read.
+    let level = tracing_subscriber::EnvFilter::new("info,h2=off");
     let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
     // A second start in one process (a test) keeps the first log.
     let _ = if std::io::stderr().is_terminal() { log.try_init() } else { log.json().try_init() };

@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
@@ -80,6 +80,19 @@ impl Door {
 }
 
 impl Door {
+    /// The answer to a client whose request's head did not come `within` a time.
+    pub async fn late_head(&self, within: Duration) -> Response {
+        let head = Head { uri: Uri::default(), version: Version::HTTP_11, content_type: None };
+        let id = request_id(&mut HeaderMap::new());
+        let status = refuse(
+            Refusal::RequestTimeout,
+            format!("the head of the request did not come whole within {within:?}"),
+        );
+        let mut response = refused(&self.gateway.snapshot(), Protocol::Rest, head, &id, status).await;
+        response.headers_mut().insert(REQUEST_ID, id);
+        response
+    }
+
     /// What goes through the router: its pages, and what CORS may concern.
     async fn page(&self, mut request: Request) -> Response {
         let page = [LIVEZ, READYZ].contains(&request.uri().path());
