@@ -1,75 +1,157 @@
-//! Which pages of other origins may call (the Fetch standard's CORS protocol): preflights are answered here, and what a
-//! page may read is said on every other response. OPTIONS that is no preflight is a request like any other.
+//! Which pages of other origins may call (the Fetch standard's CORS protocol), by the rules of the route that they call:
+//! preflights are answered here, and what a page may read is said on every other response. OPTIONS that is no preflight is
+//! a request like any other, and a route that allows no page is left to what an upstream says of itself.
 
-use axum::{
-    extract::Request,
-    middleware::Next,
-    response::{IntoResponse as _, Response},
+use axum::response::IntoResponse as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use tonic::Status;
+
+use crate::{
+    route::{Cors, Origins},
+    snapshot::Snapshot,
+    status::Fault,
+    surface::{Request, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
-use crate::route::{Cors, Origins};
+/// What a page that sends credentials may read of every response, beside the headers which that response has: those of
+/// the gateway, and those that are not there until the end (gRPC-Web's status comes in the body where there is one).
+/// Without credentials `*` says all of it.
+const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, x-request-id, x-process-time, retry-after, \
+    ratelimit, ratelimit-policy, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, www-authenticate, \
+    mcp-session-id, mcp-protocol-version, location, link, etag, content-disposition, content-encoding";
 
-/// How long, in seconds, a browser may keep the answer to a preflight.
-const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+/// The page that a request comes from, and the rules of the route that it calls.
+pub(super) struct Page<'a> {
+    cors: &'a Cors,
+    origin: HeaderValue,
+    /// It is a page of the gateway's own.
+    own: bool,
+    /// What a preflight asks for.
+    asked: Option<Asked>,
+}
 
-/// Answers a preflight, or adds to the response what the page it goes to may read of it.
-pub(super) async fn answer(cors: &Cors, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD).cloned();
-    let (mut response, preflight) = match asked {
-        Some(method) if request.method() == Method::OPTIONS && origin.is_some() => {
-            let mut response = StatusCode::NO_CONTENT.into_response();
-            let headers = response.headers_mut();
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method);
-            if let Some(asked) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
-            }
-            headers.insert(header::ACCESS_CONTROL_MAX_AGE, MAX_AGE);
-            (response, true)
+struct Asked {
+    method: HeaderValue,
+    headers: Option<HeaderValue>,
+    /// A public page asks for an address of a private network (Private Network Access).
+    private_network: bool,
+}
+
+impl<'a> Page<'a> {
+    /// `None` where no page sent the request (or a browser that does not say so: same-origin GETs).
+    pub(super) fn of(snapshot: &'a Snapshot, request: &Request) -> Option<Self> {
+        let headers = request.headers();
+        let origin = headers.get(header::ORIGIN)?.clone();
+        let preflight = request.method() == Method::OPTIONS;
+        let asked =
+            headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).filter(|_| preflight).map(|method| Asked {
+                method: method.clone(),
+                headers: headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned(),
+                private_network: headers.contains_key(PRIVATE_NETWORK_ASKED),
+            });
+        let own = is_own(&origin, headers, request.uri());
+        Some(Self { cors: &snapshot.config.cors, origin, own, asked })
+    }
+
+    /// True for a preflight to a route that some page may call.
+    pub(super) fn preflight(&self) -> bool {
+        self.asked.is_some() && self.cors.origins != Origins::None
+    }
+
+    /// The answer to a preflight, without what [`tell`] adds to every response.
+    pub(super) fn preflight_answer(&self) -> Response {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        let headers = response.headers_mut();
+        let vary = "access-control-request-method, access-control-request-headers";
+        headers.append(header::VARY, HeaderValue::from_static(vary));
+        let Some(asked) = self.asked.as_ref().filter(|_| self.allowed()) else { return response };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, asked.method.clone());
+        if let Some(names) = &asked.headers {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
         }
-        _ => (next.run(request).await, false),
-    };
-    let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from(self.cors.max_age.as_secs()));
+        if asked.private_network {
+            headers.insert(PRIVATE_NETWORK_ALLOWED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+
+    /// Refuses a WebSocket of a foreign page: a browser asks nobody before it opens one, and lets the page read what
+    /// comes, so only the server can.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED naming the origin.
+    pub(super) fn may_open_sockets(&self) -> Result<(), Status> {
+        if self.own || self.allowed() {
+            return Ok(());
+        }
+        let origin = &self.origin;
+        Err(Fault::client().on(Status::permission_denied(format!(
+            "pages of {origin:?} may not open WebSockets here: they are none of [cors] origins"
+        ))))
+    }
+
+    fn allowed(&self) -> bool {
+        match &self.cors.origins {
+            Origins::None => false,
+            Origins::Any => true,
+            Origins::Loopback => is_loopback(&self.origin),
+            Origins::Listed(origins) => origins.iter().any(|named| self.origin == named.as_str()),
+        }
+    }
+}
+
+const PRIVATE_NETWORK_ASKED: HeaderName = HeaderName::from_static("access-control-request-private-network");
+const PRIVATE_NETWORK_ALLOWED: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+
+/// Says on a response what the page it goes to may read of it; `page` is `None` where no page asked, and a cache must
+/// still know that one would be answered otherwise.
+pub(super) fn tell(snapshot: &Snapshot, page: Option<&Page<'_>>, headers: &mut HeaderMap) {
+    let cors = page.map_or(&snapshot.config.cors, |page| page.cors);
+    if cors.origins == Origins::None {
+        return;
+    }
     // Whatever an upstream says of origins was not meant for this one.
     headers.remove(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+    headers.remove(header::ACCESS_CONTROL_ALLOW_CREDENTIALS);
     let any = cors.origins == Origins::Any;
     if !any {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
-    if preflight {
-        let asked = "access-control-request-method, access-control-request-headers";
-        headers.append(header::VARY, HeaderValue::from_static(asked));
+    let Some(page) = page.filter(|page| page.allowed()) else { return };
+    let origin = if any { HeaderValue::from_static("*") } else { page.origin.clone() };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    if cors.credentials {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
-    if let Some(origin) = origin.filter(|origin| allows(cors, origin)) {
-        let named = if any { HeaderValue::from_static("*") } else { origin };
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, named);
-        // Without credentials a `*` exposes every header: the status of gRPC-Web, and whatever metadata an upstream sends.
-        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
-    }
-    response
-}
-
-/// True where pages of this origin may call.
-fn allows(cors: &Cors, origin: &HeaderValue) -> bool {
-    match &cors.origins {
-        Origins::None => false,
-        Origins::Any => true,
-        Origins::Loopback => is_loopback(origin),
-        Origins::Listed(origins) => origins.iter().any(|named| **named == *origin),
+    if !page.preflight() {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed(cors, headers));
     }
 }
 
-/// The origin of a page that may not call. (A browser asks nobody before it opens a WebSocket, and lets the page read
-/// what comes: only the server can refuse.)
-pub(super) fn foreign<'a>(cors: &Cors, headers: &'a HeaderMap, uri: &Uri) -> Option<&'a HeaderValue> {
-    let origin = headers.get(header::ORIGIN)?;
+/// What a page may read: everything. With credentials a `*` is a name like any other, so all names are said.
+fn exposed(cors: &Cors, headers: &HeaderMap) -> HeaderValue {
+    if !cors.credentials {
+        return HeaderValue::from_static("*");
+    }
+    let mut names = EXPOSED.to_owned();
+    let further = cors.expose.iter().map(String::as_str);
+    let present = headers.keys().map(HeaderName::as_str).filter(|name| !name.starts_with("access-control-"));
+    for name in further.chain(present) {
+        if !names.split(", ").any(|known| known == name) {
+            names.push_str(", ");
+            names.push_str(name);
+        }
+    }
+    HeaderValue::try_from(names).unwrap_or(HeaderValue::from_static(EXPOSED))
+}
+
+/// True for a page that the gateway itself has served: its origin is where it sends to.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap, uri: &Uri) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| uri.authority().map(http::uri::Authority::as_str));
-    let own =
-        origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
-    let same = own.zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host));
-    (!same && !allows(cors, origin)).then_some(origin)
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
+    authority.zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host))
 }
 
 /// True for pages served from this machine, on any port.
@@ -84,9 +166,6 @@ fn is_loopback(origin: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, body::Body, middleware::from_fn, routing::any};
-    use tower::ServiceExt as _;
-
     use super::*;
 
     #[test]
@@ -103,59 +182,43 @@ mod tests {
         check("null", false);
     }
 
-    #[tokio::test]
-    async fn a_preflight_is_answered_and_no_other_options() {
-        let app = |cors: Cors| {
-            let layer = from_fn(move |request: Request, next: Next| {
-                let cors = cors.clone();
-                async move { answer(&cors, request, next).await }
-            });
-            Router::new().route("/", any(async || (StatusCode::IM_A_TEAPOT, "tea"))).layer(layer)
-        };
-        let of = |origins| Cors { origins, ..Cors::default() };
-        let named = || of(Origins::Listed(vec!["https://a.example".into()]));
-        let check = async |cors: Cors, method: &str, headers: &[(&str, &str)], want: (u16, &str, &str)| {
-            let mut request = http::Request::builder().method(method).uri("/");
-            for (name, value) in headers {
-                request = request.header(*name, *value);
-            }
-            let response = app(cors).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-            let text = |name| response.headers().get(name).map_or("", |value| value.to_str().unwrap());
-            let got = (
-                response.status().as_u16(),
-                text(header::ACCESS_CONTROL_ALLOW_ORIGIN),
-                text(header::ACCESS_CONTROL_ALLOW_METHODS),
-            );
-            assert_eq!(got, want, "{method} {headers:?}");
-        };
-        let (page, evil) = (("origin", "https://a.example"), ("origin", "https://evil.example"));
-        let asks = ("access-control-request-method", "PATCH");
-        check(named(), "OPTIONS", &[page, asks], (204, "https://a.example", "PATCH")).await;
-        check(named(), "OPTIONS", &[evil, asks], (204, "", "PATCH")).await;
-        check(named(), "OPTIONS", &[page], (418, "https://a.example", "")).await;
-        check(named(), "OPTIONS", &[], (418, "", "")).await;
-        check(named(), "OPTIONS", &[asks], (418, "", "")).await;
-        check(named(), "GET", &[page], (418, "https://a.example", "")).await;
-        check(named(), "GET", &[evil], (418, "", "")).await;
-        check(of(Origins::Any), "GET", &[evil], (418, "*", "")).await;
+    fn page<'a>(cors: &'a Cors, origin: &'static str, host: &'static str) -> Page<'a> {
+        let origin = HeaderValue::from_static(origin);
+        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+        let own = is_own(&origin, &headers, &Uri::from_static("/"));
+        Page { cors, origin, own, asked: None }
     }
 
     #[test]
-    fn a_foreign_page_is_known() {
-        let of = |origins| Cors { origins, ..Cors::default() };
+    fn a_foreign_page_opens_no_socket() {
         let check = |origins: Origins, origin: &'static str, host: &'static str, want: bool| {
-            let cors = &of(origins);
-            let headers = [(header::ORIGIN, origin), (header::HOST, host)];
-            let headers: HeaderMap =
-                headers.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect();
-            assert_eq!(foreign(cors, &headers, &Uri::from_static("/")).is_some(), want, "{origin} {host}");
+            let cors = Cors { origins, ..Cors::default() };
+            assert_eq!(page(&cors, origin, host).may_open_sockets().is_ok(), want, "{origin} {host}");
         };
-        check(Origins::None, "http://a.example:8080", "a.example:8080", false);
-        check(Origins::None, "http://a.example", "a.example:8080", true);
-        check(Origins::Loopback, "http://localhost:3000", "127.0.0.1:8080", false);
-        check(Origins::Loopback, "https://evil.example", "127.0.0.1:8080", true);
-        check(Origins::Any, "https://evil.example", "127.0.0.1:8080", false);
-        check(Origins::None, "null", "127.0.0.1:8080", true);
-        assert_eq!(foreign(&of(Origins::None), &HeaderMap::new(), &Uri::from_static("/")), None);
+        check(Origins::None, "http://a.example:8080", "a.example:8080", true);
+        check(Origins::None, "http://a.example", "a.example:8080", false);
+        check(Origins::Loopback, "http://localhost:3000", "127.0.0.1:8080", true);
+        check(Origins::Loopback, "https://evil.example", "127.0.0.1:8080", false);
+        check(Origins::Any, "https://evil.example", "127.0.0.1:8080", true);
+        check(Origins::None, "null", "127.0.0.1:8080", false);
+    }
+
+    #[test]
+    fn with_credentials_every_header_is_exposed_by_name() {
+        let headers = HeaderMap::from_iter([
+            (HeaderName::from_static("x-shelf"), HeaderValue::from_static("7")),
+            (header::ETAG, HeaderValue::from_static("e")),
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("o")),
+        ]);
+        let origins = Origins::Listed(vec!["https://a.example".into()]);
+        let open = Cors { origins, expose: vec!["x-later".into()], ..Cors::default() };
+        assert_eq!(exposed(&open, &headers), "*");
+        let said = exposed(&Cors { credentials: true, ..open }, &headers);
+        let names: Vec<&str> = said.to_str().unwrap().split(", ").collect();
+        for name in ["grpc-status", "mcp-session-id", "x-shelf", "x-later", "x-process-time"] {
+            assert_eq!(names.iter().filter(|known| **known == name).count(), 1, "{name} in {names:?}");
+        }
+        assert_eq!(names.iter().filter(|known| **known == "etag").count(), 1);
+        assert!(!names.contains(&"access-control-allow-origin") && !names.contains(&"*"));
     }
 }

@@ -3,6 +3,8 @@
 
 mod cors;
 mod door;
+mod headers;
+mod request_id;
 
 use std::{
     collections::{BTreeSet, HashMap},

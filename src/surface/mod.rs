@@ -93,7 +93,8 @@ pub(crate) fn media_type(value: &[u8]) -> Option<(Protocol, &[u8])> {
 }
 
 /// Who sent a request, as the server noted it; an unspecified address where it did not.
-pub(crate) fn peer(extensions: &Extensions) -> Peer {
+#[must_use]
+pub fn peer(extensions: &Extensions) -> Peer {
     let nobody = Peer { address: SocketAddr::from(([0, 0, 0, 0], 0)), secure: false };
     extensions.get().copied().unwrap_or(nobody)
 }

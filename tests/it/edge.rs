@@ -112,3 +112,93 @@ async fn a_large_message_of_a_websocket_is_refused_in_words() {
     assert_eq!(frame.code, CloseCode::Size, "{}", frame.reason);
     assert_eq!(frame.reason.as_str(), "a message of the WebSocket is over the limit of 4194304 bytes");
 }
+
+/// The headers of an answer to one request with these headers.
+async fn told(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, http::HeaderMap) {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let response = http1(address, request(&method, path, headers, "")).await;
+    (response.status().as_u16(), response.headers().clone())
+}
+
+fn said<'a>(headers: &'a http::HeaderMap, name: &str) -> &'a str {
+    headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_and_no_other_options() {
+    let upstream = library::start().await;
+    let origins = |list: &str| format!("[cors]\norigins = {list}\nmax_age = \"10m\"\n");
+    let named = World::with_library(upstream).with_config(&origins("[\"https://a.example\"]")).start();
+    let any = World::with_library(upstream).with_config(&origins("[\"*\"]")).start();
+    let none = World::with_library(upstream).start();
+    let (page, evil) = (("origin", "https://a.example"), ("origin", "https://evil.example"));
+    let asks = ("access-control-request-method", "PATCH");
+    let names = ("access-control-request-headers", "x-grpc-web,content-type");
+    // Status, allowed origin, allowed methods.
+    let check = async |gateway: SocketAddr,
+                       method: &str,
+                       headers: &[(&str, &str)],
+                       want: (u16, &str, &str)| {
+        let (status, told) = told(gateway, method, "/v1/books:get?name=x", headers).await;
+        let got =
+            (status, said(&told, "access-control-allow-origin"), said(&told, "access-control-allow-methods"));
+        assert_eq!(got, want, "{method} {headers:?}");
+        told
+    };
+    let told =
+        check(named.address, "OPTIONS", &[page, asks, names], (204, "https://a.example", "PATCH")).await;
+    assert_eq!(said(&told, "access-control-allow-headers"), "x-grpc-web,content-type");
+    assert_eq!(said(&told, "access-control-max-age"), "600");
+    let varies: Vec<_> = told.get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(varies, ["access-control-request-method, access-control-request-headers", "origin"]);
+    check(named.address, "OPTIONS", &[evil, asks], (204, "", "")).await;
+    let told = check(named.address, "OPTIONS", &[page], (204, "https://a.example", "")).await;
+    assert_eq!(said(&told, "allow"), "GET, HEAD, OPTIONS");
+    check(named.address, "OPTIONS", &[asks], (204, "", "")).await;
+    let told = check(named.address, "GET", &[page], (200, "https://a.example", "")).await;
+    assert_eq!((said(&told, "access-control-expose-headers"), said(&told, "vary")), ("*", "origin"));
+    let told = check(named.address, "GET", &[evil], (200, "", "")).await;
+    assert_eq!(said(&told, "vary"), "origin");
+    let told = check(named.address, "GET", &[], (200, "", "")).await;
+    assert_eq!(said(&told, "vary"), "origin", "a cache must not give this answer to a page");
+    check(any.address, "GET", &[evil], (200, "*", "")).await;
+    let told = check(none.address, "OPTIONS", &[page, asks], (204, "", "")).await;
+    assert_eq!(said(&told, "allow"), "GET, HEAD, OPTIONS");
+}
+
+#[tokio::test]
+async fn a_page_with_credentials_may_read_every_header_by_name() {
+    let gateway = World::with_library(library::start().await)
+        .with_config("[cors]\norigins = [\"https://a.example\"]\ncredentials = true\nexpose = [\"X-Own\"]\n")
+        .start();
+    let page = [("origin", "https://a.example")];
+    let (_, told) = told(gateway.address, "GET", "/v1/books:get?name=x", &page).await;
+    assert_eq!(said(&told, "access-control-allow-credentials"), "true");
+    let exposed: Vec<_> = said(&told, "access-control-expose-headers").split(", ").collect();
+    for name in ["grpc-status", "grpc-message", "x-request-id", "mcp-session-id", "x-own", "x-process-time"] {
+        assert!(exposed.contains(&name), "{name} is not in {exposed:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_over_http_has_the_headers_of_the_edge() {
+    let gateway = World::with_library(library::start().await).start();
+    let (_, ping) = told(gateway.address, "GET", "/ping", &[]).await;
+    let (status, missing) = told(gateway.address, "GET", "/nowhere", &[]).await;
+    assert_eq!(status, 404);
+    let (_, page) = told(gateway.address, "GET", "/livez", &[]).await;
+    for headers in [ping, missing, page] {
+        assert_eq!(said(&headers, "x-content-type-options"), "nosniff");
+        assert_eq!(said(&headers, "x-frame-options"), "DENY");
+        assert_eq!(said(&headers, "referrer-policy"), "strict-origin-when-cross-origin");
+        assert_eq!(said(&headers, "content-security-policy"), "default-src 'none'; frame-ancestors 'none'");
+        assert!(!headers.contains_key("strict-transport-security"), "plain text has no HSTS");
+        assert!(said(&headers, "x-process-time").parse::<f64>().unwrap() < 10.0);
+        assert_eq!(said(&headers, "x-request-id").len(), 36);
+    }
+}
