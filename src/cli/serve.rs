@@ -46,10 +46,11 @@ pub(super) fn serve(
 ) -> Result<(), Failure> {
     start_log();
     let drain = config.drain;
-    let mut connections = config.connections;
-    connections.max = server::raise_open_files(connections.max);
-    let rules = server::Rules { header_bytes: config.header_bytes, connections, drain: drain.timeout };
-    let server = server::Server::new(rules);
+    let mut rules = server::Rules {
+        header_bytes: config.header_bytes,
+        connections: config.connections,
+        drain: drain.timeout,
+    };
     let listeners = server::listen(config.listen, config.workers)
         .map_err(|error| Failure::system(format!("cannot listen on {}: {error}", config.listen)))?;
     let address = listeners
@@ -62,6 +63,8 @@ pub(super) fn serve(
         Some(file) => Failure::config(format!("{}: {error}", file.display())),
         None => Failure::config(error),
     })?;
+    rules.connections.max = server::raise_open_files(rules.connections.max);
+    let server = server::Server::new(rules);
     let (stop, stopping) = watch::channel(false);
     let workers = listeners
         .into_iter()

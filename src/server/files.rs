@@ -1,7 +1,7 @@
 //! The process's limit of open files, each connection being one.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing::{debug, warn};
+use tracing::{debug, info};
 
 /// Files that are not clients' connections: listeners, runtimes, connections to upstreams, the config.
 const RESERVED: usize = 256;
@@ -23,7 +23,7 @@ pub fn raise_open_files(most: usize) -> usize {
     };
     let fit = soft.map_or(most, |files| fitting(usize::try_from(files).unwrap_or(usize::MAX)));
     if fit < most {
-        warn!(
+        info!(
             "this process may open {} files, which is enough for {fit} of the {most} connections of connections.max",
             soft.unwrap_or_default()
         );
