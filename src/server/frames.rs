@@ -22,6 +22,8 @@ const CONTROL_BYTES: i64 = 64;
 /// which gives up some of its calls never runs out.
 const RESETS: (u32, u32) = (2_000, 1_000);
 const RESET_COST: u32 = 2;
+/// So many control frames are read at a time; then other connections have their turn.
+const TURN: u32 = 256;
 /// What answering a PING and a SETTINGS takes on the wire, and is no use of the connection.
 const PONG: i64 = 17;
 const SETTINGS_ACK: i64 = 9;
@@ -38,6 +40,8 @@ pub(super) struct Frames {
     resets: Allowance,
     /// Bytes sent that have not earned anything yet, without what only answers control frames.
     sent: i64,
+    /// Control frames that may still come before others have their turn.
+    turn: u32,
     /// The highest stream that the client has opened.
     pub(super) last_stream: u32,
     /// Blocks of headers begun; the last is still open where `open` says so.
@@ -67,6 +71,7 @@ impl Frames {
             control: Allowance::new(CONTROL, now),
             resets: Allowance::new(RESETS, now),
             sent: 0,
+            turn: TURN,
             last_stream: 0,
             blocks: 0,
             open: false,
@@ -76,6 +81,15 @@ impl Frames {
     /// Bytes that were sent to the client.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.sent = self.sent.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Whether others should have their turn before more is read; asked once, it is this connection's again.
+    pub(super) fn turn_is_over(&mut self) -> bool {
+        let over = self.turn == 0;
+        if over {
+            self.turn = TURN;
+        }
+        over
     }
 
     /// Bytes that came from it.
@@ -118,6 +132,7 @@ impl Frames {
                 return Ok(());
             }
             0x3 => {
+                self.turn = self.turn.saturating_sub(1);
                 let fits = self.resets.spend(RESET_COST);
                 return if fits { Ok(()) } else { Err(Flood("RST_STREAM")) };
             }
@@ -138,6 +153,7 @@ impl Frames {
             }
             _ => "other control",
         };
+        self.turn = self.turn.saturating_sub(1);
         if self.control.spend(1) {
             return Ok(());
         }

@@ -139,6 +139,10 @@ impl Patience {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.frames.as_mut().is_some_and(Frames::turn_is_over) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let first = this.start.take(buf.remaining());
         if first.is_empty() {

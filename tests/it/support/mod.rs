@@ -5,5 +5,6 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod library;
 pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod reflecting;
 pub(crate) mod tools;
