@@ -20,6 +20,7 @@ const ORDER: &[&[&str]] = &[
     &["services"],
     &["surface"],
     &["config"],
+    &["openapi"],
     &["snapshot"],
     &["gateway"],
     &["server"],
