@@ -2,7 +2,11 @@
 //! headers that every response has are here; the gateway's own pages are `pages`'s; all else is a surface's, chosen by
 //! `surface::classify`.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Uri, Version, header, request};
@@ -80,6 +84,17 @@ impl Door {
         if arrival.protocol != Protocol::Grpc {
             cors::tell(snapshot, page.as_ref(), response.headers_mut());
         }
+        response.headers_mut().insert(REQUEST_ID, arrival.id);
+        response
+    }
+
+    /// The answer to a client whose request's head did not come whole `within` a time.
+    pub async fn late_head(&self, within: Duration) -> Response {
+        let snapshot = self.gateway.snapshot();
+        let arrival = Arrival::of(&mut Request::new(Body::empty()));
+        let message = format!("the head of the request did not come whole within {within:?}");
+        let mut response = arrival.refuse(&snapshot, refuse(Refusal::RequestTimeout, message)).await;
+        headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, arrival.id);
         response
     }

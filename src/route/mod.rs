@@ -41,18 +41,20 @@ pub enum Destination {
     Redirect(Arc<Redirect>),
 }
 
-/// Limits of one message, in bytes.
+/// Limits of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest request message, decompressed.
     pub request_bytes: usize,
     /// The longest response message that is transcoded, decompressed.
     pub response_bytes: usize,
+    /// How long a request's body may pause, where it is one message.
+    pub request_pause: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request_bytes: 4 << 20, response_bytes: 64 << 20 }
+        Self { request_bytes: 4 << 20, response_bytes: 64 << 20, request_pause: Duration::from_secs(30) }
     }
 }
 

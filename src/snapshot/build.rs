@@ -182,6 +182,7 @@ impl<'a> Build<'a> {
         let limits = Limits {
             request_bytes: rules.request_bytes.unwrap_or(self.config.limits.request_bytes),
             response_bytes: rules.response_bytes.unwrap_or(self.config.limits.response_bytes),
+            ..self.config.limits
         };
         let timeout = rules.timeout.or(timeout);
         Arc::new(Route { name: name.into(), destination, timeout, limits, cors: rules.cors })

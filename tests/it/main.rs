@@ -21,6 +21,7 @@ mod dispatch;
 mod edge;
 mod explain;
 mod failures;
+mod floods;
 mod readme;
 mod real_clients;
 mod reload;
