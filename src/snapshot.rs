@@ -25,7 +25,7 @@ use crate::{
     openapi, policy,
     route::{Destination, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
-    services::{self, About, HealthBoard, Loaded, admin::Reload},
+    services::{self, About, Explain, HealthBoard, Loaded, admin::Reload},
     surface::{Protocol, grpc::Grpc, grpc_web::GrpcWeb, rest::Rest},
     transcode::Tables,
 };
@@ -55,6 +55,8 @@ pub struct Parts {
     /// Which config this is.
     pub loaded: Loaded,
     pub board: Arc<HealthBoard>,
+    /// Explains requests by the gateway's door.
+    pub explain: Arc<dyn Explain>,
     /// What loads the next one.
     pub reload: Arc<dyn Reload>,
     /// The schema of the gateway's own services.
@@ -135,7 +137,8 @@ impl Snapshot {
             );
         }
         let mut local = Servers { local: Local::default(), built_ins: &parts.config.built_ins };
-        services::local(&catalog, &parts.board, &parts.about, parts.loaded, &parts.reload, &mut local);
+        let (reload, explain) = (&parts.reload, &parts.explain);
+        services::local(&catalog, &parts.board, &parts.about, parts.loaded, reload, explain, &mut local);
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),

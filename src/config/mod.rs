@@ -6,6 +6,7 @@ mod check;
 mod rest;
 mod routes;
 mod settings;
+mod terminal;
 
 use std::{
     fmt,
@@ -16,7 +17,8 @@ use std::{
 };
 
 pub use built_in::{BuiltIn, BuiltIns, Own, Page};
-pub use check::{listen_address, upstream_address};
+pub use check::{duration, listen_address, upstream_address};
+pub use terminal::colours;
 
 use crate::{
     route::{Cors, Limits, Redirect, Respond, router::Settings as Paths},

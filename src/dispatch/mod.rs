@@ -1,6 +1,7 @@
 //! Dispatch answers an admitted call: by a local service, by an upstream over gRPC, or by what the config says of its
 //! route. It reads the pending message, sends it, and holds the call's deadline over the reply's head and body.
 
+mod ask;
 mod deadline;
 pub mod grpc;
 pub mod local;
@@ -18,6 +19,7 @@ use tonic::Status;
 
 use self::respond::Asked;
 pub use self::{
+    ask::ask,
     grpc::{Settings, Upstream},
     local::Local,
 };

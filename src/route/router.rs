@@ -4,12 +4,14 @@
 
 mod captures;
 mod miss;
+mod near;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 pub use miss::{Conflict, Miss};
 
+pub use self::near::{Near, Piece};
 use super::nearest_template;
 use crate::schema::{BadEscape, Segment, Template, Verb, decode_segment};
 

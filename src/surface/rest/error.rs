@@ -26,7 +26,7 @@ use crate::{
     call::{Body, RequestValues},
     route::Text,
     status::{self, Fault, Refusal},
-    surface::{Protocol, Response, metadata, peer},
+    surface::{Failed, Protocol, Response, metadata, peer},
     transcode::{JsonStyle, Tables},
 };
 
@@ -160,6 +160,7 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
     let mut response = http::Response::new(Body::from(body));
     *response.status_mut() = http;
     *response.headers_mut() = headers;
+    response.extensions_mut().insert(Failed { code: status.code(), message: status.message().to_owned() });
     response
 }
 

@@ -13,6 +13,7 @@ mod content;
 pub mod elements;
 mod endpoint;
 mod error;
+mod explain;
 mod paths;
 mod profile;
 mod request;
@@ -37,6 +38,7 @@ use self::{
 pub use self::{
     answer::RestAnswer,
     endpoint::{Endpoint, Format},
+    explain::Explained,
     profile::{ErrorField, ErrorValue, Profile},
     websocket::wanted as is_socket,
 };
