@@ -151,6 +151,9 @@ impl<'a> Build<'a> {
             let template = &path.template;
             let added = match self.shadows.of(&self.built.rest, verb, template) {
                 Some(what) => Err(format!("{verb} {template} would never be reached: there is {what}")),
+                None if verb.as_str() == "CONNECT" => {
+                    Err("CONNECT asks for a tunnel to a host; no path answers it".to_owned())
+                }
                 None if http::Method::from_bytes(verb.as_str().as_bytes()).is_err() => {
                     Err(format!("{:?} is not an HTTP method", verb.as_str()))
                 }
