@@ -21,6 +21,7 @@ mod failures;
 mod readme;
 mod real_clients;
 mod reload;
+mod reload_load;
 mod schemas;
 mod streaming;
 mod support;
