@@ -1,8 +1,11 @@
 //! The command line: one file per command.
 
+mod ending;
+mod paint;
 mod serve;
 mod table;
 mod up;
+mod words;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -3,9 +3,11 @@
 
 mod built_in;
 mod check;
+mod nearby;
 mod rest;
 mod routes;
 mod settings;
+mod terminal;
 
 use std::{
     fmt,
@@ -17,6 +19,8 @@ use std::{
 
 pub use built_in::{BuiltIn, BuiltIns, Own, Page};
 pub use check::{listen_address, upstream_address};
+pub use nearby::unreadable;
+pub use terminal::colours;
 
 use crate::{
     route::{Cors, Limits, Redirect, Respond, router::Settings as Paths},
@@ -268,7 +272,10 @@ impl Config {
     /// What is wrong with the file, and where.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("cannot read the config {}: {error}", path.display())))?;
+            .map_err(|error| {
+                format!("cannot read the config {}: {}", path.display(), unreadable(path, &error))
+            })
+            .map_err(ConfigError)?;
         Self::parse(&text, path.parent().unwrap_or(Path::new("")))
             .map_err(|error| ConfigError(format!("{}: {error}", path.display())))
     }
