@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod asked;
+mod ending;
 mod explain;
 mod explained;
 mod health;
@@ -10,6 +11,7 @@ mod routes;
 mod serve;
 mod table;
 mod up;
+mod words;
 
 use std::{path::PathBuf, process::ExitCode};
 

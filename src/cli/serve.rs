@@ -1,6 +1,6 @@
 //! `propylon serve`: the gateway on a config file, or whole on embedded defaults.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::Path, thread, time::Duration};
+use std::{io::IsTerminal as _, path::Path, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -9,9 +9,9 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Failure, Serve, say};
+use super::{Failure, Serve, ending, paint::Paint, say, words::Words};
 use crate::{
-    config::{Config, ConfigError, listen_address},
+    config::{Config, ConfigError, colours, listen_address},
     dispatch::worker,
     gateway::{Gateway, Source, StartError, door},
     server,
@@ -24,12 +24,8 @@ const LATE_WORKER: Duration = Duration::from_millis(500);
 pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     let (file, listen) = (arguments.config.clone(), arguments.listen.clone());
     let read = move || read(file.as_deref(), listen.as_deref());
-    serve(Source::new(arguments.config.clone(), read), |address, _| {
-        say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
-        if std::io::stdout().is_terminal() {
-            say(&format!("  curl http://{address}/ping"));
-            say(&format!("  grpcurl -plaintext {address} list"));
-        }
+    serve(Source::new(arguments.config.clone(), read), |words, paint| {
+        say(words.for_a_person(paint).trim_end())
     })
 }
 
@@ -46,8 +42,9 @@ pub(super) fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, 
     Ok(config)
 }
 
-/// Runs a gateway until SIGTERM or SIGINT. `announce` is called once it listens and its upstreams had their first chance.
-pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway)) -> Result<(), Failure> {
+/// Runs a gateway until SIGTERM or SIGINT. Once it listens and its upstreams had their first chance it says so: to a person
+/// at a terminal by `greet`, else in one line.
+pub(super) fn serve(source: Source, greet: impl FnOnce(&Words<'_>, Paint)) -> Result<(), Failure> {
     let config = source.read().map_err(|mistakes| Failure::config(StartError(mistakes)))?;
     start_log();
     let drain = config.drain;
@@ -57,7 +54,7 @@ pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway))
         drain: drain.timeout,
     };
     let listeners = server::listen(config.listen, config.workers)
-        .map_err(|error| Failure::system(format!("cannot listen on {}: {error}", config.listen)))?;
+        .map_err(|error| ending::cannot_listen(config.listen, &error))?;
     let address = listeners
         .first()
         .ok_or_else(|| Failure::system("no worker to listen"))?
@@ -93,7 +90,12 @@ pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway))
         let _inside = main.enter();
         Signals::listen().map_err(Failure::system)?
     };
-    announce(address, &gateway);
+    let words = Words { config: &gateway.config(), catalog: &gateway.catalog(), address };
+    if std::io::stdout().is_terminal() {
+        greet(&words, Paint::new(colours()));
+    } else {
+        say(&words.for_a_program());
+    }
     main.block_on(signals.until_stop(&gateway));
     // Readiness goes first: who balances sees it while calls are still taken.
     gateway.drain();

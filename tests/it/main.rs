@@ -25,6 +25,7 @@ mod floods;
 mod readme;
 mod real_clients;
 mod reload;
+mod reload_load;
 mod routes;
 mod schemas;
 mod streaming;
