@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     fmt,
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -14,12 +13,13 @@ use tracing::warn;
 use super::{
     Current, Gateway, Source,
     explain::Explainer,
+    files,
     reload::{self, Queue},
     schemas::{self, Watch},
     upstreams::{self, ByName},
 };
 use crate::{
-    config::{Config, SchemaSource},
+    config::Config,
     dispatch::Upstream,
     proto,
     schema::Schema,
@@ -58,7 +58,7 @@ impl Gateway {
             StartError(vec![Mistake { subject: String::new(), message }])
         })?;
         let built_in = Arc::new(Known::new(built_in.clone(), &built_in));
-        let files = watch::Sender::new(named_files(&source, &config));
+        let files = watch::Sender::new(source.sight(&[&config]));
         let prepared = upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &built_in);
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
@@ -92,6 +92,7 @@ impl Gateway {
         });
         explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
+        tokio::spawn(files::watch(Arc::downgrade(&gateway), gateway.files.subscribe()));
         gateway.first_schemas().await;
         gateway.board.set_serving(true);
         Ok(gateway)
@@ -141,19 +142,4 @@ pub(super) fn built(
             Err(mistakes)
         }
     }
-}
-
-/// The files that a config comes from and names; none where they are not to be watched.
-pub(super) fn named_files(source: &Source, config: &Config) -> Vec<PathBuf> {
-    let Some(file) = source.file.as_ref().filter(|_| config.watch_config) else { return Vec::new() };
-    let mut files = vec![file.clone()];
-    for upstream in &config.upstreams {
-        files.extend(upstream.ca.clone());
-        if let SchemaSource::Descriptors(file) = &upstream.schema {
-            files.push(file.clone());
-        }
-    }
-    files.sort();
-    files.dedup();
-    files
 }
