@@ -36,7 +36,11 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
             routes::Checked::Path(path) => paths.push(path),
         }
     }
-    let http_rules = http_rules.into_iter().map(rules).collect::<Result<Vec<_>, _>>()?;
+    let http_rules = http_rules
+        .into_iter()
+        .enumerate()
+        .map(|(entry, rule)| rules(entry, rule))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Config {
         listen,
         workers: match gateway.workers {
@@ -179,7 +183,7 @@ pub(super) fn pattern(text: String) -> Result<String, ConfigError> {
     )))
 }
 
-fn rules(written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
+fn rules(entry: usize, written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
     let selector = written.selector.clone();
     if selector.is_empty() {
         return Err(ConfigError("http_rules: a rule has no selector (package.Service.Method)".into()));
@@ -211,7 +215,8 @@ fn rules(written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
         rules.push(
             HttpRule::new(&selector, verb.clone(), template)
                 .with_body(rule.body)
-                .with_response_body(rule.response_body),
+                .with_response_body(rule.response_body)
+                .of_entry(entry),
         );
         queue.extend(rule.additional_bindings.into_iter().rev());
     }

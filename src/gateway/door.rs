@@ -165,8 +165,7 @@ fn bounded(config: &Config, request: &Request) -> Result<(), Status> {
 struct Arrival {
     protocol: Protocol,
     id: HeaderValue,
-    /// HEAD: the answer has no body.
-    head: bool,
+    method: Method,
     uri: Uri,
     version: Version,
     content_type: Option<HeaderValue>,
@@ -179,7 +178,7 @@ impl Arrival {
         Self {
             id: request_id::of(request.headers_mut()),
             protocol: classify(request),
-            head: request.method() == Method::HEAD,
+            method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
@@ -190,7 +189,10 @@ impl Arrival {
     /// A failure that comes before any surface, or of one that panicked, in the client's protocol.
     async fn refuse(&self, snapshot: &Snapshot, status: Status) -> Response {
         let (mut parts, ()) = http::Request::new(()).into_parts();
-        parts.method = if self.head { Method::HEAD } else { Method::POST };
+        parts.method = match self.protocol {
+            Protocol::Grpc | Protocol::GrpcWeb { .. } => Method::POST,
+            Protocol::Rest => self.method.clone(),
+        };
         parts.uri = self.uri.clone();
         parts.version = self.version;
         parts.headers.insert(REQUEST_ID, self.id.clone());
@@ -201,7 +203,7 @@ impl Arrival {
             Protocol::GrpcWeb { .. } => {
                 snapshot.grpc_web.open(request(parts)).await.0.close(Err(status)).await
             }
-            Protocol::Rest => snapshot.rest.open(request(parts)).await.0.close(Err(status)).await,
+            Protocol::Rest => snapshot.rest.refuse(parts, &status),
         }
     }
 }
