@@ -142,6 +142,8 @@ impl Question<'_> {
                     explained.binding = Some(found.binding);
                     route = route.or(Some(found.route));
                 }
+                route =
+                    route.or_else(|| snapshot.rest.route_of(&self.parts.method, &self.parts.uri).cloned());
             }
         }
         if let Some((route, Target::Http(head))) = &seen.call {
