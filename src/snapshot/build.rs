@@ -92,6 +92,9 @@ impl<'a> Build<'a> {
                 None => self.unknown(upstream),
             }
         }
+        for (path, _) in self.config.built_ins.pages() {
+            self.built.catalog.push_page(&path);
+        }
         self.unmatched(schemas, &built_in.schema);
         if self.mistakes.is_empty() { Ok(self.built) } else { Err(SnapshotError(self.mistakes)) }
     }
