@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use super::{Failure, serve, up};
 use crate::{
-    config::{Address, Config, SchemaSource, Sources, upstream_address},
+    config::{Address, Config, SchemaSource, Source as Written, Sources, upstream_address},
     dispatch::{
         self, Upstream,
         grpc::{Roots, Settings, Tls},
@@ -70,14 +70,13 @@ impl Asked {
             let asking = async { running(&client(&address).map_err(Status::unavailable)?).await };
             return runtime.block_on(asking).map_err(|status| Failure::system(said(&status, &address)));
         }
-        let config = self.built_config()?;
-        let source = self.config.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
+        let (config, written) = self.built_config()?;
         let answer = runtime.block_on(async {
             let gateway = Gateway::start(config.clone(), Source::fixed(config))
                 .await
-                .map_err(|error| Failure::config(format!("{source}{error}")))?;
+                .map_err(|error| serve::wrong(written.report(&error.mistakes())))?;
             let silent = away(&gateway);
-            let answer = built(&gateway).await.map_err(|status| Failure::config(status.message()))?;
+            let answer = built(&gateway).await.map_err(|status| Failure::system(status.message()))?;
             for name in silent {
                 super::warn(&format!(
                     "upstream {name} has not answered reflection: its methods are not known"
@@ -90,10 +89,10 @@ impl Asked {
         answer
     }
 
-    fn built_config(&self) -> Result<Config, Failure> {
+    fn built_config(&self) -> Result<(Config, Written), Failure> {
         match &self.config {
-            None if !self.grpc.is_empty() => up::config(&self.grpc, None).map(|(config, _)| config),
-            file => config(file.as_deref()),
+            None if !self.grpc.is_empty() => up::config(&self.grpc, None),
+            file => serve::load(&Sources::of_process(file.as_deref())),
         }
     }
 }
@@ -139,6 +138,8 @@ pub(super) fn said(status: &Status, address: &Address) -> String {
             let why = message.strip_prefix(&label).unwrap_or(message);
             format!("cannot connect to {address}: {why}")
         }
+        // What was asked is wrong, whoever was asked.
+        Code::InvalidArgument | Code::NotFound => message.to_owned(),
         Code::DeadlineExceeded => format!("{address} did not answer in time"),
         code => format!("{address} answers {}: {message}", crate::status::name(code)),
     }

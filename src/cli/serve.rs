@@ -1,6 +1,6 @@
 //! `propylon serve`: the gateway on a config file, or whole on embedded defaults.
 
-use std::{io::IsTerminal as _, net::SocketAddr, thread};
+use std::{io::IsTerminal as _, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -9,14 +9,17 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Failure, Serve, say, say_error};
+use super::{Failure, Serve, ending, paint::Paint, say, say_error, words::Words};
 use crate::{
-    config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources},
+    config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources, colours},
     dispatch::worker,
     gateway::{Gateway, Source, StartError, door},
     server,
     services::admin::Mistake,
 };
+
+/// How long after the drain's deadline a worker may take to end.
+const LATE_WORKER: Duration = Duration::from_millis(500);
 
 pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     let sources = Sources::of_process(arguments.config.as_deref()).with_flag(
@@ -26,13 +29,7 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     );
     let (_, written) = load(&sources)?;
     let source = Source::new(sources.file.clone(), move || read(&sources));
-    serve(&written, source, |address, _| {
-        say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
-        if std::io::stdout().is_terminal() {
-            say(&format!("  curl http://{address}/ping"));
-            say(&format!("  grpcurl -plaintext {address} list"));
-        }
-    })
+    serve(&written, source, |words, paint| say(words.for_a_person(paint).trim_end()))
 }
 
 /// The config of these sources, and where each of its keys was written; its warnings are told to whoever started the command.
@@ -49,7 +46,8 @@ pub(super) fn load(sources: &Sources) -> Result<(Config, Written), Failure> {
     Ok((config, written))
 }
 
-fn wrong(error: impl std::fmt::Display) -> Failure {
+/// Refuses to start, with everything that is wrong.
+pub(super) fn wrong(error: impl std::fmt::Display) -> Failure {
     Failure::config(format!("the config is wrong\n\n{error}"))
 }
 
@@ -63,17 +61,23 @@ fn read(sources: &Sources) -> Result<Config, Vec<Mistake>> {
 }
 
 /// Runs a gateway until SIGTERM or SIGINT. `written` says where each key of the config was written, and `source` reads it,
-/// now and at each reload; `announce` is called once it listens and its upstreams had their first chance.
+/// now and at each reload. Once it listens and its upstreams had their first chance it says so: to a person
+/// at a terminal by `greet`, else in one line.
 pub(super) fn serve(
     written: &Written,
     source: Source,
-    announce: impl FnOnce(SocketAddr, &Gateway),
+    greet: impl FnOnce(&Words<'_>, Paint),
 ) -> Result<(), Failure> {
     let config = source.read().map_err(|mistakes| wrong(StartError(mistakes)))?;
     start_log(config.log);
-    let rules = server::Rules { header_bytes: config.header_bytes, drain: config.drain.timeout };
+    let drain = config.drain;
+    let mut rules = server::Rules {
+        header_bytes: config.header_bytes,
+        connections: config.connections,
+        drain: drain.timeout,
+    };
     let listeners = server::listen(config.listen, config.workers)
-        .map_err(|error| Failure::system(format!("cannot listen on {}: {error}", config.listen)))?;
+        .map_err(|error| ending::cannot_listen(config.listen, &error))?;
     let address = listeners
         .first()
         .ok_or_else(|| Failure::system("no worker to listen"))?
@@ -83,17 +87,20 @@ pub(super) fn serve(
     let gateway = main
         .block_on(Gateway::start(config, source))
         .map_err(|error| wrong(written.report(&error.mistakes())))?;
+    rules.connections.max = server::raise_open_files(rules.connections.max);
+    let server = server::Server::new(rules);
     let (stop, stopping) = watch::channel(false);
     let workers = listeners
         .into_iter()
         .enumerate()
         .map(|(index, listener)| {
-            let (runtime, app, stopping) = (runtime()?, door(&gateway), stopping.clone());
+            let (runtime, door, stopping) = (runtime()?, door(&gateway), stopping.clone());
+            let server = server.clone();
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     worker::set(index);
-                    runtime.block_on(server::serve(listener, app, rules, stopping));
+                    runtime.block_on(server.serve(listener, door, stopping));
                     runtime.shutdown_background();
                 })
                 .map_err(Failure::system)
@@ -104,23 +111,39 @@ pub(super) fn serve(
         let _inside = main.enter();
         Signals::listen().map_err(Failure::system)?
     };
-    announce(address, &gateway);
+    let words = Words { config: &gateway.config(), catalog: &gateway.catalog(), address };
+    if std::io::stdout().is_terminal() {
+        greet(&words, Paint::new(colours()));
+    } else {
+        say(&words.for_a_program());
+    }
     main.block_on(signals.until_stop(&gateway));
-    info!("asked to stop; calls in flight are finished");
+    // Readiness goes first: who balances sees it while calls are still taken.
     gateway.drain();
+    info!("asked to stop; calls are taken for another {:?}, those in flight then finished", drain.delay);
+    let hurried = main.block_on(async {
+        tokio::select! {
+            () = tokio::time::sleep(drain.delay) => false,
+            // Whoever asks twice has waited long enough.
+            () = signals.until_stop(&gateway) => true,
+        }
+    });
     // The receivers are the workers': none left means that there is nothing to stop.
     let _ = stop.send(true);
     let joined = main.spawn_blocking(|| workers.into_iter().try_for_each(thread::JoinHandle::join));
     let drained = main.block_on(async {
         tokio::select! {
+            biased;
+            () = std::future::ready(()), if hurried => None,
             joined = joined => Some(joined),
-            // Whoever asks twice has waited long enough.
             () = signals.until_stop(&gateway) => None,
+            // A worker closes what is left when its time is up. One that does not is not waited for.
+            () = tokio::time::sleep(drain.timeout + LATE_WORKER) => None,
         }
     });
     main.shutdown_background();
     match drained {
-        None => info!("asked again; what is in flight is closed"),
+        None => info!("what is in flight is closed"),
         Some(Ok(Ok(()))) => {}
         Some(_) => return Err(Failure::system("a worker panicked")),
     }
@@ -129,7 +152,7 @@ pub(super) fn serve(
 }
 
 /// A runtime on the current thread: each worker has one, so that a call never crosses threads.
-fn runtime() -> Result<Runtime, Failure> {
+pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(Failure::system)
 }
 
@@ -163,7 +186,7 @@ impl Signals {
 }
 
 /// The log goes to stderr: for a person on a terminal, as JSON otherwise, unless the config says how.
-fn start_log(settings: Log) {
+pub(super) fn start_log(settings: Log) {
     let level = match settings.level {
         LogLevel::Error => "error",
         LogLevel::Warn => "warn",
@@ -177,7 +200,8 @@ fn start_log(settings: Log) {
         LogFormat::Json => false,
         LogFormat::Text => true,
     };
-    let level = tracing_subscriber::EnvFilter::new(level);
+    // h2 warns of what clients send, a line for each frame of theirs: that is for clients to read.
+    let level = tracing_subscriber::EnvFilter::new(format!("{level},h2=off"));
     let log =
         tracing_subscriber::fmt().with_env_filter(level).with_ansi(terminal).with_writer(std::io::stderr);
     // A second start in one process (a test) keeps the first log.

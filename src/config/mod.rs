@@ -9,6 +9,7 @@ mod environment;
 mod json_schema;
 mod load;
 mod mistake;
+mod nearby;
 mod secret;
 mod settings;
 mod shape;
@@ -33,12 +34,13 @@ pub use self::{
     json_schema::json_schema,
     load::{ConfigError, Flag, Loaded, Sources},
     mistake::{Mistake, Severity},
+    nearby::unreadable,
     secret::Secret,
     source::{Report, Source, Span},
     terminal::colours,
 };
 use crate::{
-    route::{Cors, Limits, Redirect, Respond, router::Settings as Paths},
+    route::{Cors, Limits, Origins, Redirect, Respond, router::Settings as Paths},
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
     transcode::{JsonInput, JsonStyle},
@@ -241,6 +243,17 @@ pub struct Rules {
     pub request_bytes: Option<usize>,
     pub response_bytes: Option<usize>,
     pub cors: Option<Arc<Cors>>,
+}
+
+impl Config {
+    /// True where the answer to a page depends on its origin, on some route.
+    #[must_use]
+    pub fn answers_by_origin(&self) -> bool {
+        let rules =
+            self.services.iter().map(|route| &route.rules).chain(self.paths.iter().map(|route| &route.rules));
+        let named = |cors: &Cors| !matches!(cors.origins, Origins::None | Origins::Any);
+        rules.filter_map(|rules| rules.cors.as_deref()).chain([&self.cors]).any(named)
+    }
 }
 
 impl fmt::Display for Address {

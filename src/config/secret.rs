@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use super::environment::Environment;
+use super::{environment::Environment, nearby::unreadable};
 
 /// A shorter one can be guessed.
 const LEAST_BYTES: usize = 8;
@@ -63,11 +63,11 @@ impl Secret {
                 let wrong = |why: &dyn fmt::Display| {
                     format!("the secret's file {} cannot be used: {why}", file.display())
                 };
-                let length = fs::metadata(file).map_err(|error| wrong(&error))?.len();
+                let length = fs::metadata(file).map_err(|error| wrong(&unreadable(file, &error)))?.len();
                 if length > MOST_BYTES {
                     return Err(wrong(&format!("it has {length} bytes; the most is {MOST_BYTES}")));
                 }
-                fs::read_to_string(file).map_err(|error| wrong(&error))?
+                fs::read_to_string(file).map_err(|error| wrong(&unreadable(file, &error)))?
             }
         };
         let text = text.trim_end_matches(['\n', '\r']);

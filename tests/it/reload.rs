@@ -114,7 +114,10 @@ async fn every_trigger_takes_a_good_config_and_refuses_a_bad_one() {
         assert_eq!(generation(&gateway).await, 2);
         // A key that is not known; a name that is taken; a file that is not there.
         for (bad, words) in [
-            (config("").replace("[gateway]", "[gatewey]"), "unknown field `gatewey`"),
+            (
+                config("").replace("[gateway]", "[gatewey]"),
+                "there is no such key (did you mean \\\"gateway\\\"?)",
+            ),
             (
                 config(&(rule("/v2/{name}") + "[[upstreams]]\nname = \"shop\"\ngrpc = \"http://h:1\"\n")),
                 "two upstreams",
@@ -172,7 +175,7 @@ async fn a_refusal_names_every_mistake_over_every_surface() {
     let (head, (body, _)) =
         http1(gateway.address, request(&Method::POST, path, &web, framed(b""))).await.into_parts();
     let body = String::from_utf8_lossy(&body).into_owned();
-    assert!(body.contains("grpc-status:9") || head.headers["grpc-status"] == "9", "{body}");
+    assert!(body.contains("grpc-status: 9") || head.headers["grpc-status"] == "9", "{body}");
     assert_eq!(get(&gateway, "/v1/items/pen").await.http, 200);
     // And over gRPC what goes well.
     gateway.rewrite(&shop(&rule("/v2/{name}")));
@@ -440,7 +443,7 @@ async fn callers_from_elsewhere_are_refused_over_every_surface() {
     let (head, (body, _)) = http1(there, request(&Method::POST, path, &web, framed(b""))).await.into_parts();
     let body = String::from_utf8_lossy(&body).into_owned();
     assert!(
-        body.contains("grpc-status:7") || head.headers.get("grpc-status").is_some_and(|code| code == "7"),
+        body.contains("grpc-status: 7") || head.headers.get("grpc-status").is_some_and(|code| code == "7"),
         "{body}"
     );
     assert!(!gateway.program.output().contains("reloaded ("), "{}", gateway.program.output());

@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::Check;
 use crate::{
-    config::mistake::Mistake,
+    config::{mistake::Mistake, nearby::unreadable},
     proto,
     schema::{HttpRule, Schema, Verb},
 };
@@ -15,7 +15,7 @@ use crate::{
 /// Reads a file with an encoded `google.protobuf.FileDescriptorSet`.
 pub(super) fn schema(file: &Path) -> Result<Schema, String> {
     let wrong = |why: &dyn std::fmt::Display| format!("cannot use the descriptors {}: {why}", file.display());
-    let bytes = fs::read(file).map_err(|error| wrong(&error))?;
+    let bytes = fs::read(file).map_err(|error| wrong(&unreadable(file, &error)))?;
     if bytes.is_empty() {
         return Err(wrong(&"the file is empty"));
     }
@@ -26,7 +26,7 @@ pub(super) fn schema(file: &Path) -> Result<Schema, String> {
 pub(super) fn certificates(file: &Path) -> Result<(), String> {
     let wrong =
         |why: &dyn std::fmt::Display| format!("cannot use the certificates {}: {why}", file.display());
-    let pem = fs::read(file).map_err(|error| wrong(&error))?;
+    let pem = fs::read(file).map_err(|error| wrong(&unreadable(file, &error)))?;
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         certificate.map_err(|error| wrong(&format!("{error:?}")))?;

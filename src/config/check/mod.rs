@@ -61,6 +61,7 @@ impl<'a> Check<'a> {
         } = settings;
         let listen = gateway.listen.and_then(|text| self.found.take("gateway.listen", listen_address(&text)));
         let upstreams = self.upstreams(upstreams);
+        let connections = self.connections(connections);
         let (services, paths) = self.routes(routes, &upstreams);
         let selectors: Vec<String> = http_rules.iter().map(|rule| rule.selector.clone()).collect();
         self.selectors(&selectors);
@@ -75,8 +76,9 @@ impl<'a> Check<'a> {
             },
             watch_config: gateway.watch_config.unwrap_or(default.watch_config),
             log: self::log(&log),
-            connections: self.connections(connections),
+            connections,
             limits: Limits {
+                request_pause: connections.body_timeout,
                 request_bytes: limits.request_bytes.unwrap_or(default.limits.request_bytes),
                 response_bytes: limits.response_bytes.unwrap_or(default.limits.response_bytes),
             },

@@ -12,6 +12,7 @@ use super::{
     document::{Language, Node, Origin, Value},
     environment::Environment,
     mistake::{Mistake, Mistakes, Part, Severity},
+    nearby::unreadable,
     settings::Settings,
     shape,
 };
@@ -179,7 +180,8 @@ impl Config {
 
 /// A file's text; for one that is a folder, no text, or not there, the reason.
 fn read(file: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(file).map_err(|error| format!("the config cannot be read: {error}"))?;
+    let bytes = std::fs::read(file)
+        .map_err(|error| format!("the config cannot be read: {}", unreadable(file, &error)))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line =
