@@ -22,7 +22,7 @@ use crate::{
         catalog::{Catalog, EVERY_SERVERS_OWN, Source},
     },
     schema::{Method, Schema, bindings, unmatched_selectors, with_error_details},
-    services::{self, About, HealthBoard, Loaded, admin::Reload},
+    services::{self, About, Explain, HealthBoard, Loaded, admin::Reload},
     surface::{
         grpc::Grpc,
         grpc_web::GrpcWeb,
@@ -55,6 +55,8 @@ pub struct Parts {
     /// Which config this is.
     pub loaded: Loaded,
     pub board: Arc<HealthBoard>,
+    /// Explains requests by the gateway's door.
+    pub explain: Arc<dyn Explain>,
     /// What loads the next one.
     pub reload: Arc<dyn Reload>,
     /// The schema of the gateway's own services.
@@ -121,7 +123,8 @@ impl Snapshot {
             );
         }
         let mut local = Servers(Local::default());
-        services::local(&catalog, &parts.board, &parts.about, parts.loaded, &parts.reload, &mut local);
+        let (reload, explain) = (&parts.reload, &parts.explain);
+        services::local(&catalog, &parts.board, &parts.about, parts.loaded, reload, explain, &mut local);
         let table = Arc::new(build.table);
         Ok(Self {
             config: Arc::clone(&parts.config),

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
 }
 
 /// Reads the config: the file, and over it the command line.
-fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, Vec<Mistake>> {
+pub(super) fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, Vec<Mistake>> {
     let mistake = |error: ConfigError| vec![Mistake { subject: String::new(), message: error.to_string() }];
     let mut config = match file {
         Some(file) => Config::read(file).map_err(mistake)?,
@@ -102,7 +102,7 @@ pub(super) fn serve(source: Source, greet: impl FnOnce(&Words<'_>, Paint)) -> Re
     match drained {
         None => info!("asked again; what is in flight is closed"),
         Some(Ok(Ok(()))) => {}
-        Some(_) => return Err(Failure::system("a worker panicked")),
+        Some(_) => return Err(Failure::bug("a worker has ended by a bug; the log says how it came there")),
     }
     info!("stopped");
     Ok(())

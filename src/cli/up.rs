@@ -1,6 +1,6 @@
 //! `propylon up`: upstreams by their reflection, with no config at all.
 
-use super::{Failure, Up, say, say_error, serve, table};
+use super::{Failure, Up, say, serve, table, warn};
 use crate::{
     config::{Config, Rest, Upstream, listen_address, upstream_address},
     gateway::Source,
@@ -8,25 +8,9 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
-    let cors = Cors { origins: Origins::Loopback, ..Cors::default() };
-    let mut config = Config { cors, ..Config::default() };
-    config.rest = Rest { method_paths: true, ..config.rest };
-    if let Some(listen) = &arguments.listen {
-        config.listen = listen_address(listen).map_err(Failure::config)?;
-    }
-    for grpc in &arguments.grpc {
-        let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
-        let name = format!("{}:{}", address.host, address.port);
-        if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
-            return Err(Failure::config(format!("--grpc: {name} is given twice")));
-        }
-        config.upstreams.push(Upstream::at(&name, address));
-    }
+    let config = config(&arguments.grpc, arguments.listen.as_deref())?;
     if !config.listen.ip().is_loopback() {
-        say_error(&format!(
-            "warning: every method of the upstream is open to whoever reaches {}",
-            config.listen
-        ));
+        warn(&format!("every method of the upstream is open to whoever reaches {}", config.listen));
     }
     // What it runs on is the command line alone: reading it again gives the same.
     serve::serve(Source::fixed(config), |words, paint| {
@@ -45,4 +29,23 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
         say("");
         say(&paint.bold(&format!("listening on http://{}", words.address)));
     })
+}
+
+/// The config of a gateway before these upstreams.
+pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<Config, Failure> {
+    let cors = Cors { origins: Origins::Loopback, ..Cors::default() };
+    let mut config = Config { cors, ..Config::default() };
+    config.rest = Rest { method_paths: true, ..config.rest };
+    if let Some(listen) = listen {
+        config.listen = listen_address(listen).map_err(Failure::config)?;
+    }
+    for grpc in upstreams {
+        let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
+        let name = format!("{}:{}", address.host, address.port);
+        if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
+            return Err(Failure::config(format!("--grpc: {name} is given twice")));
+        }
+        config.upstreams.push(Upstream::at(&name, address));
+    }
+    Ok(config)
 }

@@ -285,11 +285,11 @@ fn delay(key: &str, written: Option<String>, default: Duration) -> Result<Durati
     }
 }
 
-pub(super) fn duration(
-    key: &str,
-    written: Option<String>,
-    default: Duration,
-) -> Result<Duration, ConfigError> {
+/// Parses a time, such as `3s`; the default where none is written.
+///
+/// # Errors
+/// The text is not a time, or is none at all; `key` names where it stands.
+pub fn duration(key: &str, written: Option<String>, default: Duration) -> Result<Duration, ConfigError> {
     let Some(text) = written else { return Ok(default) };
     text.parse::<SignedDuration>()
         .ok()

@@ -18,7 +18,7 @@ use std::{
 };
 
 pub use built_in::{BuiltIn, BuiltIns, Own, Page};
-pub use check::{listen_address, upstream_address};
+pub use check::{duration, listen_address, upstream_address};
 pub use nearby::unreadable;
 pub use terminal::colours;
 

@@ -1,6 +1,7 @@
 //! Dispatch answers an admitted call: by a local service, or by an upstream over gRPC. It reads the pending message,
 //! sends it, and holds the call's deadline over the reply's head and body.
 
+mod ask;
 mod deadline;
 pub mod grpc;
 pub mod local;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 pub use self::{
+    ask::ask,
     grpc::{Settings, Upstream},
     local::Local,
 };

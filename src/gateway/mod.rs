@@ -4,9 +4,11 @@
 mod changes;
 mod cors;
 mod door;
+mod explain;
 mod files;
 mod headers;
 mod keys;
+mod rehearsal;
 mod reload;
 mod request_id;
 mod schemas;

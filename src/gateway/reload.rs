@@ -207,6 +207,7 @@ impl Gateway {
             }),
             loaded: loaded.next(),
             board: Arc::clone(&self.board),
+            explain: Arc::clone(&current.parts.explain),
             reload: Arc::clone(&current.parts.reload),
             built_in: Arc::clone(&current.parts.built_in),
             config: Arc::new(config),

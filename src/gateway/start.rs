@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    Current, Gateway, Source, files,
+    Current, Gateway, Source,
+    explain::Explainer,
+    files,
     reload::{self, Queue},
     schemas::{self, Watch},
     upstreams::{self, ByName},
@@ -22,7 +24,7 @@ use crate::{
     proto,
     schema::Schema,
     services::{
-        About, HealthBoard, Loaded,
+        About, Explain, HealthBoard, Loaded,
         admin::{Mistake, Reload},
     },
     snapshot::{Known, Parts, Snapshot, SnapshotError},
@@ -60,11 +62,13 @@ impl Gateway {
         let prepared = upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &built_in);
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
+        let explainer = Arc::new(Explainer::default());
         let parts = Parts {
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             loaded: Loaded::first(),
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
+            explain: Arc::clone(&explainer) as Arc<dyn Explain>,
             built_in,
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
@@ -86,6 +90,7 @@ impl Gateway {
             reloads,
             files,
         });
+        explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
         tokio::spawn(files::watch(Arc::downgrade(&gateway), gateway.files.subscribe()));
         gateway.first_schemas().await;

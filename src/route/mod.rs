@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod cors;
+mod near_rpc;
 mod nearest_template;
 mod respond;
 pub mod router;
@@ -10,6 +11,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use self::{
     cors::{Cors, Origins},
+    near_rpc::NearRpc,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},
 };
 use crate::schema::{Method, did_you_mean};

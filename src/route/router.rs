@@ -3,11 +3,13 @@
 //! same text as part of the last segment.
 
 mod captures;
+mod near;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
+pub use self::near::{Near, Piece};
 use super::nearest_template;
 use crate::schema::{BadEscape, Segment, Template, Verb, decode_segment};
 

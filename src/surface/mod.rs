@@ -3,6 +3,7 @@
 
 pub mod grpc;
 pub mod grpc_web;
+mod json;
 pub mod metadata;
 pub mod rest;
 pub mod timeout;
@@ -13,8 +14,9 @@ pub(crate) mod testing;
 use std::{future::Future, net::SocketAddr};
 
 use http::{Extensions, HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use tonic::Status;
+use tonic::{Code, Status};
 
+pub use self::json::json;
 use crate::call::{Body, Call, Peer, Reply, Road};
 
 /// A client's request as the server hands it over; its extensions hold the [`Peer`].
@@ -30,6 +32,13 @@ pub async fn serve<S: Surface>(surface: &S, road: &impl Road, request: Request) 
         Err(status) => Err(status),
     };
     answer.close(outcome).await
+}
+
+/// In the extensions of a response that is an error body: the status it was made of, for those within who ask.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    pub code: Code,
+    pub message: String,
 }
 
 /// The codec of one protocol. (A request that is upgraded is opened here too, and then takes [`Road::admit`] and

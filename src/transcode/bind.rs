@@ -3,8 +3,11 @@
 //!
 //! Specification: google/api/http.proto, "Rules for HTTP mapping".
 
+mod explain;
+
 use std::borrow::Cow;
 
+pub use self::explain::Parameter;
 use super::codec::{Codec, FieldCodec, JsonInput};
 use super::error::{ErrorKind, TranscodeError};
 use super::http_body::{HTTP_BODY, HttpBody, is_http_body};

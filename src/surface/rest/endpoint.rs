@@ -13,8 +13,8 @@ use crate::{
     schema::{Binding, Body, Method},
     status::{Fault, Refusal, refuse},
     transcode::{
-        Codec, FieldCodec, HTTP_BODY, HttpBody, JsonInput, JsonStyle, RequestPlan, Tables, TranscodeError,
-        message_in,
+        Codec, FieldCodec, HTTP_BODY, HttpBody, JsonInput, JsonStyle, Parameter, RequestPlan, Tables,
+        TranscodeError, message_in,
     },
 };
 
@@ -149,6 +149,12 @@ impl Endpoint {
     /// True where the reply is a `google.api.HttpBody`, of whatever type.
     pub(super) fn replies_raw(&self) -> bool {
         matches!(self.response, Output::Raw(_))
+    }
+
+    /// What each part of a request's path and query fills.
+    pub(super) fn explain(&self, head: &HeadFields) -> (Vec<Parameter>, Vec<Parameter>) {
+        let query = head.query.as_deref().unwrap_or_default();
+        (self.plan.explain_path(&head.captures, &self.input), self.plan.explain_query(query, &self.input))
     }
 
     /// Appends one frame with the message of the path, the query and a JSON body (which may be empty); `first` unless

@@ -22,7 +22,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::{
     call::Body,
     status::{self, Fault, Refusal},
-    surface::{Protocol, Response, metadata},
+    surface::{Failed, Protocol, Response, metadata},
     transcode::{JsonStyle, Tables},
 };
 
@@ -82,6 +82,7 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
     let mut response = http::Response::new(Body::from(body));
     *response.status_mut() = http;
     *response.headers_mut() = headers;
+    response.extensions_mut().insert(Failed { code: status.code(), message: status.message().to_owned() });
     response
 }
 

@@ -13,6 +13,7 @@ mod content;
 pub mod elements;
 mod endpoint;
 mod error;
+mod explain;
 mod profile;
 mod request;
 mod stream;
@@ -35,6 +36,7 @@ use self::{
 pub use self::{
     answer::RestAnswer,
     endpoint::Endpoint,
+    explain::Explained,
     profile::{ErrorField, ErrorValue, Profile},
     websocket::wanted as is_socket,
 };
