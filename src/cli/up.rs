@@ -39,7 +39,13 @@ pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<Confi
     if let Some(listen) = listen {
         config.listen = listen_address(listen).map_err(Failure::config)?;
     }
-    for grpc in upstreams {
+    add(&mut config, upstreams)?;
+    Ok(config)
+}
+
+/// Adds upstreams by their addresses alone.
+pub(super) fn add(config: &mut Config, addresses: &[String]) -> Result<(), Failure> {
+    for grpc in addresses {
         let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
         let name = format!("{}:{}", address.host, address.port);
         if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
@@ -47,5 +53,5 @@ pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<Confi
         }
         config.upstreams.push(Upstream::at(&name, address));
     }
-    Ok(config)
+    Ok(())
 }

@@ -9,13 +9,15 @@ use tonic::Status;
 use crate::{
     call::{Body, Call, Frames, Message, Reply, Road, Target, status_of},
     policy::{self, Described},
-    route::Route,
+    route::{Destination, Route},
+    snapshot::Snapshot,
     status::Whose,
 };
 
 /// The road, and what came down it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rehearsal {
+    snapshot: Arc<Snapshot>,
     seen: Mutex<Seen>,
 }
 
@@ -31,6 +33,11 @@ pub(super) struct Seen {
 }
 
 impl Rehearsal {
+    /// A road of this snapshot's.
+    pub(super) fn on(snapshot: &Arc<Snapshot>) -> Self {
+        Self { snapshot: Arc::clone(snapshot), seen: Mutex::default() }
+    }
+
     /// What came down the road so far.
     pub(super) fn take(&self) -> Seen {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
@@ -53,6 +60,11 @@ impl Road for Rehearsal {
     }
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        match call.route.destination {
+            // The route itself answers: there is nothing to keep from being sent.
+            Destination::Respond(_) | Destination::Redirect(_) => return self.snapshot.dispatch(call).await,
+            Destination::Local | Destination::Upstream(_) => {}
+        }
         let end = sendable(call.message).await;
         self.note(|seen| seen.end = Some(end.clone()));
         end?;
@@ -63,9 +75,12 @@ impl Road for Rehearsal {
 
 /// Reads a message to its end, as the destination would.
 async fn sendable(message: Message) -> Result<(), Status> {
-    let mut body: Body = match message.frames().await? {
-        Frames::Whole(_) => return Ok(()),
-        Frames::Stream(body) => body,
+    let mut body: Body = match message {
+        Message::Body(body) => body,
+        message => match message.frames().await? {
+            Frames::Whole(_) => return Ok(()),
+            Frames::Stream(body) => body,
+        },
     };
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {

@@ -137,8 +137,9 @@ pub(super) fn built(
     match built {
         Ok(snapshot) if mistakes.is_empty() => Ok(snapshot),
         Ok(_) => Err(mistakes),
-        Err(SnapshotError(more)) => {
-            mistakes.extend(more.into_iter().map(|message| Mistake { subject: String::new(), message }));
+        Err(error) => {
+            let more = error.mistakes().iter();
+            mistakes.extend(more.map(|one| Mistake { subject: one.path.clone(), message: one.to_string() }));
             Err(mistakes)
         }
     }

@@ -92,6 +92,8 @@ fn settings(written: &config::Upstream) -> Result<Settings, String> {
         authority,
         connect_timeout: written.connect_timeout,
         handshake_timeout: written.handshake_timeout,
+        keep_alive_interval: Some(written.keepalive_interval),
+        keep_alive_timeout: written.keepalive_timeout,
         ..Settings::new(&written.name, host, *port)
     })
 }

@@ -9,11 +9,12 @@ use super::{
     Rest,
     endpoint::{Endpoint, HeadFields, Input},
     negotiate,
+    paths::Found,
 };
 use crate::{
     call::Body,
     proto::gateway_v1::{ExplainedBinding, ExplainedParameter, NearMiss, SegmentMatch},
-    route::{Route, Rpc, router},
+    route::{Route, router},
     schema::{self, Method as RpcMethod},
     transcode::Parameter,
 };
@@ -27,14 +28,20 @@ pub struct Explained {
 }
 
 impl Rest {
-    /// What a request finds; `socket` where it asks for a WebSocket. `None` where it finds nothing.
+    /// The binding that a request finds; `socket` where it asks for a WebSocket. `None` where it finds nothing, or what
+    /// answers HTTP itself.
     #[must_use]
     pub fn explain(&self, parts: &Parts, body: &Body, socket: bool) -> Option<Explained> {
-        let by_socket = if socket { self.socket_endpoint(&parts.uri) } else { None };
-        let found = by_socket.or_else(|| self.look_up(&parts.method, &parts.uri).ok());
-        let (endpoint, head) = found?;
+        let by_socket = if socket { self.paths.socket(&parts.uri).ok().flatten() } else { None };
+        let (endpoint, head) = match by_socket {
+            Some(found) => found,
+            None => match self.paths.look_up(&parts.method, &parts.uri) {
+                Ok(Found::Method(endpoint, head)) => (endpoint, head),
+                Ok(Found::Http(..)) | Err(_) => return None,
+            },
+        };
         let answers = match negotiate(&endpoint, &parts.headers, body) {
-            _ if socket => "websocket".to_owned(),
+            _ if socket && endpoint.streaming() => "websocket".to_owned(),
             Ok(_) if endpoint.replies_raw() => "the reply's own".to_owned(),
             Ok((form, ..)) => form.media_type().to_owned(),
             Err(_) => String::new(),
@@ -50,7 +57,7 @@ impl Rest {
     #[must_use]
     pub fn near(&self, method: &Method, uri: &Uri, most: usize) -> Vec<NearMiss> {
         let mut near = Vec::new();
-        if let Ok(Rpc { method: known, .. }) = self.methods.find(uri.path())
+        if let Some((_, known)) = self.paths.methods.known(uri.path())
             && (known.is_some() || uri.path().contains('.'))
         {
             near.push(NearMiss {
@@ -64,7 +71,7 @@ impl Rest {
                 segments: Vec::new(),
             });
         }
-        near.extend(self.router.near(method, uri.path(), most).into_iter().map(near_miss));
+        near.extend(self.paths.router.near(method, uri.path(), most).into_iter().map(near_miss));
         near.truncate(most);
         near
     }
