@@ -20,7 +20,7 @@ use tracing::warn;
 
 use crate::{
     call::{Body, Call, Reply, Road},
-    config::{BuiltIns, Config},
+    config::{BuiltIns, Config, Page},
     dispatch::{Dispatch, Local, Upstream},
     openapi, policy,
     route::{Destination, Route, catalog::Catalog},
@@ -72,6 +72,8 @@ pub struct Snapshot {
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
+    /// The gateway's own pages, by their paths.
+    pub pages: Vec<(String, Page)>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -142,6 +144,7 @@ impl Snapshot {
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),
+            pages: parts.config.built_ins.pages(),
             grpc: Grpc { table: Arc::clone(&table) },
             grpc_web: GrpcWeb { table: Arc::clone(&table) },
             rest: built.rest.build(table),

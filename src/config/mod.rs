@@ -3,6 +3,7 @@
 
 mod built_in;
 mod check;
+mod nearby;
 mod rest;
 mod routes;
 mod settings;
@@ -18,6 +19,7 @@ use std::{
 
 pub use built_in::{BuiltIn, BuiltIns, Own, Page};
 pub use check::{duration, listen_address, upstream_address};
+pub use nearby::unreadable;
 pub use terminal::colours;
 
 use crate::{
@@ -274,7 +276,10 @@ impl Config {
     /// What is wrong with the file, and where.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("cannot read the config {}: {error}", path.display())))?;
+            .map_err(|error| {
+                format!("cannot read the config {}: {}", path.display(), unreadable(path, &error))
+            })
+            .map_err(ConfigError)?;
         Self::parse(&text, path.parent().unwrap_or(Path::new("")))
             .map_err(|error| ConfigError(format!("{}: {error}", path.display())))
     }

@@ -15,7 +15,8 @@ use self::facts::{destination, method, policy, rules, told};
 use super::{
     Gateway,
     cors::Page,
-    door::{door, is_page},
+    door::door,
+    pages,
     rehearsal::{Rehearsal, Seen},
 };
 use crate::{
@@ -125,7 +126,7 @@ impl Answer {
 impl Question<'_> {
     fn explained(&self, answer: &Answer, seen: &Seen, body: &Body) -> ExplainRouteResponse {
         let (snapshot, path) = (self.snapshot, self.parts.uri.path());
-        let page = self.protocol == Protocol::Rest && !self.preflight && is_page(path);
+        let page = self.protocol == Protocol::Rest && !self.preflight && pages::is_page(snapshot, path);
         let mut explained = ExplainRouteResponse { surface: self.surface(page), ..Default::default() };
         let mut route = seen.call.as_ref().map(|(route, _)| Arc::clone(route));
         match self.protocol {

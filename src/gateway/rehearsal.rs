@@ -75,9 +75,12 @@ impl Road for Rehearsal {
 
 /// Reads a message to its end, as the destination would.
 async fn sendable(message: Message) -> Result<(), Status> {
-    let mut body: Body = match message.frames().await? {
-        Frames::Whole(_) => return Ok(()),
-        Frames::Stream(body) => body,
+    let mut body: Body = match message {
+        Message::Body(body) => body,
+        message => match message.frames().await? {
+            Frames::Whole(_) => return Ok(()),
+            Frames::Stream(body) => body,
+        },
     };
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {

@@ -76,6 +76,12 @@ const CASES: &[Case] = &[
     case("GET /livez", &[], "", "answered 200"),
     case("GET /readyz", &[], "", "answered 200"),
     case("POST /livez", &[], "", "refused 405 12"),
+    case("GET /", &[], "", "answered 200"),
+    case("GET /", &[("accept", "text/html")], "", "answered 200"),
+    case("GET /docs", &[], "", "answered 200"),
+    case("OPTIONS /docs", &[], "", "answered 204"),
+    case("GET /openapi.json", &[("if-none-match", "*")], "", "answered 304"),
+    case("GET /docs/nothing.js", &[], "", "refused 404 5"),
     // What the config answers.
     case("GET /closed/shop?x=1", &[], "", "answered 503"),
     case("POST /closed/shop", &[JSON], "{}", "refused 405 12"),
@@ -95,7 +101,6 @@ const CASES: &[Case] = &[
     case("POST /library.v1.Library/Plain", &[GRPC, ("x-long", LONG)], "", "refused 200 8"),
     // REST: what finds none.
     case("GET /v1/shelfs/7/books/8", &[], "", "refused 404 5"),
-    case("GET /", &[], "", ""),
     case("DELETE /v1/shelves/7/books/8", &[], "", "refused 405 12"),
     case("GET /v1/shelves/7/books/8/", &[], "", "refused 404 5"),
     case("GET /v1/shelves/%zz/books/8", &[], "", "refused 400 3"),
