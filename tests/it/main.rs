@@ -18,6 +18,7 @@ mod conformance;
 mod dispatch;
 mod edge;
 mod failures;
+mod openapi;
 mod readme;
 mod real_clients;
 mod schemas;

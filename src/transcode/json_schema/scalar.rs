@@ -12,8 +12,6 @@ const INT64: &str = "^(0|-?[1-9][0-9]{0,17})$";
 const UINT64: &str = "^(0|[1-9][0-9]{0,18})$";
 /// A float in quotes, or one of its specials.
 const FLOAT: &str = r"^(NaN|-?Infinity|-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,15})?)$";
-/// The largest integer that every JSON reader reads exactly.
-const EXACT: i64 = (1 << 53) - 1;
 /// Base64 with padding, as it is printed.
 const BASE64: &str = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
 /// Base64 of either alphabet, padded or not.
@@ -47,13 +45,13 @@ pub(super) fn schema(kind: &Kind, direction: Direction) -> Value {
             json!({"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,19}$"})
         }
         (Kind::Int64 | Kind::Sint64 | Kind::Sfixed64, Direction::Input) => json!({
-            "type": ["string", "integer"], "format": "int64", "minimum": -EXACT, "maximum": EXACT, "pattern": INT64,
+            "type": ["string", "integer"], "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX, "pattern": INT64,
         }),
         (Kind::Uint64 | Kind::Fixed64, Direction::Output) => {
             json!({"type": "string", "format": "uint64", "pattern": "^[0-9]{1,20}$"})
         }
         (Kind::Uint64 | Kind::Fixed64, Direction::Input) => json!({
-            "type": ["string", "integer"], "format": "uint64", "minimum": 0, "maximum": EXACT, "pattern": UINT64,
+            "type": ["string", "integer"], "format": "uint64", "minimum": 0, "maximum": u64::MAX, "pattern": UINT64,
         }),
         (Kind::Bool, _) => json!({"type": "boolean"}),
         (Kind::String, _) => json!({"type": "string"}),

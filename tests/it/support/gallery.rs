@@ -131,6 +131,13 @@ fn value(field: &FieldDescriptor, depth: usize) -> Option<Value> {
 fn one(field: &FieldDescriptor, depth: usize) -> Option<Value> {
     Some(match field.kind() {
         Kind::Message(_) if depth == DEPTH => return None,
+        // Theirs have ranges of their own.
+        Kind::Message(message) if ["Timestamp", "Duration"].contains(&message.name()) => {
+            let mut time = DynamicMessage::new(message);
+            time.set_field_by_name("seconds", Value::I64(1_700_000_000));
+            time.set_field_by_name("nanos", Value::I32(500_000_000));
+            Value::Message(time)
+        }
         Kind::Message(message) => Value::Message(filled(&message, depth + 1)),
         // One that has no name.
         Kind::Enum(_) => Value::EnumNumber(if field.is_list() { 9 } else { 0 }),
