@@ -185,6 +185,8 @@ fn answer(walker: &mut Walker, binding: &Binding) -> Response {
     }
     let value = match &binding.response_body {
         None => walker.message(&output, Direction::Output),
+        // One that is not there is answered as `null`.
+        Some(field) if field.supports_presence() => nullable(walker.value(field, Direction::Output)),
         Some(field) => walker.value(field, Direction::Output),
     };
     let example = match (&binding.response_body, field_message) {

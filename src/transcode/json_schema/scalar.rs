@@ -20,7 +20,8 @@ const ANY_BASE64: &str = "^(?:(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw](?:==)?
 
 /// A scalar in a body.
 pub(super) fn schema(kind: &Kind, direction: Direction) -> Value {
-    let (float_name, float_most) = if *kind == Kind::Float { ("float", 3.4e38) } else { ("double", 1.7e308) };
+    let (float_name, float_most) =
+        if *kind == Kind::Float { ("float", f64::from(f32::MAX)) } else { ("double", f64::MAX) };
     match (kind, direction) {
         (Kind::Double | Kind::Float, Direction::Output) => json!({"anyOf": [
             {"type": "number", "format": float_name},
@@ -70,7 +71,7 @@ pub(super) fn schema(kind: &Kind, direction: Direction) -> Value {
 pub(super) fn text(kind: &Kind) -> Value {
     match kind {
         Kind::Double => json!({"type": "number", "format": "double"}),
-        Kind::Float => json!({"type": "number", "format": "float", "minimum": -3.4e38, "maximum": 3.4e38}),
+        Kind::Float => json!({"type": "number", "format": "float", "minimum": f32::MIN, "maximum": f32::MAX}),
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
             json!({"type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX})
         }

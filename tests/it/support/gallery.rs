@@ -148,6 +148,7 @@ fn one(field: &FieldDescriptor, depth: usize) -> Option<Value> {
         Kind::Uint32 | Kind::Fixed32 => Value::U32(u32::MAX),
         Kind::Uint64 | Kind::Fixed64 => Value::U64(u64::MAX),
         Kind::Bool => Value::Bool(true),
+        Kind::String if field.name() == "content_type" => Value::String("image/png".to_owned()),
         Kind::String => Value::String(field.name().replace('_', "")),
         Kind::Bytes => Value::Bytes(Bytes::from_static(b"\xffbytes")),
     })
