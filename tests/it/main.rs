@@ -23,6 +23,7 @@ mod edge;
 mod explain;
 mod failures;
 mod floods;
+mod openapi;
 mod readme;
 mod real_clients;
 mod reload;
