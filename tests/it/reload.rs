@@ -158,9 +158,11 @@ async fn a_refusal_names_every_mistake_over_every_surface() {
     let find = |words: &str| {
         violations.iter().find(|violation| violation["description"].as_str().unwrap().contains(words))
     };
-    for (subject, words) in
-        [("upstreams.one.descriptors", "one.binpb"), ("upstreams.two.descriptors", "two.binpb"), ("", "nmae")]
-    {
+    for (subject, words) in [
+        ("upstreams.one.descriptors", "one.binpb"),
+        ("upstreams.two.descriptors", "two.binpb"),
+        ("http_rules[0]", "nmae"),
+    ] {
         let violation = find(words).unwrap_or_else(|| panic!("{words}: {violations:?}"));
         assert_eq!(violation["subject"].as_str().unwrap_or_default(), subject, "{violation}");
         assert!(outcome.message.contains(words), "{}", outcome.message);
