@@ -330,7 +330,8 @@ fn at_most_one(names: &[String]) -> Value {
 }
 
 /// The same schema, and `null`, which stands for a field that is not there.
-fn nullable(mut schema: Value) -> Value {
+#[must_use]
+pub fn nullable(mut schema: Value) -> Value {
     let Some(members) = schema.as_object_mut().filter(|members| !members.is_empty()) else {
         // Any value, `null` among them.
         return schema;
