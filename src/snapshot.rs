@@ -68,6 +68,8 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Snapshot {
     pub config: Arc<Config>,
+    /// Some answers differ by the page that asks: caches are told of it.
+    pub by_origin: bool,
     pub grpc: Grpc,
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
@@ -144,6 +146,7 @@ impl Snapshot {
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),
+            by_origin: parts.config.answers_by_origin(),
             pages: parts.config.built_ins.pages(),
             grpc: Grpc { table: Arc::clone(&table) },
             grpc_web: GrpcWeb { table: Arc::clone(&table) },

@@ -23,7 +23,7 @@ pub use nearby::unreadable;
 pub use terminal::colours;
 
 use crate::{
-    route::{Cors, Limits, Redirect, Respond, router::Settings as Paths},
+    route::{Cors, Limits, Origins, Redirect, Respond, router::Settings as Paths},
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
     transcode::{JsonInput, JsonStyle},
@@ -270,6 +270,15 @@ impl Default for Rest {
 }
 
 impl Config {
+    /// True where the answer to a page depends on its origin, on some route.
+    #[must_use]
+    pub fn answers_by_origin(&self) -> bool {
+        let rules =
+            self.services.iter().map(|route| &route.rules).chain(self.paths.iter().map(|route| &route.rules));
+        let named = |cors: &Cors| !matches!(cors.origins, Origins::None | Origins::Any);
+        rules.filter_map(|rules| rules.cors.as_deref()).chain([&self.cors]).any(named)
+    }
+
     /// Reads and checks a TOML file.
     ///
     /// # Errors
