@@ -15,7 +15,9 @@
 
 mod bad_input;
 mod conformance;
+mod connections;
 mod dispatch;
+mod drain;
 mod edge;
 mod failures;
 mod floods;
