@@ -1,6 +1,6 @@
 //! `propylon serve`: the gateway on a config file, or whole on embedded defaults.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::Path, thread, time::Duration};
+use std::{io::IsTerminal as _, path::Path, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -9,9 +9,9 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Failure, Serve, say};
+use super::{Failure, Serve, ending, paint::Paint, say, words::Words};
 use crate::{
-    config::{Config, ConfigError, listen_address},
+    config::{Config, ConfigError, colours, listen_address},
     dispatch::worker,
     gateway::{Gateway, Source, StartError, door},
     server,
@@ -24,17 +24,13 @@ const LATE_WORKER: Duration = Duration::from_millis(500);
 pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     let (file, listen) = (arguments.config.clone(), arguments.listen.clone());
     let read = move || read(file.as_deref(), listen.as_deref());
-    serve(Source::new(arguments.config.clone(), read), |address, _| {
-        say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
-        if std::io::stdout().is_terminal() {
-            say(&format!("  curl http://{address}/ping"));
-            say(&format!("  grpcurl -plaintext {address} list"));
-        }
+    serve(Source::new(arguments.config.clone(), read), |words, paint| {
+        say(words.for_a_person(paint).trim_end())
     })
 }
 
 /// Reads the config: the file, and over it the command line.
-fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, Vec<Mistake>> {
+pub(super) fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, Vec<Mistake>> {
     let mistake = |error: ConfigError| vec![Mistake { subject: String::new(), message: error.to_string() }];
     let mut config = match file {
         Some(file) => Config::read(file).map_err(mistake)?,
@@ -46,8 +42,9 @@ fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, Vec<Mistake
     Ok(config)
 }
 
-/// Runs a gateway until SIGTERM or SIGINT. `announce` is called once it listens and its upstreams had their first chance.
-pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway)) -> Result<(), Failure> {
+/// Runs a gateway until SIGTERM or SIGINT. Once it listens and its upstreams had their first chance it says so: to a person
+/// at a terminal by `greet`, else in one line.
+pub(super) fn serve(source: Source, greet: impl FnOnce(&Words<'_>, Paint)) -> Result<(), Failure> {
     let config = source.read().map_err(|mistakes| Failure::config(StartError(mistakes)))?;
     start_log();
     let drain = config.drain;
@@ -57,7 +54,7 @@ pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway))
         drain: drain.timeout,
     };
     let listeners = server::listen(config.listen, config.workers)
-        .map_err(|error| Failure::system(format!("cannot listen on {}: {error}", config.listen)))?;
+        .map_err(|error| ending::cannot_listen(config.listen, &error))?;
     let address = listeners
         .first()
         .ok_or_else(|| Failure::system("no worker to listen"))?
@@ -93,7 +90,12 @@ pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway))
         let _inside = main.enter();
         Signals::listen().map_err(Failure::system)?
     };
-    announce(address, &gateway);
+    let words = Words { config: &gateway.config(), catalog: &gateway.catalog(), address };
+    if std::io::stdout().is_terminal() {
+        greet(&words, Paint::new(colours()));
+    } else {
+        say(&words.for_a_program());
+    }
     main.block_on(signals.until_stop(&gateway));
     // Readiness goes first: who balances sees it while calls are still taken.
     gateway.drain();
@@ -129,7 +131,7 @@ pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway))
 }
 
 /// A runtime on the current thread: each worker has one, so that a call never crosses threads.
-fn runtime() -> Result<Runtime, Failure> {
+pub(super) fn runtime() -> Result<Runtime, Failure> {
     Builder::new_current_thread().enable_all().build().map_err(Failure::system)
 }
 
@@ -163,7 +165,7 @@ impl Signals {
 }
 
 /// The log goes to stderr: for a person on a terminal, as JSON otherwise.
-fn start_log() {
+pub(super) fn start_log() {
     // h2 warns of what clients send, a line for each frame of theirs: that is for clients to read.
     let level = tracing_subscriber::EnvFilter::new("info,h2=off");
     let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);

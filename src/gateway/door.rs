@@ -1,6 +1,6 @@
 //! The door: what every request meets before and behind its surface. Request ids, header limits, CORS, panics and the
-//! headers that every response has are here; the gateway's own pages are on axum's router; all else is a surface's,
-//! chosen by `surface::classify`. A call past the pages costs the router nothing.
+//! headers that every response has are here; the gateway's own pages are `pages`'s; all else is a surface's, chosen by
+//! `surface::classify`.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -8,70 +8,71 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, response::IntoResponse as _, routing::get};
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
+use http::{HeaderValue, Method, Uri, Version, header, request};
 use tonic::Status;
-use tower::ServiceExt as _;
 use tracing::error;
 
 use super::{
     Gateway,
     cors::{self, Page},
-    headers,
+    headers, pages,
     request_id::{self, REQUEST_ID},
 };
 use crate::{
-    call::Body,
+    call::{Body, Road},
     config::Config,
     snapshot::Snapshot,
     status::{Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
 };
 
-const LIVEZ: &str = "/livez";
-const READYZ: &str = "/readyz";
-
 /// What a worker's connections are served with.
 #[derive(Clone)]
 pub struct Door {
     gateway: Arc<Gateway>,
-    pages: Router,
 }
 
 /// The door of a gateway.
 pub fn door(gateway: &Arc<Gateway>) -> Door {
-    let readiness = Arc::clone(gateway);
-    let pages = Router::new()
-        .route(LIVEZ, get(async || "ok\n"))
-        .route(READYZ, get(async move || if readiness.ready() { ready() } else { draining() }));
-    Door { gateway: Arc::clone(gateway), pages }
+    Door { gateway: Arc::clone(gateway) }
 }
 
 impl Door {
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
-    pub async fn serve(&self, mut request: Request) -> Response {
-        let began = Instant::now();
+    pub async fn serve(&self, request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
+        self.serve_on(&snapshot, &snapshot, request).await
+    }
+
+    /// The same by one snapshot, its calls down a road that need not be the snapshot's own: who explains a request sends
+    /// it down one that ends before the destination.
+    pub(super) async fn serve_on<R: Road + 'static>(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        road: &Arc<R>,
+        mut request: Request,
+    ) -> Response {
+        let began = Instant::now();
         let arrival = Arrival::of(&mut request);
         // Native gRPC is not spoken by pages: neither CORS nor what browsers are told concerns it.
         let page = match arrival.protocol {
             Protocol::Grpc => None,
-            Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(&snapshot, &request),
+            Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
         };
         let mut response = match &page {
             Some(page) if page.preflight() => page.preflight_answer(),
             _ => {
                 // Boxed: a call has kilobytes of state, which hyper would move again and again.
-                let answer = Box::pin(self.answer(&snapshot, &arrival, page.as_ref(), request));
+                let answer = Box::pin(self.answer(snapshot, road, &arrival, page.as_ref(), request));
                 match AssertUnwindSafe(answer).catch_unwind().await {
                     Ok(Ok(response)) => response,
-                    Ok(Err(status)) => arrival.refuse(&snapshot, status).await,
+                    Ok(Err(status)) => arrival.refuse(snapshot, status).await,
                     Err(_) => {
                         let id = arrival.id.to_str().unwrap_or_default();
                         error!(path = arrival.uri.path(), request_id = id, "a request's handler panicked");
                         let status = Status::internal("the gateway failed; its log has the request id");
-                        arrival.refuse(&snapshot, status).await
+                        arrival.refuse(snapshot, status).await
                     }
                 }
             }
@@ -81,7 +82,7 @@ impl Door {
             headers::time(began, response.headers_mut());
         }
         if arrival.protocol != Protocol::Grpc {
-            cors::tell(&snapshot, page.as_ref(), response.headers_mut());
+            cors::tell(snapshot, page.as_ref(), response.headers_mut());
         }
         response.headers_mut().insert(REQUEST_ID, arrival.id);
         response
@@ -102,9 +103,10 @@ impl Door {
     ///
     /// # Errors
     /// What is refused before any surface sees it.
-    async fn answer(
+    async fn answer<R: Road + 'static>(
         &self,
         snapshot: &Arc<Snapshot>,
+        road: &Arc<R>,
         arrival: &Arrival,
         page: Option<&Page<'_>>,
         request: Request,
@@ -113,38 +115,15 @@ impl Door {
         if let Some(page) = page.filter(|_| surface::rest::is_socket(&request)) {
             page.may_open_sockets()?;
         }
-        let path = arrival.uri.path();
         Ok(match arrival.protocol {
-            Protocol::Grpc => surface::serve(&snapshot.grpc, &**snapshot, request).await,
-            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**snapshot, request).await,
-            Protocol::Rest if path == LIVEZ || path == READYZ => self.page(request).await?,
-            Protocol::Rest => snapshot.rest.serve(snapshot, request).await,
+            Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
+            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
+            Protocol::Rest => match pages::serve(snapshot, self.gateway.ready(), &request) {
+                Some(answered) => answered?,
+                None => snapshot.rest.serve(road, request).await,
+            },
         })
     }
-
-    /// One of the gateway's own pages.
-    ///
-    /// # Errors
-    /// 405, in the words of every other route.
-    async fn page(&self, request: Request) -> Result<Response, Status> {
-        let method = request.method().clone();
-        let path = request.uri().path().to_owned();
-        let Ok(response) = self.pages.clone().oneshot(request).await;
-        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            let allow = vec![Method::GET, Method::HEAD, Method::OPTIONS];
-            let message = format!("{path} has no {method}; it has GET, HEAD");
-            return Err(refuse(Refusal::MethodNotAllowed { allow }, message));
-        }
-        Ok(response)
-    }
-}
-
-fn ready() -> Response {
-    "ready\n".into_response()
-}
-
-fn draining() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
 }
 
 /// Refuses headers over the limit.
@@ -163,8 +142,7 @@ fn bounded(config: &Config, request: &Request) -> Result<(), Status> {
 struct Arrival {
     protocol: Protocol,
     id: HeaderValue,
-    /// HEAD: the answer has no body.
-    head: bool,
+    method: Method,
     uri: Uri,
     version: Version,
     content_type: Option<HeaderValue>,
@@ -177,7 +155,7 @@ impl Arrival {
         Self {
             id: request_id::of(request.headers_mut()),
             protocol: classify(request),
-            head: request.method() == Method::HEAD,
+            method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
@@ -188,7 +166,10 @@ impl Arrival {
     /// A failure that comes before any surface, or of one that panicked, in the client's protocol.
     async fn refuse(&self, snapshot: &Snapshot, status: Status) -> Response {
         let (mut parts, ()) = http::Request::new(()).into_parts();
-        parts.method = if self.head { Method::HEAD } else { Method::POST };
+        parts.method = match self.protocol {
+            Protocol::Grpc | Protocol::GrpcWeb { .. } => Method::POST,
+            Protocol::Rest => self.method.clone(),
+        };
         parts.uri = self.uri.clone();
         parts.version = self.version;
         parts.headers.insert(REQUEST_ID, self.id.clone());
@@ -199,7 +180,7 @@ impl Arrival {
             Protocol::GrpcWeb { .. } => {
                 snapshot.grpc_web.open(request(parts)).await.0.close(Err(status)).await
             }
-            Protocol::Rest => snapshot.rest.open(request(parts)).await.0.close(Err(status)).await,
+            Protocol::Rest => snapshot.rest.refuse(parts, &status),
         }
     }
 }

@@ -3,9 +3,11 @@
 
 pub(crate) mod by_hand;
 pub(crate) mod client;
+pub(crate) mod gallery;
 pub(crate) mod gateway;
 pub(crate) mod library;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod reflecting;
+pub(crate) mod streams;
 pub(crate) mod tools;
