@@ -19,8 +19,10 @@
 mod bad_input;
 mod check;
 mod conformance;
+mod connections;
 mod credentials;
 mod dispatch;
+mod drain;
 mod edge;
 mod explain;
 mod failures;
