@@ -1,9 +1,17 @@
 //! The command line: one file per command.
 
+mod asked;
+mod ending;
+mod explain;
+mod explained;
+mod health;
 mod openapi;
+mod paint;
+mod routes;
 mod serve;
 mod table;
 mod up;
+mod words;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -28,6 +36,12 @@ enum Command {
     Serve(Serve),
     /// Serves gRPC upstreams with no config at all: their methods are read from their server reflection
     Up(Up),
+    /// Says which binding, route, policies and upstream a request would meet, and why
+    Explain(explain::Explain),
+    /// Prints the routing table
+    Routes(routes::Routes),
+    /// Asks a gateway, or any gRPC server, whether it serves: exit code 0 if it does, else 1
+    Health(health::Health),
     /// Prints the OpenAPI 3.1 document of what is served over REST
     Openapi(Openapi),
 }
@@ -67,18 +81,26 @@ struct Openapi {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        None => serve::run(&cli.serve),
-        Some(Command::Serve(serve)) => serve::run(&serve),
-        Some(Command::Up(up)) => up::run(&up),
-        Some(Command::Openapi(arguments)) => openapi::run(&arguments),
+        None => serve::run(&cli.serve).map(done),
+        Some(Command::Serve(serve)) => serve::run(&serve).map(done),
+        Some(Command::Up(up)) => up::run(&up).map(done),
+        Some(Command::Explain(explain)) => explain::run(&explain).map(done),
+        Some(Command::Routes(routes)) => routes::run(routes).map(done),
+        Some(Command::Health(health)) => health::run(health),
+        Some(Command::Openapi(arguments)) => openapi::run(&arguments).map(done),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(failure) => {
             say_error(&failure.message);
             ExitCode::from(failure.exit)
         }
     }
+}
+
+/// A command that has done what it was asked.
+fn done((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 /// Why a command ends: one sentence for a person, and an exit code.
@@ -102,6 +124,10 @@ impl Failure {
 #[expect(clippy::print_stderr, reason = "a command's last words go to the terminal, not into the log")]
 fn say_error(message: &str) {
     eprintln!("propylon: {message}");
+}
+
+fn warn(message: &str) {
+    say_error(&format!("warning: {message}"));
 }
 
 #[expect(clippy::print_stdout, reason = "the start-up words are for whoever started the command")]

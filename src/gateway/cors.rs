@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tonic::Status;
 
 use crate::{
-    route::{Cors, Origins},
+    route::{Cors, Origins, Route},
     snapshot::Snapshot,
     status::Fault,
-    surface::{Request, Response},
+    surface::{Request, Response, classify, rest::is_socket},
 };
 
 /// What a page that sends credentials may read of every response, beside the headers which that response has: those of
@@ -50,7 +50,9 @@ impl<'a> Page<'a> {
                 private_network: headers.contains_key(PRIVATE_NETWORK_ASKED),
             });
         let own = is_own(&origin, headers, request.uri());
-        Some(Self { cors: &snapshot.config.cors, origin, own, asked })
+        let route = route(snapshot, request, asked.as_ref());
+        let cors = route.and_then(|route| route.cors.as_deref()).unwrap_or(&snapshot.config.cors);
+        Some(Self { cors, origin, own, asked })
     }
 
     /// True for a preflight to a route that some page may call.
@@ -101,13 +103,30 @@ impl<'a> Page<'a> {
     }
 }
 
+/// The route that is called; of a preflight, that which the request it asks for will call.
+fn route<'a>(snapshot: &'a Snapshot, request: &Request, asked: Option<&Asked>) -> Option<&'a Route> {
+    let uri = request.uri();
+    let found = match asked {
+        Some(asked) => snapshot.route_of(&Method::from_bytes(asked.method.as_bytes()).ok()?, uri, None),
+        None if is_socket(request) => snapshot.socket_route_of(uri),
+        None => snapshot.route_of(request.method(), uri, Some(classify(request))),
+    };
+    found.map(|route| &**route)
+}
+
 const PRIVATE_NETWORK_ASKED: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const PRIVATE_NETWORK_ALLOWED: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
 /// Says on a response what the page it goes to may read of it; `page` is `None` where no page asked, and a cache must
 /// still know that one would be answered otherwise.
 pub(super) fn tell(snapshot: &Snapshot, page: Option<&Page<'_>>, headers: &mut HeaderMap) {
-    let cors = page.map_or(&snapshot.config.cors, |page| page.cors);
+    let Some(page) = page else {
+        if snapshot.by_origin {
+            headers.append(header::VARY, HeaderValue::from_static("origin"));
+        }
+        return;
+    };
+    let cors = page.cors;
     if cors.origins == Origins::None {
         return;
     }
@@ -118,7 +137,9 @@ pub(super) fn tell(snapshot: &Snapshot, page: Option<&Page<'_>>, headers: &mut H
     if !any {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
-    let Some(page) = page.filter(|page| page.allowed()) else { return };
+    if !page.allowed() {
+        return;
+    }
     let origin = if any { HeaderValue::from_static("*") } else { page.origin.clone() };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     if cors.credentials {

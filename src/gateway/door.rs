@@ -2,7 +2,11 @@
 //! headers that every response has are here; the gateway's own pages are `pages`'s; all else is a surface's, chosen by
 //! `surface::classify`.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Uri, Version, header, request};
@@ -16,7 +20,7 @@ use super::{
     request_id::{self, REQUEST_ID},
 };
 use crate::{
-    call::Body,
+    call::{Body, Road},
     config::Config,
     snapshot::Snapshot,
     status::{Refusal, refuse},
@@ -36,28 +40,39 @@ pub fn door(gateway: &Arc<Gateway>) -> Door {
 
 impl Door {
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
-    pub async fn serve(&self, mut request: Request) -> Response {
-        let began = Instant::now();
+    pub async fn serve(&self, request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
+        self.serve_on(&snapshot, &snapshot, request).await
+    }
+
+    /// The same by one snapshot, its calls down a road that need not be the snapshot's own: who explains a request sends
+    /// it down one that ends before the destination.
+    pub(super) async fn serve_on<R: Road + 'static>(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        road: &Arc<R>,
+        mut request: Request,
+    ) -> Response {
+        let began = Instant::now();
         let arrival = Arrival::of(&mut request);
         // Native gRPC is not spoken by pages: neither CORS nor what browsers are told concerns it.
         let page = match arrival.protocol {
             Protocol::Grpc => None,
-            Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(&snapshot, &request),
+            Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
         };
         let mut response = match &page {
             Some(page) if page.preflight() => page.preflight_answer(),
             _ => {
                 // Boxed: a call has kilobytes of state, which hyper would move again and again.
-                let answer = Box::pin(self.answer(&snapshot, &arrival, page.as_ref(), request));
+                let answer = Box::pin(self.answer(snapshot, road, &arrival, page.as_ref(), request));
                 match AssertUnwindSafe(answer).catch_unwind().await {
                     Ok(Ok(response)) => response,
-                    Ok(Err(status)) => arrival.refuse(&snapshot, status).await,
+                    Ok(Err(status)) => arrival.refuse(snapshot, status).await,
                     Err(_) => {
                         let id = arrival.id.to_str().unwrap_or_default();
                         error!(path = arrival.uri.path(), request_id = id, "a request's handler panicked");
                         let status = Status::internal("the gateway failed; its log has the request id");
-                        arrival.refuse(&snapshot, status).await
+                        arrival.refuse(snapshot, status).await
                     }
                 }
             }
@@ -67,8 +82,19 @@ impl Door {
             headers::time(began, response.headers_mut());
         }
         if arrival.protocol != Protocol::Grpc {
-            cors::tell(&snapshot, page.as_ref(), response.headers_mut());
+            cors::tell(snapshot, page.as_ref(), response.headers_mut());
         }
+        response.headers_mut().insert(REQUEST_ID, arrival.id);
+        response
+    }
+
+    /// The answer to a client whose request's head did not come whole `within` a time.
+    pub async fn late_head(&self, within: Duration) -> Response {
+        let snapshot = self.gateway.snapshot();
+        let arrival = Arrival::of(&mut Request::new(Body::empty()));
+        let message = format!("the head of the request did not come whole within {within:?}");
+        let mut response = arrival.refuse(&snapshot, refuse(Refusal::RequestTimeout, message)).await;
+        headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, arrival.id);
         response
     }
@@ -77,9 +103,10 @@ impl Door {
     ///
     /// # Errors
     /// What is refused before any surface sees it.
-    async fn answer(
+    async fn answer<R: Road + 'static>(
         &self,
         snapshot: &Arc<Snapshot>,
+        road: &Arc<R>,
         arrival: &Arrival,
         page: Option<&Page<'_>>,
         request: Request,
@@ -89,11 +116,11 @@ impl Door {
             page.may_open_sockets()?;
         }
         Ok(match arrival.protocol {
-            Protocol::Grpc => surface::serve(&snapshot.grpc, &**snapshot, request).await,
-            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**snapshot, request).await,
+            Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
+            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
             Protocol::Rest => match pages::serve(snapshot, self.gateway.ready(), &request) {
                 Some(answered) => answered?,
-                None => snapshot.rest.serve(snapshot, request).await,
+                None => snapshot.rest.serve(road, request).await,
             },
         })
     }
@@ -115,8 +142,7 @@ fn bounded(config: &Config, request: &Request) -> Result<(), Status> {
 struct Arrival {
     protocol: Protocol,
     id: HeaderValue,
-    /// HEAD: the answer has no body.
-    head: bool,
+    method: Method,
     uri: Uri,
     version: Version,
     content_type: Option<HeaderValue>,
@@ -129,7 +155,7 @@ impl Arrival {
         Self {
             id: request_id::of(request.headers_mut()),
             protocol: classify(request),
-            head: request.method() == Method::HEAD,
+            method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
@@ -140,7 +166,10 @@ impl Arrival {
     /// A failure that comes before any surface, or of one that panicked, in the client's protocol.
     async fn refuse(&self, snapshot: &Snapshot, status: Status) -> Response {
         let (mut parts, ()) = http::Request::new(()).into_parts();
-        parts.method = if self.head { Method::HEAD } else { Method::POST };
+        parts.method = match self.protocol {
+            Protocol::Grpc | Protocol::GrpcWeb { .. } => Method::POST,
+            Protocol::Rest => self.method.clone(),
+        };
         parts.uri = self.uri.clone();
         parts.version = self.version;
         parts.headers.insert(REQUEST_ID, self.id.clone());
@@ -151,7 +180,7 @@ impl Arrival {
             Protocol::GrpcWeb { .. } => {
                 snapshot.grpc_web.open(request(parts)).await.0.close(Err(status)).await
             }
-            Protocol::Rest => snapshot.rest.open(request(parts)).await.0.close(Err(status)).await,
+            Protocol::Rest => snapshot.rest.refuse(parts, &status),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod cors;
+mod near_rpc;
 mod nearest_template;
 mod respond;
 pub mod router;
@@ -10,6 +11,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use self::{
     cors::{Cors, Origins},
+    near_rpc::NearRpc,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},
 };
 use crate::schema::{Method, did_you_mean};
@@ -23,6 +25,8 @@ pub struct Route {
     /// The longest a unary call may take; a client's own timeout is cut to it. Streams are exempt.
     pub timeout: Option<Duration>,
     pub limits: Limits,
+    /// Which pages of other origins may call, where it is not the general rule.
+    pub cors: Option<Arc<Cors>>,
 }
 
 /// What answers a route's calls.
@@ -32,20 +36,25 @@ pub enum Destination {
     Local,
     /// An upstream, by its name in the config.
     Upstream(Arc<str>),
+    /// A response that is written in the config.
+    Respond(Arc<Respond>),
+    Redirect(Arc<Redirect>),
 }
 
-/// Limits of one message, in bytes.
+/// Limits of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest request message, decompressed.
     pub request_bytes: usize,
     /// The longest response message that is transcoded, decompressed.
     pub response_bytes: usize,
+    /// How long a request's body may pause, where it is one message.
+    pub request_pause: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request_bytes: 4 << 20, response_bytes: 64 << 20 }
+        Self { request_bytes: 4 << 20, response_bytes: 64 << 20, request_pause: Duration::from_secs(30) }
     }
 }
 
@@ -121,31 +130,43 @@ impl RpcTable {
         }
     }
 
+    /// Adds one method of a service whose schema need not be known, unless it has a route already.
+    pub fn insert_path(&mut self, path: &str, route: Arc<Route>) {
+        self.methods.entry(path.into()).or_insert(Rpc { route, method: None });
+    }
+
     /// Finds the route of `/package.Service/Method`.
     ///
     /// # Errors
     /// Names what is unknown, and the nearest known name.
     pub fn find(&self, path: &str) -> Result<Rpc, RpcMiss> {
-        if let Some(rpc) = self.methods.get(path) {
-            return Ok(rpc.clone());
+        if let Some((route, method)) = self.known(path) {
+            return Ok(Rpc { route: Arc::clone(route), method: method.cloned() });
         }
         let (service, method) = split(path).ok_or(RpcMiss::Malformed)?;
-        let by_prefix = || self.prefixes.iter().find(|(prefix, _)| service.starts_with(&**prefix));
+        let known = || self.methods.keys().filter_map(|known| split(known));
+        if known().any(|(known, _)| known == service) {
+            let siblings = known().filter(|(known, _)| *known == service).map(|(_, method)| method);
+            let near = did_you_mean(method, siblings);
+            return Err(RpcMiss::UnknownMethod { service: service.into(), method: method.into(), near });
+        }
+        let near = did_you_mean(service, self.services.keys().map(|known| &**known));
+        Err(RpcMiss::UnknownService { service: service.into(), near })
+    }
+
+    /// The route of `/package.Service/Method`, and the method where its schema is known.
+    #[must_use]
+    pub fn known(&self, path: &str) -> Option<(&Arc<Route>, Option<&Arc<Method>>)> {
+        if let Some(rpc) = self.methods.get(path) {
+            return Some((&rpc.route, rpc.method.as_ref()));
+        }
+        let (service, _) = split(path)?;
         match self.services.get(service) {
-            Some(Some(route)) => Ok(Rpc { route: Arc::clone(route), method: None }),
-            Some(None) => {
-                let siblings =
-                    self.methods.keys().filter_map(|known| split(known)).filter(|(s, _)| *s == service);
-                let near = did_you_mean(method, siblings.map(|(_, method)| method));
-                Err(RpcMiss::UnknownMethod { service: service.into(), method: method.into(), near })
+            Some(route) => route.as_ref().map(|route| (route, None)),
+            None => {
+                let by_prefix = self.prefixes.iter().find(|(prefix, _)| service.starts_with(&**prefix));
+                by_prefix.map(|(_, route)| (route, None))
             }
-            None => match by_prefix() {
-                Some((_, route)) => Ok(Rpc { route: Arc::clone(route), method: None }),
-                None => {
-                    let near = did_you_mean(service, self.services.keys().map(|known| &**known));
-                    Err(RpcMiss::UnknownService { service: service.into(), near })
-                }
-            },
         }
     }
 }
@@ -153,4 +174,39 @@ impl RpcTable {
 fn split(path: &str) -> Option<(&str, &str)> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some((service, method))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(name: &str) -> Arc<Route> {
+        let (destination, limits) = (Destination::Local, Limits::default());
+        Arc::new(Route { name: name.into(), destination, timeout: None, limits, cors: None })
+    }
+
+    #[test]
+    fn a_path_is_its_methods_then_its_services_then_its_prefixs() {
+        let mut table = RpcTable::default();
+        for pattern in ["old.*", "old.v1.*", "old.v1.A"] {
+            table.insert_services(pattern, route(pattern));
+        }
+        table.insert_path("/old.v1.A/Slow", route("slow"));
+        table.insert_path("/old.v1.A/Slow", route("later"));
+        table.insert_path("/alone.B/Get", route("alone"));
+        let check = |path: &str, want: &str| {
+            let found =
+                table.find(path).map_or_else(|miss| miss.to_string(), |rpc| rpc.route.name.to_string());
+            assert_eq!(found, want, "{path}");
+            assert_eq!(table.known(path).is_some(), table.find(path).is_ok(), "{path}");
+        };
+        check("/old.v1.A/Slow", "slow");
+        check("/old.v1.A/Other", "old.v1.A");
+        check("/old.v1.B/Any", "old.v1.*");
+        check("/old.C/Any", "old.*");
+        check("/alone.B/Get", "alone");
+        check("/alone.B/Gt", "unknown method Gt for service alone.B (did you mean \"Get\"?)");
+        check("/new.D/Any", "unknown service new.D");
+        check("/old.v1.A", "a gRPC path is /package.Service/Method");
+    }
 }

@@ -62,6 +62,11 @@ pub(super) fn serve(snapshot: &Snapshot, ready: bool, request: &Request) -> Opti
     Some(answered.map(|response| if head { without_body(response) } else { response }))
 }
 
+/// Whether a path is that of a page, or of a file which a page consists of.
+pub(super) fn is_page(snapshot: &Snapshot, path: &str) -> bool {
+    find(snapshot, path).is_some()
+}
+
 fn find(snapshot: &Snapshot, path: &str) -> Option<Place> {
     let pages = &snapshot.pages;
     if let Some((_, page)) = pages.iter().find(|(known, _)| known == path) {

@@ -6,5 +6,7 @@ pub(crate) mod gallery;
 pub(crate) mod gateway;
 pub(crate) mod library;
 pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod reflecting;
+pub(crate) mod streams;
 pub(crate) mod tools;
