@@ -5,7 +5,7 @@ use std::{io::IsTerminal as _, thread, time::Duration};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use tracing::info;
 
@@ -70,12 +70,7 @@ pub(super) fn serve(
 ) -> Result<(), Failure> {
     let config = source.read().map_err(|mistakes| wrong(StartError(mistakes)))?;
     start_log(config.log);
-    let drain = config.drain;
-    let mut rules = server::Rules {
-        header_bytes: config.header_bytes,
-        connections: config.connections,
-        drain: drain.timeout,
-    };
+    let mut rules = server::Rules { header_bytes: config.header_bytes, connections: config.connections };
     let listeners = server::listen(config.listen, config.workers)
         .map_err(|error| ending::cannot_listen(config.listen, &error))?;
     let address = listeners
@@ -90,15 +85,17 @@ pub(super) fn serve(
     rules.connections.max = server::raise_open_files(rules.connections.max);
     let server = server::Server::new(rules);
     let (stop, stopping) = watch::channel(false);
+    let (ending, mut ended) = mpsc::channel(1);
     let workers = listeners
         .into_iter()
         .enumerate()
         .map(|(index, listener)| {
             let (runtime, door, stopping) = (runtime()?, door(&gateway), stopping.clone());
-            let server = server.clone();
+            let (server, ending) = (server.clone(), Ending(ending.clone()));
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
+                    let _ending = ending;
                     worker::set(index);
                     runtime.block_on(server.serve(listener, door, stopping));
                     runtime.shutdown_background();
@@ -117,10 +114,19 @@ pub(super) fn serve(
     } else {
         say(&words.for_a_program());
     }
-    main.block_on(signals.until_stop(&gateway));
+    let asked = main.block_on(async {
+        tokio::select! {
+            () = signals.until_stop(&gateway) => true,
+            // Nobody asked it to: the others finish what they have.
+            _ = ended.recv() => false,
+        }
+    });
+    // As the config is now, not as it was at the start.
+    let drain = gateway.config().drain;
     // Readiness goes first: who balances sees it while calls are still taken.
     gateway.drain();
-    info!("asked to stop; calls are taken for another {:?}, those in flight then finished", drain.delay);
+    let why = if asked { "asked to stop" } else { "a worker has ended" };
+    info!("{why}; calls are taken for another {:?}, those in flight then finished", drain.delay);
     let hurried = main.block_on(async {
         tokio::select! {
             () = tokio::time::sleep(drain.delay) => false,
@@ -144,11 +150,22 @@ pub(super) fn serve(
     main.shutdown_background();
     match drained {
         None => info!("what is in flight is closed"),
-        Some(Ok(Ok(()))) => {}
+        Some(Ok(Ok(()))) if asked => {}
+        Some(Ok(Ok(()))) => return Err(Failure::system("a worker has ended; the log says why")),
         Some(_) => return Err(Failure::bug("a worker has ended by a bug; the log says how it came there")),
     }
     info!("stopped");
     Ok(())
+}
+
+/// Tells that a worker's thread has ended, however.
+struct Ending(mpsc::Sender<()>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // One is enough.
+        let _ = self.0.try_send(());
+    }
 }
 
 /// A runtime on the current thread: each worker has one, so that a call never crosses threads.

@@ -20,12 +20,15 @@
 mod bad_input;
 mod check;
 mod conformance;
+mod connections;
 mod credentials;
 mod dispatch;
+mod drain;
 mod edge;
 mod explain;
 mod failures;
 mod floods;
+mod openapi;
 mod readme;
 mod real_clients;
 mod reload;

@@ -497,3 +497,17 @@ async fn a_reload_has_no_fields() {
     let outcome = rest(gateway.address, request(&Method::GET, "/admin/reload", &[], "")).await;
     assert_eq!(outcome.http, 405, "{outcome:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_drain_is_as_the_config_is_then() {
+    let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await;
+    let config = shop(upstream.address, false, "");
+    let mut gateway = World::new().with_config(&config).start();
+    let _open = GrpcStream::start(gateway.address, "/shop.v1.Shop/Watch", &Item::default()).await;
+    gateway.rewrite(&config.replace("[gateway]", "[gateway]\ndrain = \"1s\""));
+    assert_eq!(changes(&reloaded(&gateway).await), ["gateway.drain: 1s, was 30s"]);
+    let begun = Instant::now();
+    gateway.program.signal("TERM");
+    assert_eq!(gateway.program.exit_code(PATIENCE).unwrap(), 0);
+    assert!((1..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
