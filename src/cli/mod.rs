@@ -100,7 +100,7 @@ fn command() -> ExitCode {
         Some(Command::Up(up)) => up::run(&up).map(done),
         Some(Command::Explain(explain)) => explain::run(&explain).map(done),
         Some(Command::Routes(routes)) => routes::run(routes).map(done),
-        Some(Command::Health(health)) => health::run(health),
+        Some(Command::Health(health)) => health::run(&health),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Config(command)) => {
             config::run(&command);
