@@ -326,7 +326,8 @@ impl Upstream {
             services: Vec::new(),
             connect_timeout: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(3),
-            keepalive_interval: Duration::from_secs(60),
+            // What gRPC servers allow by default: who asks more often is sent away (too_many_pings).
+            keepalive_interval: Duration::from_secs(300),
             keepalive_timeout: Duration::from_secs(20),
             timeout: None,
             authority: None,
