@@ -1,6 +1,8 @@
 //! The command line: one file per command.
 
 mod asked;
+mod check;
+mod config;
 mod ending;
 mod explain;
 mod explained;
@@ -13,12 +15,14 @@ mod table;
 mod up;
 mod words;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
 /// A bad config, file or argument (sysexits.h, EX_CONFIG).
 const EXIT_CONFIG: u8 = 78;
+/// A bug of this program (sysexits.h, EX_SOFTWARE).
+const EXIT_BUG: u8 = 70;
 
 /// A gRPC-first gateway: gRPC, gRPC-Web and REST/JSON on one port, from one protobuf contract.
 #[derive(Debug, Parser)]
@@ -36,6 +40,11 @@ enum Command {
     Serve(Serve),
     /// Serves gRPC upstreams with no config at all: their methods are read from their server reflection
     Up(Up),
+    /// Says everything that is wrong with a config, with file, line and column; exits with 0 or 1
+    Check(check::Check),
+    /// About the config file itself
+    #[command(subcommand)]
+    Config(config::Config),
     /// Says which binding, route, policies and upstream a request would meet, and why
     Explain(explain::Explain),
     /// Prints the routing table
@@ -48,7 +57,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// The config file (TOML)
+    /// The config file (TOML, or YAML or JSON by its extension)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The address to listen on, over the config's; port 0 takes a free one
@@ -79,6 +88,11 @@ struct Openapi {
 /// Runs the command the program was started with.
 #[must_use]
 pub fn run() -> ExitCode {
+    ending::say_panics_in_a_sentence();
+    ending::guarded(command)
+}
+
+fn command() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => serve::run(&cli.serve).map(done),
@@ -87,6 +101,11 @@ pub fn run() -> ExitCode {
         Some(Command::Explain(explain)) => explain::run(&explain).map(done),
         Some(Command::Routes(routes)) => routes::run(routes).map(done),
         Some(Command::Health(health)) => health::run(health),
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Config(command)) => {
+            config::run(&command);
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Openapi(arguments)) => openapi::run(&arguments).map(done),
     };
     match outcome {
@@ -115,24 +134,28 @@ impl Failure {
         Self { message: message.to_string(), exit: EXIT_CONFIG }
     }
 
+    /// A bug, which has been told: exit code 70.
+    fn bug(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string(), exit: EXIT_BUG }
+    }
+
     /// The machine does not allow it (a port in use): exit code 1.
     fn system(message: impl std::fmt::Display) -> Self {
         Self { message: message.to_string(), exit: 1 }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a command's last words go to the terminal, not into the log")]
+/// A command's last words go to the terminal, not into the log. Where nobody reads them there is nothing to be done.
 fn say_error(message: &str) {
-    eprintln!("propylon: {message}");
+    let _ = writeln!(std::io::stderr(), "propylon: {message}");
 }
 
 fn warn(message: &str) {
     say_error(&format!("warning: {message}"));
 }
 
-#[expect(clippy::print_stdout, reason = "the start-up words are for whoever started the command")]
+/// What a command prints is for whoever started it; a pipe may be closed before all is read.
 fn say(words: &str) {
-    use std::io::Write as _;
-    println!("{words}");
-    let _ = std::io::stdout().flush();
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{words}").and_then(|()| out.flush());
 }

@@ -100,8 +100,10 @@ impl Server {
             }
         }
         self.take_waiting(listener, &worker, &mut connections);
+        // As the config is now, not as it was at the start.
+        let most = worker.door.drain_timeout();
         drop(worker);
-        drain(connections, tunnels_ended, rules.drain).await;
+        drain(connections, tunnels_ended, most).await;
     }
 
     /// Begins to serve a connection, if there is room for it.
