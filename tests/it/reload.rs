@@ -114,7 +114,10 @@ async fn every_trigger_takes_a_good_config_and_refuses_a_bad_one() {
         assert_eq!(generation(&gateway).await, 2);
         // A key that is not known; a name that is taken; a file that is not there.
         for (bad, words) in [
-            (config("").replace("[gateway]", "[gatewey]"), "unknown field `gatewey`"),
+            (
+                config("").replace("[gateway]", "[gatewey]"),
+                "there is no such key (did you mean \\\"gateway\\\"?)",
+            ),
             (
                 config(&(rule("/v2/{name}") + "[[upstreams]]\nname = \"shop\"\ngrpc = \"http://h:1\"\n")),
                 "two upstreams",
