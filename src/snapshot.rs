@@ -172,6 +172,7 @@ impl Snapshot {
                     style,
                     input,
                     upstream,
+                    members: endpoint.members(),
                     demands_credentials: false,
                 }
             });
