@@ -19,6 +19,8 @@ type Read = dyn Fn() -> Result<Config, Vec<Mistake>> + Send + Sync;
 pub struct Source {
     /// The file it comes from, if there is one.
     pub file: Option<PathBuf>,
+    /// That file was empty at the start already.
+    empty: bool,
     read: Box<Read>,
     /// What the file held when it was read last.
     held: Mutex<Option<u64>>,
@@ -30,7 +32,8 @@ impl Source {
         file: Option<PathBuf>,
         read: impl Fn() -> Result<Config, Vec<Mistake>> + Send + Sync + 'static,
     ) -> Self {
-        Self { file, read: Box::new(read), held: Mutex::new(None) }
+        let empty = file.as_ref().and_then(|file| file.metadata().ok()).is_some_and(|found| found.len() == 0);
+        Self { file, empty, read: Box::new(read), held: Mutex::new(None) }
     }
 
     /// A config that is always the same.
@@ -50,7 +53,7 @@ impl Source {
         (self.read)()
     }
 
-    /// Reads it again, for a reload. A file that is empty is taken for one that is being written.
+    /// Reads it again, for a reload. A file that has become empty is taken for one that is being written.
     ///
     /// # Errors
     /// Every mistake that is in it.
@@ -58,7 +61,7 @@ impl Source {
         if let Some(file) = &self.file
             && let Ok(found) = file.metadata()
             && !found.is_dir()
-            && (found.len() == 0 || !found.is_file())
+            && ((found.len() == 0 && !self.empty) || !found.is_file())
         {
             *self.held.lock().unwrap_or_else(PoisonError::into_inner) = digest(file);
             let why = if found.is_file() {
