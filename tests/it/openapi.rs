@@ -281,6 +281,7 @@ async fn pages_in_chromium() -> Result<(), Failure> {
     }
     assert_eq!(seen["docs"]["status"], "200");
     assert!(seen["docs"]["body"].as_str().unwrap().contains("pong"), "{seen}");
+    assert_eq!(seen["docs"]["sent"], serde_json::json!(["/v1/tree/a/b%20c", "/v1/other/a%2Fb"]));
     assert_ne!(seen["redoc"]["hits"], 0);
     let root: Value = serde_json::from_slice(get(gateway.address, "/", &[]).await.body()).unwrap();
     assert_eq!(seen["index"]["services"], root["services"].as_array().unwrap().len());

@@ -47,7 +47,14 @@ try {
     await answer.waitFor();
     const body = await operation.locator(".live-responses-table .highlight-code").first().innerText();
     await operation.scrollIntoViewIfNeeded();
-    return { title: await page.title(), status: (await answer.innerText()).trim().split("\n")[0], body };
+    // What it sends for a variable of several segments, and for one.
+    const sent = await page.evaluate(() =>
+      ["/v1/tree/a%2Fb%20c", "/v1/other/a%2Fb"].map((path) => {
+        const request = { url: location.origin + path, method: "GET" };
+        return new URL(window.ui.getConfigs().requestInterceptor(request).url).pathname;
+      }),
+    );
+    return { sent, title: await page.title(), status: (await answer.innerText()).trim().split("\n")[0], body };
   });
   await look("/redoc", "redoc", {}, async (page) => {
     await page.locator("h1").first().waitFor();
