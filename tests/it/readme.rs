@@ -8,7 +8,7 @@ use crate::support::{
     gateway::{World, listening},
     library::PATIENCE,
     process::Program,
-    reflecting::{FIRST, Reflecting},
+    reflecting::{FIRST, Reflecting, compiled},
     tools::{needs, package},
 };
 
@@ -134,6 +134,24 @@ async fn every_config_starts() {
         let outcome = rest(gateway.address, request(&http::Method::GET, "/v2/items/pen", &[], "")).await;
         assert_eq!(outcome.messages, [serde_json::json!({ "name": "pen" })], "{outcome:?}");
     }
+}
+
+#[test]
+fn the_contract_shown_is_the_one_that_is_run() {
+    use propylon::schema::Schema;
+    let shown = blocks("proto").remove(0);
+    let folder = tempfile::tempdir().unwrap();
+    let head = "syntax = \"proto3\"; import \"google/api/annotations.proto\";";
+    std::fs::write(folder.path().join("shop.proto"), format!("{head}\n{shown}")).unwrap();
+    let mut compiler = protox::Compiler::new([folder.path(), &package().join("proto")]).unwrap();
+    compiler.include_imports(true).open_file("shop.proto").unwrap();
+    let described = |schema: Schema| {
+        let methods = schema.methods().map(|method| format!("{method:?} {}", method.server_streaming));
+        methods.collect::<Vec<_>>()
+    };
+    let shown = described(Schema::decode(&compiler.encode_file_descriptor_set()).unwrap());
+    assert_eq!(shown.len(), 2);
+    assert_eq!(shown, described(Schema::from_files(compiled(FIRST)).unwrap()));
 }
 
 #[test]

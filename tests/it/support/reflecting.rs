@@ -123,7 +123,8 @@ pub(crate) fn descriptors(methods: &str) -> Vec<u8> {
     Files { file: compiled(methods) }.encode_to_vec()
 }
 
-fn compiled(methods: &str) -> Vec<Vec<u8>> {
+/// The files of its contract with further methods.
+pub(crate) fn compiled(methods: &str) -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let source = format!(
         "syntax = \"proto3\"; package shop.v1; import \"google/api/annotations.proto\";
