@@ -262,22 +262,31 @@ async fn a_thousand_slow_clients_of_each_kind_are_nobody_elses_concern() {
         })
         .collect();
     let (mut calls, mut slowest, mut most) = (0, Duration::ZERO, 0);
+    let mut slowest_new = Duration::ZERO;
     let times = ran_and_waited(&gateway);
     while !attacks.iter().all(JoinHandle::is_finished) {
         std::thread::sleep(Duration::from_millis(10));
         slowest = slowest.max(bystander.call());
+        // Who comes only now is served too.
+        let begun = Instant::now();
+        Bystander::connect(gateway.address).call();
+        slowest_new = slowest_new.max(begun.elapsed());
         calls += 1;
         let files = std::fs::read_dir(format!("/proc/{}/fd", gateway.program.id())).unwrap().count();
         most = most.max(files);
     }
     let strain = strain(times, ran_and_waited(&gateway));
     println!(
-        "{calls} calls beside {most} open files, the slowest {slowest:?}, work takes {strain:.1} times its time"
+        "{calls} calls beside {most} open files, the slowest {slowest:?}, of new connections {slowest_new:?}, work takes {strain:.1} times its time"
     );
     assert!(calls > 20 && most > 500, "{calls} calls beside {most} open files");
     assert!(
         slowest < Duration::from_millis(500).mul_f64(strain),
         "the slowest of {calls} calls took {slowest:?}"
+    );
+    assert!(
+        slowest_new < Duration::from_secs(2).mul_f64(strain),
+        "the slowest of {calls} new connections took {slowest_new:?}"
     );
     for attack in attacks {
         let said = attack.join().unwrap();
