@@ -47,8 +47,7 @@ enum Place {
 pub(super) fn serve(snapshot: &Snapshot, ready: bool, request: &Request) -> Option<Result<Response, Status>> {
     let path = request.uri().path();
     let place = match (find(snapshot, path), slashless(snapshot, path)) {
-        (Some(place), _) => place,
-        (None, Some((TrailingSlash::Ignore, place))) => place,
+        (Some(place), _) | (None, Some((TrailingSlash::Ignore, place))) => place,
         (None, Some((TrailingSlash::Redirect, _))) => {
             let mut location = path.trim_end_matches('/').to_owned();
             if let Some(query) = request.uri().query() {
