@@ -5,8 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, path::Path, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::body::Incoming;
 use propylon::{
     call::{Body, Encoding, FrameReader},
     status::Whose,
@@ -16,10 +15,9 @@ use prost_reflect::{
     DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _,
     Value,
 };
-use tokio::net::TcpListener;
 use tonic::Status;
 
-use super::library::{finished, trailers_only};
+use super::library::{finished, serve, trailers_only};
 
 /// Messages are filled to this depth.
 const DEPTH: usize = 3;
@@ -37,16 +35,7 @@ static POOL: LazyLock<DescriptorPool> =
 
 /// Starts the upstream on a free port. It ends with the test's runtime.
 pub(crate) async fn start() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            tokio::spawn(server.serve_connection(TokioIo::new(stream), service_fn(answer)));
-        }
-    });
-    address
+    serve(answer).await
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {

@@ -83,6 +83,15 @@ pub(crate) static POOL: LazyLock<DescriptorPool> =
 
 /// Starts the upstream on a free port. It ends with the test's runtime.
 pub(crate) async fn start() -> SocketAddr {
+    serve(answer).await
+}
+
+/// Starts a gRPC server of a test's own on a free port. It ends with the test's runtime.
+pub(crate) async fn serve<F, A>(answer: F) -> SocketAddr
+where
+    F: Fn(Request<Incoming>) -> A + Copy + Send + 'static,
+    A: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
