@@ -15,6 +15,8 @@ pub mod call;
 
 pub mod transcode;
 
+pub mod store;
+
 pub mod dispatch;
 pub mod policy;
 

@@ -16,6 +16,7 @@ const ORDER: &[&[&str]] = &[
     &["route"],
     &["call"],
     &["transcode"],
+    &["store"],
     &["policy", "dispatch"],
     &["services"],
     &["surface"],
