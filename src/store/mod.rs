@@ -16,7 +16,9 @@ mod refresh_tokens;
 mod revocations;
 mod secret;
 mod signing_keys;
+mod sql;
 mod time;
+mod url;
 
 pub use self::{
     accounts::{
@@ -33,6 +35,7 @@ pub use self::{
     secret::{Digest, PasswordHash, Private},
     signing_keys::{SigningKey, SigningKeys},
     time::Micros,
+    url::{DatabaseUrl, RedisUrl, UrlError},
 };
 
 /// A part of a list.
