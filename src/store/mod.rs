@@ -12,11 +12,14 @@ mod cache;
 mod counters;
 mod error;
 mod gate;
+mod memory;
+mod redis;
 mod refresh_tokens;
 mod revocations;
 mod secret;
 mod signing_keys;
 mod sql;
+mod stores;
 mod time;
 mod url;
 
@@ -30,10 +33,12 @@ pub use self::{
     counters::{Away, Counters, Limit, Taken},
     error::{Conflict, StoreError},
     gate::State,
+    memory::{MemoryCache, MemoryCounters},
     refresh_tokens::{NewFamily, RefreshTokens, Rotation, Session},
     revocations::{Revocation, RevocationList, Revocations, Revoked},
     secret::{Digest, PasswordHash, Private},
     signing_keys::{SigningKey, SigningKeys},
+    stores::{Settings, StoreHealth, Stores},
     time::Micros,
     url::{DatabaseUrl, RedisUrl, UrlError},
 };

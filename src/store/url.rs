@@ -3,7 +3,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr as _};
 
-use redis::IntoConnectionInfo as _;
+use ::redis::IntoConnectionInfo as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 /// A database.
@@ -17,7 +17,7 @@ pub enum DatabaseUrl {
 /// A Redis or Valkey server.
 #[derive(Clone)]
 pub struct RedisUrl {
-    pub(super) info: redis::ConnectionInfo,
+    pub(super) info: ::redis::ConnectionInfo,
     shown: String,
 }
 
@@ -71,6 +71,19 @@ impl DatabaseUrl {
         }
     }
 }
+
+impl PartialEq for DatabaseUrl {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(one), Self::Sqlite(other)) => one == other,
+            // Its Debug has everything, the password included.
+            (Self::Postgres(one), Self::Postgres(other)) => format!("{one:?}") == format!("{other:?}"),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for DatabaseUrl {}
 
 impl fmt::Display for DatabaseUrl {
     /// Without the password.
@@ -180,18 +193,30 @@ impl RedisUrl {
             .into_connection_info()
             .map_err(|_| wrong("it is not a URL of Redis (special characters are written %XX)"))?;
         let shown = match info.addr() {
-            redis::ConnectionAddr::Tcp(host, port) => {
+            ::redis::ConnectionAddr::Tcp(host, port) => {
                 format!("redis://{host}:{port}/{}", info.redis_settings().db())
             }
-            redis::ConnectionAddr::TcpTls { host, port, .. } => {
+            ::redis::ConnectionAddr::TcpTls { host, port, .. } => {
                 format!("rediss://{host}:{port}/{}", info.redis_settings().db())
             }
-            redis::ConnectionAddr::Unix(path) => format!("unix:{}", path.display()),
+            ::redis::ConnectionAddr::Unix(path) => format!("unix:{}", path.display()),
             _ => return Err(wrong("it is a kind of address that the gateway does not know")),
         };
         Ok(Self { info, shown })
     }
 }
+
+impl PartialEq for RedisUrl {
+    fn eq(&self, other: &Self) -> bool {
+        let secrets = |url: &Self| {
+            let settings = url.info.redis_settings();
+            (settings.username().map(str::to_owned), settings.password().map(str::to_owned))
+        };
+        self.shown == other.shown && secrets(self) == secrets(other)
+    }
+}
+
+impl Eq for RedisUrl {}
 
 impl fmt::Display for RedisUrl {
     /// Without the password.

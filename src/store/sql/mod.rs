@@ -99,10 +99,10 @@ impl Database {
 
     /// Runs one operation: bounded in time, on an up-to-date schema, refused at once while the database is away.
     async fn run<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let asked_in_vain = matches!(self.gate.state(), State::Down { .. });
+        let doubtful = !matches!(self.gate.state(), State::Up { .. });
         self.gate
             .run(async {
-                if asked_in_vain {
+                if doubtful {
                     self.knock().await?;
                 }
                 self.migrated.get_or_try_init(|| schema::migrate(self)).await?;
