@@ -26,6 +26,8 @@ pub mod surface;
 
 pub mod config;
 
+pub mod openapi;
+
 pub mod snapshot;
 
 pub mod gateway;

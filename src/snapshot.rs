@@ -1,7 +1,12 @@
 //! Everything derived from the config and the descriptors, in one immutable value: routes, bindings, tables, services.
 //! A new one is built beside the old and swapped in whole; a call keeps the one it began with.
 
-use std::{collections::HashMap, convert::Infallible, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use tonic::{Status, server::NamedService};
 use tower::Service;
@@ -11,13 +16,13 @@ use crate::{
     call::{Body, Call, Reply, Road},
     config::{self, Config, SchemaSource},
     dispatch::{Dispatch, Local, Upstream},
-    policy,
+    openapi, policy,
     route::{
         Destination, Route, RpcTable,
         catalog::{Catalog, EVERY_SERVERS_OWN, Source},
     },
     schema::{Method, Schema, bindings, unmatched_selectors, with_error_details},
-    services::{self, About, HealthBoard},
+    services::{self, About, HealthBoard, Loaded, admin::Reload},
     surface::{
         grpc::Grpc,
         grpc_web::GrpcWeb,
@@ -47,7 +52,11 @@ impl Known {
 pub struct Parts {
     pub config: Arc<Config>,
     pub about: Arc<About>,
+    /// Which config this is.
+    pub loaded: Loaded,
     pub board: Arc<HealthBoard>,
+    /// What loads the next one.
+    pub reload: Arc<dyn Reload>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -62,11 +71,12 @@ pub struct Snapshot {
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
     dispatch: Dispatch,
+    document: OnceLock<openapi::Document>,
 }
 
 /// Why a snapshot could not be built: every mistake, a line each.
 #[derive(Debug)]
-pub struct SnapshotError(Vec<String>);
+pub struct SnapshotError(pub Vec<String>);
 
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,7 +121,7 @@ impl Snapshot {
             );
         }
         let mut local = Servers(Local::default());
-        services::local(&catalog, &parts.board, &parts.about, &mut local);
+        services::local(&catalog, &parts.board, &parts.about, parts.loaded, &parts.reload, &mut local);
         let table = Arc::new(build.table);
         Ok(Self {
             config: Arc::clone(&parts.config),
@@ -120,6 +130,29 @@ impl Snapshot {
             rest: build.rest.build(table),
             catalog,
             dispatch: Dispatch::new(local.0, parts.upstreams.clone()),
+            document: OnceLock::new(),
+        })
+    }
+
+    /// The OpenAPI document of what is served over REST. Written when it is first asked for: most snapshots of a gateway
+    /// with thousands of routes are never asked.
+    pub fn openapi(&self) -> &openapi::Document {
+        self.document.get_or_init(|| {
+            let listed = self.rest.endpoints().map(|endpoint| {
+                let (style, input) = endpoint.json_settings();
+                let upstream = match &endpoint.route().destination {
+                    Destination::Local => None,
+                    Destination::Upstream(name) => Some(Arc::clone(name)),
+                };
+                openapi::Listed {
+                    binding: endpoint.binding(),
+                    style,
+                    input,
+                    upstream,
+                    demands_credentials: false,
+                }
+            });
+            openapi::Document::new(&self.config, listed)
         })
     }
 }

@@ -11,21 +11,17 @@ use tracing::info;
 
 use super::{Failure, Serve, say};
 use crate::{
-    config::{Config, listen_address},
+    config::{Config, ConfigError, listen_address},
     dispatch::worker,
-    gateway::{Gateway, door},
+    gateway::{Gateway, Source, StartError, door},
     server,
+    services::admin::Mistake,
 };
 
 pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
-    let mut config = match &arguments.config {
-        Some(file) => Config::read(file).map_err(Failure::config)?,
-        None => Config::default(),
-    };
-    if let Some(listen) = &arguments.listen {
-        config.listen = listen_address(listen).map_err(Failure::config)?;
-    }
-    serve(config, arguments.config.as_deref(), |address, _| {
+    let (file, listen) = (arguments.config.clone(), arguments.listen.clone());
+    let read = move || read(file.as_deref(), listen.as_deref());
+    serve(Source::new(arguments.config.clone(), read), |address, _| {
         say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
         if std::io::stdout().is_terminal() {
             say(&format!("  curl http://{address}/ping"));
@@ -34,13 +30,22 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     })
 }
 
-/// Runs a gateway until SIGTERM or SIGINT. `source` is the file that the config came from, for messages; `announce` is called
-/// once it listens and its upstreams had their first chance.
-pub(super) fn serve(
-    config: Config,
-    source: Option<&Path>,
-    announce: impl FnOnce(SocketAddr, &Gateway),
-) -> Result<(), Failure> {
+/// Reads the config: the file, and over it the command line.
+fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, Vec<Mistake>> {
+    let mistake = |error: ConfigError| vec![Mistake { subject: String::new(), message: error.to_string() }];
+    let mut config = match file {
+        Some(file) => Config::read(file).map_err(mistake)?,
+        None => Config::default(),
+    };
+    if let Some(listen) = listen {
+        config.listen = listen_address(listen).map_err(mistake)?;
+    }
+    Ok(config)
+}
+
+/// Runs a gateway until SIGTERM or SIGINT. `announce` is called once it listens and its upstreams had their first chance.
+pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway)) -> Result<(), Failure> {
+    let config = source.read().map_err(|mistakes| Failure::config(StartError(mistakes)))?;
     start_log();
     let rules = server::Rules { header_bytes: config.header_bytes, drain: config.drain.timeout };
     let listeners = server::listen(config.listen, config.workers)
@@ -51,7 +56,8 @@ pub(super) fn serve(
         .local_addr()
         .map_err(Failure::system)?;
     let main = runtime()?;
-    let gateway = main.block_on(Gateway::start(config)).map_err(|error| match source {
+    let file = source.file.clone();
+    let gateway = main.block_on(Gateway::start(config, source)).map_err(|error| match file {
         Some(file) => Failure::config(format!("{}: {error}", file.display())),
         None => Failure::config(error),
     })?;
@@ -121,16 +127,14 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT. Each SIGHUP until then reads the upstreams' schemas again.
+    /// Waits for SIGTERM or SIGINT. Each SIGHUP until then is a reload.
     async fn until_stop(&mut self, gateway: &Gateway) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    info!("asked to read the upstreams' schemas again");
-                    gateway.read_schemas_now();
-                }
+                // Not waited for: a signal to stop may come meanwhile.
+                _ = self.hangup.recv() => drop(gateway.reload("SIGHUP")),
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::{Failure, Up, say, serve, table};
 use crate::{
     config::{Config, Rest, Upstream, listen_address, upstream_address},
+    gateway::Source,
     route::{Cors, Origins},
 };
 
@@ -24,7 +25,8 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     if !config.listen.ip().is_loopback() {
         say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
     }
-    serve::serve(config, None, |address, gateway| {
+    // What it runs on is the command line alone: reading it again gives the same.
+    serve::serve(Source::fixed(config), |address, gateway| {
         say(&table::table(&gateway.catalog(), address));
         say(&format!("listening on http://{address}"));
     })

@@ -22,6 +22,23 @@ pub enum Own {
     Reflection,
 }
 
+/// A page of the gateway's own: what `GET` at one path shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// What this is.
+    Index,
+    /// The process runs.
+    Livez,
+    /// It takes calls.
+    Readyz,
+    /// The OpenAPI document.
+    Openapi,
+    /// Swagger UI; what it consists of is below its path.
+    Docs,
+    /// ReDoc; what it consists of is below its path.
+    Redoc,
+}
+
 /// Where a built-in is, and how its messages look as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltIn {
@@ -101,6 +118,36 @@ impl Own {
     }
 }
 
+impl Page {
+    pub const ALL: [Self; 6] =
+        [Self::Index, Self::Livez, Self::Readyz, Self::Openapi, Self::Docs, Self::Redoc];
+
+    /// The built-in that switches and moves it.
+    #[must_use]
+    pub fn own(self) -> Own {
+        match self {
+            Self::Index => Own::Index,
+            Self::Livez | Self::Readyz => Own::Probes,
+            Self::Openapi => Own::Openapi,
+            Self::Docs => Own::Docs,
+            Self::Redoc => Own::Redoc,
+        }
+    }
+
+    /// Its name, in words for programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Livez => "livez",
+            Self::Readyz => "readyz",
+            Self::Openapi => "openapi",
+            Self::Docs => "docs",
+            Self::Redoc => "redoc",
+        }
+    }
+}
+
 impl BuiltIn {
     /// As it is when nothing is said.
     fn of(own: Own) -> Self {
@@ -125,6 +172,30 @@ impl BuiltIns {
     /// Changes one.
     pub fn set(&mut self, own: Own, built_in: BuiltIn) {
         self.0.insert(own, built_in);
+    }
+
+    /// The paths of the pages that are switched on.
+    #[must_use]
+    pub fn pages(&self) -> Vec<(String, Page)> {
+        Page::ALL
+            .into_iter()
+            .filter_map(|page| {
+                let built_in = self.get(page.own());
+                let path = match page {
+                    Page::Livez | Page::Readyz => format!("{}/{}", built_in.prefix, page.name()),
+                    // A page at the root has the root's path.
+                    _ if built_in.prefix.is_empty() => "/".to_owned(),
+                    _ => built_in.prefix.to_string(),
+                };
+                built_in.enabled.then_some((path, page))
+            })
+            .collect()
+    }
+
+    /// The path of a page, where it is switched on.
+    #[must_use]
+    pub fn path_of(&self, page: Page) -> Option<String> {
+        self.pages().into_iter().find(|(_, known)| *known == page).map(|(path, _)| path)
     }
 
     /// The built-in that a gRPC service belongs to.

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-pub use built_in::{BuiltIn, BuiltIns, Own};
+pub use built_in::{BuiltIn, BuiltIns, Own, Page};
 pub use check::{listen_address, upstream_address};
 
 use crate::{

@@ -194,6 +194,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::gateway::Source;
 
     /// A body whose reader panics.
     struct Broken;
@@ -212,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_one_requests_failure_in_its_own_protocol() {
-        let door = door(&Gateway::start(Config::default()).await.unwrap());
+        let door = door(&Gateway::start(Config::default(), Source::fixed(Config::default())).await.unwrap());
         let ask = async |content_type: &str| {
             let request = http::Request::post("/propylon.gateway.v1.HealthService/Ping")
                 .version(Version::HTTP_2)

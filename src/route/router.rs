@@ -201,6 +201,11 @@ impl<T> Router<T> {
         Err(Miss::NotFound { nearest: nearest.and_then(|(entry, verb)| text(entry, verb)) })
     }
 
+    /// Every value, in the order of insertion.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|entry| &entry.value)
+    }
+
     /// The HTTP methods that a path has, sorted, for `Allow`: with `HEAD` where `GET` is; `*` stands for the usual ones.
     /// Empty if no template matches.
     pub fn allow(&self, raw_path: &str) -> Vec<String> {

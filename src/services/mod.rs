@@ -1,6 +1,7 @@
-//! The gateway's own gRPC services, one file each: health, routing, `grpc.health.v1` and server reflection. They answer
-//! from the catalogue of one snapshot, and from the health board, which outlives every snapshot.
+//! The gateway's own gRPC services, one file each: health, routing, admin, `grpc.health.v1` and server reflection. They
+//! answer from the catalogue of one snapshot, and from the health board, which outlives every snapshot.
 
+pub mod admin;
 pub mod grpc_health;
 pub mod health;
 pub mod reflection;
@@ -17,6 +18,7 @@ use tower::Service;
 
 pub use self::grpc_health::HealthBoard;
 use self::{
+    admin::{Admin, Reload},
     grpc_health::GrpcHealth,
     health::Health,
     reflection::{Reflection, ReflectionAlpha},
@@ -26,7 +28,8 @@ use crate::{
     call::Body,
     proto::{
         gateway_v1::{
-            health_service_server::HealthServiceServer, routing_service_server::RoutingServiceServer,
+            admin_service_server::AdminServiceServer, health_service_server::HealthServiceServer,
+            routing_service_server::RoutingServiceServer,
         },
         grpc_health_v1::health_server::HealthServer,
         grpc_reflection_v1::server_reflection_server::ServerReflectionServer,
@@ -66,10 +69,14 @@ pub fn local(
     catalog: &Arc<Catalog>,
     board: &Arc<HealthBoard>,
     about: &Arc<About>,
+    loaded: Loaded,
+    reload: &Arc<dyn Reload>,
     registry: &mut impl Registry,
 ) {
     registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board)))));
-    registry.add(server!(RoutingServiceServer::new(Routing::new(Arc::clone(about), Arc::clone(catalog)))));
+    let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog));
+    registry.add(server!(RoutingServiceServer::new(routing)));
+    registry.add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload)))));
     registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board)))));
     registry.add(server!(ServerReflectionServer::new(Reflection::new(Arc::clone(catalog)))));
     registry.add(server!(AlphaServer::new(ReflectionAlpha::new(Arc::clone(catalog)))));
@@ -111,6 +118,28 @@ impl About {
     pub fn uptime(&self) -> f64 {
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(millis).as_secs_f64()
+    }
+}
+
+/// Which config a snapshot was built from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// 1 from the start, one more with each reload that changed something.
+    pub generation: i32,
+    pub at: SystemTime,
+}
+
+impl Loaded {
+    /// The start's, loaded now.
+    #[must_use]
+    pub fn first() -> Self {
+        Self { generation: 1, at: SystemTime::now() }
+    }
+
+    /// The one after this, loaded now.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { generation: self.generation.saturating_add(1), at: SystemTime::now() }
     }
 }
 
@@ -166,7 +195,8 @@ pub(crate) mod tests {
         }
         let mut names = Names::default();
         let catalog = Arc::new(built_in());
-        local(&catalog, &Arc::default(), &about(), &mut names);
+        let reload: Arc<dyn Reload> = Arc::new(admin::tests::Nothing);
+        local(&catalog, &Arc::default(), &about(), Loaded::first(), &reload, &mut names);
         let mut known: Vec<_> = catalog.services().map(|(_, service)| service.name.to_string()).collect();
         known.sort();
         names.0.sort_unstable();
@@ -178,7 +208,11 @@ pub(crate) mod tests {
         use crate::proto::gateway_v1::{ListRoutesRequest, routing_service_client::RoutingServiceClient};
         let catalog = Arc::new(built_in());
         for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
-            let server = server!(RoutingServiceServer::new(Routing::new(about(), Arc::clone(&catalog))));
+            let server = server!(RoutingServiceServer::new(Routing::new(
+                about(),
+                Loaded::first(),
+                Arc::clone(&catalog)
+            )));
             let mut client =
                 RoutingServiceClient::new(server).send_compressed(encoding).accept_compressed(encoding);
             let request = ListRoutesRequest { service: "grpc.health.v1.Health".into() };

@@ -319,6 +319,7 @@ mod tests {
             "grpc.reflection.v1alpha.ServerReflection",
             "library.Both",
             "library.Library",
+            "propylon.gateway.v1.AdminService",
             "propylon.gateway.v1.HealthService",
             "propylon.gateway.v1.RoutingService",
             "shop.Shop",

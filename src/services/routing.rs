@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::About;
+use super::{About, Loaded};
 use crate::{
     proto::gateway_v1::{
         GetInfoRequest, GetInfoResponse, ListRoutesRequest, ListRoutesResponse, RouteInfo, SchemaConflict,
@@ -20,13 +20,14 @@ use crate::{
 #[derive(Debug)]
 pub struct Routing {
     about: Arc<About>,
+    loaded: Loaded,
     catalog: Arc<Catalog>,
 }
 
 impl Routing {
     #[must_use]
-    pub fn new(about: Arc<About>, catalog: Arc<Catalog>) -> Self {
-        Self { about, catalog }
+    pub fn new(about: Arc<About>, loaded: Loaded, catalog: Arc<Catalog>) -> Self {
+        Self { about, loaded, catalog }
     }
 }
 
@@ -58,6 +59,8 @@ impl RoutingService for Routing {
             protocols: self.about.protocols.clone(),
             services: services.collect(),
             schema_conflicts: conflicts.collect(),
+            generation: self.loaded.generation,
+            loaded_at: Some(self.loaded.at.into()),
         }))
     }
 
@@ -132,7 +135,11 @@ mod tests {
             "http://old:1",
             patterns.map(|(name, route)| (name.into(), route.into())),
         ));
-        RoutingServiceClient::new(RoutingServiceServer::new(Routing::new(about(), Arc::new(catalog))))
+        RoutingServiceClient::new(RoutingServiceServer::new(Routing::new(
+            about(),
+            Loaded::first(),
+            Arc::new(catalog),
+        )))
     }
 
     #[tokio::test]
@@ -167,6 +174,7 @@ mod tests {
         let info = client().get_info(GetInfoRequest {}).await.unwrap().into_inner();
         assert_eq!((info.name.as_str(), info.version.as_str()), ("propylon", "1.2.3"));
         assert_eq!((info.environment.as_str(), info.instance.len()), ("test", 36));
+        assert_eq!((info.generation, info.loaded_at.is_some()), (1, true));
         let find = |name: &str| info.services.iter().find(|service| service.name == name).unwrap();
         assert_eq!((find("shop.Shop").methods, find("shop.Shop").schema_known), (2, true));
         assert_eq!((find("old.Service").methods, find("old.Service").schema_known), (0, false));

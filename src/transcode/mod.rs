@@ -15,6 +15,7 @@ mod compile;
 mod error;
 mod features;
 mod http_body;
+pub mod json_schema;
 mod keys;
 mod mask;
 mod names;

@@ -21,6 +21,7 @@ const ORDER: &[&[&str]] = &[
     &["services"],
     &["surface"],
     &["config"],
+    &["openapi"],
     &["snapshot"],
     &["gateway"],
     &["server"],

@@ -24,7 +24,7 @@ use super::{
 use crate::call::Frames;
 
 /// What the config says of an upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Its name in the config, for messages.
     pub name: Arc<str>,

@@ -14,7 +14,7 @@ use tokio_rustls::{
 };
 
 /// TLS towards an upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     pub roots: Roots,
     /// The name its certificate must carry, and SNI; `None`: the host of the upstream's authority.
@@ -22,7 +22,7 @@ pub struct Tls {
 }
 
 /// Whose certificates an upstream may have.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Roots {
     /// Those the system trusts.
     Native,

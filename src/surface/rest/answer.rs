@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::{
     accept::Form,
-    content::Coding,
+    content::{self, Coding},
     endpoint::Endpoint,
     error::{self, Origin},
     stream,
@@ -102,12 +102,16 @@ async fn unary(
     let body = if endpoint.replies_raw() {
         let raw = endpoint.raw(&message)?;
         headers.insert(header::CONTENT_TYPE, content_type(&raw.content_type));
-        raw.data
+        if content::is_text(&raw.content_type) {
+            encode(raw.data, accept_encoding, &mut headers)?
+        } else {
+            raw.data
+        }
     } else {
         let mut json = Vec::new();
         endpoint.json(&message, false, &mut json)?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        encode(json, accept_encoding, &mut headers)?
+        encode(json.into(), accept_encoding, &mut headers)?
     };
     let status = http_status.map_or(StatusCode::OK, |status| status.0);
     let bodiless = status.is_informational() || matches!(status.as_u16(), 204 | 304);
@@ -123,19 +127,19 @@ async fn unary(
     Ok(response)
 }
 
-/// Compresses a JSON body that is worth it, if the client takes it so.
+/// Compresses a body that is worth it, if the client takes it so.
 fn encode(
-    json: Vec<u8>,
+    body: Bytes,
     accept_encoding: Option<&HeaderValue>,
     headers: &mut HeaderMap,
 ) -> Result<Bytes, Status> {
-    if json.len() < COMPRESSED_BYTES || headers.contains_key(header::CONTENT_ENCODING) {
-        return Ok(json.into());
+    if body.len() < COMPRESSED_BYTES || headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(body);
     }
     headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
-    let Some(coding) = accept_encoding.and_then(Coding::of_reply) else { return Ok(json.into()) };
+    let Some(coding) = accept_encoding.and_then(Coding::of_reply) else { return Ok(body) };
     let coded = coding
-        .encode(&json)
+        .encode(&body)
         .map_err(|error| Status::internal(format!("the reply could not be compressed: {error}")))?;
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
     Ok(coded.into())

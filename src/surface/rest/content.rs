@@ -227,6 +227,17 @@ impl Decoder {
     }
 }
 
+/// True for content that is text, and so becomes smaller by a coding; images, archives and the like are coded already.
+pub(super) fn is_text(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let (kind, subtype) = essence.split_once('/').unwrap_or_default();
+    let suffix = subtype.rsplit_once('+').map_or("", |(_, suffix)| suffix);
+    kind == "text" && subtype != "event-stream"
+        || kind == "application"
+            && matches!(subtype, "json" | "javascript" | "xml" | "yaml" | "x-ndjson" | "wasm")
+        || matches!(suffix, "json" | "xml" | "yaml")
+}
+
 /// 413: a request body over the limit of its route.
 pub(super) fn too_large(limit: usize) -> Status {
     refuse(Refusal::TooLarge, format!("the request body is over the limit of {limit} bytes"))
@@ -267,6 +278,20 @@ impl Write for Sink {
 mod tests {
     use super::*;
     use crate::status;
+
+    #[test]
+    fn text_is_worth_a_coding() {
+        let check =
+            |content_type: &str, want: bool| assert_eq!(is_text(content_type), want, "{content_type}");
+        check("text/html; charset=utf-8", true);
+        check("Application/JSON", true);
+        check("application/problem+json", true);
+        check("image/svg+xml", true);
+        check("text/event-stream", false);
+        check("image/png", false);
+        check("application/octet-stream", false);
+        check("", false);
+    }
 
     const ALL: [Coding; 4] = [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd];
 

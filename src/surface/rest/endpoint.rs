@@ -116,6 +116,24 @@ impl Endpoint {
         Ok(Self { binding, route, tables, plan, socket_plan, input, style, request, response })
     }
 
+    /// The verb and path template, with what they bind.
+    #[must_use]
+    pub fn binding(&self) -> &Binding {
+        &self.binding
+    }
+
+    /// How its replies are written, and what its requests may hold.
+    #[must_use]
+    pub fn json_settings(&self) -> (JsonStyle, JsonInput) {
+        (self.style, self.input)
+    }
+
+    /// Where its calls go.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
     pub(super) fn method(&self) -> &Arc<Method> {
         &self.binding.method
     }

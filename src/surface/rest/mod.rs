@@ -99,6 +99,11 @@ impl RestBuilder {
 }
 
 impl Rest {
+    /// Every binding that is served, in the order in which they were added.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.router.values().map(|endpoint| &**endpoint)
+    }
+
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
     pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, request: Request) -> Response {
         if websocket::wanted(&request)

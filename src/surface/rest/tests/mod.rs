@@ -226,7 +226,10 @@ fn answer(
             Err(status)
         }
         "Watch" => Ok(watch(metadata, note)),
-        "File" => Ok(reply(metadata, vec![Ok(raw("text/css", note.text.as_bytes()))])),
+        "File" => {
+            let content_type = if note.number == 0 { "text/css" } else { "image/png" };
+            Ok(reply(metadata, vec![Ok(raw(content_type, note.text.as_bytes()))]))
+        }
         "Files" => {
             let mut messages =
                 vec![Ok(raw("text/csv", b"a,")), Ok(raw("ignored/later", note.text.as_bytes()))];

@@ -73,6 +73,12 @@ async fn long_json_is_compressed_for_those_who_take_it() {
     let short =
         send("POST", "/v1/echo").header("accept-encoding", "gzip").json("{\"text\":\"a\"}").got(rest).await;
     assert_eq!((short.header("content-encoding"), short.text()), ("", "{\"text\":\"a\"}"));
+    // The text of an HttpBody too; what is coded already gains nothing.
+    let path = format!("/v1/file/{}", "x".repeat(2000));
+    let text = send("GET", &path).header("accept-encoding", "gzip").got(rest).await;
+    assert_eq!((text.header("content-type"), text.header("content-encoding")), ("text/css", "gzip"));
+    let image = send("GET", &format!("{path}?number=1")).header("accept-encoding", "gzip").got(rest).await;
+    assert_eq!((image.header("content-type"), image.header("content-encoding")), ("image/png", ""));
     let stream = send("GET", "/v1/watch?number=200").header("accept-encoding", "gzip").got(rest).await;
     assert_eq!(stream.header("content-encoding"), "");
 }

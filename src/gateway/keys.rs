@@ -1,0 +1,340 @@
+//! The config's keys with their values as text: what a reload compares, and which of them only a restart changes.
+
+use std::{collections::BTreeMap, fmt::Debug};
+
+use crate::config::{
+    Action, Config, Connections, Own, PathRoute, Rest, SchemaSource, ServiceRoute, Upstream,
+};
+
+/// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
+/// these is told, and the value that was there at the start stays.
+pub(super) const NEED_RESTART: [&str; 14] = [
+    "gateway.listen",
+    "gateway.workers",
+    "limits.header_bytes",
+    "connections.max",
+    "connections.max_per_address",
+    "connections.streams",
+    "connections.header_timeout",
+    "connections.body_timeout",
+    "connections.idle_timeout",
+    "connections.write_timeout",
+    "connections.keepalive_interval",
+    "connections.keepalive_timeout",
+    "connections.max_age",
+    "connections.max_age_grace",
+];
+
+/// A longer value is not shown: that it changed is all that is said.
+const MOST_SHOWN: usize = 80;
+
+/// What a key has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Shown(String),
+    /// Too much to be shown.
+    Long(String),
+    /// A thing of a list: it is there.
+    Thing,
+    /// The names of a list in their order.
+    Order(Vec<String>),
+}
+
+/// Puts the values that only a restart changes back to those in force, and says which differed.
+pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
+    let (wanted, held) = (keys(next), keys(now));
+    next.listen = now.listen;
+    next.workers = now.workers;
+    next.header_bytes = now.header_bytes;
+    next.connections = now.connections;
+    let differ = NEED_RESTART.into_iter().filter(|key| wanted.get(*key) != held.get(*key));
+    differ
+        .map(|key| match held.get(key) {
+            Some(Value::Shown(still)) => format!("{key} needs a restart; still {still}"),
+            _ => format!("{key} needs a restart"),
+        })
+        .collect()
+}
+
+/// What differs between two configs, a sentence each.
+pub(super) fn changes(before: &Config, after: &Config) -> Vec<String> {
+    let (old, new) = (keys(before), keys(after));
+    let mut said = Vec::new();
+    for (key, value) in &new {
+        match (old.get(key), value) {
+            (Some(was), value) if was == value => {}
+            (Some(Value::Shown(was)), Value::Shown(value)) if was.len().max(value.len()) <= MOST_SHOWN => {
+                said.push(format!("{key}: {value}, was {was}"));
+            }
+            (Some(Value::Order(was)), Value::Order(value)) => {
+                // What came or went is told by itself.
+                let same = was.len() == value.len() && was.iter().all(|name| value.contains(name));
+                said.extend(same.then(|| format!("{key} has changed")));
+            }
+            (Some(_), _) => said.push(format!("{key} has changed")),
+            (None, Value::Thing) => said.push(format!("{key} is new")),
+            // What belongs to a thing that is new as a whole.
+            (None, _) => {}
+        }
+    }
+    let gone = old.iter().filter(|(key, value)| **value == Value::Thing && !new.contains_key(*key));
+    said.extend(gone.map(|(key, _)| format!("{key} is gone")));
+    said
+}
+
+/// Every key with its value.
+fn keys(config: &Config) -> BTreeMap<String, Value> {
+    // Taken apart by name, so that a field that is added is not forgotten here.
+    let Config {
+        listen,
+        workers,
+        environment,
+        instance,
+        drain,
+        watch_config,
+        connections,
+        limits,
+        header_bytes,
+        timeout,
+        cors,
+        rest,
+        built_ins,
+        upstreams,
+        services,
+        paths,
+        http_rules,
+    } = config;
+    let mut keys = Keys::default();
+    keys.add("gateway.listen", listen);
+    keys.add("gateway.workers", workers);
+    keys.text("gateway.environment", environment);
+    keys.text("gateway.instance", instance.as_deref().unwrap_or("none"));
+    keys.add("gateway.drain_delay", &drain.delay);
+    keys.add("gateway.drain", &drain.timeout);
+    keys.add("gateway.watch_config", watch_config);
+    keys.connections(connections);
+    keys.add("limits.request_bytes", &limits.request_bytes);
+    keys.add("limits.response_bytes", &limits.response_bytes);
+    keys.add("limits.header_bytes", header_bytes);
+    keys.add("limits.timeout", timeout);
+    keys.add("cors.origins", &cors.origins);
+    keys.add("cors.credentials", &cors.credentials);
+    keys.add("cors.max_age", &cors.max_age);
+    keys.add("cors.expose", &cors.expose);
+    keys.rest(rest);
+    for own in Own::ALL {
+        let (built_in, name) = (built_ins.get(own), own.name());
+        keys.add(&format!("builtin.{name}.enabled"), &built_in.enabled);
+        keys.add(&format!("builtin.{name}.prefix"), &built_in.prefix);
+        keys.add(&format!("builtin.{name}.proto_names"), &built_in.proto_names);
+    }
+    for upstream in upstreams {
+        keys.upstream(upstream);
+    }
+    for route in services {
+        keys.service(route);
+    }
+    for route in paths {
+        keys.path(route);
+    }
+    keys.long("http_rules", http_rules);
+    // Their order decides too: of two patterns that fit, the first holds.
+    keys.order("the order of upstreams", upstreams.iter().map(|upstream| upstream.name.to_string()));
+    keys.order("the order of routes", services.iter().map(|route| route.pattern.clone()));
+    keys.0
+}
+
+#[derive(Default)]
+struct Keys(BTreeMap<String, Value>);
+
+impl Keys {
+    fn add(&mut self, key: &str, value: &impl Debug) {
+        self.0.insert(key.to_owned(), Value::Shown(format!("{value:?}")));
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.0.insert(key.to_owned(), Value::Shown(value.to_owned()));
+    }
+
+    fn long(&mut self, key: &str, value: &impl Debug) {
+        self.0.insert(key.to_owned(), Value::Long(format!("{value:?}")));
+    }
+
+    fn thing(&mut self, name: &str) {
+        self.0.insert(name.to_owned(), Value::Thing);
+    }
+
+    fn order(&mut self, key: &str, names: impl Iterator<Item = String>) {
+        self.0.insert(key.to_owned(), Value::Order(names.collect()));
+    }
+
+    fn connections(&mut self, connections: &Connections) {
+        let Connections {
+            max,
+            max_per_address,
+            streams,
+            header_timeout,
+            body_timeout,
+            idle_timeout,
+            write_timeout,
+            keepalive_interval,
+            keepalive_timeout,
+            max_age,
+            max_age_grace,
+        } = connections;
+        self.add("connections.max", max);
+        self.add("connections.max_per_address", max_per_address);
+        self.add("connections.streams", streams);
+        self.add("connections.header_timeout", header_timeout);
+        self.add("connections.body_timeout", body_timeout);
+        self.add("connections.idle_timeout", idle_timeout);
+        self.add("connections.write_timeout", write_timeout);
+        self.add("connections.keepalive_interval", keepalive_interval);
+        self.add("connections.keepalive_timeout", keepalive_timeout);
+        self.text("connections.max_age", &max_age.map_or("none".to_owned(), |age| format!("{age:?}")));
+        self.add("connections.max_age_grace", max_age_grace);
+    }
+
+    fn rest(&mut self, rest: &Rest) {
+        let Rest {
+            title,
+            description,
+            version,
+            method_paths,
+            paths,
+            ignore_unknown_parameters,
+            input,
+            security_headers,
+            index,
+            profile,
+            health_fields,
+        } = rest;
+        self.add("rest.title", title);
+        self.add("rest.description", description);
+        self.text("rest.version", version.as_deref().unwrap_or("none"));
+        self.add("rest.method_paths", method_paths);
+        let trailing_slash = format!("{:?}", paths.trailing_slash).to_lowercase();
+        self.text("rest.trailing_slash", &trailing_slash);
+        self.add("rest.fully_decode_reserved_expansion", &paths.fully_decode_reserved_expansion);
+        self.add("rest.ignore_unknown_parameters", ignore_unknown_parameters);
+        self.add("rest.ignore_unknown_fields", &input.ignore_unknown);
+        self.add("rest.security_headers", security_headers);
+        self.long("rest.index", index);
+        self.long("rest.errors", profile);
+        self.add("rest.health.fields", health_fields);
+    }
+
+    fn upstream(&mut self, upstream: &Upstream) {
+        let Upstream {
+            name,
+            address,
+            schema,
+            services,
+            connect_timeout,
+            handshake_timeout,
+            keepalive_interval,
+            keepalive_timeout,
+            timeout,
+            authority,
+            ca,
+            style,
+        } = upstream;
+        self.thing(&format!("upstream {name}"));
+        let key = |key: &str| format!("upstreams.{name}.{key}");
+        self.text(&key("grpc"), &address.to_string());
+        let (source, interval) = match schema {
+            SchemaSource::Descriptors(file) => (file.display().to_string(), None),
+            SchemaSource::Reflection { interval } => ("reflection".to_owned(), Some(*interval)),
+            SchemaSource::Unknown => ("none".to_owned(), None),
+        };
+        self.text(&key("schema"), &source);
+        if let Some(interval) = interval {
+            self.add(&key("reflection_interval"), &interval);
+        }
+        self.add(&key("services"), services);
+        self.add(&key("connect_timeout"), connect_timeout);
+        self.add(&key("handshake_timeout"), handshake_timeout);
+        self.add(&key("keepalive_interval"), keepalive_interval);
+        self.add(&key("keepalive_timeout"), keepalive_timeout);
+        self.text(&key("timeout"), &timeout.map_or("none".to_owned(), |timeout| format!("{timeout:?}")));
+        self.text(&key("authority"), authority.as_deref().unwrap_or("none"));
+        self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
+        self.long(&key("json"), style);
+    }
+
+    fn service(&mut self, route: &ServiceRoute) {
+        let ServiceRoute { pattern, upstream, rules } = route;
+        let name = format!("route {pattern}");
+        self.thing(&name);
+        self.text(&format!("{name}: upstream"), upstream.as_deref().unwrap_or("none"));
+        self.long(&format!("{name}: rules"), rules);
+    }
+
+    fn path(&mut self, route: &PathRoute) {
+        let PathRoute { name, verbs, template, action, rules } = route;
+        let verbs: Vec<&str> = verbs.iter().map(|verb| verb.as_str()).collect();
+        let name = format!("route {name} ({} {})", verbs.join(", "), template.as_str());
+        self.thing(&name);
+        match action {
+            Action::Respond(respond) => self.long(&format!("{name}: respond"), respond),
+            Action::Redirect(redirect) => self.long(&format!("{name}: redirect"), redirect),
+        }
+        self.long(&format!("{name}: rules"), rules);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, Path::new("")).unwrap()
+    }
+
+    #[test]
+    fn every_key_that_needs_a_restart_is_a_key() {
+        let keys = keys(&Config::default());
+        for key in NEED_RESTART {
+            assert!(keys.contains_key(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_restart_stays_and_is_told() {
+        let now = config("");
+        let mut next = config(
+            "[gateway]\nlisten = \"0.0.0.0:80\"\nenvironment = \"production\"\n[connections]\nmax = 5\nmax_age = \"1h\"",
+        );
+        let told = hold(&mut next, &now);
+        let want = [
+            "gateway.listen needs a restart; still 127.0.0.1:8080",
+            "connections.max needs a restart; still 20000",
+            "connections.max_age needs a restart; still none",
+        ];
+        assert_eq!(told, want);
+        assert_eq!(changes(&now, &next), ["gateway.environment: production, was development"]);
+        assert!(NEED_RESTART.iter().all(|key| keys(&now).get(*key) == keys(&next).get(*key)));
+    }
+
+    #[test]
+    fn changes_are_told_by_key() {
+        let check = |before: &str, after: &str, want: &[&str]| {
+            assert_eq!(changes(&config(before), &config(after)), want, "{before:?} {after:?}");
+        };
+        check("", "", &[]);
+        check("", "# a comment", &[]);
+        check("", "[limits]\ntimeout = \"30s\"", &["limits.timeout: 30s, was 60s"]);
+        check("[rest]\ntrailing_slash = \"ignore\"", "", &["rest.trailing_slash: strict, was ignore"]);
+        let books = "[[upstreams]]\nname = \"books\"\ngrpc = \"http://h:1\"\n";
+        check("", books, &["upstream books is new"]);
+        check(books, "", &["upstream books is gone"]);
+        let shop = books.replace("books", "shop");
+        check(&format!("{books}{shop}"), &format!("{shop}{books}"), &["the order of upstreams has changed"]);
+        check(books, &books.replace("h:1", "h:2"), &["upstreams.books.grpc: http://h:2, was http://h:1"]);
+        let page = "[[routes]]\npath = \"/hello\"\nrespond = { body = \"hi\" }";
+        check("", page, &["route /hello (GET /hello) is new"]);
+        check(page, &page.replace("hi", "ho"), &["route /hello (GET /hello): respond has changed"]);
+    }
+}

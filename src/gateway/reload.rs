@@ -1,0 +1,265 @@
+//! Loading the config again while the gateway runs: read, checked and built beside what is served, then swapped in whole
+//! or not at all. One reload at a time; who asks while one runs is answered by the next, all together.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Weak},
+};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+};
+use tracing::{error, info};
+
+use super::{
+    Gateway, changes, keys,
+    schemas::{self, Reading, Unread, Watch},
+    start::{built, dialled, named_files},
+    upstreams::{self, ByName, Prepared},
+};
+use crate::{
+    config::Config,
+    dispatch::Upstream,
+    services::{
+        About,
+        admin::{Mistake, Outcome, Refused, Reload, Reloaded},
+    },
+    snapshot::{Known, Parts, Snapshot},
+};
+
+/// Somebody who asks for a reload.
+#[derive(Debug)]
+pub(super) struct Ask {
+    who: String,
+    /// Read the upstreams' reflection again too.
+    schemas: bool,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// Where reloads are asked for. It holds nothing of the gateway, so that the gateway's own services may hold it.
+#[derive(Debug)]
+pub(super) struct Queue(mpsc::UnboundedSender<Ask>);
+
+impl Queue {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Ask>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Asks at once; the answer need not be waited for.
+    pub(super) fn ask(&self, who: String, schemas: bool) -> BoxFuture<'static, Outcome> {
+        let (answer, answered) = oneshot::channel();
+        // Where nobody takes it, the answer's end is dropped with it.
+        let _ = self.0.send(Ask { who, schemas, answer });
+        Box::pin(async { answered.await.unwrap_or_else(|_| Err(broken("the gateway is stopping"))) })
+    }
+}
+
+impl Reload for Queue {
+    fn reload(&self, who: String) -> BoxFuture<'static, Outcome> {
+        self.ask(who, true)
+    }
+}
+
+/// Answers those who ask, until the gateway is gone.
+pub(super) async fn run(gateway: Weak<Gateway>, mut asked: mpsc::UnboundedReceiver<Ask>) {
+    while let Some(first) = asked.recv().await {
+        let mut asks = vec![first];
+        while let Ok(another) = asked.try_recv() {
+            asks.push(another);
+        }
+        let Some(gateway) = gateway.upgrade() else { return };
+        let outcome = AssertUnwindSafe(gateway.load()).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| Err(broken("the reload failed by a bug; the log has it")));
+        log(&asks, &outcome);
+        if asks.iter().any(|ask| ask.schemas) {
+            gateway.read_schemas_now();
+        }
+        for ask in asks {
+            // Who asked may have gone.
+            let _ = ask.answer.send(outcome.clone());
+        }
+    }
+}
+
+fn broken(message: &str) -> Refused {
+    let mistake = Mistake { subject: String::new(), message: message.to_owned() };
+    Refused { mistakes: vec![mistake], file: None }
+}
+
+/// Logs what came of a reload.
+fn log(asks: &[Ask], outcome: &Outcome) {
+    let who = match asks {
+        [first, others @ ..] if !others.is_empty() => format!("{} and {} more", first.who, others.len()),
+        _ => asks.first().map(|ask| ask.who.clone()).unwrap_or_default(),
+    };
+    match outcome {
+        Ok(Reloaded { loaded, changes, needs_restart, .. }) => {
+            let what = if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join("; ") };
+            info!(generation = loaded.generation, "reloaded ({who}): {what}");
+            for key in needs_restart {
+                tracing::warn!("{key}");
+            }
+        }
+        Err(refused) => error!("not reloaded ({who}): {refused}"),
+    }
+}
+
+/// A config that could be read, with what only a restart changes held back.
+struct Read {
+    config: Config,
+    needs_restart: Vec<String>,
+    prepared: Prepared,
+}
+
+impl Gateway {
+    /// One reload, from reading the config to the swap.
+    async fn load(self: &Arc<Self>) -> Outcome {
+        let refused = |mistakes| Refused { mistakes, file: self.source.file.clone() };
+        let gateway = Arc::clone(self);
+        // Files may be slow, and certificates and tables take their time: signals are answered meanwhile.
+        let read = spawn_blocking(move || gateway.read()).await;
+        let read = read.map_err(|_| broken("the config could not be read, by a bug; the log has it"))?;
+        let read = read.map_err(refused)?;
+        let fresh = self.fresh(&read);
+        let come = schemas::first_chance(&fresh).await;
+        self.swap(read, &fresh, come).map_err(refused)
+    }
+
+    /// Reads the config and the files that it names.
+    fn read(&self) -> Result<Read, Vec<Mistake>> {
+        let mut config = self.source.read()?;
+        let now = self.config();
+        // A config that is refused for a file that is not there yet is tried again when it comes.
+        self.files
+            .send_replace([named_files(&self.source, &now), named_files(&self.source, &config)].concat());
+        let needs_restart = keys::hold(&mut config, &now);
+        let (reached, known, built_in) = {
+            let current = self.current();
+            (current.reached.clone(), current.schemas.clone(), Arc::clone(&current.parts.built_in))
+        };
+        let prepared = upstreams::prepare(&config, &reached, &known, &built_in);
+        Ok(Read { config, needs_restart, prepared })
+    }
+
+    /// The upstreams whose reflection nobody watches yet.
+    fn fresh(&self, read: &Read) -> ByName<Arc<Upstream>> {
+        let current = self.current();
+        let fresh = schemas::reflecting(&read.config).filter_map(|(name, _)| {
+            let upstream = &read.prepared.reached.get(name)?.upstream;
+            let now = current.parts.upstreams.get(name);
+            let watched =
+                current.watches.contains_key(name) && now.is_some_and(|now| Arc::ptr_eq(now, upstream));
+            (!watched).then(|| (Arc::clone(name), Arc::clone(upstream)))
+        });
+        fresh.collect()
+    }
+
+    /// Builds the next snapshot and swaps it in, if anything differs.
+    fn swap(
+        self: &Arc<Self>,
+        read: Read,
+        fresh: &ByName<Arc<Upstream>>,
+        mut come: ByName<Reading>,
+    ) -> Result<Reloaded, Vec<Mistake>> {
+        let Read { config, needs_restart, prepared: Prepared { reached, described, mistakes } } = read;
+        let mut current = self.current();
+        let mut schemas = described;
+        let mut here = ByName::new();
+        let mut said = keys::changes(&current.parts.config, &config);
+        for (name, _) in schemas::reflecting(&config) {
+            let known = current.schemas.get(name);
+            let mut schema = known.cloned();
+            match come.remove(name) {
+                Some(Ok(new)) if known.is_none_or(|known| !known.schema.same_files(&new)) => {
+                    schema = Some(Arc::new(Known::new(new, &current.parts.built_in.schema)));
+                }
+                // An upstream that is somewhere else now keeps its schema until it answers there.
+                Some(Err(Unread::Away(status))) => {
+                    here.insert(Arc::clone(name), false);
+                    said.push(format!("upstream {name} does not answer yet: {}", status.message()));
+                }
+                Some(Err(Unread::Broken(why))) => said.push(format!("upstream {name}: {why}")),
+                None if fresh.contains_key(name) => {
+                    here.insert(Arc::clone(name), false);
+                    said.push(format!("upstream {name} has not answered reflection yet"));
+                }
+                Some(Ok(_)) | None => {}
+            }
+            schemas.extend(schema.map(|schema| (Arc::clone(name), schema)));
+        }
+        let upstreams = dialled(&reached);
+        let loaded = current.parts.loaded;
+        let file = self.source.file.clone();
+        said.extend(files_changed(&current.parts.upstreams, &upstreams, &current.schemas, &schemas, &said));
+        if said.is_empty() && mistakes.is_empty() {
+            return Ok(Reloaded { loaded, changes: said, needs_restart, file });
+        }
+        let parts = Parts {
+            about: Arc::new(About {
+                environment: config.environment.to_string(),
+                ..(*current.parts.about).clone()
+            }),
+            loaded: loaded.next(),
+            board: Arc::clone(&self.board),
+            reload: Arc::clone(&current.parts.reload),
+            built_in: Arc::clone(&current.parts.built_in),
+            config: Arc::new(config),
+            upstreams,
+        };
+        let snapshot = built(Snapshot::build(&parts, &schemas), mistakes)?;
+        let before = self.catalog();
+        said.extend(changes::changes(&before, &snapshot.catalog));
+        let loaded = parts.loaded;
+        self.files.send_replace(named_files(&self.source, &parts.config));
+        self.show(snapshot);
+        let mut watches = ByName::new();
+        for (name, interval) in schemas::reflecting(&parts.config) {
+            let Some(upstream) = parts.upstreams.get(name) else { continue };
+            let watch = match current.watches.remove(name) {
+                Some(watch) if watch.watches(upstream, interval) => watch,
+                _ => {
+                    let come = here.get(name).copied().unwrap_or(true);
+                    Watch::begin(self, name, upstream, interval, Some(come))
+                }
+            };
+            watches.insert(Arc::clone(name), watch);
+        }
+        // Those of upstreams that are gone end here, and the upstreams with the last call that holds them.
+        current.watches = watches;
+        current.parts = parts;
+        current.reached = reached;
+        current.schemas = schemas;
+        Ok(Reloaded { loaded, changes: said, needs_restart, file })
+    }
+}
+
+/// What differs although the config says the same: the contents of files that it names.
+fn files_changed(
+    before: &ByName<Arc<Upstream>>,
+    after: &ByName<Arc<Upstream>>,
+    known: &ByName<Arc<Known>>,
+    schemas: &ByName<Arc<Known>>,
+    said: &[String],
+) -> Vec<String> {
+    let mut changed = Vec::new();
+    for (name, upstream) in after {
+        let Some(was) = before.get(name) else { continue };
+        let told = said.iter().any(|said| said.starts_with(&format!("upstreams.{name}.")));
+        let same_schema = match (known.get(name), schemas.get(name)) {
+            (Some(was), Some(now)) => Arc::ptr_eq(was, now),
+            (None, None) => true,
+            _ => false,
+        };
+        if !Arc::ptr_eq(was, upstream) && !told {
+            changed.push(format!("upstream {name}: its certificate authorities have changed"));
+        }
+        if !same_schema {
+            changed.push(format!("upstream {name}: its schema has changed"));
+        }
+    }
+    changed.sort();
+    changed
+}

@@ -1,0 +1,155 @@
+//! The start: from a config to a gateway that serves it, with the tasks that keep it up to date.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::{
+    Current, Gateway, Source,
+    reload::{self, Queue},
+    schemas::{self, Watch},
+    upstreams::{self, ByName},
+};
+use crate::{
+    config::{Config, SchemaSource},
+    dispatch::Upstream,
+    proto,
+    schema::Schema,
+    services::{
+        About, HealthBoard, Loaded,
+        admin::{Mistake, Reload},
+    },
+    snapshot::{Known, Parts, Snapshot, SnapshotError},
+};
+
+/// Why a gateway could not start: every mistake, a line each.
+#[derive(Debug)]
+pub struct StartError(pub Vec<Mistake>);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, mistake) in self.0.iter().enumerate() {
+            let between = if at == 0 { "" } else { "\n" };
+            write!(f, "{between}{}", mistake.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl Gateway {
+    /// Starts a gateway on a config that came from `source`: reads descriptor files, gives upstreams' reflection a first
+    /// chance, and keeps asking in the background of the current runtime, where reloads happen too.
+    ///
+    /// # Errors
+    /// What is wrong with the config or with a descriptor file.
+    pub async fn start(config: Config, source: Source) -> Result<Arc<Self>, StartError> {
+        let built_in = Schema::decode(proto::FILE_DESCRIPTOR_SET).map_err(|error| {
+            let message = format!("the gateway's own schema: {error}");
+            StartError(vec![Mistake { subject: String::new(), message }])
+        })?;
+        let built_in = Arc::new(Known::new(built_in.clone(), &built_in));
+        let files = watch::Sender::new(named_files(&source, &config));
+        let prepared = upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &built_in);
+        let (reloads, asked) = Queue::new();
+        let reloads = Arc::new(reloads);
+        let parts = Parts {
+            about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
+            loaded: Loaded::first(),
+            board: Arc::new(HealthBoard::default()),
+            reload: Arc::clone(&reloads) as Arc<dyn Reload>,
+            built_in,
+            config: Arc::new(config),
+            upstreams: dialled(&prepared.reached),
+        };
+        let snapshot =
+            built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map_err(StartError)?;
+        parts.board.show(&snapshot.catalog);
+        let gateway = Arc::new(Self {
+            source,
+            board: Arc::clone(&parts.board),
+            current: Mutex::new(Current {
+                parts,
+                reached: prepared.reached,
+                schemas: prepared.described,
+                watches: HashMap::new(),
+            }),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            read_now: watch::Sender::new(0),
+            reloads,
+            files,
+        });
+        tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
+        gateway.first_schemas().await;
+        gateway.board.set_serving(true);
+        Ok(gateway)
+    }
+
+    /// Gives every upstream's reflection its first chance, and begins to watch it.
+    async fn first_schemas(self: &Arc<Self>) {
+        let config = self.config();
+        let upstreams = self.current().parts.upstreams.clone();
+        let asked: ByName<_> = schemas::reflecting(&config)
+            .filter_map(|(name, _)| Some((Arc::clone(name), Arc::clone(upstreams.get(name)?))))
+            .collect();
+        let mut come = schemas::first_chance(&asked).await;
+        if come.len() < asked.len() {
+            warn!("some upstreams have not answered reflection yet; they come in when they do");
+        }
+        let mut watches = HashMap::new();
+        // In the order of the config: of two that have one service, the first serves it.
+        for (name, interval) in schemas::reflecting(&config) {
+            let Some(upstream) = asked.get(name) else { continue };
+            let reading = come.remove(name);
+            let here = reading.as_ref().map(|reading| !matches!(reading, Err(schemas::Unread::Away(_))));
+            if let Some(reading) = reading {
+                schemas::report(name, self.take(name, upstream, reading), false, &mut false);
+            }
+            watches.insert(Arc::clone(name), Watch::begin(self, name, upstream, interval, here));
+        }
+        self.current().watches = watches;
+    }
+}
+
+/// The upstreams alone.
+pub(super) fn dialled(reached: &ByName<upstreams::Reached>) -> ByName<Arc<Upstream>> {
+    reached.iter().map(|(name, reached)| (Arc::clone(name), Arc::clone(&reached.upstream))).collect()
+}
+
+/// A snapshot without a mistake, or every mistake there is.
+pub(super) fn built(
+    built: Result<Snapshot, SnapshotError>,
+    mut mistakes: Vec<Mistake>,
+) -> Result<Snapshot, Vec<Mistake>> {
+    match built {
+        Ok(snapshot) if mistakes.is_empty() => Ok(snapshot),
+        Ok(_) => Err(mistakes),
+        Err(SnapshotError(more)) => {
+            mistakes.extend(more.into_iter().map(|message| Mistake { subject: String::new(), message }));
+            Err(mistakes)
+        }
+    }
+}
+
+/// The files that a config comes from and names; none where they are not to be watched.
+pub(super) fn named_files(source: &Source, config: &Config) -> Vec<PathBuf> {
+    let Some(file) = source.file.as_ref().filter(|_| config.watch_config) else { return Vec::new() };
+    let mut files = vec![file.clone()];
+    for upstream in &config.upstreams {
+        files.extend(upstream.ca.clone());
+        if let SchemaSource::Descriptors(file) = &upstream.schema {
+            files.push(file.clone());
+        }
+    }
+    files.sort();
+    files.dedup();
+    files
+}

@@ -1,0 +1,105 @@
+//! Upstreams and descriptor files as the config names them; what has not changed is what it was, connections included.
+
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+
+use crate::{
+    config::{self, Config, SchemaSource},
+    dispatch::{
+        Upstream,
+        grpc::{Roots, Settings, Tls},
+    },
+    schema::Schema,
+    services::admin::Mistake,
+    snapshot::Known,
+};
+
+/// An upstream with the settings it was made with.
+#[derive(Debug, Clone)]
+pub(super) struct Reached {
+    settings: Settings,
+    pub(super) upstream: Arc<Upstream>,
+}
+
+/// What there is by the upstreams' names.
+pub(super) type ByName<T> = HashMap<Arc<str>, T>;
+
+/// A config's upstreams, and the schemas of those that have a descriptor file.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    pub(super) reached: ByName<Reached>,
+    pub(super) described: ByName<Arc<Known>>,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+/// Makes the upstreams of a config and reads their files. What `before` and `known` have already is taken from there.
+pub(super) fn prepare(
+    config: &Config,
+    before: &ByName<Reached>,
+    known: &ByName<Arc<Known>>,
+    built_in: &Known,
+) -> Prepared {
+    let mut prepared = Prepared::default();
+    for written in &config.upstreams {
+        let name = &written.name;
+        let made = settings(written).and_then(|settings| match before.get(name) {
+            Some(reached) if reached.settings == settings => Ok(reached.clone()),
+            _ => {
+                let upstream = Arc::new(Upstream::new(settings.clone(), config.workers)?);
+                Ok(Reached { settings, upstream })
+            }
+        });
+        match made {
+            Ok(reached) => {
+                prepared.reached.insert(Arc::clone(name), reached);
+            }
+            Err(why) => prepared.mistake(format!("upstreams.{name}"), format!("upstream {name:?}: {why}")),
+        }
+        let SchemaSource::Descriptors(file) = &written.schema else { continue };
+        match descriptors(name, file) {
+            Ok(schema) => {
+                let same = known.get(name).filter(|known| known.schema.same_files(&schema));
+                let schema = same.map_or_else(|| Arc::new(Known::new(schema, &built_in.schema)), Arc::clone);
+                prepared.described.insert(Arc::clone(name), schema);
+            }
+            Err(why) => prepared.mistake(format!("upstreams.{name}.descriptors"), why),
+        }
+    }
+    prepared
+}
+
+impl Prepared {
+    fn mistake(&mut self, subject: String, message: String) {
+        self.mistakes.push(Mistake { subject, message });
+    }
+}
+
+/// How dispatch reaches an upstream.
+fn settings(written: &config::Upstream) -> Result<Settings, String> {
+    let config::Address { tls, host, port } = &written.address;
+    let roots = match &written.ca {
+        None => Roots::Native,
+        Some(file) => {
+            Roots::Pem(std::fs::read(file).map_err(|error| format!("ca {}: {error}", file.display()))?)
+        }
+    };
+    let authority = match &written.authority {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|error| format!("authority {text:?}: {error}"))?),
+    };
+    Ok(Settings {
+        tls: tls.then_some(Tls { roots, server_name: None }),
+        authority,
+        connect_timeout: written.connect_timeout,
+        handshake_timeout: written.handshake_timeout,
+        ..Settings::new(&written.name, host, *port)
+    })
+}
+
+/// Reads a file with an encoded `google.protobuf.FileDescriptorSet`.
+fn descriptors(upstream: &str, file: &Path) -> Result<Schema, String> {
+    let wrong = |why: &dyn fmt::Display| {
+        format!("upstream {upstream:?}: cannot use the descriptors {}: {why}", file.display())
+    };
+    let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
+    Schema::decode(&bytes).map_err(|error| wrong(&error))
+}

@@ -1,0 +1,270 @@
+//! The OpenAPI 3.1 document of what is served over REST: every binding of the gateway's own services and of upstreams, the
+//! gateway's pages, and the routes that answer by themselves. Pure: from the bindings and the config to utoipa's types.
+//!
+//! What OpenAPI has no word for (a binding with the verb PROPFIND) is listed under `x-omitted-bindings`, with the reason.
+
+mod errors;
+mod operation;
+mod pages;
+mod parameters;
+mod path;
+mod schema;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use utoipa::openapi::{
+    ComponentsBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Server,
+    extensions::Extensions,
+    path::{Operation, Paths},
+    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    tag::{Tag, TagBuilder},
+};
+
+use self::operation::Common;
+use crate::{
+    config::Config,
+    schema::{Binding, Template, Verb},
+    transcode::{
+        JsonInput, JsonStyle,
+        json_schema::{Settings, Walker},
+    },
+};
+
+const BEARER: &str = "bearer";
+const API_KEY: &str = "api_key";
+
+/// One binding to be written.
+#[derive(Debug, Clone)]
+pub struct Listed<'a> {
+    pub binding: &'a Binding,
+    pub style: JsonStyle,
+    pub input: JsonInput,
+    /// The upstream that answers; `None` for the gateway's own services.
+    pub upstream: Option<Arc<str>>,
+    /// Its callers must say who they are.
+    pub demands_credentials: bool,
+}
+
+/// A document as it is served.
+#[derive(Debug)]
+pub struct Document {
+    pub json: Bytes,
+    /// Changes with the document: an `ETag` with its quotes.
+    pub etag: String,
+}
+
+impl Document {
+    /// Writes the document of `listed`, in their order.
+    #[must_use]
+    pub fn new<'a>(config: &Config, listed: impl IntoIterator<Item = Listed<'a>>) -> Self {
+        let document = document(config, listed);
+        // Its types hold nothing that JSON cannot say.
+        let json = serde_json::to_vec(&document).unwrap_or_default();
+        let etag = format!("\"{:016x}\"", fnv(&json));
+        Self { json: json.into(), etag }
+    }
+
+    /// The same, for people to read.
+    #[must_use]
+    pub fn pretty(&self) -> String {
+        let value: Value = serde_json::from_slice(&self.json).unwrap_or_default();
+        format!("{value:#}")
+    }
+}
+
+/// The document of `listed`, in their order.
+#[must_use]
+pub fn document<'a>(config: &Config, listed: impl IntoIterator<Item = Listed<'a>>) -> OpenApi {
+    let mut writer = Writer::default();
+    // Those of one source and one style share their definitions.
+    let mut groups: Vec<Vec<Listed<'a>>> = Vec::new();
+    let mut places: HashMap<(Option<Arc<str>>, String), usize> = HashMap::new();
+    for one in listed {
+        let key = (one.upstream.clone(), format!("{:?}{:?}", one.style, one.input));
+        let place = *places.entry(key).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        if let Some(group) = groups.get_mut(place) {
+            group.push(one);
+        }
+    }
+    for group in groups {
+        writer.group(&group);
+    }
+    pages::add(&mut writer, config);
+    writer.finish(config)
+}
+
+/// A document in the making.
+#[derive(Default)]
+struct Writer {
+    paths: path::Paths,
+    items: Paths,
+    schemas: BTreeMap<String, Value>,
+    tags: Vec<Tag>,
+    omitted: Vec<Value>,
+}
+
+impl Writer {
+    /// Adds the bindings of one source.
+    fn group(&mut self, group: &[Listed<'_>]) {
+        let Some(first) = group.first() else { return };
+        let settings = |suffix: String| Settings {
+            style: first.style,
+            ignore_unknown: first.input.ignore_unknown,
+            references: "#/components/schemas/",
+            suffix,
+        };
+        let mut walker = Walker::new(settings(String::new()));
+        let (mut operations, omitted) = self.operations(&mut walker, group);
+        self.omitted.extend(omitted);
+        let mut definitions = walker.definitions();
+        let differs = |(name, schema): (&String, &Value)| {
+            self.schemas.get(name).is_some_and(|known| known != schema)
+                || [errors::ERROR, errors::STREAM_ERROR].contains(&name.as_str())
+        };
+        if definitions.iter().any(differs) {
+            // Another source has other messages of these names: all of this one's get a name of their own.
+            let source = first.upstream.as_deref().unwrap_or("gateway");
+            let source = source.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+            let mut walker = Walker::new(settings(format!("-{source}")));
+            operations = self.operations(&mut walker, group).0;
+            definitions = walker.definitions();
+        }
+        self.schemas.extend(definitions);
+        for Made { path, verb, operation } in operations {
+            self.put(&path, verb, operation);
+        }
+        let mut comments = Walker::new(settings(String::new()));
+        for one in group {
+            let service = one.binding.method.descriptor.parent_service();
+            if self.tags.iter().any(|tag| tag.name == service.full_name()) {
+                continue;
+            }
+            let said = comments.comments().of(&service.parent_file(), service.path());
+            let tag = TagBuilder::new().name(service.full_name());
+            self.tags.push(tag.description(Some(said).filter(|said| !said.is_empty())).build());
+        }
+    }
+
+    /// The operations of bindings, and the bindings that can be none.
+    fn operations(&mut self, walker: &mut Walker, group: &[Listed<'_>]) -> (Vec<Made>, Vec<Value>) {
+        let common = Common { schemes: &[BEARER, API_KEY] };
+        let mut made = Vec::with_capacity(group.len());
+        let mut bindings_of: HashMap<&str, usize> = HashMap::new();
+        let mut omitted = Vec::new();
+        for one in group {
+            let binding = one.binding;
+            let name = &*binding.method.full_name;
+            let number = bindings_of.entry(name).or_default();
+            *number += 1;
+            let id = match (*number, binding.implicit) {
+                (1, false) => name.to_owned(),
+                (number, false) => format!("{name}-{number}"),
+                (_, true) => format!("{name}-rpc"),
+            };
+            let Some(verb) = http_method(&binding.verb) else {
+                omitted.push(omission(&binding.verb, &binding.template, name));
+                continue;
+            };
+            let path = self.paths.path(&binding.template, |index| {
+                let fields = binding.variables.get(index).map(|variable| variable.fields.as_slice());
+                let names = fields.unwrap_or_default().iter().map(|field| walker.name(field));
+                names.collect::<Vec<_>>().join(".")
+            });
+            let operation = operation::operation(walker, one, &path, id, &common);
+            made.push(Made { path: path.text, verb, operation });
+        }
+        (made, omitted)
+    }
+
+    /// Enters an operation; what is there already was matched first, and stays.
+    fn put(&mut self, path: &str, verb: HttpMethod, operation: Operation) {
+        if self.items.get_path_operation(path, verb.clone()).is_none() {
+            self.items.add_path_operation(path, vec![verb], operation);
+        }
+    }
+
+    fn finish(mut self, config: &Config) -> OpenApi {
+        self.schemas
+            .extend(errors::schemas(&config.rest.profile).map(|(name, schema)| (name.to_owned(), schema)));
+        let mut components = ComponentsBuilder::new()
+            .schemas_from_iter(self.schemas.iter().map(|(name, value)| (name, schema::schema(value))))
+            .responses_from_iter(errors::responses());
+        for (name, scheme) in security_schemes() {
+            components = components.security_scheme(name, scheme);
+        }
+        let version = config.rest.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
+        let info = InfoBuilder::new()
+            .title(&*config.rest.title)
+            .version(version)
+            .description(Some(&*config.rest.description).filter(|text| !text.is_empty()))
+            .build();
+        let omitted = (!self.omitted.is_empty())
+            .then(|| Extensions::from_iter([("x-omitted-bindings", Value::from(self.omitted))]));
+        let mut document = OpenApiBuilder::new()
+            .info(info)
+            .servers(Some([Server::new("/")]))
+            .paths(self.items)
+            .components(Some(components.build()))
+            .tags(Some(self.tags))
+            .build();
+        document.extensions = omitted;
+        document
+    }
+}
+
+/// An operation and its place.
+struct Made {
+    path: String,
+    verb: HttpMethod,
+    operation: Operation,
+}
+
+/// A binding, or a route, that OpenAPI cannot say.
+fn omission(verb: &Verb, template: &Template, name: &str) -> Value {
+    let reason = match verb {
+        Verb::Any => "it takes every verb that no other binding of its path has".to_owned(),
+        verb => format!("OpenAPI 3.1 has no word for the verb {verb}"),
+    };
+    json!({"verb": verb.as_str(), "path": template.as_str(), "name": name, "reason": reason})
+}
+
+fn http_method(verb: &Verb) -> Option<HttpMethod> {
+    Some(match verb {
+        Verb::Get => HttpMethod::Get,
+        Verb::Put => HttpMethod::Put,
+        Verb::Post => HttpMethod::Post,
+        Verb::Delete => HttpMethod::Delete,
+        Verb::Patch => HttpMethod::Patch,
+        Verb::Custom(name) => match name.as_str() {
+            "HEAD" => HttpMethod::Head,
+            "OPTIONS" => HttpMethod::Options,
+            "TRACE" => HttpMethod::Trace,
+            _ => return None,
+        },
+        Verb::Any => return None,
+    })
+}
+
+fn security_schemes() -> [(&'static str, SecurityScheme); 2] {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token.")).build();
+    let key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", "An API key."));
+    [(BEARER, SecurityScheme::Http(bearer)), (API_KEY, SecurityScheme::ApiKey(key))]
+}
+
+/// FNV-1a: no secret, only a change to be seen.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests;

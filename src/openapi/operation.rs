@@ -1,0 +1,235 @@
+//! One binding as an operation: what may be sent, what is answered, and in which forms.
+
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::{Value, json};
+use utoipa::openapi::{
+    Content, ContentBuilder, Deprecated, Required, ResponseBuilder,
+    path::{Operation, OperationBuilder},
+    request_body::{RequestBody, RequestBodyBuilder},
+    response::{Response, Responses, ResponsesBuilder},
+    security::SecurityRequirement,
+};
+
+use super::{Listed, errors, parameters, path::Path, schema::schema};
+use crate::{
+    schema::{Binding, Body},
+    transcode::{
+        HTTP_BODY,
+        json_schema::{Direction, Walker, first_sentence},
+    },
+};
+
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+const EVENTS: &str = "text/event-stream";
+/// The content type of bytes of any type.
+const ANY: &str = "*/*";
+
+/// Methods whose reply may have another status than 200 and be no error: name, status, words.
+const OTHER_STATUSES: [(&str, &str, &str); 1] =
+    [("propylon.gateway.v1.HealthService.Check", "503", "Unhealthy: send traffic elsewhere.")];
+
+/// What is the same for every operation of a document.
+pub(super) struct Common<'a> {
+    /// Names of security schemes, any one of which opens an operation that demands credentials.
+    pub(super) schemes: &'a [&'a str],
+}
+
+pub(super) fn operation(
+    walker: &mut Walker,
+    listed: &Listed<'_>,
+    path: &Path,
+    id: String,
+    common: &Common<'_>,
+) -> Operation {
+    let binding = listed.binding;
+    let method = &binding.method;
+    let descriptor = &method.descriptor;
+    let service = descriptor.parent_service();
+    let said = walker.comments().of(&service.parent_file(), descriptor.path());
+    let summary = first_sentence(&said).replace('\n', " ");
+    let summary = summary.trim_end_matches('.');
+    let mut parameters = parameters::of_path(walker, binding, path);
+    parameters.extend(parameters::of_query(walker, binding));
+    let body = request_body(walker, binding);
+    let takes = (!parameters.is_empty(), body.is_some());
+    let responses = responses(walker, listed, takes);
+    let security = listed.demands_credentials.then(|| {
+        common
+            .schemes
+            .iter()
+            .map(|name| SecurityRequirement::new(*name, Vec::<String>::new()))
+            .collect::<Vec<_>>()
+    });
+    OperationBuilder::new()
+        .tag(method.service_name())
+        .operation_id(Some(id))
+        .summary(Some(if summary.is_empty() { method.name() } else { summary }))
+        .description(Some(&said).filter(|said| !said.is_empty()))
+        .parameters(Some(parameters).filter(|list| !list.is_empty()))
+        .request_body(body)
+        .responses(responses)
+        .deprecated(method.deprecated.then_some(Deprecated::True))
+        .securities(security)
+        .build()
+}
+
+fn request_body(walker: &mut Walker, binding: &Binding) -> Option<RequestBody> {
+    let input = binding.method.descriptor.input();
+    let (value, example, raw) = match &binding.body {
+        Body::None => return None,
+        Body::All if input.full_name() == HTTP_BODY => (json!({}), None, true),
+        Body::All => {
+            let given: Vec<_> = binding.variables.iter().map(|variable| variable.fields.as_slice()).collect();
+            let example = walker.example(&input, Direction::Input);
+            let example = example.map(|value| without(walker, &given, value));
+            (walker.message_without(&input, &given), example, false)
+        }
+        Body::Field(field) => {
+            let message = message_of(field);
+            let raw = message.as_ref().is_some_and(|message| message.full_name() == HTTP_BODY);
+            let below = |fields: &'_ [FieldDescriptor]| fields.first() == Some(field);
+            let given: Vec<_> = binding
+                .variables
+                .iter()
+                .filter(|variable| below(&variable.fields))
+                .filter_map(|variable| variable.fields.get(1..))
+                .collect();
+            let example = message.as_ref().and_then(|message| walker.example(message, Direction::Input));
+            let example = example.map(|value| without(walker, &given, value));
+            let value = match message {
+                Some(message) if !raw => walker.message_without(&message, &given),
+                _ => walker.value(field, Direction::Input),
+            };
+            (value, example, raw)
+        }
+    };
+    let body = RequestBodyBuilder::new().required(Some(Required::False));
+    if raw {
+        let words = "Bytes of any content type.";
+        return Some(body.description(Some(words)).content("application/octet-stream", bytes()).build());
+    }
+    if !binding.method.client_streaming {
+        let content = ContentBuilder::new().schema(Some(schema(&value))).example(example).build();
+        return Some(body.content(JSON, content).build());
+    }
+    let words = "A stream of messages: a JSON array, or a message a line. Each is sent on as it comes. Over a WebSocket \
+                 at this path each text message is one.";
+    let array = ContentBuilder::new()
+        .schema(Some(schema(&json!({"type": "array", "items": value}))))
+        .example(example.map(|one| json!([one])))
+        .build();
+    let lines = lines(&value, "The messages, one a line.");
+    Some(body.description(Some(words)).content(JSON, array).content(LINES, lines).build())
+}
+
+/// An example without the fields that the path gives: both must agree.
+fn without(walker: &Walker, given: &[&[FieldDescriptor]], mut example: Value) -> Value {
+    for fields in given {
+        let Some((last, before)) = fields.split_last() else { continue };
+        let mut at = Some(&mut example);
+        for field in before {
+            at = at.and_then(|value| value.get_mut(walker.name(field)));
+        }
+        if let Some(members) = at.and_then(Value::as_object_mut) {
+            members.shift_remove(&walker.name(last));
+        }
+    }
+    example
+}
+
+fn responses(walker: &mut Walker, listed: &Listed<'_>, (parameters, body): (bool, bool)) -> Responses {
+    let binding = listed.binding;
+    let method = &binding.method;
+    let ok = answer(walker, binding);
+    let mut responses = ResponsesBuilder::new();
+    let mut statuses = vec!["404", "406", "default"];
+    if parameters || body {
+        statuses.push("400");
+    }
+    if body {
+        statuses.extend(["413", "415"]);
+    }
+    if listed.upstream.is_some() {
+        statuses.extend(["503", "504"]);
+    }
+    if listed.demands_credentials {
+        statuses.push("401");
+    }
+    for status in statuses {
+        if let Some(response) = errors::response(status) {
+            responses = responses.response(status, response);
+        }
+    }
+    for (name, status, words) in OTHER_STATUSES {
+        if *method.full_name == *name {
+            let mut other = ok.clone();
+            words.clone_into(&mut other.description);
+            responses = responses.response(status, other);
+        }
+    }
+    responses.response("200", ok).build()
+}
+
+/// The response that is no failure.
+fn answer(walker: &mut Walker, binding: &Binding) -> Response {
+    let output = binding.method.descriptor.output();
+    let response = ResponseBuilder::new();
+    let field_message = binding.response_body.as_ref().and_then(message_of);
+    let whole = field_message.clone().unwrap_or_else(|| output.clone());
+    if whole.full_name() == HTTP_BODY && (binding.response_body.is_none() || field_message.is_some()) {
+        return response.description("Bytes, under their own content type.").content(ANY, bytes()).build();
+    }
+    let value = match &binding.response_body {
+        None => walker.message(&output, Direction::Output),
+        Some(field) => walker.value(field, Direction::Output),
+    };
+    let example = match (&binding.response_body, field_message) {
+        (None, _) => walker.example(&output, Direction::Output),
+        (Some(_), Some(message)) => walker.example(&message, Direction::Output),
+        (Some(_), None) => None,
+    };
+    if !binding.method.server_streaming {
+        let content = ContentBuilder::new().schema(Some(schema(&value))).example(example).build();
+        let words = walker.comments().of(&output.parent_file(), output.path());
+        let words = if words.is_empty() { "The answer.".to_owned() } else { words };
+        return response.description(words).content(JSON, content).build();
+    }
+    let error = format!("#/components/schemas/{}", errors::STREAM_ERROR);
+    let element = json!({"anyOf": [value.clone(), {"$ref": error}]});
+    let array = ContentBuilder::new()
+        .schema(Some(schema(&json!({"type": "array", "items": element}))))
+        .example(example.map(|one| json!([one])))
+        .build();
+    let events = "Server-sent events: each message is the `data` of one, with its number as `id`. A failure is an event \
+                  named `error`.";
+    response
+        .description(
+            "A stream of messages in the form that `Accept` asks for: an array (which ends when the stream does), a \
+             message a line, or events. If it fails behind its first message, a `StreamError` is the last element.",
+        )
+        .content(JSON, array)
+        .content(LINES, lines(&element, "The messages, one a line."))
+        .content(EVENTS, lines(&element, events))
+        .build()
+}
+
+/// Messages in a text; what each is stands beside, for OpenAPI 3.1 has no word for it.
+fn lines(element: &Value, words: &str) -> Content {
+    let value = json!({"type": "string", "description": words});
+    let extensions = utoipa::openapi::extensions::Extensions::from_iter([("x-item-schema", element.clone())]);
+    ContentBuilder::new().schema(Some(schema(&value))).extensions(Some(extensions)).build()
+}
+
+fn bytes() -> Content {
+    // OpenAPI 3.1: a body that is no JSON has no schema of its own.
+    ContentBuilder::new().schema(Some(schema(&json!({"type": "string", "format": "binary"})))).build()
+}
+
+/// The message of a field that holds one.
+fn message_of(field: &FieldDescriptor) -> Option<MessageDescriptor> {
+    match field.kind() {
+        Kind::Message(message) if !field.is_list() && !field.is_map() => Some(message),
+        _ => None,
+    }
+}

@@ -1,0 +1,124 @@
+//! Examples: a message as one could send it, made of what comments say ("such as \"…\"") and of values that show their
+//! type. Each is accepted as input.
+
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::{Map, Value, json};
+
+use super::{Direction, Walker};
+
+/// Messages within messages are shown to this depth.
+const DEPTH: usize = 3;
+
+/// An example of a message; `None` for one whose JSON is anything.
+pub(super) fn of(walker: &mut Walker, message: &MessageDescriptor, direction: Direction) -> Option<Value> {
+    self::message(walker, message, direction, &mut Vec::new())
+}
+
+fn message(
+    walker: &mut Walker,
+    message: &MessageDescriptor,
+    direction: Direction,
+    within: &mut Vec<MessageDescriptor>,
+) -> Option<Value> {
+    if let Some(name) = message.full_name().strip_prefix("google.protobuf.") {
+        return match name {
+            "Timestamp" => Some(json!("2026-01-31T12:00:00Z")),
+            "Duration" => Some(json!("3.5s")),
+            "FieldMask" => None,
+            "Struct" => Some(json!({"key": "value"})),
+            "Empty" => Some(json!({})),
+            "Value" | "ListValue" | "Any" => None,
+            _ => {
+                let value = message.get_field_by_name("value")?;
+                Some(scalar(&value.kind(), direction))
+            }
+        };
+    }
+    if within.len() >= DEPTH || within.contains(message) {
+        return None;
+    }
+    within.push(message.clone());
+    let mut members = Map::new();
+    for field in message.fields() {
+        // Of a oneof the first member, and none that holds the whole again.
+        let first = |oneof: prost_reflect::OneofDescriptor| oneof.fields().next().as_ref() == Some(&field);
+        let shown = field.containing_oneof().is_none_or(first);
+        if let Some(value) = shown.then(|| self::field(walker, &field, direction, within)).flatten() {
+            members.insert(walker.name(&field), value);
+        }
+    }
+    within.pop();
+    Some(Value::Object(members))
+}
+
+fn field(
+    walker: &mut Walker,
+    field: &FieldDescriptor,
+    direction: Direction,
+    within: &mut Vec<MessageDescriptor>,
+) -> Option<Value> {
+    if let (true, Kind::Message(entry)) = (field.is_map(), field.kind()) {
+        let value = one(walker, &entry.map_entry_value_field(), direction, within)?;
+        let key = match entry.map_entry_key_field().kind() {
+            Kind::String => "key",
+            Kind::Bool => "true",
+            _ => "1",
+        };
+        return Some(json!({key: value}));
+    }
+    let value = one(walker, field, direction, within)?;
+    Some(if field.is_list() { json!([value]) } else { value })
+}
+
+fn one(
+    walker: &mut Walker,
+    field: &FieldDescriptor,
+    direction: Direction,
+    within: &mut Vec<MessageDescriptor>,
+) -> Option<Value> {
+    match field.kind() {
+        Kind::Message(nested) => message(walker, &nested, direction, within),
+        Kind::Enum(descriptor) if descriptor.full_name() == "google.protobuf.NullValue" => Some(Value::Null),
+        Kind::Enum(descriptor) => {
+            // The second value: the first is most often "unspecified".
+            let value = descriptor.values().nth(1).or_else(|| descriptor.values().next())?;
+            if direction == Direction::Output && walker.settings.style.enum_numbers {
+                return Some(value.number().into());
+            }
+            Some(value.name().into())
+        }
+        Kind::String => {
+            let said = walker.description(field);
+            Some(quoted(&said).unwrap_or_else(|| field.name().replace('_', " ")).into())
+        }
+        kind => Some(scalar(&kind, direction)),
+    }
+}
+
+fn scalar(kind: &Kind, direction: Direction) -> Value {
+    match kind {
+        Kind::Bool => json!(true),
+        Kind::String => json!("text"),
+        Kind::Bytes => json!("Ynl0ZXM="),
+        Kind::Double | Kind::Float => json!(1.5),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64
+            if direction == Direction::Output =>
+        {
+            json!("1")
+        }
+        _ => json!(1),
+    }
+}
+
+/// The text in quotes behind "such as", "for example", "e.g." or "Always" in a comment.
+pub(super) fn quoted(comment: &str) -> Option<String> {
+    let lower = comment.to_ascii_lowercase();
+    let at = ["such as ", "for example ", "for example, ", "for example: ", "e.g. ", "always "]
+        .iter()
+        .filter_map(|words| lower.find(words).map(|at| at + words.len()))
+        .min()?;
+    let rest = comment.get(at..)?;
+    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '`' | '\''))?;
+    let (text, _) = rest.get(1..)?.split_once(quote)?;
+    Some(text.to_owned())
+}
