@@ -9,6 +9,8 @@ pub mod status;
 
 pub mod schema;
 
+pub mod auth;
+
 pub mod route;
 
 pub mod call;

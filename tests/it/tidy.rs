@@ -13,6 +13,7 @@ const MOST_LINES: usize = 400;
 const ORDER: &[&[&str]] = &[
     &["proto", "status"],
     &["schema"],
+    &["auth"],
     &["route"],
     &["call"],
     &["transcode"],
