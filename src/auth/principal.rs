@@ -26,6 +26,8 @@ pub struct Principal {
     pub means: Means,
     /// The token's `jti`, by which it can be revoked.
     pub token_id: Option<Arc<str>>,
+    /// The token's `sid`: the login that it came of, which can be ended whole.
+    pub session: Option<Arc<str>>,
     /// When the credential was issued, in seconds since 1970.
     pub issued: Option<u64>,
     /// When it expires, in seconds since 1970.
@@ -63,6 +65,7 @@ impl Principal {
             limit: None,
             means,
             token_id: None,
+            session: None,
             issued: None,
             expires: None,
             identity: Identity::default(),
@@ -74,12 +77,14 @@ impl Principal {
     pub fn told(mut self) -> Self {
         let mut words = vec![(USER_ID, text(&self.id))];
         words.extend(self.email.as_ref().map(|email| (USER_EMAIL, text(email))));
-        words.extend([(USER_ROLE, &self.roles), (USER_PERMISSIONS, &self.permissions)].into_iter().filter_map(
-            |(name, list)| {
-                let all: Vec<String> = list.iter().map(|item| encoded(item)).collect();
-                (!all.is_empty()).then(|| (name, value(&all.join(","))))
-            },
-        ));
+        words.extend(
+            [(USER_ROLE, &self.roles), (USER_PERMISSIONS, &self.permissions)].into_iter().filter_map(
+                |(name, list)| {
+                    let all: Vec<String> = list.iter().map(|item| encoded(item)).collect();
+                    (!all.is_empty()).then(|| (name, value(&all.join(","))))
+                },
+            ),
+        );
         self.identity = Identity(words);
         self
     }

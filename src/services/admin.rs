@@ -8,10 +8,16 @@ use http::Uri;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
-use super::Loaded;
+use super::{Loaded, accounts::Directory};
 use crate::{
     call::Peer,
-    proto::gateway_v1::{ReloadRequest, ReloadResponse, admin_service_server::AdminService},
+    proto::gateway_v1::{
+        CreateApiKeyRequest, CreateApiKeyResponse, DeleteUserRequest, DeleteUserResponse,
+        GetAdminStatsRequest, GetAdminStatsResponse, ListApiKeysRequest, ListApiKeysResponse,
+        ListAuditLinesRequest, ListAuditLinesResponse, ListUsersRequest, ListUsersResponse, ReloadRequest,
+        ReloadResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, UpdateUserRequest, UpdateUserResponse,
+        admin_service_server::AdminService,
+    },
     status::Fault,
 };
 
@@ -57,12 +63,13 @@ pub struct Mistake {
 #[derive(Debug)]
 pub struct Admin {
     reload: Arc<dyn Reload>,
+    directory: Arc<Directory>,
 }
 
 impl Admin {
     #[must_use]
-    pub fn new(reload: Arc<dyn Reload>) -> Self {
-        Self { reload }
+    pub fn new(reload: Arc<dyn Reload>, directory: Arc<Directory>) -> Self {
+        Self { reload, directory }
     }
 }
 
@@ -80,6 +87,62 @@ impl AdminService for Admin {
             loaded_at: Some(loaded.loaded.at.into()),
             config_file: loaded.file.map(|file| file.display().to_string()).unwrap_or_default(),
         }))
+    }
+
+    async fn get_admin_stats(
+        &self,
+        request: Request<GetAdminStatsRequest>,
+    ) -> Result<Response<GetAdminStatsResponse>, Status> {
+        self.directory.admin_stats(&request).await.map(Response::new)
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<ListApiKeysRequest>,
+    ) -> Result<Response<ListApiKeysResponse>, Status> {
+        self.directory.list_api_keys(request).await.map(Response::new)
+    }
+
+    async fn create_api_key(
+        &self,
+        request: Request<CreateApiKeyRequest>,
+    ) -> Result<Response<CreateApiKeyResponse>, Status> {
+        self.directory.create_api_key(request).await.map(Response::new)
+    }
+
+    async fn revoke_api_key(
+        &self,
+        request: Request<RevokeApiKeyRequest>,
+    ) -> Result<Response<RevokeApiKeyResponse>, Status> {
+        self.directory.revoke_api_key(request).await.map(Response::new)
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<ListUsersRequest>,
+    ) -> Result<Response<ListUsersResponse>, Status> {
+        self.directory.list_users(request).await.map(Response::new)
+    }
+
+    async fn update_user(
+        &self,
+        request: Request<UpdateUserRequest>,
+    ) -> Result<Response<UpdateUserResponse>, Status> {
+        self.directory.update_user(request).await.map(Response::new)
+    }
+
+    async fn delete_user(
+        &self,
+        request: Request<DeleteUserRequest>,
+    ) -> Result<Response<DeleteUserResponse>, Status> {
+        self.directory.delete_user(request).await.map(Response::new)
+    }
+
+    async fn list_audit_lines(
+        &self,
+        request: Request<ListAuditLinesRequest>,
+    ) -> Result<Response<ListAuditLinesResponse>, Status> {
+        self.directory.list_audit_lines(request).await.map(Response::new)
     }
 }
 

@@ -1,11 +1,16 @@
-//! The gateway's own gRPC services, one file each: health, routing, admin, `grpc.health.v1` and server reflection. They
-//! answer from the catalogue of one snapshot, and from the health board, which outlives every snapshot.
+//! The gateway's own gRPC services, one file each: health, routing, auth, user, admin, `grpc.health.v1` and server
+//! reflection. They answer from the catalogue of one snapshot, and from what outlives every snapshot: the health board, and
+//! the directory of accounts.
 
+pub mod accounts;
 pub mod admin;
+mod admin_accounts;
+pub mod auth;
 pub mod grpc_health;
 pub mod health;
 pub mod reflection;
 pub mod routing;
+pub mod user;
 
 use std::{
     convert::Infallible,
@@ -18,18 +23,22 @@ use tower::Service;
 
 pub use self::grpc_health::HealthBoard;
 use self::{
+    accounts::Directory,
     admin::{Admin, Reload},
+    auth::Auth,
     grpc_health::GrpcHealth,
     health::Health,
     reflection::{Reflection, ReflectionAlpha},
     routing::Routing,
+    user::Users,
 };
 use crate::{
     call::Body,
     proto::{
         gateway_v1::{
-            admin_service_server::AdminServiceServer, health_service_server::HealthServiceServer,
-            routing_service_server::RoutingServiceServer,
+            admin_service_server::AdminServiceServer, auth_service_server::AuthServiceServer,
+            health_service_server::HealthServiceServer, routing_service_server::RoutingServiceServer,
+            user_service_server::UserServiceServer,
         },
         grpc_health_v1::health_server::HealthServer,
         grpc_reflection_v1::server_reflection_server::ServerReflectionServer,
@@ -71,12 +80,15 @@ pub fn local(
     about: &Arc<About>,
     loaded: Loaded,
     reload: &Arc<dyn Reload>,
+    directory: &Arc<Directory>,
     registry: &mut impl Registry,
 ) {
     registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board)))));
     let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog));
     registry.add(server!(RoutingServiceServer::new(routing)));
-    registry.add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload)))));
+    registry.add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload), Arc::clone(directory)))));
+    registry.add(server!(AuthServiceServer::new(Auth(Arc::clone(directory)))));
+    registry.add(server!(UserServiceServer::new(Users(Arc::clone(directory)))));
     registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board)))));
     registry.add(server!(ServerReflectionServer::new(Reflection::new(Arc::clone(catalog)))));
     registry.add(server!(AlphaServer::new(ReflectionAlpha::new(Arc::clone(catalog)))));

@@ -37,6 +37,17 @@ impl Limit {
         (fits && calls > 0 && window_ms > 0).then_some(Self { calls, window_ms, burst })
     }
 
+    /// A limit of our own: what is out of bounds is brought to the nearest that can be counted.
+    #[must_use]
+    pub fn of_seconds(calls: u64, window: u64, burst: u64) -> Self {
+        let calls = calls.clamp(1, Self::MOST_CALLS);
+        Self {
+            calls,
+            window_ms: window.clamp(1, 24 * 60 * 60) * 1000,
+            burst: burst.min(Self::MOST_CALLS - calls),
+        }
+    }
+
     /// Calls in a window, without the burst.
     #[must_use]
     pub fn calls(&self) -> u64 {

@@ -68,11 +68,11 @@ pub trait RefreshTokens: Send + Sync {
     /// The store's own.
     async fn end(&self, family: &str, now: Micros) -> Result<bool, StoreError>;
 
-    /// Ends all families of an account; how many there were.
+    /// Ends all families of an account but one (none is called ""); which.
     ///
     /// # Errors
     /// The store's own.
-    async fn end_all(&self, account: &str, now: Micros) -> Result<u64, StoreError>;
+    async fn end_all(&self, account: &str, but: &str, now: Micros) -> Result<Vec<String>, StoreError>;
 
     /// How many families go on.
     ///

@@ -57,11 +57,11 @@ pub struct Revocation {
 /// Keeps revocations. Every operation is bounded by the store's timeout.
 #[async_trait]
 pub trait Revocations: Send + Sync {
-    /// Once this has answered, each replica knows within seconds.
+    /// All or none. Once this has answered, each replica knows within seconds.
     ///
     /// # Errors
     /// The store's own.
-    async fn add(&self, revocation: &Revocation, now: Micros) -> Result<(), StoreError>;
+    async fn add(&self, revocations: &[Revocation]) -> Result<(), StoreError>;
 
     /// All that are newer than a cursor (0: all that have not expired), and the cursor to ask with next.
     ///

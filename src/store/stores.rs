@@ -136,13 +136,21 @@ impl Stores {
         }
     }
 
+    /// The counters that replicas share; `None` without a Redis.
+    #[must_use]
+    pub fn counters(&self) -> Option<Arc<dyn Counters>> {
+        self.redis.clone().map(|redis| redis as _)
+    }
+
     /// Revokes: here at once, for the other replicas within seconds.
     ///
     /// # Errors
     /// The database's; what was revoked holds in this process all the same.
-    pub async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        self.revoked.insert(revocation);
-        self.revocations.add(revocation, Micros::now()).await
+    pub async fn revoke(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
+        for revocation in revocations {
+            self.revoked.insert(revocation);
+        }
+        self.revocations.add(revocations).await
     }
 
     /// Notes that an API key was used; written down with others a little later.

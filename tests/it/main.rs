@@ -4,7 +4,8 @@
 //! surface; `streaming` is what streams owe both sides; `failures` are upstreams that misbehave; `dispatch` is the road to
 //! upstreams on its own; `schemas` is where contracts come from and what becomes of them; `readme` runs README.md; `real_clients` drives the gateway's binary with the clients that people use (grpcio, grpcurl,
 //! buf, a browser) before an upstream of published services; `conformance` runs the protobuf conformance suite over the
-//! converter; `tidy` holds the rules about the source. `support` has the worlds, the clients and the tools.
+//! converter; `stores` runs one suite over SQLite and PostgreSQL, and one over memory and Redis, with servers that come and go; `tidy` holds
+//! the rules about the source. `support` has the worlds, the clients and the tools.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +22,7 @@ mod failures;
 mod readme;
 mod real_clients;
 mod schemas;
+mod stores;
 mod streaming;
 mod support;
 mod surfaces;

@@ -73,10 +73,14 @@ impl RefreshTokens for Database {
         self.run(async { Ok(!self.write(END, args![family, now]).await?.is_empty()) }).await
     }
 
-    async fn end_all(&self, account: &str, now: Micros) -> Result<u64, StoreError> {
-        let sql =
-            "UPDATE refresh_families SET ended_at = $2 WHERE account = $1 AND ended_at IS NULL RETURNING id";
-        self.run(async { Ok(self.write(sql, args![account, now]).await?.len() as u64) }).await
+    async fn end_all(&self, account: &str, but: &str, now: Micros) -> Result<Vec<String>, StoreError> {
+        let sql = "UPDATE refresh_families SET ended_at = $2
+                   WHERE account = $1 AND ended_at IS NULL AND id <> $3 RETURNING id";
+        self.run(async {
+            let ended = self.write(sql, args![account, now, but]).await?;
+            ended.iter().map(|row| row.text("id")).collect()
+        })
+        .await
     }
 
     async fn count_live(&self, now: Micros) -> Result<i64, StoreError> {

@@ -8,13 +8,14 @@ use crate::store::{Micros, Revocation, Revocations, Revoked, StoreError};
 
 #[async_trait]
 impl Revocations for Database {
-    async fn add(&self, revocation: &Revocation, _: Micros) -> Result<(), StoreError> {
+    async fn add(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
         let sql = "INSERT INTO revocations (seq, kind, id, up_to, expires_at) VALUES ($1, $2, $3, $4, $5)";
         self.run(async {
             let mut work = self.begin().await?;
-            let seq = work.lock("revocations").await?;
-            let Revocation { kind, id, up_to, expires_at } = revocation;
-            work.rows(sql, args![seq, kind.name(), id, *up_to, *expires_at]).await?;
+            for Revocation { kind, id, up_to, expires_at } in revocations {
+                let seq = work.lock("revocations").await?;
+                work.rows(sql, args![seq, kind.name(), id, *up_to, *expires_at]).await?;
+            }
             work.commit().await
         })
         .await
