@@ -1,6 +1,8 @@
 //! Everything derived from the config and the descriptors, in one immutable value: routes, bindings, tables, services.
 //! A new one is built beside the old and swapped in whole; a call keeps the one it began with.
 
+mod terms;
+
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -13,10 +15,12 @@ use tower::Service;
 use tracing::warn;
 
 use crate::{
+    auth::{Pattern, Rulebook, Terms, Used},
     call::{Body, Call, Reply, Road},
     config::{self, Config, SchemaSource},
     dispatch::{Dispatch, Local, Upstream},
-    openapi, policy,
+    openapi,
+    policy::Policies,
     route::{
         Destination, Route, RpcTable,
         catalog::{Catalog, EVERY_SERVERS_OWN, Source},
@@ -57,6 +61,7 @@ pub struct Parts {
     pub board: Arc<HealthBoard>,
     /// What loads the next one.
     pub reload: Arc<dyn Reload>,
+    pub policies: Arc<Policies>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -70,6 +75,7 @@ pub struct Snapshot {
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
+    policies: Arc<Policies>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -99,6 +105,8 @@ impl Snapshot {
             rest: RestBuilder::new(parts.config.rest.paths),
             catalog: Catalog::default(),
             mistakes: Vec::new(),
+            rules: terms::rulebook(&parts.config, parts.policies.verifier.knows_anybody()),
+            used: Used::default(),
         };
         build.built_in(&parts.built_in);
         for upstream in &parts.config.upstreams {
@@ -108,6 +116,7 @@ impl Snapshot {
             }
         }
         build.selectors(schemas, &parts.built_in);
+        build.unused_rules(schemas);
         if !build.mistakes.is_empty() {
             return Err(SnapshotError(build.mistakes));
         }
@@ -129,6 +138,7 @@ impl Snapshot {
             grpc_web: GrpcWeb { table: Arc::clone(&table) },
             rest: build.rest.build(table),
             catalog,
+            policies: Arc::clone(&parts.policies),
             dispatch: Dispatch::new(local.0, parts.upstreams.clone()),
             document: OnceLock::new(),
         })
@@ -149,7 +159,7 @@ impl Snapshot {
                     style,
                     input,
                     upstream,
-                    demands_credentials: false,
+                    demands_credentials: !endpoint.route().terms.access.is_public(),
                 }
             });
             openapi::Document::new(&self.config, listed)
@@ -177,11 +187,12 @@ impl services::Registry for Servers {
 
 impl Road for Snapshot {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
-        policy::admit(call)
+        self.policies.admit(call).await
     }
 
-    async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        self.dispatch.dispatch(call).await
+    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
+        let told = self.policies.told(&mut call);
+        told.with(self.dispatch.dispatch(call).await)
     }
 }
 
@@ -192,6 +203,8 @@ struct Build<'a> {
     rest: RestBuilder,
     catalog: Catalog,
     mistakes: Vec<String>,
+    rules: Rulebook,
+    used: Used,
 }
 
 /// How one source's bindings are made.
@@ -209,7 +222,8 @@ impl Build<'_> {
         let style = JsonStyle { proto_names: true, defaults: true, ..JsonStyle::default() };
         let face = Face { known, style, input: JsonInput::default(), strict: true, method_paths: false };
         let source = Source::of(Destination::Local, "", &known.schema, |method| {
-            let route = self.route(&method.path.as_str().into(), Destination::Local, None);
+            let terms = self.terms_of(&face, method, None);
+            let route = self.route(&method.path.as_str().into(), Destination::Local, None, terms);
             (Arc::clone(&route.name), self.method(&face, method, &route))
         });
         self.catalog.push(source);
@@ -253,7 +267,9 @@ impl Build<'_> {
                 if !ours.contains(&method.service_name()) {
                     return (Arc::default(), Vec::new());
                 }
-                let route = self.route(&method.path.as_str().into(), destination.clone(), Some(timeout));
+                let terms = self.terms_of(&face, method, Some(upstream));
+                let route =
+                    self.route(&method.path.as_str().into(), destination.clone(), Some(timeout), terms);
                 (Arc::clone(&route.name), self.method(&face, method, &route))
             });
         source.services.retain(|service| ours.contains(&&*service.name));
@@ -285,8 +301,19 @@ impl Build<'_> {
             }
             let timeout = upstream.timeout.unwrap_or(self.config.timeout);
             let destination = Destination::Upstream(Arc::clone(&upstream.name));
-            let route = self.route(&pattern.into(), destination, Some(timeout));
+            let terms = self.terms_of_services(pattern, upstream);
+            let route = self.route(&pattern.into(), destination.clone(), Some(timeout), terms);
             self.table.insert_services(pattern, Arc::clone(&route));
+            // Rules about some of these services, or one method, make routes of their own.
+            for exact in self.rules.within(pattern) {
+                let name = exact.to_string();
+                let terms = self.terms_of_services(&name, upstream);
+                let route = self.route(&name.as_str().into(), destination.clone(), Some(timeout), terms);
+                match exact {
+                    Pattern::Method(name) => self.table.insert_path(&format!("/{name}"), route),
+                    _ => self.table.insert_services(&name, route),
+                }
+            }
             named.push((pattern.into(), Arc::clone(&route.name)));
         }
         named
@@ -297,8 +324,9 @@ impl Build<'_> {
         name: &Arc<str>,
         destination: Destination,
         timeout: Option<std::time::Duration>,
+        terms: Terms,
     ) -> Arc<Route> {
-        Arc::new(Route { name: Arc::clone(name), destination, timeout, limits: self.config.limits })
+        Arc::new(Route { name: Arc::clone(name), destination, timeout, limits: self.config.limits, terms })
     }
 
     /// Enters a method into the tables, and says its REST bindings.

@@ -319,8 +319,15 @@ mod tests {
         );
         check(Rule { scopes: list(&["x"]), ..rule() }, Some(&known), &far, Err(Unmet::Scope("x".into())));
         check(Rule { tiers: list(&["free"]), ..rule() }, Some(&known), &far, Ok(()));
-        check(Rule { tiers: list(&["elite"]), ..rule() }, Some(&known), &far, Err(Unmet::Tier(list(&["elite"]))));
-        for denied in ["user:u", "user:U@a.example", "role:teacher", "tier:free", "key:k1", "network:203.0.113.0/24"] {
+        check(
+            Rule { tiers: list(&["elite"]), ..rule() },
+            Some(&known),
+            &far,
+            Err(Unmet::Tier(list(&["elite"]))),
+        );
+        for denied in
+            ["user:u", "user:U@a.example", "role:teacher", "tier:free", "key:k1", "network:203.0.113.0/24"]
+        {
             let rule = Rule { deny: subjects(&[denied]), allow: subjects(&["user:u"]), ..Rule::public("r") };
             check(rule, Some(&known), &far, Err(Unmet::Denied));
         }

@@ -154,7 +154,11 @@ fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refus
     let Value::Number(number) = value else { return Err(wrong()) };
     let whole = match (number.as_u64(), number.as_f64()) {
         (Some(whole), _) => whole,
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was looked at")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the range was looked at"
+        )]
         (None, Some(float)) if (0.0..=LAST as f64).contains(&float) => float as u64,
         _ => return Err(wrong()),
     };
@@ -186,7 +190,8 @@ mod tests {
             "a.b": { "c": "dotted" },
         });
         let Value::Object(claims) = claims else { panic!("an object") };
-        let check = |path: &str, want: Option<Value>| assert_eq!(find(&claims, path).cloned(), want, "{path}");
+        let check =
+            |path: &str, want: Option<Value>| assert_eq!(find(&claims, path).cloned(), want, "{path}");
         check("role", Some(json!("admin")));
         check("realm_access.roles", Some(json!(["a", "b"])));
         check("https://a.example/roles", Some(json!(["c"])));

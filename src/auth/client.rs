@@ -50,7 +50,8 @@ impl Network {
     /// # Errors
     /// It is neither.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a network: it is an address, or ADDRESS/BITS such as 10.0.0.0/8");
+        let wrong =
+            || format!("{text:?} is not a network: it is an address, or ADDRESS/BITS such as 10.0.0.0/8");
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| wrong())?)),
             None => (text, None),
@@ -113,7 +114,8 @@ impl Proxies {
         let hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops.take(MOST_HOPS) {
             let said = std::str::from_utf8(hop).ok().map(str::trim);
-            let Some(said) = said.and_then(|hop| if self.forwarded { forwarded_for(hop) } else { address_of(hop) })
+            let Some(said) =
+                said.and_then(|hop| if self.forwarded { forwarded_for(hop) } else { address_of(hop) })
             else {
                 // Who is not told by an address is at least behind the last one that was.
                 break;
@@ -177,10 +179,11 @@ mod tests {
     fn a_list_is_read_from_the_right() {
         let lan = Proxies { networks: vec![Network::parse("10.0.0.0/8").unwrap()], ..Proxies::default() };
         let nearest = Proxies { nearest_private: true, ..Proxies::default() };
-        let check = |proxies: &Proxies, peer: &str, rows: &[(&'static str, &str)], want: &str, local: bool| {
-            let got = proxies.client(peer.parse().unwrap(), &headers(rows));
-            assert_eq!((got.address.to_string().as_str(), got.local), (want, local), "{peer} {rows:?}");
-        };
+        let check =
+            |proxies: &Proxies, peer: &str, rows: &[(&'static str, &str)], want: &str, local: bool| {
+                let got = proxies.client(peer.parse().unwrap(), &headers(rows));
+                assert_eq!((got.address.to_string().as_str(), got.local), (want, local), "{peer} {rows:?}");
+            };
         const XFF: &str = "x-forwarded-for";
         let nobody = Proxies::default();
         check(&nobody, "127.0.0.1", &[], "127.0.0.1", true);
@@ -207,7 +210,13 @@ mod tests {
         check(&nearest, "172.16.0.1", &[(XFF, "9.9.9.9, 1.2.3.4")], "1.2.3.4", false);
         check(&nearest, "203.0.113.1", &[(XFF, "1.2.3.4")], "203.0.113.1", false);
         let rfc = Proxies { forwarded: true, ..lan };
-        check(&rfc, "10.0.0.1", &[("forwarded", "for=9.9.9.9, For=\"[2001:db8::1]:80\";proto=https")], "2001:db8::1", false);
+        check(
+            &rfc,
+            "10.0.0.1",
+            &[("forwarded", "for=9.9.9.9, For=\"[2001:db8::1]:80\";proto=https")],
+            "2001:db8::1",
+            false,
+        );
         check(&rfc, "10.0.0.1", &[("forwarded", "proto=https;for=1.2.3.4;by=10.0.0.1")], "1.2.3.4", false);
         check(&rfc, "10.0.0.1", &[("forwarded", "for=_hidden")], "10.0.0.1", false);
         check(&rfc, "10.0.0.1", &[(XFF, "1.2.3.4")], "10.0.0.1", false);

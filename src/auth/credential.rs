@@ -27,10 +27,11 @@ impl<'a> Presented<'a> {
     /// # Errors
     /// A header that comes twice, or is not what it should be, or is longer than any credential.
     pub fn read(metadata: &'a HeaderMap) -> Result<Option<Self>, Refused> {
-        let bearer = match one(metadata, &AUTHORIZATION, "there are two Authorization headers; one is wanted")? {
-            Some(value) => bearer(value)?.map(credential).transpose()?,
-            None => None,
-        };
+        let bearer =
+            match one(metadata, &AUTHORIZATION, "there are two Authorization headers; one is wanted")? {
+                Some(value) => bearer(value)?.map(credential).transpose()?,
+                None => None,
+            };
         let key = match one(metadata, &API_KEY, "there are two X-API-Key headers; one is wanted")? {
             Some(value) => Some(credential(text(value, "the X-API-Key header is not a key")?)?),
             None => None,
@@ -82,7 +83,8 @@ mod tests {
 
     #[test]
     fn credentials_are_read_or_refused() {
-        let check = |rows: &[(&'static str, &[u8])], want: Result<Option<(Option<&str>, Option<&str>)>, &str>| {
+        let check = |rows: &[(&'static str, &[u8])],
+                     want: Result<Option<(Option<&str>, Option<&str>)>, &str>| {
             let mut metadata = HeaderMap::new();
             for (name, value) in rows {
                 metadata.append(*name, HeaderValue::from_bytes(value).unwrap());
@@ -113,7 +115,10 @@ mod tests {
             Err("there are two Authorization headers; one is wanted"),
         );
         check(&[("x-api-key", b"")], Err("the X-API-Key header is not a key"));
-        check(&[("x-api-key", b"a"), ("x-api-key", b"b")], Err("there are two X-API-Key headers; one is wanted"));
+        check(
+            &[("x-api-key", b"a"), ("x-api-key", b"b")],
+            Err("there are two X-API-Key headers; one is wanted"),
+        );
         let long = [&b"Bearer "[..], &[b'a'; MOST_BYTES + 1]].concat();
         check(&[("authorization", &long)], Err("the credential is 8193 bytes long; the most is 8192"));
     }

@@ -107,7 +107,8 @@ impl Https {
     }
 
     async fn read(&self, at: &Endpoint, most: usize) -> Result<Vec<u8>, String> {
-        let stream = TcpStream::connect((at.host.as_str(), at.port)).await.map_err(|error| error.to_string())?;
+        let stream =
+            TcpStream::connect((at.host.as_str(), at.port)).await.map_err(|error| error.to_string())?;
         if at.tls {
             let name = ServerName::try_from(at.host.clone()).map_err(|error| error.to_string())?;
             let stream = self.tls.connect(name, stream).await.map_err(|error| error.to_string())?;
@@ -149,13 +150,15 @@ where
         let body = Limited::new(response.into_body(), most).collect().await;
         Ok(body.map_err(|error| error.to_string())?.to_bytes().to_vec())
     };
-    // The connection lives as long as the exchange.
+    let (mut exchange, connection) = (std::pin::pin!(exchange), std::pin::pin!(connection));
     tokio::select! {
-        answer = exchange => answer,
-        ended = connection => Err(ended.map_or_else(
-            |error| error.to_string(),
-            |()| "the connection ended before the answer".to_owned(),
-        )),
+        biased;
+        answer = &mut exchange => answer,
+        ended = connection => match ended {
+            // What came before the end may be a whole answer.
+            Ok(()) => exchange.await,
+            Err(error) => Err(error.to_string()),
+        },
     }
 }
 
@@ -197,7 +200,8 @@ mod tests {
             fetch.get(&at, 10).await
         };
         assert_eq!(ask("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap(), b"{}");
-        let moved = ask("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await;
+        let moved =
+            ask("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await;
         assert!(moved.unwrap_err().contains("302"));
         let long = ask("HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n01234567890").await;
         assert!(long.unwrap_err().contains("limit"));

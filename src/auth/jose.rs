@@ -43,7 +43,8 @@ pub fn parse(text: &str) -> Result<Token<'_>, Refused> {
     if claims.contains('.') {
         return Err(Refused::Malformed("it has more than three parts; encrypted tokens are not taken"));
     }
-    let header = object(header).ok_or(Refused::Malformed("its header is not a JSON object of distinct members"))?;
+    let header =
+        object(header).ok_or(Refused::Malformed("its header is not a JSON object of distinct members"))?;
     let (algorithm, kid) = self::header(&header)?;
     if signature.is_empty() {
         return Err(Refused::Malformed("it has no signature"));
@@ -51,7 +52,8 @@ pub fn parse(text: &str) -> Result<Token<'_>, Refused> {
     if URL_SAFE_NO_PAD.decode(signature).is_err() {
         return Err(Refused::Malformed("its signature is not base64url"));
     }
-    let claims = object(claims).ok_or(Refused::Malformed("its claims are not a JSON object of distinct members"))?;
+    let claims =
+        object(claims).ok_or(Refused::Malformed("its claims are not a JSON object of distinct members"))?;
     Ok(Token { signed, signature, algorithm, kid, claims })
 }
 
@@ -86,7 +88,8 @@ fn header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), Re
         Some(Value::String(kid)) if kid.len() <= MOST_KID => Some(kid.clone()),
         Some(_) => return Err(Refused::Malformed("its kid is not a short text")),
     };
-    let algorithm = header.get("alg").and_then(Value::as_str).and_then(algorithm).ok_or(Refused::Algorithm)?;
+    let algorithm =
+        header.get("alg").and_then(Value::as_str).and_then(algorithm).ok_or(Refused::Algorithm)?;
     Ok((algorithm, kid))
 }
 

@@ -41,11 +41,9 @@ impl Key {
             return Err(format!("the secret has {} bytes; at least {LEAST_SECRET} are needed", secret.len()));
         }
         match jose::algorithm(algorithm) {
-            Some(algorithm @ (Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)) => Ok(Self {
-                kid: None,
-                key: DecodingKey::from_secret(secret),
-                algorithms: [algorithm].into(),
-            }),
+            Some(algorithm @ (Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)) => {
+                Ok(Self { kid: None, key: DecodingKey::from_secret(secret), algorithms: [algorithm].into() })
+            }
             _ => Err(format!("{algorithm:?} is not an algorithm for a secret; HS256, HS384 and HS512 are")),
         }
     }
@@ -93,8 +91,13 @@ impl Key {
     /// True where this key has signed the token, by an algorithm of its own.
     fn signed(&self, token: &Token<'_>) -> bool {
         self.algorithms.contains(&token.algorithm)
-            && jsonwebtoken::crypto::verify(token.signature, token.signed.as_bytes(), &self.key, token.algorithm)
-                .unwrap_or(false)
+            && jsonwebtoken::crypto::verify(
+                token.signature,
+                token.signed.as_bytes(),
+                &self.key,
+                token.algorithm,
+            )
+            .unwrap_or(false)
     }
 }
 
@@ -119,7 +122,11 @@ impl KeySet {
         let set = strict::object(bytes).ok_or("it is not a JSON object of distinct members")?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or("it has no list of keys")?;
         let keys: Vec<Key> = keys.iter().take(MOST_KEYS).filter_map(Key::of_jwk).collect();
-        if keys.is_empty() { Err("it has no key that verifies signatures".to_owned()) } else { Ok(Self(keys)) }
+        if keys.is_empty() {
+            Err("it has no key that verifies signatures".to_owned())
+        } else {
+            Ok(Self(keys))
+        }
     }
 
     /// True where a key has the token's `kid`, or the token has none.
@@ -177,7 +184,8 @@ impl SigningKey {
             .map_err(|_| "the signing key is not an Ed25519 key in PKCS #8")?;
         let public = pair.public_key().as_ref().to_vec();
         // RFC 7638: the thumbprint of a key's required members, in their order.
-        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(&public));
+        let canonical =
+            format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(&public));
         let kid = URL_SAFE_NO_PAD.encode(digest(canonical.as_bytes()));
         Ok(Self { kid: kid.into(), public, pkcs8: bytes.to_vec(), sign: EncodingKey::from_ed_der(bytes) })
     }

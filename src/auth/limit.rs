@@ -22,8 +22,10 @@ impl Limit {
     #[must_use]
     pub fn new(name: &str, calls: u32, burst: u32, window: Duration) -> Option<Self> {
         let fits = calls > 0 && (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&window);
-        let named: String =
-            name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_./:".contains(c) { c } else { '-' }).collect();
+        let named: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "-_./:".contains(c) { c } else { '-' })
+            .collect();
         let most = calls.checked_add(burst)?;
         let policy = format!("\"{named}\";q={most};w={}", window.as_secs());
         let policy = HeaderValue::try_from(policy).ok()?;

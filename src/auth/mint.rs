@@ -7,7 +7,9 @@ use arc_swap::ArcSwap;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
-use super::{Issuer, Key, KeySet, KeySource, Principal, SigningKey, claims::ClaimMap, issuer::MOST_SKEW, jose};
+use super::{
+    Issuer, Key, KeySet, KeySource, Principal, SigningKey, claims::ClaimMap, issuer::MOST_SKEW, jose,
+};
 
 /// What signs.
 enum Signing {
@@ -135,11 +137,16 @@ impl Minter {
     pub fn rotate(&self, next: SigningKey, now: u64) {
         let ring = self.ring.load_full();
         let gone = now.saturating_add(self.lifetime.as_secs()).saturating_add(MOST_SKEW);
-        let mut former: Vec<_> =
-            ring.former.iter().filter(|(_, gone)| *gone > now).map(|(key, gone)| (Arc::clone(key), *gone)).collect();
+        let mut former: Vec<_> = ring
+            .former
+            .iter()
+            .filter(|(_, gone)| *gone > now)
+            .map(|(key, gone)| (Arc::clone(key), *gone))
+            .collect();
         former.push((Arc::clone(&ring.current), gone));
         let current = Arc::new(Signing::Ed25519(Box::new(next)));
-        let keys = std::iter::once(&current).chain(former.iter().map(|(key, _)| key)).map(|key| key.verifies());
+        let keys =
+            std::iter::once(&current).chain(former.iter().map(|(key, _)| key)).map(|key| key.verifies());
         self.verifying.store(Arc::new(KeySet::new(keys.collect())));
         self.ring.store(Arc::new(Ring { current, former }));
     }

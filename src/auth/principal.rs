@@ -74,12 +74,14 @@ impl Principal {
     pub fn told(mut self) -> Self {
         let mut words = vec![(USER_ID, text(&self.id))];
         words.extend(self.email.as_ref().map(|email| (USER_EMAIL, text(email))));
-        words.extend([(USER_ROLE, &self.roles), (USER_PERMISSIONS, &self.permissions)].into_iter().filter_map(
-            |(name, list)| {
-                let all: Vec<String> = list.iter().map(|item| encoded(item)).collect();
-                (!all.is_empty()).then(|| (name, value(&all.join(","))))
-            },
-        ));
+        words.extend(
+            [(USER_ROLE, &self.roles), (USER_PERMISSIONS, &self.permissions)].into_iter().filter_map(
+                |(name, list)| {
+                    let all: Vec<String> = list.iter().map(|item| encoded(item)).collect();
+                    (!all.is_empty()).then(|| (name, value(&all.join(","))))
+                },
+            ),
+        );
         self.identity = Identity(words);
         self
     }

@@ -8,7 +8,10 @@ pub enum Refused {
     /// The header that carries it is not what it should be.
     Header(&'static str),
     /// Longer than any token that is read.
-    TooLong { bytes: usize, most: usize },
+    TooLong {
+        bytes: usize,
+        most: usize,
+    },
     /// Not a token: `what` is wrong with its form.
     Malformed(&'static str),
     /// Its `alg` is none that its key takes.
@@ -36,7 +39,9 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header(what) => f.write_str(what),
-            Self::TooLong { bytes, most } => write!(f, "the credential is {bytes} bytes long; the most is {most}"),
+            Self::TooLong { bytes, most } => {
+                write!(f, "the credential is {bytes} bytes long; the most is {most}")
+            }
             Self::Malformed(what) => write!(f, "the token is malformed: {what}"),
             Self::Algorithm => f.write_str("the token's algorithm is not taken here"),
             Self::Extension(what) => write!(f, "the token wants {what}, which is not taken here"),

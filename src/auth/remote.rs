@@ -35,7 +35,10 @@ pub struct Remote {
 pub(super) enum Place {
     At(Endpoint),
     /// Said by `ISSUER/.well-known/openid-configuration`.
-    Discovered { issuer: String, document: Endpoint },
+    Discovered {
+        issuer: String,
+        document: Endpoint,
+    },
 }
 
 struct Known {
@@ -211,7 +214,9 @@ mod tests {
         assert!(!signed(&second).await && !signed(&second).await);
         assert_eq!(served.asked.load(Ordering::SeqCst), 1);
         std::thread::sleep(pause);
-        assert!(futures_util::future::join_all((0..20).map(|_| signed(&second))).await.into_iter().all(|s| s));
+        assert!(
+            futures_util::future::join_all((0..20).map(|_| signed(&second))).await.into_iter().all(|s| s)
+        );
         assert_eq!(served.asked.load(Ordering::SeqCst), 2);
 
         // A key taken back, once the keys are read again; an issuer that is away costs nobody its old keys.

@@ -3,9 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{
-    Access, Cover, Limit, Pattern, Place, RouteLimit, Rule, Scope,
-};
+use super::{Access, Cover, Limit, Pattern, Place, RouteLimit, Rule, Scope};
 
 /// A rule or a limit, and what it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +68,12 @@ impl Rulebook {
     ///
     /// # Errors
     /// A rule names some of a path's requests and not the others: which it is, is not known before a request comes.
-    pub fn terms(&self, place: &Place<'_>, own: bool, used: &mut Used) -> Result<(Access, Vec<RouteLimit>), String> {
+    pub fn terms(
+        &self,
+        place: &Place<'_>,
+        own: bool,
+        used: &mut Used,
+    ) -> Result<(Access, Vec<RouteLimit>), String> {
         let mut chosen: Vec<Arc<Rule>> = Vec::new();
         let mut choose = |rule: &Arc<Rule>| {
             if !chosen.contains(rule) {
@@ -100,7 +103,8 @@ impl Rulebook {
         // What a less exact rule denies is denied.
         for entry in &self.access {
             if !entry.what.deny.is_empty() && !chosen.contains(&entry.what) && entry.matches(place) {
-                chosen.push(Arc::new(Rule { deny: entry.what.deny.clone(), ..Rule::public(&entry.what.name) }));
+                chosen
+                    .push(Arc::new(Rule { deny: entry.what.deny.clone(), ..Rule::public(&entry.what.name) }));
             }
         }
         let mut limits = Vec::new();
@@ -230,7 +234,14 @@ mod tests {
     fn the_most_exact_rule_decides_and_denials_stay() {
         let book = Rulebook {
             access: vec![
-                entry(0, &["shop.*"], Rule { deny: vec![super::super::Subject::User("evil".into())], ..Rule::role("a", "seller") }),
+                entry(
+                    0,
+                    &["shop.*"],
+                    Rule {
+                        deny: vec![super::super::Subject::User("evil".into())],
+                        ..Rule::role("a", "seller")
+                    },
+                ),
                 entry(1, &["shop.v1.Shop/Get", "/v1/open/**"], Rule::public("b")),
                 entry(2, &["/v1/admin/**", "nothing.*"], Rule::role("c", "admin")),
             ],
@@ -273,14 +284,20 @@ mod tests {
         );
         let default = "(the default of the gateway's own services)";
         check("grpc.health.v1.Health/Check", &[], true, &format!("everyone {default}"));
-        check("propylon.gateway.v1.AdminService/Reload", &["/admin/reload"], true, &format!("role admin {default}"));
+        check(
+            "propylon.gateway.v1.AdminService/Reload",
+            &["/admin/reload"],
+            true,
+            &format!("role admin {default}"),
+        );
         check(
             "propylon.gateway.v1.RoutingService/GetInfo",
             &["/gateway/info"],
             true,
             &format!("role admin, or this machine {default}"),
         );
-        let unused: Vec<String> = book.unused(&used).iter().map(|(key, pattern)| format!("{key} {pattern}")).collect();
+        let unused: Vec<String> =
+            book.unused(&used).iter().map(|(key, pattern)| format!("{key} {pattern}")).collect();
         assert_eq!(unused, ["access.rules[2] nothing.*"]);
     }
 }

@@ -51,7 +51,9 @@ impl Pattern {
     /// It is none, and why.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (verb, rest) = match text.split_once(' ') {
-            Some((verb, path)) if verb.bytes().all(|byte| byte.is_ascii_uppercase()) && path.starts_with('/') => {
+            Some((verb, path))
+                if verb.bytes().all(|byte| byte.is_ascii_uppercase()) && path.starts_with('/') =>
+            {
                 (Some(Verb::parse(verb)), path)
             }
             _ => (None, text),
@@ -161,7 +163,8 @@ impl Pattern {
 
 impl std::fmt::Display for Pattern {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let verb = |verb: &Option<Verb>| verb.as_ref().map_or(String::new(), |verb| format!("{} ", verb.as_str()));
+        let verb =
+            |verb: &Option<Verb>| verb.as_ref().map_or(String::new(), |verb| format!("{} ", verb.as_str()));
         match self {
             Self::Method(name) | Self::Service(name) => f.write_str(name),
             Self::Package(prefix) => write!(f, "{prefix}*"),
@@ -216,7 +219,9 @@ mod tests {
         check("/v1/items/**", false, &[0, 1], &[2, 3]);
         check("/v1/item/**", false, &[], &[2, 3]);
         check("/v2/**", false, &[], &[2]);
-        for bad in ["", " ", "shop..v1", "shop.v1.Shop/", "a b", "shop.*.x", "GET shop", "a/b/c", "/v1/{", "a/*"] {
+        for bad in
+            ["", " ", "shop..v1", "shop.v1.Shop/", "a b", "shop.*.x", "GET shop", "a/b/c", "/v1/{", "a/*"]
+        {
             assert!(Pattern::parse(bad).is_err(), "{bad:?}");
         }
     }

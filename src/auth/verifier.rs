@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    ApiKey, Digest, Failed, Issuer, Presented, Principal, Refused, cache::Cache, credential::Credential, digest,
-    jose,
+    ApiKey, Digest, Failed, Issuer, Presented, Principal, Refused, cache::Cache, credential::Credential,
+    digest, jose,
 };
 
 /// How long a verified token is taken without looking again, in seconds; less where it expires sooner.
@@ -173,7 +173,8 @@ impl Verifier {
         if ApiKey::id(credential.text).is_some()
             && let Some(keys) = &self.api_keys
         {
-            let caller = keys.find(&credential.digest).await.map_err(Failed::Away)?.ok_or(Refused::Unknown)?;
+            let caller =
+                keys.find(&credential.digest).await.map_err(Failed::Away)?.ok_or(Refused::Unknown)?;
             return Ok((Arc::new(caller.told()), KEY_SECONDS));
         }
         if !may_be_token || self.issuers.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::{Failure, Up, say, serve, table};
 use crate::{
+    auth::Rule,
     config::{Config, Rest, Upstream, listen_address, upstream_address},
     gateway::Source,
     route::{Cors, Origins},
@@ -11,6 +12,8 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     let cors = Cors { origins: Origins::Loopback, ..Cors::default() };
     let mut config = Config { cors, ..Config::default() };
     config.rest = Rest { method_paths: true, ..config.rest };
+    // Whoever starts this wants to call what is there.
+    config.callers.rules.default = std::sync::Arc::new(Rule::public("propylon up"));
     if let Some(listen) = &arguments.listen {
         config.listen = listen_address(listen).map_err(Failure::config)?;
     }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::SocketAddr, path::Path, time::Duration};
 use jiff::SignedDuration;
 
 use super::{
-    Address, Config, ConfigError, Connections, Drain, SchemaSource, Upstream, rest, routes,
+    Address, Config, ConfigError, Connections, Drain, SchemaSource, Upstream, callers, rest, routes,
     settings::{self, Settings},
 };
 use crate::{
@@ -16,8 +16,21 @@ use crate::{
 
 pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigError> {
     let default = Config::default();
-    let Settings { gateway, connections, limits, cors, rest, builtin, upstreams, routes, http_rules } =
-        settings;
+    let Settings {
+        gateway,
+        connections,
+        limits,
+        auth,
+        access,
+        rate_limits,
+        cors,
+        rest,
+        builtin,
+        upstreams,
+        routes,
+        http_rules,
+    } = settings;
+    let proxies = callers::proxies(gateway.trusted_proxies, gateway.forwarded_header)?;
     let listen = match gateway.listen {
         Some(text) => listen_address(&text)?,
         None => default.listen,
@@ -57,6 +70,7 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
         },
         header_bytes: limits.header_bytes.unwrap_or(default.header_bytes),
         timeout: duration("limits.timeout", limits.timeout, default.timeout)?,
+        callers: callers::check(auth, access, rate_limits, proxies, folder)?,
         cors: self::cors("cors", cors)?,
         built_ins: rest::built_ins(builtin)?,
         rest: rest::check(rest)?,
@@ -153,6 +167,7 @@ fn upstream(written: settings::Upstream, folder: &Path) -> Result<Upstream, Conf
             .transpose()?,
         authority: written.authority,
         ca: written.ca.map(|file| folder.join(file)),
+        forward_credentials: written.forward_credentials.unwrap_or(false),
         style: JsonStyle {
             proto_names: written.json.proto_names,
             defaults: written.json.defaults,

@@ -2,6 +2,7 @@
 //! `settings` has the config as written.
 
 mod built_in;
+pub mod callers;
 mod check;
 mod rest;
 mod routes;
@@ -16,9 +17,11 @@ use std::{
 };
 
 pub use built_in::{BuiltIn, BuiltIns, Own, Page};
+pub use callers::Callers;
 pub use check::{listen_address, upstream_address};
 
 use crate::{
+    auth::Rule,
     route::{Cors, Limits, Redirect, Respond, router::Settings as Paths},
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
@@ -47,6 +50,7 @@ pub struct Config {
     /// The longest a unary call may take.
     pub timeout: Duration,
     pub cors: Cors,
+    pub callers: Callers,
     pub rest: Rest,
     pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
@@ -131,6 +135,8 @@ pub struct Upstream {
     /// PEM file of the certificate authorities to trust, in place of the machine's own.
     pub ca: Option<PathBuf>,
     pub style: JsonStyle,
+    /// The caller's credentials go on to it.
+    pub forward_credentials: bool,
 }
 
 /// `http://HOST:PORT` or `https://HOST:PORT`
@@ -187,6 +193,8 @@ pub struct Rules {
     pub request_bytes: Option<usize>,
     pub response_bytes: Option<usize>,
     pub cors: Option<Arc<Cors>>,
+    /// Who may call.
+    pub access: Option<Arc<Rule>>,
 }
 
 /// What is wrong with a config; the message is for the one who wrote it.
@@ -215,6 +223,7 @@ impl Default for Config {
             header_bytes: 64 << 10,
             timeout: Duration::from_secs(60),
             cors: Cors::default(),
+            callers: Callers::default(),
             rest: Rest::default(),
             built_ins: BuiltIns::default(),
             upstreams: Vec::new(),
@@ -312,6 +321,7 @@ impl Upstream {
             authority: None,
             ca: None,
             style: JsonStyle::default(),
+            forward_credentials: false,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use http::{HeaderName, StatusCode};
 
 use super::{
-    Action, ConfigError, PathRoute, Rules, ServiceRoute,
+    Action, ConfigError, PathRoute, Rules, ServiceRoute, callers,
     check::{cors, duration, pattern},
     settings,
 };
@@ -34,6 +34,11 @@ pub(super) fn check(
             .transpose()?,
         request_bytes: written.request_bytes,
         response_bytes: written.response_bytes,
+        access: written
+            .access
+            .map(|written| callers::rule(&format!("{key}.access"), written))
+            .transpose()?
+            .map(Arc::new),
         cors: written.cors.map(|written| cors(&format!("{key}.cors"), written)).transpose()?.map(Arc::new),
     };
     match (written.service, written.path) {

@@ -1,6 +1,7 @@
 //! The composition root: the only module that knows them all. It holds the current snapshot, and swaps in the next one
 //! when an upstream's schema (`schemas`) or the config (`reload`, asked for by `files` too) says something new.
 
+mod callers;
 mod changes;
 mod cors;
 mod door;

@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Gateway, changes, keys,
+    Gateway, callers, changes, keys,
     schemas::{self, Reading, Unread, Watch},
     start::{built, dialled, named_files},
     upstreams::{self, ByName, Prepared},
@@ -197,7 +197,10 @@ impl Gateway {
         if said.is_empty() && mistakes.is_empty() {
             return Ok(Reloaded { loaded, changes: said, needs_restart, file });
         }
+        let before = (&*current.parts.policies, &*current.parts.config);
+        let policies = callers::policies(&config, Some(before))?;
         let parts = Parts {
+            policies,
             about: Arc::new(About {
                 environment: config.environment.to_string(),
                 ..(*current.parts.about).clone()

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    Current, Gateway, Source,
+    Current, Gateway, Source, callers,
     reload::{self, Queue},
     schemas::{self, Watch},
     upstreams::{self, ByName},
@@ -61,7 +61,9 @@ impl Gateway {
         let prepared = upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &built_in);
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
+        let policies = callers::policies(&config, None).map_err(StartError)?;
         let parts = Parts {
+            policies,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             loaded: Loaded::first(),
             board: Arc::new(HealthBoard::default()),

@@ -12,7 +12,10 @@ pub use self::{
     cors::{Cors, Origins},
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},
 };
-use crate::schema::{Method, did_you_mean};
+use crate::{
+    auth::Terms,
+    schema::{Method, did_you_mean},
+};
 
 /// Where calls go and under which rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Route {
     /// The longest a unary call may take; a client's own timeout is cut to it. Streams are exempt.
     pub timeout: Option<Duration>,
     pub limits: Limits,
+    /// Who may call, how often, and what becomes of credentials.
+    pub terms: Terms,
 }
 
 /// What answers a route's calls.
@@ -106,6 +111,11 @@ impl RpcTable {
         }
         let rpc = Rpc { route, method: Some(method) };
         self.methods.insert(path, rpc).is_none()
+    }
+
+    /// Adds one method of a service whose schema is not known, by its path; its service keeps its own route.
+    pub fn insert_path(&mut self, path: &str, route: Arc<Route>) {
+        self.methods.insert(path.into(), Rpc { route, method: None });
     }
 
     /// Adds services by pattern: a name, or a prefix that ends in `*`. Their schema need not be known.

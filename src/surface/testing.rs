@@ -51,6 +51,7 @@ pub(crate) fn table() -> Arc<RpcTable> {
         destination: Destination::Local,
         timeout: None,
         limits: Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000 },
+        terms: Default::default(),
     });
     let mut table = RpcTable::default();
     for method in schema.methods() {

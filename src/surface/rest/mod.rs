@@ -40,7 +40,7 @@ pub use self::{
 };
 use super::{Answer as _, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Guards, Message, Pending, Road, Target},
+    call::{Body, Call, Caller, Guards, Message, Pending, Road, Target},
     route::{
         Destination, Route, Rpc, RpcTable,
         router::{Miss, Router, Settings},
@@ -257,6 +257,7 @@ impl Surface for Rest {
                 peer,
                 timeout,
                 deadline: None,
+                caller: Caller::default(),
                 guards: Guards::default(),
             }
         });

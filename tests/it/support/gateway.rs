@@ -51,7 +51,12 @@ impl World {
 
     fn command(&self) -> Command {
         let file: PathBuf = self.folder.path().join("propylon.toml");
-        std::fs::write(&file, &self.config).unwrap();
+        let mut config = self.config.clone();
+        // Most tests are not about callers; those that are say who may call.
+        if !config.contains("[access]") {
+            config.push_str("\n[access]\ndefault = \"public\"\n");
+        }
+        std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(file);
         command

@@ -112,8 +112,13 @@ fn rest_with(settings: Settings, style: JsonStyle) -> Rest {
     let schema = Schema::decode(&compiler.encode_file_descriptor_set()).unwrap();
     let tables = Tables::compile(schema.pool());
     let limits = Limits { request_bytes: REQUEST_BYTES, response_bytes: 1 << 20 };
-    let route =
-        Arc::new(Route { name: "test".into(), destination: Destination::Local, timeout: None, limits });
+    let route = Arc::new(Route {
+        name: "test".into(),
+        destination: Destination::Local,
+        timeout: None,
+        limits,
+        terms: Default::default(),
+    });
     let mut builder = RestBuilder::new(settings);
     for method in schema.methods() {
         for binding in bindings(method, &[], true).0 {
