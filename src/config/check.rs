@@ -49,7 +49,11 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
             routes::Checked::Path(path) => paths.push(path),
         }
     }
-    let http_rules = http_rules.into_iter().map(rules).collect::<Result<Vec<_>, _>>()?;
+    let http_rules = http_rules
+        .into_iter()
+        .enumerate()
+        .map(|(entry, rule)| rules(entry, rule))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Config {
         listen,
         workers: match gateway.workers {
@@ -194,7 +198,7 @@ pub(super) fn pattern(text: String) -> Result<String, ConfigError> {
     )))
 }
 
-fn rules(written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
+fn rules(entry: usize, written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
     let selector = written.selector.clone();
     if selector.is_empty() {
         return Err(ConfigError("http_rules: a rule has no selector (package.Service.Method)".into()));
@@ -226,7 +230,8 @@ fn rules(written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
         rules.push(
             HttpRule::new(&selector, verb.clone(), template)
                 .with_body(rule.body)
-                .with_response_body(rule.response_body),
+                .with_response_body(rule.response_body)
+                .of_entry(entry),
         );
         queue.extend(rule.additional_bindings.into_iter().rev());
     }
@@ -300,11 +305,11 @@ fn delay(key: &str, written: Option<String>, default: Duration) -> Result<Durati
     }
 }
 
-pub(super) fn duration(
-    key: &str,
-    written: Option<String>,
-    default: Duration,
-) -> Result<Duration, ConfigError> {
+/// Parses a time, such as `3s`; the default where none is written.
+///
+/// # Errors
+/// The text is not a time, or is none at all; `key` names where it stands.
+pub fn duration(key: &str, written: Option<String>, default: Duration) -> Result<Duration, ConfigError> {
     let Some(text) = written else { return Ok(default) };
     text.parse::<SignedDuration>()
         .ok()

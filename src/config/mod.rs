@@ -7,6 +7,7 @@ mod check;
 mod rest;
 mod routes;
 mod settings;
+mod terminal;
 
 use std::{
     fmt,
@@ -18,7 +19,8 @@ use std::{
 
 pub use built_in::{BuiltIn, BuiltIns, Own, Page};
 pub use callers::Callers;
-pub use check::{listen_address, upstream_address};
+pub use check::{duration, listen_address, upstream_address};
+pub use terminal::colours;
 
 use crate::{
     auth::Rule,
@@ -161,6 +163,8 @@ pub enum SchemaSource {
 /// `[[routes]]` with `service`: what is called by gRPC's names, whatever surface it comes by.
 #[derive(Debug, Clone)]
 pub struct ServiceRoute {
+    /// Which of `[[routes]]` it is, counted from 0.
+    pub entry: usize,
     /// `package.Service`, a prefix (`package.*`), or one method (`package.Service/Method`).
     pub pattern: String,
     /// The upstream that answers; who serves it already where there is none.
@@ -171,6 +175,8 @@ pub struct ServiceRoute {
 /// `[[routes]]` with `path`: what is called by an HTTP path.
 #[derive(Debug, Clone)]
 pub struct PathRoute {
+    /// Which of `[[routes]]` it is, counted from 0.
+    pub entry: usize,
     pub name: Arc<str>,
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,

@@ -276,7 +276,7 @@ impl Keys {
     }
 
     fn service(&mut self, route: &ServiceRoute) {
-        let ServiceRoute { pattern, upstream, rules } = route;
+        let ServiceRoute { pattern, upstream, rules, entry: _ } = route;
         let name = format!("route {pattern}");
         self.thing(&name);
         self.text(&format!("{name}: upstream"), upstream.as_deref().unwrap_or("none"));
@@ -284,7 +284,7 @@ impl Keys {
     }
 
     fn path(&mut self, route: &PathRoute) {
-        let PathRoute { name, verbs, template, action, rules } = route;
+        let PathRoute { name, verbs, template, action, rules, entry: _ } = route;
         let verbs: Vec<&str> = verbs.iter().map(|verb| verb.as_str()).collect();
         let name = format!("route {name} ({} {})", verbs.join(", "), template.as_str());
         self.thing(&name);

@@ -61,6 +61,7 @@ mod tests {
                 destination: Destination::Local,
                 timeout: allowed.map(Duration::from_secs),
                 limits: Limits::default(),
+                cors: None,
                 terms: Terms::default(),
             }),
             target: Target::Rpc { path: http::uri::PathAndQuery::from_static("/a.B/C"), method: None },

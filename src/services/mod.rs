@@ -16,7 +16,6 @@ use std::{
 use tonic::{codec::CompressionEncoding, server::NamedService};
 use tower::Service;
 
-pub use self::grpc_health::HealthBoard;
 use self::{
     admin::{Admin, Reload},
     grpc_health::GrpcHealth,
@@ -24,6 +23,7 @@ use self::{
     reflection::{Reflection, ReflectionAlpha},
     routing::Routing,
 };
+pub use self::{grpc_health::HealthBoard, routing::Explain};
 use crate::{
     call::Body,
     proto::{
@@ -71,10 +71,11 @@ pub fn local(
     about: &Arc<About>,
     loaded: Loaded,
     reload: &Arc<dyn Reload>,
+    explain: &Arc<dyn Explain>,
     registry: &mut impl Registry,
 ) {
     registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board)))));
-    let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog));
+    let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog), Arc::clone(explain));
     registry.add(server!(RoutingServiceServer::new(routing)));
     registry.add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload)))));
     registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board)))));
@@ -145,9 +146,15 @@ impl Loaded {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use futures_util::future::BoxFuture;
+    use tonic::Status;
+
     use super::*;
     use crate::{
-        proto::FILE_DESCRIPTOR_SET,
+        proto::{
+            FILE_DESCRIPTOR_SET,
+            gateway_v1::{ExplainRouteRequest, ExplainRouteResponse},
+        },
         route::{Destination, catalog::Source},
         schema::{Method, Schema},
     };
@@ -180,6 +187,22 @@ pub(crate) mod tests {
         Source::of(Destination::Upstream(name.into()), address, &schema, describe)
     }
 
+    /// Says of every request what it was asked.
+    pub(crate) fn explain() -> Arc<dyn Explain> {
+        #[derive(Debug)]
+        struct Echo;
+        impl Explain for Echo {
+            fn explain(
+                &self,
+                asked: ExplainRouteRequest,
+            ) -> BoxFuture<'static, Result<ExplainRouteResponse, Status>> {
+                let message = format!("{} {}", asked.method, asked.path);
+                Box::pin(async { Ok(ExplainRouteResponse { message, ..ExplainRouteResponse::default() }) })
+            }
+        }
+        Arc::new(Echo)
+    }
+
     pub(crate) fn about() -> Arc<About> {
         Arc::new(About::new("1.2.3", "test"))
     }
@@ -196,7 +219,7 @@ pub(crate) mod tests {
         let mut names = Names::default();
         let catalog = Arc::new(built_in());
         let reload: Arc<dyn Reload> = Arc::new(admin::tests::Nothing);
-        local(&catalog, &Arc::default(), &about(), Loaded::first(), &reload, &mut names);
+        local(&catalog, &Arc::default(), &about(), Loaded::first(), &reload, &explain(), &mut names);
         let mut known: Vec<_> = catalog.services().map(|(_, service)| service.name.to_string()).collect();
         known.sort();
         names.0.sort_unstable();
@@ -211,7 +234,8 @@ pub(crate) mod tests {
             let server = server!(RoutingServiceServer::new(Routing::new(
                 about(),
                 Loaded::first(),
-                Arc::clone(&catalog)
+                Arc::clone(&catalog),
+                explain()
             )));
             let mut client =
                 RoutingServiceClient::new(server).send_compressed(encoding).accept_compressed(encoding);

@@ -252,7 +252,7 @@ mod tests {
         ] {
             let (_, call) = surface.open(request(path, &[NATIVE], Body::empty())).await;
             let call = call.unwrap();
-            let Target::Rpc { path, method } = &call.target;
+            let Target::Rpc { path, method } = &call.target else { panic!("an RPC") };
             assert_eq!((path.as_str(), method.is_some()), (want, known));
             assert_eq!((call.timeout, call.deadline), (None, None));
         }

@@ -269,6 +269,7 @@ fn call(path: &'static str, message: impl Into<Frames>) -> Call {
         destination: Destination::Upstream("books".into()),
         timeout: None,
         limits: Limits::default(),
+        cors: None,
         terms: Default::default(),
     };
     Call {

@@ -6,4 +6,5 @@ pub(crate) mod gateway;
 pub(crate) mod library;
 pub(crate) mod process;
 pub(crate) mod reflecting;
+pub(crate) mod streams;
 pub(crate) mod tools;
