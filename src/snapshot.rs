@@ -1,6 +1,12 @@
 //! Everything derived from the config and the descriptors, in one immutable value: routes, bindings, tables, services.
 //! A new one is built beside the old and swapped in whole; a call keeps the one it began with.
 
+mod build;
+mod rules;
+mod shadow;
+mod terms;
+mod upstreams;
+
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -8,28 +14,24 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use http::{Method, Uri};
 use tonic::{Status, server::NamedService};
 use tower::Service;
 use tracing::warn;
 
 use crate::{
     call::{Body, Call, Reply, Road},
-    config::{self, Config, SchemaSource},
+    config::{BuiltIns, Config},
     dispatch::{Dispatch, Local, Upstream},
-    openapi, policy,
-    route::{
-        Destination, Route, RpcTable,
-        catalog::{Catalog, EVERY_SERVERS_OWN, Source},
-    },
-    schema::{Method, Schema, bindings, unmatched_selectors, with_error_details},
-    services::{self, About, HealthBoard, Loaded, admin::Reload},
-    surface::{
-        grpc::Grpc,
-        grpc_web::GrpcWeb,
-        rest::{Rest, RestBuilder},
-    },
-    transcode::{JsonInput, JsonStyle, Tables},
+    openapi,
+    policy::Policies,
+    route::{Destination, Route, catalog::Catalog},
+    schema::{Schema, with_error_details},
+    services::{self, About, Explain, HealthBoard, Loaded, admin::Reload},
+    surface::{Protocol, grpc::Grpc, grpc_web::GrpcWeb, rest::Rest},
+    transcode::Tables,
 };
+use build::Build;
 
 /// A schema with its compiled tables.
 #[derive(Debug)]
@@ -55,8 +57,11 @@ pub struct Parts {
     /// Which config this is.
     pub loaded: Loaded,
     pub board: Arc<HealthBoard>,
+    /// Explains requests by the gateway's door.
+    pub explain: Arc<dyn Explain>,
     /// What loads the next one.
     pub reload: Arc<dyn Reload>,
+    pub policies: Arc<Policies>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -70,17 +75,49 @@ pub struct Snapshot {
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
+    pub policies: Arc<Policies>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
 
-/// Why a snapshot could not be built: every mistake, a line each.
+/// Why a snapshot could not be built: every mistake.
 #[derive(Debug)]
-pub struct SnapshotError(pub Vec<String>);
+pub struct SnapshotError(Vec<Mistake>);
+
+/// One mistake of the config, or of a descriptor file that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// What of the config it belongs to, such as `routes[2]`, `http_rules[0]`, `upstreams.books`, `builtin.docs`; entries
+    /// are counted from 0.
+    pub path: String,
+    /// What is wrong, and what is near.
+    pub message: String,
+}
+
+impl Mistake {
+    fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl SnapshotError {
+    /// Every mistake, in the order of the parts of a snapshot.
+    #[must_use]
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
 
 impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
+        let lines: Vec<_> = self.0.iter().map(Mistake::to_string).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -93,25 +130,9 @@ impl Snapshot {
     /// Every mistake of the config and of descriptor files. What is wrong with a schema that an upstream's reflection
     /// gave is logged, and only the binding concerned is left out: it is not the operator's to mend.
     pub fn build(parts: &Parts, schemas: &HashMap<Arc<str>, Arc<Known>>) -> Result<Self, SnapshotError> {
-        let mut build = Build {
-            config: &parts.config,
-            table: RpcTable::default(),
-            rest: RestBuilder::new(parts.config.rest.paths),
-            catalog: Catalog::default(),
-            mistakes: Vec::new(),
-        };
-        build.built_in(&parts.built_in);
-        for upstream in &parts.config.upstreams {
-            match schemas.get(&upstream.name) {
-                Some(known) => build.known(upstream, known),
-                None => build.unknown(upstream),
-            }
-        }
-        build.selectors(schemas, &parts.built_in);
-        if !build.mistakes.is_empty() {
-            return Err(SnapshotError(build.mistakes));
-        }
-        let catalog = Arc::new(build.catalog);
+        let built = Build::new(&parts.config, parts.policies.verifier.knows_anybody())
+            .run(&parts.built_in, schemas)?;
+        let catalog = Arc::new(built.catalog);
         for conflict in catalog.conflicts() {
             warn!(
                 file = conflict.file,
@@ -120,16 +141,18 @@ impl Snapshot {
                 "two schemas have different files of one name; reflection by file name answers the first"
             );
         }
-        let mut local = Servers(Local::default());
-        services::local(&catalog, &parts.board, &parts.about, parts.loaded, &parts.reload, &mut local);
-        let table = Arc::new(build.table);
+        let mut local = Servers { local: Local::default(), built_ins: &parts.config.built_ins };
+        let (reload, explain) = (&parts.reload, &parts.explain);
+        services::local(&catalog, &parts.board, &parts.about, parts.loaded, reload, explain, &mut local);
+        let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),
             grpc: Grpc { table: Arc::clone(&table) },
             grpc_web: GrpcWeb { table: Arc::clone(&table) },
-            rest: build.rest.build(table),
+            rest: built.rest.build(table),
             catalog,
-            dispatch: Dispatch::new(local.0, parts.upstreams.clone()),
+            policies: Arc::clone(&parts.policies),
+            dispatch: Dispatch::new(local.local, parts.upstreams.clone()),
             document: OnceLock::new(),
         })
     }
@@ -141,26 +164,51 @@ impl Snapshot {
             let listed = self.rest.endpoints().map(|endpoint| {
                 let (style, input) = endpoint.json_settings();
                 let upstream = match &endpoint.route().destination {
-                    Destination::Local => None,
                     Destination::Upstream(name) => Some(Arc::clone(name)),
+                    Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => None,
                 };
                 openapi::Listed {
                     binding: endpoint.binding(),
                     style,
                     input,
                     upstream,
-                    demands_credentials: false,
+                    demands_credentials: !endpoint.route().terms.access.is_public(),
                 }
             });
             openapi::Document::new(&self.config, listed)
         })
     }
+
+    /// The route that a request will meet, by its head alone. Where it is not known how it will be called (a preflight does
+    /// not say), a gRPC method that is known goes first, as it would come by gRPC-Web.
+    #[must_use]
+    pub fn route_of(&self, method: &Method, uri: &Uri, protocol: Option<Protocol>) -> Option<&Arc<Route>> {
+        let rest = || self.rest.route_of(method, uri);
+        let rpc = self.grpc.table.known(uri.path());
+        match protocol {
+            Some(Protocol::Grpc | Protocol::GrpcWeb { .. }) => rpc.map(|(route, _)| route),
+            Some(Protocol::Rest) => rest(),
+            None => match rpc.filter(|_| *method == Method::POST) {
+                Some((route, Some(_))) => Some(route),
+                unknown => rest().or(unknown.map(|(route, _)| route)),
+            },
+        }
+    }
+
+    /// The route of the method that a WebSocket at this path talks to.
+    #[must_use]
+    pub fn socket_route_of(&self, uri: &Uri) -> Option<&Arc<Route>> {
+        self.rest.socket_route_of(uri)
+    }
 }
 
-/// Hands the services' servers to dispatch: neither knows the other.
-struct Servers(Local);
+/// Hands the servers of the services that are switched on to dispatch: neither knows the other.
+struct Servers<'a> {
+    local: Local,
+    built_ins: &'a BuiltIns,
+}
 
-impl services::Registry for Servers {
+impl services::Registry for Servers<'_> {
     fn add<S>(&mut self, server: S)
     where
         S: Service<http::Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>
@@ -171,194 +219,19 @@ impl services::Registry for Servers {
             + 'static,
         S::Future: Send + 'static,
     {
-        self.0 = std::mem::take(&mut self.0).with(server);
+        if self.built_ins.has_service(S::NAME) {
+            self.local = std::mem::take(&mut self.local).with(server);
+        }
     }
 }
 
 impl Road for Snapshot {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
-        policy::admit(call)
+        self.policies.admit(call).await
     }
 
-    async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        self.dispatch.dispatch(call).await
-    }
-}
-
-/// A snapshot in the making.
-struct Build<'a> {
-    config: &'a Config,
-    table: RpcTable,
-    rest: RestBuilder,
-    catalog: Catalog,
-    mistakes: Vec<String>,
-}
-
-/// How one source's bindings are made.
-struct Face<'a> {
-    known: &'a Known,
-    style: JsonStyle,
-    input: JsonInput,
-    /// True where a mistake is the operator's own, false where it came from an upstream's reflection.
-    strict: bool,
-    method_paths: bool,
-}
-
-impl Build<'_> {
-    fn built_in(&mut self, known: &Known) {
-        let style = JsonStyle { proto_names: true, defaults: true, ..JsonStyle::default() };
-        let face = Face { known, style, input: JsonInput::default(), strict: true, method_paths: false };
-        let source = Source::of(Destination::Local, "", &known.schema, |method| {
-            let route = self.route(&method.path.as_str().into(), Destination::Local, None);
-            (Arc::clone(&route.name), self.method(&face, method, &route))
-        });
-        self.catalog.push(source);
-    }
-
-    fn known(&mut self, upstream: &config::Upstream, known: &Known) {
-        let destination = Destination::Upstream(Arc::clone(&upstream.name));
-        let face = Face {
-            known,
-            style: upstream.style,
-            input: self.config.rest.input,
-            strict: matches!(upstream.schema, SchemaSource::Descriptors(_)),
-            method_paths: self.config.rest.method_paths,
-        };
-        let (config, owned) = (self.config, |service: &str| serves(self.config, upstream, service));
-        let owned: Vec<_> =
-            known.schema.services().iter().filter(|service| owned(&service.full_name)).collect();
-        let mut taken = Vec::new();
-        for service in &owned {
-            if let Some(owner) =
-                self.catalog.owner(&service.full_name).and_then(|at| self.catalog.sources().get(at))
-            {
-                let message = format!(
-                    "service {} is served by {} and by upstream {:?}; a [[routes]] entry says which is meant",
-                    service.full_name,
-                    match &owner.destination {
-                        Destination::Local => "the gateway itself".to_owned(),
-                        Destination::Upstream(name) => format!("upstream {name:?}"),
-                    },
-                    upstream.name,
-                );
-                self.mistake(&face, message);
-                taken.push(Arc::clone(&service.full_name));
-            }
-        }
-        let ours: Vec<_> =
-            owned.iter().filter(|s| !taken.contains(&s.full_name)).map(|s| &*s.full_name).collect();
-        let timeout = upstream.timeout.unwrap_or(config.timeout);
-        let mut source =
-            Source::of(destination.clone(), upstream.address.to_string(), &known.schema, |method| {
-                if !ours.contains(&method.service_name()) {
-                    return (Arc::default(), Vec::new());
-                }
-                let route = self.route(&method.path.as_str().into(), destination.clone(), Some(timeout));
-                (Arc::clone(&route.name), self.method(&face, method, &route))
-            });
-        source.services.retain(|service| ours.contains(&&*service.name));
-        self.catalog.push(source);
-        // Services that the config names and the schema does not have pass as they are.
-        self.patterns(upstream, Some(&known.schema));
-    }
-
-    fn unknown(&mut self, upstream: &config::Upstream) {
-        let patterns = self.patterns(upstream, None);
-        let destination = Destination::Upstream(Arc::clone(&upstream.name));
-        self.catalog.push(Source::unknown(destination, upstream.address.to_string(), patterns));
-    }
-
-    /// Routes the services an upstream's config names and its schema, if there is one, does not have.
-    fn patterns(
-        &mut self,
-        upstream: &config::Upstream,
-        schema: Option<&Schema>,
-    ) -> Vec<(Arc<str>, Arc<str>)> {
-        let routed =
-            self.config.services.iter().filter(|route| route.upstream.as_ref() == Some(&upstream.name));
-        let patterns: Vec<&str> =
-            upstream.services.iter().map(String::as_str).chain(routed.map(|route| &*route.pattern)).collect();
-        let mut named = Vec::new();
-        for pattern in patterns {
-            if schema.is_some_and(|schema| schema.service(pattern).is_some()) {
-                continue;
-            }
-            let timeout = upstream.timeout.unwrap_or(self.config.timeout);
-            let destination = Destination::Upstream(Arc::clone(&upstream.name));
-            let route = self.route(&pattern.into(), destination, Some(timeout));
-            self.table.insert_services(pattern, Arc::clone(&route));
-            named.push((pattern.into(), Arc::clone(&route.name)));
-        }
-        named
-    }
-
-    fn route(
-        &self,
-        name: &Arc<str>,
-        destination: Destination,
-        timeout: Option<std::time::Duration>,
-    ) -> Arc<Route> {
-        Arc::new(Route { name: Arc::clone(name), destination, timeout, limits: self.config.limits })
-    }
-
-    /// Enters a method into the tables, and says its REST bindings.
-    fn method(&mut self, face: &Face<'_>, method: &Method, route: &Arc<Route>) -> Vec<String> {
-        let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
-        self.table.insert_method(Arc::clone(method), Arc::clone(route));
-        let (bindings, errors) = bindings(method, &self.config.http_rules, face.method_paths);
-        for error in errors {
-            self.mistake(face, error.to_string());
-        }
-        let mut shown = Vec::with_capacity(bindings.len());
-        for binding in bindings {
-            let text = format!("{} {}", binding.verb.as_str(), binding.template.as_str());
-            let tables = Arc::clone(&face.known.tables);
-            match self.rest.add(binding, Arc::clone(route), tables, face.style, face.input) {
-                Ok(()) => shown.push(text),
-                Err(error) => self.mistake(face, error),
-            }
-        }
-        shown
-    }
-
-    fn mistake(&mut self, face: &Face<'_>, message: String) {
-        if face.strict {
-            self.mistakes.push(message);
-        } else {
-            warn!("{message}; it is left out");
-        }
-    }
-
-    /// A rule that selects nothing is a mistake, once every schema is known.
-    fn selectors(&mut self, schemas: &HashMap<Arc<str>, Arc<Known>>, built_in: &Known) {
-        let all_known = self.config.upstreams.iter().all(|upstream| schemas.contains_key(&upstream.name));
-        if !all_known {
-            return;
-        }
-        let schemas = schemas.values().map(|known| &known.schema).chain([&built_in.schema]);
-        let names: Vec<_> = schemas.flat_map(Schema::methods).map(|method| &*method.full_name).collect();
-        for error in unmatched_selectors(&self.config.http_rules, &names) {
-            self.mistakes.push(format!("http_rules: {error}"));
-        }
-    }
-}
-
-/// Whether calls of a service go to this upstream: `[[routes]]` decide first, then the upstream's own list.
-fn serves(config: &Config, upstream: &config::Upstream, service: &str) -> bool {
-    if EVERY_SERVERS_OWN.contains(&service) {
-        return false;
-    }
-    let routed =
-        config.services.iter().find(|route| route.upstream.is_some() && matches(&route.pattern, service));
-    if let Some(route) = routed {
-        return route.upstream.as_ref() == Some(&upstream.name);
-    }
-    upstream.services.is_empty() || upstream.services.iter().any(|pattern| matches(pattern, service))
-}
-
-fn matches(pattern: &str, service: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => service.starts_with(prefix),
-        None => pattern == service,
+    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
+        let told = self.policies.told(&mut call);
+        told.with(self.dispatch.dispatch(call).await)
     }
 }

@@ -150,13 +150,15 @@ where
         let body = Limited::new(response.into_body(), most).collect().await;
         Ok(body.map_err(|error| error.to_string())?.to_bytes().to_vec())
     };
-    // The connection lives as long as the exchange.
+    let (mut exchange, connection) = (std::pin::pin!(exchange), std::pin::pin!(connection));
     tokio::select! {
-        answer = exchange => answer,
-        ended = connection => Err(ended.map_or_else(
-            |error| error.to_string(),
-            |()| "the connection ended before the answer".to_owned(),
-        )),
+        biased;
+        answer = &mut exchange => answer,
+        ended = connection => match ended {
+            // What came before the end may be a whole answer.
+            Ok(()) => exchange.await,
+            Err(error) => Err(error.to_string()),
+        },
     }
 }
 

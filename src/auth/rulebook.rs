@@ -21,6 +21,9 @@ pub struct Rulebook {
     pub limits: Vec<Entry<(Arc<Limit>, Scope)>>,
     /// What holds for an upstream's methods that no rule names.
     pub default: Arc<Rule>,
+    /// What holds for a path that the gateway answers by itself, and no rule names: what is written in a config is meant to
+    /// be read.
+    pub answers: Arc<Rule>,
     /// What holds for the gateway's own methods that no rule names; the most exact of them.
     pub own: Vec<Entry<Arc<Rule>>>,
 }
@@ -48,6 +51,7 @@ impl Default for Rulebook {
             access: Vec::new(),
             limits: Vec::new(),
             default: Arc::new(Rule::authenticated("access.default")),
+            answers: Arc::new(Rule::public("the default of routes that answer by themselves")),
             own: vec![
                 own("*".to_owned(), Rule::authenticated),
                 // Health and reflection: grpcurl and probes work with no flags.
@@ -122,6 +126,9 @@ impl Rulebook {
     }
 
     fn fallback(&self, place: &Place<'_>, own: bool) -> &Arc<Rule> {
+        if place.method.is_empty() {
+            return &self.answers;
+        }
         if own && let Some(rule) = best(&self.own, |pattern| pattern.names(place), &mut Used::default()) {
             return rule;
         }

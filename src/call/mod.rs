@@ -4,6 +4,7 @@
 //! closes the outcome in its own protocol. Nothing here knows any of them.
 
 mod frames;
+mod request_values;
 
 use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,11 +13,16 @@ use bytes::Bytes;
 pub(crate) use frames::status_of;
 pub use frames::{Encoding, FrameGuard, FrameReader, HEADER_BYTES, frame};
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, StatusCode, uri::PathAndQuery};
+use http::{HeaderMap, StatusCode, Uri, uri::PathAndQuery};
+pub use request_values::RequestValues;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::{route::Route, schema::Method};
+use crate::{
+    auth::{Client, Limit, Principal},
+    route::Route,
+    schema::Method,
+};
 
 /// One call on its way from a surface to what answers it.
 #[derive(Debug)]
@@ -25,7 +31,8 @@ pub struct Call {
     pub route: Arc<Route>,
     pub target: Target,
     /// Request metadata: custom headers only. Hop-by-hop, `content-type`, `te` and `grpc-timeout` are not in here;
-    /// `grpc-encoding` and `grpc-accept-encoding` are, where the client's frames need them.
+    /// `grpc-encoding` and `grpc-accept-encoding` are, where the client's frames need them. Of a [`Target::Http`]: all
+    /// headers but those of the hop.
     pub metadata: HeaderMap,
     pub message: Message,
     pub peer: Peer,
@@ -33,8 +40,31 @@ pub struct Call {
     pub timeout: Option<Duration>,
     /// When the call must have ended: set by the deadline policy, enforced by dispatch.
     pub deadline: Option<Instant>,
+    /// What policies found out about who calls.
+    pub caller: Caller,
     /// What must live until the reply's body has ended.
     pub guards: Guards,
+}
+
+/// Who calls, as far as policies have found out.
+#[derive(Debug, Default)]
+pub struct Caller {
+    /// Where the call comes from: the connection's other end, or whom a trusted proxy speaks for.
+    pub client: Option<Client>,
+    /// `None` for somebody whom nobody knows.
+    pub principal: Option<Arc<Principal>>,
+    /// The limit with the least left, of those that the call was counted by: told to the caller with the reply.
+    pub counted: Option<Counted>,
+}
+
+/// What is left of a limit.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    pub limit: Arc<Limit>,
+    /// Calls that could come now.
+    pub remaining: u64,
+    /// When all of the limit is there again.
+    pub reset_after: Duration,
 }
 
 /// What is called.
@@ -42,21 +72,46 @@ pub struct Call {
 pub enum Target {
     /// A gRPC method. `method` is `None` for a service whose schema is not known.
     Rpc { path: PathAndQuery, method: Option<Arc<Method>> },
+    /// An HTTP request as it came, for what answers HTTP itself.
+    Http(Box<HttpHead>),
+}
+
+/// The head of an HTTP request, beside its headers.
+#[derive(Debug, Clone)]
+pub struct HttpHead {
+    pub method: http::Method,
+    pub uri: Uri,
+    /// What the variables of the route's path template captured.
+    pub captured: Vec<Captured>,
+}
+
+/// What one variable of a path template captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    pub name: Arc<str>,
+    /// Decoded; where it spans segments, its `%2F` are kept.
+    pub value: String,
+    /// It may span several segments.
+    pub multi: bool,
 }
 
 impl Target {
-    /// True unless it is known that the client sends exactly one message.
+    /// True unless it is known that the client sends exactly one message, as an HTTP request is.
     #[must_use]
     pub fn client_streaming(&self) -> bool {
-        let Self::Rpc { method, .. } = self;
-        method.as_ref().is_none_or(|method| method.client_streaming)
+        match self {
+            Self::Rpc { method, .. } => method.as_ref().is_none_or(|method| method.client_streaming),
+            Self::Http(_) => false,
+        }
     }
 
     /// True unless it is known that the reply holds exactly one message.
     #[must_use]
     pub fn server_streaming(&self) -> bool {
-        let Self::Rpc { method, .. } = self;
-        method.as_ref().is_none_or(|method| method.server_streaming)
+        match self {
+            Self::Rpc { method, .. } => method.as_ref().is_none_or(|method| method.server_streaming),
+            Self::Http(_) => false,
+        }
     }
 }
 
@@ -66,6 +121,8 @@ pub enum Message {
     Frames(Frames),
     /// A body still to be read and transcoded, once the call is admitted.
     Pending(Pending),
+    /// The body of a [`Target::Http`], as it comes.
+    Body(Body),
 }
 
 impl Message {
@@ -77,6 +134,7 @@ impl Message {
         match self {
             Self::Frames(frames) => Ok(frames),
             Self::Pending(pending) => (pending.0)().await,
+            Self::Body(_) => Err(Status::internal("the body of an HTTP request is no message of gRPC's")),
         }
     }
 }
@@ -87,6 +145,7 @@ impl std::fmt::Debug for Message {
             Self::Frames(Frames::Whole(_)) => "Whole",
             Self::Frames(Frames::Stream(_)) => "Stream",
             Self::Pending(_) => "Pending",
+            Self::Body(_) => "Body",
         })
     }
 }
@@ -139,12 +198,15 @@ pub struct Lasting(pub tokio::sync::mpsc::Sender<std::convert::Infallible>);
 /// `body` holds gRPC frames and always ends with trailers that carry a readable `grpc-status`, whatever the upstream
 /// did, unless `metadata` has one already (a trailers-only reply of a call that went well without a message, whose
 /// body is empty). It never yields an error: what broke is a status in its trailers.
+///
+/// Of a [`Target::Http`] it is the HTTP response as the client gets it: `metadata` has its headers, `content-type` among
+/// them, `body` its bytes, `http_status` its status.
 #[derive(Debug)]
 pub struct Reply {
     /// Response metadata, `grpc-encoding` included; hop-by-hop headers, `content-type` and the like are not in here.
     pub metadata: HeaderMap,
     pub body: Body,
-    /// Set by a local service that wants another HTTP status than 200; honoured by REST alone.
+    /// Set by a local service that wants another HTTP status than 200, which REST alone honours; and by what answers HTTP.
     pub http_status: Option<HttpStatus>,
     pub guards: Guards,
 }

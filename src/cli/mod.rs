@@ -1,5 +1,11 @@
 //! The command line: one file per command.
 
+mod asked;
+mod explain;
+mod explained;
+mod health;
+mod paint;
+mod routes;
 mod serve;
 mod table;
 mod up;
@@ -27,6 +33,12 @@ enum Command {
     Serve(Serve),
     /// Serves gRPC upstreams with no config at all: their methods are read from their server reflection
     Up(Up),
+    /// Says which binding, route, policies and upstream a request would meet, and why
+    Explain(explain::Explain),
+    /// Prints the routing table
+    Routes(routes::Routes),
+    /// Asks a gateway, or any gRPC server, whether it serves: exit code 0 if it does, else 1
+    Health(health::Health),
 }
 
 #[derive(Debug, Args)]
@@ -54,17 +66,25 @@ struct Up {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        None => serve::run(&cli.serve),
-        Some(Command::Serve(serve)) => serve::run(&serve),
-        Some(Command::Up(up)) => up::run(&up),
+        None => serve::run(&cli.serve).map(done),
+        Some(Command::Serve(serve)) => serve::run(&serve).map(done),
+        Some(Command::Up(up)) => up::run(&up).map(done),
+        Some(Command::Explain(explain)) => explain::run(&explain).map(done),
+        Some(Command::Routes(routes)) => routes::run(routes).map(done),
+        Some(Command::Health(health)) => health::run(health),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(failure) => {
             say_error(&failure.message);
             ExitCode::from(failure.exit)
         }
     }
+}
+
+/// A command that has done what it was asked.
+fn done((): ()) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 /// Why a command ends: one sentence for a person, and an exit code.
@@ -88,6 +108,10 @@ impl Failure {
 #[expect(clippy::print_stderr, reason = "a command's last words go to the terminal, not into the log")]
 fn say_error(message: &str) {
     eprintln!("propylon: {message}");
+}
+
+fn warn(message: &str) {
+    say_error(&format!("warning: {message}"));
 }
 
 #[expect(clippy::print_stdout, reason = "the start-up words are for whoever started the command")]

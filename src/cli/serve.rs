@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
 }
 
 /// Reads the config: the file, and over it the command line.
-fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, Vec<Mistake>> {
+pub(super) fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, Vec<Mistake>> {
     let mistake = |error: ConfigError| vec![Mistake { subject: String::new(), message: error.to_string() }];
     let mut config = match file {
         Some(file) => Config::read(file).map_err(mistake)?,

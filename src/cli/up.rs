@@ -2,26 +2,14 @@
 
 use super::{Failure, Up, say, serve, table};
 use crate::{
+    auth::Rule,
     config::{Config, Rest, Upstream, listen_address, upstream_address},
     gateway::Source,
     route::{Cors, Origins},
 };
 
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
-    let cors = Cors { origins: Origins::Loopback, ..Cors::default() };
-    let mut config = Config { cors, ..Config::default() };
-    config.rest = Rest { method_paths: true, ..config.rest };
-    if let Some(listen) = &arguments.listen {
-        config.listen = listen_address(listen).map_err(Failure::config)?;
-    }
-    for grpc in &arguments.grpc {
-        let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
-        let name = format!("{}:{}", address.host, address.port);
-        if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
-            return Err(Failure::config(format!("--grpc: {name} is given twice")));
-        }
-        config.upstreams.push(Upstream::at(&name, address));
-    }
+    let config = config(&arguments.grpc, arguments.listen.as_deref())?;
     if !config.listen.ip().is_loopback() {
         say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
     }
@@ -30,4 +18,25 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
         say(&table::table(&gateway.catalog(), address));
         say(&format!("listening on http://{address}"));
     })
+}
+
+/// The config of a gateway before these upstreams.
+pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<Config, Failure> {
+    let cors = Cors { origins: Origins::Loopback, ..Cors::default() };
+    let mut config = Config { cors, ..Config::default() };
+    config.rest = Rest { method_paths: true, ..config.rest };
+    // Whoever starts this wants to call what is there.
+    config.callers.rules.default = std::sync::Arc::new(Rule::public("propylon up"));
+    if let Some(listen) = listen {
+        config.listen = listen_address(listen).map_err(Failure::config)?;
+    }
+    for grpc in upstreams {
+        let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
+        let name = format!("{}:{}", address.host, address.port);
+        if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
+            return Err(Failure::config(format!("--grpc: {name} is given twice")));
+        }
+        config.upstreams.push(Upstream::at(&name, address));
+    }
+    Ok(config)
 }

@@ -169,6 +169,12 @@ impl BuiltIns {
         self.0.get(&own).cloned().unwrap_or_else(|| BuiltIn::of(own))
     }
 
+    /// False for a gRPC service of a built-in that is switched off.
+    #[must_use]
+    pub fn has_service(&self, service: &str) -> bool {
+        Self::of_service(service).is_none_or(|own| self.get(own).enabled)
+    }
+
     /// Changes one.
     pub fn set(&mut self, own: Own, built_in: BuiltIn) {
         self.0.insert(own, built_in);

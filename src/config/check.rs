@@ -5,7 +5,7 @@ use std::{collections::HashSet, net::SocketAddr, path::Path, time::Duration};
 use jiff::SignedDuration;
 
 use super::{
-    Address, Config, ConfigError, Connections, Drain, SchemaSource, Upstream, rest, routes,
+    Address, Config, ConfigError, Connections, Drain, SchemaSource, Upstream, callers, rest, routes,
     settings::{self, Settings},
 };
 use crate::{
@@ -16,8 +16,21 @@ use crate::{
 
 pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigError> {
     let default = Config::default();
-    let Settings { gateway, connections, limits, cors, rest, builtin, upstreams, routes, http_rules } =
-        settings;
+    let Settings {
+        gateway,
+        connections,
+        limits,
+        auth,
+        access,
+        rate_limits,
+        cors,
+        rest,
+        builtin,
+        upstreams,
+        routes,
+        http_rules,
+    } = settings;
+    let proxies = callers::proxies(gateway.trusted_proxies, gateway.forwarded_header)?;
     let listen = match gateway.listen {
         Some(text) => listen_address(&text)?,
         None => default.listen,
@@ -36,7 +49,11 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
             routes::Checked::Path(path) => paths.push(path),
         }
     }
-    let http_rules = http_rules.into_iter().map(rules).collect::<Result<Vec<_>, _>>()?;
+    let http_rules = http_rules
+        .into_iter()
+        .enumerate()
+        .map(|(entry, rule)| rules(entry, rule))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Config {
         listen,
         workers: match gateway.workers {
@@ -57,6 +74,7 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
         },
         header_bytes: limits.header_bytes.unwrap_or(default.header_bytes),
         timeout: duration("limits.timeout", limits.timeout, default.timeout)?,
+        callers: callers::check(auth, access, rate_limits, proxies, folder)?,
         cors: self::cors("cors", cors)?,
         built_ins: rest::built_ins(builtin)?,
         rest: rest::check(rest)?,
@@ -153,6 +171,7 @@ fn upstream(written: settings::Upstream, folder: &Path) -> Result<Upstream, Conf
             .transpose()?,
         authority: written.authority,
         ca: written.ca.map(|file| folder.join(file)),
+        forward_credentials: written.forward_credentials.unwrap_or(false),
         style: JsonStyle {
             proto_names: written.json.proto_names,
             defaults: written.json.defaults,
@@ -179,7 +198,7 @@ pub(super) fn pattern(text: String) -> Result<String, ConfigError> {
     )))
 }
 
-fn rules(written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
+fn rules(entry: usize, written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
     let selector = written.selector.clone();
     if selector.is_empty() {
         return Err(ConfigError("http_rules: a rule has no selector (package.Service.Method)".into()));
@@ -211,7 +230,8 @@ fn rules(written: settings::HttpRule) -> Result<Vec<HttpRule>, ConfigError> {
         rules.push(
             HttpRule::new(&selector, verb.clone(), template)
                 .with_body(rule.body)
-                .with_response_body(rule.response_body),
+                .with_response_body(rule.response_body)
+                .of_entry(entry),
         );
         queue.extend(rule.additional_bindings.into_iter().rev());
     }
@@ -285,11 +305,11 @@ fn delay(key: &str, written: Option<String>, default: Duration) -> Result<Durati
     }
 }
 
-pub(super) fn duration(
-    key: &str,
-    written: Option<String>,
-    default: Duration,
-) -> Result<Duration, ConfigError> {
+/// Parses a time, such as `3s`; the default where none is written.
+///
+/// # Errors
+/// The text is not a time, or is none at all; `key` names where it stands.
+pub fn duration(key: &str, written: Option<String>, default: Duration) -> Result<Duration, ConfigError> {
     let Some(text) = written else { return Ok(default) };
     text.parse::<SignedDuration>()
         .ok()

@@ -2,10 +2,12 @@
 //! `settings` has the config as written.
 
 mod built_in;
+pub mod callers;
 mod check;
 mod rest;
 mod routes;
 mod settings;
+mod terminal;
 
 use std::{
     fmt,
@@ -16,9 +18,12 @@ use std::{
 };
 
 pub use built_in::{BuiltIn, BuiltIns, Own, Page};
-pub use check::{listen_address, upstream_address};
+pub use callers::Callers;
+pub use check::{duration, listen_address, upstream_address};
+pub use terminal::colours;
 
 use crate::{
+    auth::Rule,
     route::{Cors, Limits, Redirect, Respond, router::Settings as Paths},
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
@@ -47,6 +52,7 @@ pub struct Config {
     /// The longest a unary call may take.
     pub timeout: Duration,
     pub cors: Cors,
+    pub callers: Callers,
     pub rest: Rest,
     pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
@@ -131,6 +137,8 @@ pub struct Upstream {
     /// PEM file of the certificate authorities to trust, in place of the machine's own.
     pub ca: Option<PathBuf>,
     pub style: JsonStyle,
+    /// The caller's credentials go on to it.
+    pub forward_credentials: bool,
 }
 
 /// `http://HOST:PORT` or `https://HOST:PORT`
@@ -155,6 +163,8 @@ pub enum SchemaSource {
 /// `[[routes]]` with `service`: what is called by gRPC's names, whatever surface it comes by.
 #[derive(Debug, Clone)]
 pub struct ServiceRoute {
+    /// Which of `[[routes]]` it is, counted from 0.
+    pub entry: usize,
     /// `package.Service`, a prefix (`package.*`), or one method (`package.Service/Method`).
     pub pattern: String,
     /// The upstream that answers; who serves it already where there is none.
@@ -165,6 +175,8 @@ pub struct ServiceRoute {
 /// `[[routes]]` with `path`: what is called by an HTTP path.
 #[derive(Debug, Clone)]
 pub struct PathRoute {
+    /// Which of `[[routes]]` it is, counted from 0.
+    pub entry: usize,
     pub name: Arc<str>,
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,
@@ -187,6 +199,8 @@ pub struct Rules {
     pub request_bytes: Option<usize>,
     pub response_bytes: Option<usize>,
     pub cors: Option<Arc<Cors>>,
+    /// Who may call.
+    pub access: Option<Arc<Rule>>,
 }
 
 /// What is wrong with a config; the message is for the one who wrote it.
@@ -215,6 +229,7 @@ impl Default for Config {
             header_bytes: 64 << 10,
             timeout: Duration::from_secs(60),
             cors: Cors::default(),
+            callers: Callers::default(),
             rest: Rest::default(),
             built_ins: BuiltIns::default(),
             upstreams: Vec::new(),
@@ -312,6 +327,7 @@ impl Upstream {
             authority: None,
             ca: None,
             style: JsonStyle::default(),
+            forward_credentials: false,
         }
     }
 }

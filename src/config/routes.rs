@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use http::{HeaderName, StatusCode};
 
 use super::{
-    Action, ConfigError, PathRoute, Rules, ServiceRoute,
+    Action, ConfigError, PathRoute, Rules, ServiceRoute, callers,
     check::{cors, duration, pattern},
     settings,
 };
@@ -34,6 +34,11 @@ pub(super) fn check(
             .transpose()?,
         request_bytes: written.request_bytes,
         response_bytes: written.response_bytes,
+        access: written
+            .access
+            .map(|written| callers::rule(&format!("{key}.access"), written))
+            .transpose()?
+            .map(Arc::new),
         cors: written.cors.map(|written| cors(&format!("{key}.cors"), written)).transpose()?.map(Arc::new),
     };
     match (written.service, written.path) {
@@ -53,14 +58,15 @@ pub(super) fn check(
                 None => pattern(service)?,
                 Some((name, method)) => format!("{}/{method}", pattern(name.to_owned())?),
             };
-            Ok(Checked::Service(ServiceRoute { pattern, upstream: written.upstream.map(Into::into), rules }))
+            let upstream = written.upstream.map(Into::into);
+            Ok(Checked::Service(ServiceRoute { entry: number, pattern, upstream, rules }))
         }
         (None, Some(path)) => {
             let wrong = |why: String| ConfigError(format!("{key}.path: {why}"));
             let template = Template::parse(&path).map_err(|problem| wrong(problem.to_string()))?;
             let action = match (written.respond, written.redirect) {
                 (Some(written), None) => Action::Respond(Arc::new(respond(&key, written, &template)?)),
-                (None, Some(written)) => Action::Redirect(Arc::new(redirect(&key, written, &template)?)),
+                (None, Some(written)) => Action::Redirect(Arc::new(redirect(&key, &written, &template)?)),
                 _ => return Err(wrong("a route with `path` has either `respond` or `redirect`".to_owned())),
             };
             let verbs = match written.methods {
@@ -68,7 +74,7 @@ pub(super) fn check(
                 Some(names) => names.iter().map(|name| Verb::parse(&name.to_ascii_uppercase())).collect(),
             };
             let name = written.name.unwrap_or(path).into();
-            Ok(Checked::Path(PathRoute { name, verbs, template, action, rules }))
+            Ok(Checked::Path(PathRoute { entry: number, name, verbs, template, action, rules }))
         }
         (Some(_), Some(_)) => {
             Err(ConfigError(format!("{key}: it has both `service` and `path`; one is needed")))
@@ -106,7 +112,7 @@ fn respond(key: &str, written: settings::Respond, template: &Template) -> Result
     Ok(Respond { status, headers, content_type: content_type.into(), body, json })
 }
 
-fn redirect(key: &str, written: settings::Redirect, template: &Template) -> Result<Redirect, ConfigError> {
+fn redirect(key: &str, written: &settings::Redirect, template: &Template) -> Result<Redirect, ConfigError> {
     let wrong = |name: &str, why: String| ConfigError(format!("{key}.redirect.{name}: {why}"));
     let status = written.status.unwrap_or(308);
     let status = StatusCode::from_u16(status)

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
 
+use super::callers::settings as callers;
+
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -12,6 +14,9 @@ pub(super) struct Settings {
     pub(super) gateway: Gateway,
     pub(super) connections: Connections,
     pub(super) limits: Limits,
+    pub(super) auth: callers::Auth,
+    pub(super) access: callers::Access,
+    pub(super) rate_limits: callers::RateLimits,
     pub(super) cors: Cors,
     pub(super) rest: Rest,
     pub(super) builtin: BTreeMap<String, BuiltIn>,
@@ -31,6 +36,10 @@ pub(super) struct Gateway {
     pub(super) drain_delay: Option<String>,
     pub(super) drain: Option<String>,
     pub(super) watch_config: Option<bool>,
+    /// Networks of proxies that are believed, and `nearest`.
+    pub(super) trusted_proxies: Vec<String>,
+    /// The header by which they say whom they speak for.
+    pub(super) forwarded_header: Option<String>,
 }
 
 /// `[connections]`
@@ -147,6 +156,8 @@ pub(super) struct Upstream {
     pub(super) ca: Option<PathBuf>,
     #[serde(default)]
     pub(super) json: Json,
+    /// The caller's credentials go on to it.
+    pub(super) forward_credentials: Option<bool>,
 }
 
 /// `[upstreams.json]`
@@ -176,6 +187,8 @@ pub(super) struct Route {
     pub(super) request_bytes: Option<usize>,
     pub(super) response_bytes: Option<usize>,
     pub(super) cors: Option<Cors>,
+    /// Who may call.
+    pub(super) access: Option<callers::AccessRule>,
 }
 
 /// `respond` of a route.

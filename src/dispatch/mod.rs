@@ -1,12 +1,14 @@
-//! Dispatch answers an admitted call: by a local service, or by an upstream over gRPC. It reads the pending message,
-//! sends it, and holds the call's deadline over the reply's head and body.
+//! Dispatch answers an admitted call: by a local service, by an upstream over gRPC, or by what the config says of its
+//! route. It reads the pending message, sends it, and holds the call's deadline over the reply's head and body.
 
+mod ask;
 mod deadline;
 pub mod grpc;
 pub mod local;
 pub mod reflection;
 mod reply;
 mod request;
+mod respond;
 pub mod worker;
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -15,13 +17,15 @@ use http::HeaderMap;
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
+use self::respond::Asked;
 pub use self::{
+    ask::ask,
     grpc::{Settings, Upstream},
     local::Local,
 };
 use crate::{
-    call::{Body, Call, Frames, Guards, Peer, Reply, Target},
-    route::Destination,
+    call::{Body, Call, Caller, Frames, Guards, Peer, Reply, Target},
+    route::{Destination, Route},
     status::{Fault, Whose},
 };
 
@@ -44,12 +48,23 @@ impl Dispatch {
     /// What the pending message's surface says of the client's body; UNAVAILABLE for an upstream that cannot be
     /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
     pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        let Call {
-            route, target: Target::Rpc { path, .. }, metadata, message, peer, deadline, guards, ..
-        } = call;
-        let to = self.find(&route.destination)?;
+        let Call { route, target, metadata, message, peer, deadline, caller, guards, .. } = call;
+        let path = match target {
+            Target::Rpc { path, .. } => path,
+            Target::Http(http) => {
+                respond::drain(message, route.limits.request_bytes, deadline).await?;
+                let asked = Asked { http, headers: metadata, peer };
+                return match &route.destination {
+                    Destination::Respond(respond) => Ok(asked.respond(respond, guards)),
+                    Destination::Redirect(redirect) => Ok(asked.redirect(redirect, guards)),
+                    Destination::Local | Destination::Upstream(_) => Err(misrouted(&route.name)),
+                };
+            }
+        };
+        let to = self.find(&route)?;
         let Some(deadline) = deadline else {
-            let sending = Sending { path, metadata, frames: message.frames().await?, peer, deadline: None };
+            let frames = message.frames().await?;
+            let sending = Sending { path, metadata, frames, peer, caller, deadline: None };
             return Ok(to.answer(sending).await?.reply(to, None, guards));
         };
         if deadline <= Instant::now() {
@@ -62,7 +77,7 @@ impl Dispatch {
             frames = message.frames() => frames?,
             () = &mut sleep => return Err(deadline::not_sent()),
         };
-        let sending = Sending { path, metadata, frames, peer, deadline: Some(deadline) };
+        let sending = Sending { path, metadata, frames, peer, caller, deadline: Some(deadline) };
         let answer = tokio::select! {
             biased;
             answer = to.answer(sending) => answer?,
@@ -71,15 +86,26 @@ impl Dispatch {
         Ok(answer.reply(to, Some(sleep), guards))
     }
 
-    fn find(&self, destination: &Destination) -> Result<To<'_>, Status> {
-        match destination {
+    fn find(&self, route: &Route) -> Result<To<'_>, Status> {
+        match &route.destination {
             Destination::Local => Ok(To::Local(&self.local)),
-            Destination::Upstream(name) => self.upstreams.get(name).map(To::Upstream).ok_or_else(|| {
-                let status = Status::internal(format!("a route names upstream {name:?}, which is not there"));
-                Fault { refusal: None, whose: Whose::Gateway, retry: false }.on(status)
-            }),
+            Destination::Upstream(name) => self
+                .upstreams
+                .get(name)
+                .map(To::Upstream)
+                .ok_or_else(|| ours(format!("a route names upstream {name:?}, which is not there"))),
+            Destination::Respond(_) | Destination::Redirect(_) => Err(misrouted(&route.name)),
         }
     }
+}
+
+fn misrouted(route: &str) -> Status {
+    ours(format!("the route {route} does not answer calls of this protocol"))
+}
+
+/// A failure that is the gateway's own.
+fn ours(message: String) -> Status {
+    Fault { refusal: None, whose: Whose::Gateway, retry: false }.on(Status::internal(message))
 }
 
 /// What is needed of a call to send it.
@@ -88,6 +114,7 @@ struct Sending {
     metadata: HeaderMap,
     frames: Frames,
     peer: Peer,
+    caller: Caller,
     deadline: Option<Instant>,
 }
 
@@ -108,10 +135,10 @@ impl fmt::Display for To<'_> {
 
 impl To<'_> {
     async fn answer(self, sending: Sending) -> Result<Answer, Status> {
-        let Sending { path, mut metadata, frames, peer, deadline } = sending;
+        let Sending { path, mut metadata, frames, peer, caller, deadline } = sending;
         request::head(&mut metadata, deadline);
         match self {
-            Self::Local(local) => local.call(path, metadata, frames, peer).await.map(Answer::Local),
+            Self::Local(local) => local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local),
             Self::Upstream(upstream) => upstream.call(path, metadata, frames).await.map(Answer::Upstream),
         }
     }

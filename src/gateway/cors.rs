@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tonic::Status;
 
 use crate::{
-    route::{Cors, Origins},
+    route::{Cors, Origins, Route},
     snapshot::Snapshot,
     status::Fault,
-    surface::{Request, Response},
+    surface::{Request, Response, classify, rest::is_socket},
 };
 
 /// What a page that sends credentials may read of every response, beside the headers which that response has: those of
@@ -50,7 +50,9 @@ impl<'a> Page<'a> {
                 private_network: headers.contains_key(PRIVATE_NETWORK_ASKED),
             });
         let own = is_own(&origin, headers, request.uri());
-        Some(Self { cors: &snapshot.config.cors, origin, own, asked })
+        let route = route(snapshot, request, asked.as_ref());
+        let cors = route.and_then(|route| route.cors.as_deref()).unwrap_or(&snapshot.config.cors);
+        Some(Self { cors, origin, own, asked })
     }
 
     /// True for a preflight to a route that some page may call.
@@ -99,6 +101,17 @@ impl<'a> Page<'a> {
             Origins::Listed(origins) => origins.iter().any(|named| self.origin == named.as_str()),
         }
     }
+}
+
+/// The route that is called; of a preflight, that which the request it asks for will call.
+fn route<'a>(snapshot: &'a Snapshot, request: &Request, asked: Option<&Asked>) -> Option<&'a Route> {
+    let uri = request.uri();
+    let found = match asked {
+        Some(asked) => snapshot.route_of(&Method::from_bytes(asked.method.as_bytes()).ok()?, uri, None),
+        None if is_socket(request) => snapshot.socket_route_of(uri),
+        None => snapshot.route_of(request.method(), uri, Some(classify(request))),
+    };
+    found.map(|route| &**route)
 }
 
 const PRIVATE_NETWORK_ASKED: HeaderName = HeaderName::from_static("access-control-request-private-network");

@@ -18,7 +18,7 @@ use super::{
     request_id::{self, REQUEST_ID},
 };
 use crate::{
-    call::Body,
+    call::{Body, Road},
     config::Config,
     snapshot::Snapshot,
     status::{Refusal, refuse},
@@ -46,28 +46,39 @@ pub fn door(gateway: &Arc<Gateway>) -> Door {
 
 impl Door {
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
-    pub async fn serve(&self, mut request: Request) -> Response {
-        let began = Instant::now();
+    pub async fn serve(&self, request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
+        self.serve_on(&snapshot, &snapshot, request).await
+    }
+
+    /// The same by one snapshot, its calls down a road that need not be the snapshot's own: who explains a request sends
+    /// it down one that ends before the destination.
+    pub(super) async fn serve_on<R: Road + 'static>(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        road: &Arc<R>,
+        mut request: Request,
+    ) -> Response {
+        let began = Instant::now();
         let arrival = Arrival::of(&mut request);
         // Native gRPC is not spoken by pages: neither CORS nor what browsers are told concerns it.
         let page = match arrival.protocol {
             Protocol::Grpc => None,
-            Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(&snapshot, &request),
+            Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
         };
         let mut response = match &page {
             Some(page) if page.preflight() => page.preflight_answer(),
             _ => {
                 // Boxed: a call has kilobytes of state, which hyper would move again and again.
-                let answer = Box::pin(self.answer(&snapshot, &arrival, page.as_ref(), request));
+                let answer = Box::pin(self.answer(snapshot, road, &arrival, page.as_ref(), request));
                 match AssertUnwindSafe(answer).catch_unwind().await {
                     Ok(Ok(response)) => response,
-                    Ok(Err(status)) => arrival.refuse(&snapshot, status).await,
+                    Ok(Err(status)) => arrival.refuse(snapshot, status).await,
                     Err(_) => {
                         let id = arrival.id.to_str().unwrap_or_default();
                         error!(path = arrival.uri.path(), request_id = id, "a request's handler panicked");
                         let status = Status::internal("the gateway failed; its log has the request id");
-                        arrival.refuse(&snapshot, status).await
+                        arrival.refuse(snapshot, status).await
                     }
                 }
             }
@@ -77,7 +88,7 @@ impl Door {
             headers::time(began, response.headers_mut());
         }
         if arrival.protocol != Protocol::Grpc {
-            cors::tell(&snapshot, page.as_ref(), response.headers_mut());
+            cors::tell(snapshot, page.as_ref(), response.headers_mut());
         }
         response.headers_mut().insert(REQUEST_ID, arrival.id);
         response
@@ -87,9 +98,10 @@ impl Door {
     ///
     /// # Errors
     /// What is refused before any surface sees it.
-    async fn answer(
+    async fn answer<R: Road + 'static>(
         &self,
         snapshot: &Arc<Snapshot>,
+        road: &Arc<R>,
         arrival: &Arrival,
         page: Option<&Page<'_>>,
         request: Request,
@@ -100,10 +112,10 @@ impl Door {
         }
         let path = arrival.uri.path();
         Ok(match arrival.protocol {
-            Protocol::Grpc => surface::serve(&snapshot.grpc, &**snapshot, request).await,
-            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**snapshot, request).await,
-            Protocol::Rest if path == LIVEZ || path == READYZ => self.page(request).await?,
-            Protocol::Rest => snapshot.rest.serve(snapshot, request).await,
+            Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
+            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
+            Protocol::Rest if is_page(path) => self.page(request).await?,
+            Protocol::Rest => snapshot.rest.serve(road, request).await,
         })
     }
 
@@ -122,6 +134,11 @@ impl Door {
         }
         Ok(response)
     }
+}
+
+/// Whether a path is one of the gateway's own pages.
+pub(super) fn is_page(path: &str) -> bool {
+    path == LIVEZ || path == READYZ
 }
 
 fn ready() -> Response {
@@ -148,8 +165,7 @@ fn bounded(config: &Config, request: &Request) -> Result<(), Status> {
 struct Arrival {
     protocol: Protocol,
     id: HeaderValue,
-    /// HEAD: the answer has no body.
-    head: bool,
+    method: Method,
     uri: Uri,
     version: Version,
     content_type: Option<HeaderValue>,
@@ -162,7 +178,7 @@ impl Arrival {
         Self {
             id: request_id::of(request.headers_mut()),
             protocol: classify(request),
-            head: request.method() == Method::HEAD,
+            method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
             content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
@@ -173,7 +189,10 @@ impl Arrival {
     /// A failure that comes before any surface, or of one that panicked, in the client's protocol.
     async fn refuse(&self, snapshot: &Snapshot, status: Status) -> Response {
         let (mut parts, ()) = http::Request::new(()).into_parts();
-        parts.method = if self.head { Method::HEAD } else { Method::POST };
+        parts.method = match self.protocol {
+            Protocol::Grpc | Protocol::GrpcWeb { .. } => Method::POST,
+            Protocol::Rest => self.method.clone(),
+        };
         parts.uri = self.uri.clone();
         parts.version = self.version;
         parts.headers.insert(REQUEST_ID, self.id.clone());
@@ -184,7 +203,7 @@ impl Arrival {
             Protocol::GrpcWeb { .. } => {
                 snapshot.grpc_web.open(request(parts)).await.0.close(Err(status)).await
             }
-            Protocol::Rest => snapshot.rest.open(request(parts)).await.0.close(Err(status)).await,
+            Protocol::Rest => snapshot.rest.refuse(parts, &status),
         }
     }
 }

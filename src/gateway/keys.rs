@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use crate::config::{
-    Action, Config, Connections, Own, PathRoute, Rest, SchemaSource, ServiceRoute, Upstream,
+    Action, Callers, Config, Connections, Own, PathRoute, Rest, SchemaSource, ServiceRoute, Upstream,
 };
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
@@ -96,6 +96,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         limits,
         header_bytes,
         timeout,
+        callers,
         cors,
         rest,
         built_ins,
@@ -117,6 +118,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("limits.response_bytes", &limits.response_bytes);
     keys.add("limits.header_bytes", header_bytes);
     keys.add("limits.timeout", timeout);
+    keys.callers(callers);
     keys.add("cors.origins", &cors.origins);
     keys.add("cors.credentials", &cors.credentials);
     keys.add("cors.max_age", &cors.max_age);
@@ -195,6 +197,15 @@ impl Keys {
         self.add("connections.max_age_grace", max_age_grace);
     }
 
+    fn callers(&mut self, callers: &Callers) {
+        let Callers { issuers, tokens, rules, limits, proxies } = callers;
+        self.long("auth.issuers", issuers);
+        self.long("auth.tokens", tokens);
+        self.long("access", rules);
+        self.long("rate_limits", limits);
+        self.long("gateway.trusted_proxies", proxies);
+    }
+
     fn rest(&mut self, rest: &Rest) {
         let Rest {
             title,
@@ -238,6 +249,7 @@ impl Keys {
             authority,
             ca,
             style,
+            forward_credentials,
         } = upstream;
         self.thing(&format!("upstream {name}"));
         let key = |key: &str| format!("upstreams.{name}.{key}");
@@ -260,10 +272,11 @@ impl Keys {
         self.text(&key("authority"), authority.as_deref().unwrap_or("none"));
         self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
         self.long(&key("json"), style);
+        self.add(&key("forward_credentials"), forward_credentials);
     }
 
     fn service(&mut self, route: &ServiceRoute) {
-        let ServiceRoute { pattern, upstream, rules } = route;
+        let ServiceRoute { pattern, upstream, rules, entry: _ } = route;
         let name = format!("route {pattern}");
         self.thing(&name);
         self.text(&format!("{name}: upstream"), upstream.as_deref().unwrap_or("none"));
@@ -271,7 +284,7 @@ impl Keys {
     }
 
     fn path(&mut self, route: &PathRoute) {
-        let PathRoute { name, verbs, template, action, rules } = route;
+        let PathRoute { name, verbs, template, action, rules, entry: _ } = route;
         let verbs: Vec<&str> = verbs.iter().map(|verb| verb.as_str()).collect();
         let name = format!("route {name} ({} {})", verbs.join(", "), template.as_str());
         self.thing(&name);

@@ -1,11 +1,15 @@
 //! The composition root: the only module that knows them all. It holds the current snapshot, and swaps in the next one
 //! when an upstream's schema (`schemas`) or the config (`reload`, asked for by `files` too) says something new.
 
+mod callers;
 mod changes;
 mod cors;
 mod door;
+mod explain;
+mod files;
 mod headers;
 mod keys;
+mod rehearsal;
 mod reload;
 mod request_id;
 mod schemas;
@@ -13,10 +17,7 @@ mod source;
 mod start;
 mod upstreams;
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -27,6 +28,7 @@ pub use self::{
     start::StartError,
 };
 use self::{
+    files::Sight,
     schemas::Watch,
     upstreams::{ByName, Reached},
 };
@@ -53,8 +55,8 @@ pub struct Gateway {
     read_now: watch::Sender<u64>,
     /// Takes what is asked, one after the other.
     reloads: Arc<reload::Queue>,
-    /// The files that the config comes from and names.
-    files: watch::Sender<Vec<PathBuf>>,
+    /// The files that the config comes from and names, with what they held when it was read last.
+    files: watch::Sender<Sight>,
 }
 
 /// What the snapshot was built from.
@@ -112,7 +114,7 @@ impl Gateway {
         self.snapshot.store(Arc::new(snapshot));
     }
 
-    fn current(&self) -> std::sync::MutexGuard<'_, Current> {
+    fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

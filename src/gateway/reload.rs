@@ -14,9 +14,9 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Gateway, changes, keys,
+    Gateway, callers, changes, keys,
     schemas::{self, Reading, Unread, Watch},
-    start::{built, dialled, named_files},
+    start::{built, dialled},
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
@@ -130,11 +130,14 @@ impl Gateway {
 
     /// Reads the config and the files that it names.
     fn read(&self) -> Result<Read, Vec<Mistake>> {
-        let mut config = self.source.read()?;
         let now = self.config();
-        // A config that is refused for a file that is not there yet is tried again when it comes.
-        self.files
-            .send_replace([named_files(&self.source, &now), named_files(&self.source, &config)].concat());
+        let read = self.source.read();
+        // Before they are read. A config that is refused for a file that is not there yet is tried again when it comes.
+        self.files.send_replace(match &read {
+            Ok(config) => self.source.sight(&[&now, config]),
+            Err(_) => self.source.sight(&[&now]),
+        });
+        let mut config = read?;
         let needs_restart = keys::hold(&mut config, &now);
         let (reached, known, built_in) = {
             let current = self.current();
@@ -197,13 +200,17 @@ impl Gateway {
         if said.is_empty() && mistakes.is_empty() {
             return Ok(Reloaded { loaded, changes: said, needs_restart, file });
         }
+        let before = (&*current.parts.policies, &*current.parts.config);
+        let policies = callers::policies(&config, Some(before))?;
         let parts = Parts {
+            policies,
             about: Arc::new(About {
                 environment: config.environment.to_string(),
                 ..(*current.parts.about).clone()
             }),
             loaded: loaded.next(),
             board: Arc::clone(&self.board),
+            explain: Arc::clone(&current.parts.explain),
             reload: Arc::clone(&current.parts.reload),
             built_in: Arc::clone(&current.parts.built_in),
             config: Arc::new(config),
@@ -213,7 +220,8 @@ impl Gateway {
         let before = self.catalog();
         said.extend(changes::changes(&before, &snapshot.catalog));
         let loaded = parts.loaded;
-        self.files.send_replace(named_files(&self.source, &parts.config));
+        let named = self.source.files(&parts.config);
+        self.files.send_modify(|sight| sight.retain(|file, _| named.contains(file)));
         self.show(snapshot);
         let mut watches = ByName::new();
         for (name, interval) in schemas::reflecting(&parts.config) {

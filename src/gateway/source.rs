@@ -1,8 +1,17 @@
 //! Where the config comes from: read at the start, and again at each reload.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
 
-use crate::{config::Config, services::admin::Mistake};
+use super::files::{Sight, digest};
+use crate::{
+    config::{Config, SchemaSource},
+    services::admin::Mistake,
+};
 
 type Read = dyn Fn() -> Result<Config, Vec<Mistake>> + Send + Sync;
 
@@ -11,6 +20,8 @@ pub struct Source {
     /// The file it comes from, if there is one.
     pub file: Option<PathBuf>,
     read: Box<Read>,
+    /// What the file held when it was read last.
+    held: Mutex<Option<u64>>,
 }
 
 impl Source {
@@ -19,7 +30,7 @@ impl Source {
         file: Option<PathBuf>,
         read: impl Fn() -> Result<Config, Vec<Mistake>> + Send + Sync + 'static,
     ) -> Self {
-        Self { file, read: Box::new(read) }
+        Self { file, read: Box::new(read), held: Mutex::new(None) }
     }
 
     /// A config that is always the same.
@@ -33,7 +44,33 @@ impl Source {
     /// # Errors
     /// Every mistake that is in it.
     pub fn read(&self) -> Result<Config, Vec<Mistake>> {
+        // Before, not after: a change between the two is then seen as one.
+        let holds = self.file.as_deref().and_then(digest);
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = holds;
         (self.read)()
+    }
+
+    /// The files that a config comes from and names; none where they are not to be watched.
+    pub(super) fn files(&self, config: &Config) -> BTreeSet<PathBuf> {
+        let Some(file) = self.file.as_ref().filter(|_| config.watch_config) else { return BTreeSet::new() };
+        let mut files = BTreeSet::from([file.clone()]);
+        for upstream in &config.upstreams {
+            files.extend(upstream.ca.clone());
+            if let SchemaSource::Descriptors(file) = &upstream.schema {
+                files.insert(file.clone());
+            }
+        }
+        files
+    }
+
+    /// The files of configs with what they hold now; this source's own with what it held when it was read.
+    pub(super) fn sight(&self, configs: &[&Config]) -> Sight {
+        let held = |file: &PathBuf| match &self.file {
+            Some(own) if own == file => *self.held.lock().unwrap_or_else(PoisonError::into_inner),
+            _ => digest(file),
+        };
+        let files: BTreeSet<PathBuf> = configs.iter().flat_map(|config| self.files(config)).collect();
+        files.into_iter().map(|file| (file.clone(), held(&file))).collect()
     }
 }
 

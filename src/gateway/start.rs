@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     fmt,
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
@@ -12,18 +11,20 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    Current, Gateway, Source,
+    Current, Gateway, Source, callers,
+    explain::Explainer,
+    files,
     reload::{self, Queue},
     schemas::{self, Watch},
     upstreams::{self, ByName},
 };
 use crate::{
-    config::{Config, SchemaSource},
+    config::Config,
     dispatch::Upstream,
     proto,
     schema::Schema,
     services::{
-        About, HealthBoard, Loaded,
+        About, Explain, HealthBoard, Loaded,
         admin::{Mistake, Reload},
     },
     snapshot::{Known, Parts, Snapshot, SnapshotError},
@@ -57,15 +58,19 @@ impl Gateway {
             StartError(vec![Mistake { subject: String::new(), message }])
         })?;
         let built_in = Arc::new(Known::new(built_in.clone(), &built_in));
-        let files = watch::Sender::new(named_files(&source, &config));
+        let files = watch::Sender::new(source.sight(&[&config]));
         let prepared = upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &built_in);
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
+        let explainer = Arc::new(Explainer::default());
+        let policies = callers::policies(&config, None).map_err(StartError)?;
         let parts = Parts {
+            policies,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             loaded: Loaded::first(),
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
+            explain: Arc::clone(&explainer) as Arc<dyn Explain>,
             built_in,
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
@@ -87,7 +92,9 @@ impl Gateway {
             reloads,
             files,
         });
+        explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
+        tokio::spawn(files::watch(Arc::downgrade(&gateway), gateway.files.subscribe()));
         gateway.first_schemas().await;
         gateway.board.set_serving(true);
         Ok(gateway)
@@ -132,24 +139,10 @@ pub(super) fn built(
     match built {
         Ok(snapshot) if mistakes.is_empty() => Ok(snapshot),
         Ok(_) => Err(mistakes),
-        Err(SnapshotError(more)) => {
-            mistakes.extend(more.into_iter().map(|message| Mistake { subject: String::new(), message }));
+        Err(error) => {
+            let more = error.mistakes().iter();
+            mistakes.extend(more.map(|one| Mistake { subject: one.path.clone(), message: one.to_string() }));
             Err(mistakes)
         }
     }
-}
-
-/// The files that a config comes from and names; none where they are not to be watched.
-pub(super) fn named_files(source: &Source, config: &Config) -> Vec<PathBuf> {
-    let Some(file) = source.file.as_ref().filter(|_| config.watch_config) else { return Vec::new() };
-    let mut files = vec![file.clone()];
-    for upstream in &config.upstreams {
-        files.extend(upstream.ca.clone());
-        if let SchemaSource::Descriptors(file) = &upstream.schema {
-            files.push(file.clone());
-        }
-    }
-    files.sort();
-    files.dedup();
-    files
 }

@@ -95,7 +95,8 @@ impl Count {
         let full = most.saturating_mul(window);
         self.bucket = self.bucket.saturating_add((now - self.filled).saturating_mul(calls)).min(full);
         self.filled = now;
-        while let Some((began, gone)) = self.slots.front().copied().filter(|(began, _)| began + window <= now) {
+        while let Some((began, gone)) = self.slots.front().copied().filter(|(began, _)| began + window <= now)
+        {
             debug_assert!(began + window <= now);
             self.calls -= gone;
             self.slots.pop_front();
@@ -164,7 +165,7 @@ mod tests {
     fn a_window_slides_and_charges_no_refused_call() {
         let counters = Counters::default();
         let limit = Limit::new("l", 3, 0, MINUTE).unwrap();
-        let mut take = |at: u64| counters.take(&key("u"), &limit, 1_000_000_000 + at * 1000);
+        let take = |at: u64| counters.take(&key("u"), &limit, 1_000_000_000 + at * 1000);
         assert_eq!((take(0).allowed, take(10).allowed), (true, true));
         let third = take(20);
         assert_eq!((third.allowed, third.remaining), (true, 0));

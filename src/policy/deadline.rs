@@ -12,16 +12,34 @@ use crate::{call::Call, status::Fault};
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 pub(super) fn admit(call: &mut Call) -> Result<(), Status> {
+    let timeout = granted(call)?;
+    call.deadline = timeout.map(|timeout| Instant::now() + timeout);
+    Ok(())
+}
+
+/// What [`admit`] would set, and whose wish it is.
+pub(super) fn describe(call: &Call) -> Result<String, Status> {
+    let Some(timeout) = granted(call)? else {
+        return Ok(match call.route.timeout {
+            Some(_) => "none: a stream ends when its client says".to_owned(),
+            None => "none".to_owned(),
+        });
+    };
+    let whose = if call.timeout == Some(timeout) { "the client's" } else { "the route's" };
+    Ok(format!("{timeout:?}, {whose}"))
+}
+
+/// How long a call may take; `None`: as long as it likes.
+fn granted(call: &Call) -> Result<Option<Duration>, Status> {
     let streams = call.target.client_streaming() || call.target.server_streaming();
     let allowed = if streams { None } else { call.route.timeout };
-    let Some(timeout) = call.timeout.into_iter().chain(allowed).min() else { return Ok(()) };
+    let Some(timeout) = call.timeout.into_iter().chain(allowed).min() else { return Ok(None) };
     if timeout.is_zero() {
         return Err(
             Fault::client().on(Status::deadline_exceeded("the deadline had passed when the call came"))
         );
     }
-    call.deadline = (timeout < FOREVER).then(|| Instant::now() + timeout);
-    Ok(())
+    Ok((timeout < FOREVER).then_some(timeout))
 }
 
 #[cfg(test)]
@@ -30,8 +48,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        call::{Body, Frames, Guards, Message, Peer, Target},
+        auth::Terms,
+        call::{Body, Caller, Frames, Guards, Message, Peer, Target},
         route::{Destination, Limits, Route},
+        schema::Schema,
     };
 
     fn call(timeout: Option<u64>, allowed: Option<u64>) -> Call {
@@ -41,6 +61,8 @@ mod tests {
                 destination: Destination::Local,
                 timeout: allowed.map(Duration::from_secs),
                 limits: Limits::default(),
+                cors: None,
+                terms: Terms::default(),
             }),
             target: Target::Rpc { path: http::uri::PathAndQuery::from_static("/a.B/C"), method: None },
             metadata: http::HeaderMap::new(),
@@ -48,6 +70,7 @@ mod tests {
             peer: Peer { address: ([127, 0, 0, 1], 1).into(), secure: false },
             timeout: timeout.map(Duration::from_secs),
             deadline: None,
+            caller: Caller::default(),
             guards: Guards::default(),
         }
     }
@@ -65,6 +88,33 @@ mod tests {
         check(None, Some(5), None);
         check(Some(7), Some(5), Some(7));
         check(Some(u64::MAX), None, None);
+    }
+
+    #[test]
+    fn what_is_described_is_what_is_done() {
+        let check = |timeout, allowed, want: &str| {
+            let mut call = call(timeout, allowed);
+            call.target = unary();
+            let said = describe(&call).unwrap_or_else(|status| status.message().to_owned());
+            assert_eq!(said, want);
+            let done = admit(&mut call);
+            assert_eq!(done.is_err(), describe(&call).is_err());
+            assert_eq!(call.deadline.is_some(), want.contains("'s"), "{want}");
+        };
+        check(None, None, "none");
+        check(Some(3), None, "3s, the client's");
+        check(None, Some(5), "5s, the route's");
+        check(Some(7), Some(5), "5s, the route's");
+        check(Some(0), Some(5), "the deadline had passed when the call came");
+        check(Some(u64::MAX), None, "none");
+        assert_eq!(describe(&call(None, Some(5))).unwrap(), "none: a stream ends when its client says");
+    }
+
+    /// A method whose one message each way is known.
+    fn unary() -> Target {
+        let schema = Schema::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap();
+        let method = schema.method("/propylon.gateway.v1.HealthService/Ping").unwrap();
+        Target::Rpc { path: method.path.clone(), method: Some(Arc::clone(method)) }
     }
 
     #[test]

@@ -13,6 +13,18 @@ pub struct Catalog {
     /// The source that serves a service, by the service's full name.
     owners: HashMap<Arc<str>, usize>,
     conflicts: Vec<Conflict>,
+    paths: Vec<PathEntry>,
+}
+
+/// A path that is answered by what the config says.
+#[derive(Debug, Clone)]
+pub struct PathEntry {
+    /// HTTP methods, sorted; `*` for any.
+    pub verbs: Vec<Arc<str>>,
+    pub template: Arc<str>,
+    pub destination: Destination,
+    /// The name of its route.
+    pub route: Arc<str>,
 }
 
 /// Where some services come from.
@@ -83,6 +95,17 @@ impl Catalog {
         }
         self.conflicts.extend(self.conflicts_with(&source));
         self.sources.push(source);
+    }
+
+    /// Adds a path that is answered by what the config says.
+    pub fn push_path(&mut self, path: PathEntry) {
+        self.paths.push(path);
+    }
+
+    /// The paths that are answered by what the config says, in its order.
+    #[must_use]
+    pub fn paths(&self) -> &[PathEntry] {
+        &self.paths
     }
 
     /// All sources in their order.
@@ -180,6 +203,7 @@ impl Source {
         match &self.destination {
             Destination::Local => "built-in",
             Destination::Upstream(name) => name,
+            Destination::Respond(_) | Destination::Redirect(_) => "config",
         }
     }
 }

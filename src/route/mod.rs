@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod cors;
+mod near_rpc;
 mod nearest_template;
 mod respond;
 pub mod router;
@@ -10,9 +11,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use self::{
     cors::{Cors, Origins},
+    near_rpc::NearRpc,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},
 };
-use crate::schema::{Method, did_you_mean};
+use crate::{
+    auth::Terms,
+    schema::{Method, did_you_mean},
+};
 
 /// Where calls go and under which rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +28,10 @@ pub struct Route {
     /// The longest a unary call may take; a client's own timeout is cut to it. Streams are exempt.
     pub timeout: Option<Duration>,
     pub limits: Limits,
+    /// Who may call, how often, and what becomes of credentials.
+    pub terms: Terms,
+    /// Which pages of other origins may call, where it is not the general rule.
+    pub cors: Option<Arc<Cors>>,
 }
 
 /// What answers a route's calls.
@@ -32,6 +41,9 @@ pub enum Destination {
     Local,
     /// An upstream, by its name in the config.
     Upstream(Arc<str>),
+    /// A response that is written in the config.
+    Respond(Arc<Respond>),
+    Redirect(Arc<Redirect>),
 }
 
 /// Limits of one message, in bytes.
@@ -121,31 +133,43 @@ impl RpcTable {
         }
     }
 
+    /// Adds one method of a service whose schema need not be known, unless it has a route already.
+    pub fn insert_path(&mut self, path: &str, route: Arc<Route>) {
+        self.methods.entry(path.into()).or_insert(Rpc { route, method: None });
+    }
+
     /// Finds the route of `/package.Service/Method`.
     ///
     /// # Errors
     /// Names what is unknown, and the nearest known name.
     pub fn find(&self, path: &str) -> Result<Rpc, RpcMiss> {
-        if let Some(rpc) = self.methods.get(path) {
-            return Ok(rpc.clone());
+        if let Some((route, method)) = self.known(path) {
+            return Ok(Rpc { route: Arc::clone(route), method: method.cloned() });
         }
         let (service, method) = split(path).ok_or(RpcMiss::Malformed)?;
-        let by_prefix = || self.prefixes.iter().find(|(prefix, _)| service.starts_with(&**prefix));
+        let known = || self.methods.keys().filter_map(|known| split(known));
+        if known().any(|(known, _)| known == service) {
+            let siblings = known().filter(|(known, _)| *known == service).map(|(_, method)| method);
+            let near = did_you_mean(method, siblings);
+            return Err(RpcMiss::UnknownMethod { service: service.into(), method: method.into(), near });
+        }
+        let near = did_you_mean(service, self.services.keys().map(|known| &**known));
+        Err(RpcMiss::UnknownService { service: service.into(), near })
+    }
+
+    /// The route of `/package.Service/Method`, and the method where its schema is known.
+    #[must_use]
+    pub fn known(&self, path: &str) -> Option<(&Arc<Route>, Option<&Arc<Method>>)> {
+        if let Some(rpc) = self.methods.get(path) {
+            return Some((&rpc.route, rpc.method.as_ref()));
+        }
+        let (service, _) = split(path)?;
         match self.services.get(service) {
-            Some(Some(route)) => Ok(Rpc { route: Arc::clone(route), method: None }),
-            Some(None) => {
-                let siblings =
-                    self.methods.keys().filter_map(|known| split(known)).filter(|(s, _)| *s == service);
-                let near = did_you_mean(method, siblings.map(|(_, method)| method));
-                Err(RpcMiss::UnknownMethod { service: service.into(), method: method.into(), near })
+            Some(route) => route.as_ref().map(|route| (route, None)),
+            None => {
+                let by_prefix = self.prefixes.iter().find(|(prefix, _)| service.starts_with(&**prefix));
+                by_prefix.map(|(_, route)| (route, None))
             }
-            None => match by_prefix() {
-                Some((_, route)) => Ok(Rpc { route: Arc::clone(route), method: None }),
-                None => {
-                    let near = did_you_mean(service, self.services.keys().map(|known| &**known));
-                    Err(RpcMiss::UnknownService { service: service.into(), near })
-                }
-            },
         }
     }
 }

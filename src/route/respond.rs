@@ -72,16 +72,35 @@ pub trait Values {
 }
 
 impl Text {
-    /// Fills the places; each value goes through `escape` first.
-    pub fn fill(&self, values: &impl Values, escape: impl Fn(&str, &mut String)) -> String {
+    /// Fills the places; each value is written by `escape`.
+    pub fn fill(&self, values: &impl Values, escape: impl Fn(&Place, &str, &mut String)) -> String {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => out.push_str(text),
-                Piece::Place(place) => escape(&values.value(place).unwrap_or_default(), &mut out),
+                Piece::Place(place) => escape(place, &values.value(place).unwrap_or_default(), &mut out),
             }
         }
         out
+    }
+}
+
+impl Piece {
+    /// The text of a literal; empty for a place.
+    #[must_use]
+    pub fn literal(&self) -> &str {
+        match self {
+            Self::Literal(text) => text,
+            Self::Place(_) => "",
+        }
+    }
+}
+
+impl Place {
+    /// Whether its value is in the request's headers.
+    #[must_use]
+    pub fn of_headers(&self) -> bool {
+        matches!(self, Self::Header(_) | Self::Host)
     }
 }
 

@@ -3,11 +3,15 @@
 //! same text as part of the last segment.
 
 mod captures;
+mod miss;
+mod near;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 
+pub use miss::{Conflict, Miss};
+
+pub use self::near::{Near, Piece};
 use super::nearest_template;
 use crate::schema::{BadEscape, Segment, Template, Verb, decode_segment};
 
@@ -47,42 +51,6 @@ pub struct Found<'r, 'p, T> {
     pub value: &'r T,
     /// What the template's variables captured, in their order, decoded.
     pub captures: Vec<Cow<'p, str>>,
-}
-
-/// Why nothing was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Miss {
-    /// No template matches (404); the nearest as `GET /v1/{name}`.
-    NotFound {
-        /// The HTTP method and template most alike the path, if one is near enough to be named.
-        nearest: Option<String>,
-    },
-    /// Templates match, with other HTTP methods (405): those, sorted, for `Allow`.
-    WrongVerb {
-        /// HTTP methods, `HEAD` where `GET` is.
-        allow: Vec<String>,
-    },
-    /// A segment's escapes are cut short or decode to no UTF-8 (400).
-    BadEscape {
-        /// The raw segment.
-        segment: String,
-    },
-    /// The path without its trailing slash is found (see [`TrailingSlash::Redirect`]).
-    Redirect(
-        /// The raw path to go to.
-        String,
-    ),
-}
-
-/// Two bindings that match the same requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// The HTTP method.
-    pub verb: Verb,
-    /// The label and template inserted first.
-    pub first: (String, String),
-    /// The label and template refused.
-    pub second: (String, String),
 }
 
 /// One place in the trie: what may follow, and what ends here.
@@ -201,6 +169,37 @@ impl<T> Router<T> {
         Err(Miss::NotFound { nearest: nearest.and_then(|(entry, verb)| text(entry, verb)) })
     }
 
+    /// The value for an HTTP method and a raw path, as [`Router::find`] finds it (or where it redirects to), and nothing more.
+    pub fn get(&self, method: &http::Method, raw_path: &str) -> Option<&T> {
+        let stripped = || {
+            let stripped = raw_path.strip_suffix('/').filter(|stripped| !stripped.ends_with('/'))?;
+            (self.settings.trailing_slash != TrailingSlash::Strict && !stripped.is_empty())
+                .then_some(stripped)
+        };
+        let (entry, _) = self.entry(method, raw_path).or_else(|| self.entry(method, stripped()?))?;
+        self.entries.get(entry).map(|entry| &entry.value)
+    }
+
+    /// What was inserted with this template, or one that differs in its variables' names alone: the HTTP methods, each with
+    /// its label and value.
+    pub fn at(&self, template: &Template) -> impl Iterator<Item = (&Verb, &str, &T)> {
+        let mut node = self.nodes.first();
+        for segment in template.segments() {
+            let child = |node: &Node| match segment {
+                Segment::Literal(text) => node.literals.get(text).copied(),
+                Segment::One => node.one,
+                Segment::Rest => node.rest,
+            };
+            node = node.and_then(child).and_then(|child| self.nodes.get(child));
+        }
+        let methods =
+            node.and_then(|node| end_of(node, template.verb())).into_iter().flat_map(|end| &end.methods);
+        methods.filter_map(|(verb, entry)| {
+            let entry = self.entries.get(*entry)?;
+            Some((verb, entry.label.as_str(), &entry.value))
+        })
+    }
+
     /// Every value, in the order of insertion.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().map(|entry| &entry.value)
@@ -242,7 +241,16 @@ impl<T> Router<T> {
     }
 
     fn look_up<'r, 'p>(&'r self, method: &http::Method, path: &'p str) -> Option<Found<'r, 'p, T>> {
-        let (entry, suffix) = self.walk(path, &mut |end| {
+        let (entry, suffix) = self.entry(method, path)?;
+        let entry = self.entries.get(entry)?;
+        let decode_slashes = self.settings.fully_decode_reserved_expansion;
+        let captures = captures::of(&entry.template, path, suffix, decode_slashes);
+        Some(Found { value: &entry.value, captures })
+    }
+
+    /// The entry of an HTTP method and a path, and whether the path ends in a template's verb.
+    fn entry(&self, method: &http::Method, path: &str) -> Option<(usize, bool)> {
+        self.walk(path, &mut |end| {
             let by_name = |name: &str| {
                 let exact = end.methods.iter().find(|(verb, _)| verb != &Verb::Any && verb.as_str() == name);
                 exact.map(|(_, entry)| *entry)
@@ -250,11 +258,7 @@ impl<T> Router<T> {
             let by_get = || if method == http::Method::HEAD { by_name("GET") } else { None };
             let any = || end.methods.iter().find(|(verb, _)| verb == &Verb::Any).map(|(_, entry)| *entry);
             by_name(method.as_str()).or_else(by_get).or_else(any).map(|entry| (entry, end.suffix.is_some()))
-        })?;
-        let entry = self.entries.get(entry)?;
-        let decode_slashes = self.settings.fully_decode_reserved_expansion;
-        let captures = captures::of(&entry.template, path, suffix, decode_slashes);
-        Some(Found { value: &entry.value, captures })
+        })
     }
 
     /// Offers the ends that match `path` to `take`, in order of precedence, until it answers something.
@@ -338,19 +342,6 @@ impl<T> Router<T> {
         child
     }
 }
-
-impl fmt::Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verb, first, second } = self;
-        write!(
-            f,
-            "two bindings match the same requests: {verb} {} of {} and {verb} {} of {}",
-            first.1, first.0, second.1, second.0
-        )
-    }
-}
-
-impl std::error::Error for Conflict {}
 
 fn end_of<'n>(node: &'n Node, suffix: Option<&str>) -> Option<&'n End> {
     node.ends.iter().find(|end| end.suffix.as_deref() == suffix)

@@ -27,6 +27,8 @@ pub struct Binding {
     pub variables: Vec<BoundVariable>,
     /// Whether it stands for a method without annotation: `POST /package.Service/Method`.
     pub implicit: bool,
+    /// Which entry of the config's list its rule comes from.
+    pub entry: Option<usize>,
 }
 
 /// What the request's body holds.
@@ -58,6 +60,8 @@ pub struct BindingError {
     pub rule: String,
     /// What is wrong, and what is near.
     pub reason: String,
+    /// Which entry of the config's list the rule comes from.
+    pub entry: Option<usize>,
 }
 
 /// All bindings of `method`: of the `configured` rules that select it, else of its annotation; and what is wrong with those
@@ -97,6 +101,7 @@ pub fn unmatched_selectors(configured: &[HttpRule], methods: &[&str]) -> Vec<Bin
                 "the selector names no known method{}",
                 did_you_mean(&rule.selector, methods.iter().copied())
             ),
+            entry: rule.entry,
         })
         .collect()
 }
@@ -108,6 +113,7 @@ impl Binding {
             method: method.full_name.to_string(),
             rule: rule.to_string(),
             reason,
+            entry: rule.entry,
         };
         let verb = match &rule.verb {
             Verb::Custom(name) if http::Method::from_bytes(name.as_bytes()).is_err() => {
@@ -150,6 +156,7 @@ impl Binding {
             response_body,
             variables,
             implicit: false,
+            entry: rule.entry,
         })
     }
 

@@ -51,6 +51,28 @@ impl Files {
         files
     }
 
+    /// The files of a schema but those whose services are all left out and that no other file needs.
+    #[must_use]
+    pub fn with(schema: &Schema, wanted: impl Fn(&str) -> bool) -> Self {
+        let all = Self::of(schema);
+        let is_wanted = |file: &prost_reflect::FileDescriptor| {
+            let mut services = file.services().peekable();
+            services.peek().is_none() || services.any(|service| wanted(service.full_name()))
+        };
+        let pool = schema.pool();
+        let roots: HashSet<_> = pool.files().filter(is_wanted).map(|file| file.name().to_owned()).collect();
+        let roots = all.iter().filter(|file| roots.contains(&file.name));
+        let needed: HashSet<&str> =
+            roots.flat_map(|root| all.closure(root)).map(|file| &*file.name).collect();
+        let mut files = Self::default();
+        for file in all.iter().filter(|file| needed.contains(&*file.name)) {
+            if let Ok(descriptor) = FileDescriptorProto::decode(file.bytes.clone()) {
+                files.add(descriptor, file.bytes.clone());
+            }
+        }
+        files
+    }
+
     /// The file of this name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&File> {

@@ -20,6 +20,8 @@ pub struct HttpRule {
     pub body: String,
     /// `""` (the whole response) or the name of a top-level response field.
     pub response_body: String,
+    /// Which entry of the config's list it comes from, counted from 0; none for an annotation.
+    pub entry: Option<usize>,
 }
 
 /// An HTTP method as a rule names it.
@@ -50,7 +52,15 @@ impl HttpRule {
             template: template.into(),
             body: String::new(),
             response_body: String::new(),
+            entry: None,
         }
+    }
+
+    /// The same rule as one of an entry of the config's list.
+    #[must_use]
+    pub fn of_entry(mut self, entry: usize) -> Self {
+        self.entry = Some(entry);
+        self
     }
 
     /// The same rule with a body: `"*"` or a field's name.
@@ -205,6 +215,7 @@ impl WireRule {
             template,
             body: self.body,
             response_body: self.response_body,
+            entry: None,
         })
     }
 }

@@ -21,7 +21,6 @@ use std::{
 use tonic::{codec::CompressionEncoding, server::NamedService};
 use tower::Service;
 
-pub use self::grpc_health::HealthBoard;
 use self::{
     accounts::Directory,
     admin::{Admin, Reload},
@@ -32,6 +31,7 @@ use self::{
     routing::Routing,
     user::Users,
 };
+pub use self::{grpc_health::HealthBoard, routing::Explain};
 use crate::{
     call::Body,
     proto::{
@@ -81,10 +81,11 @@ pub fn local(
     loaded: Loaded,
     reload: &Arc<dyn Reload>,
     directory: &Arc<Directory>,
+    explain: &Arc<dyn Explain>,
     registry: &mut impl Registry,
 ) {
     registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board)))));
-    let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog));
+    let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog), Arc::clone(explain));
     registry.add(server!(RoutingServiceServer::new(routing)));
     registry.add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload), Arc::clone(directory)))));
     registry.add(server!(AuthServiceServer::new(Auth(Arc::clone(directory)))));
@@ -157,9 +158,15 @@ impl Loaded {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use futures_util::future::BoxFuture;
+    use tonic::Status;
+
     use super::*;
     use crate::{
-        proto::FILE_DESCRIPTOR_SET,
+        proto::{
+            FILE_DESCRIPTOR_SET,
+            gateway_v1::{ExplainRouteRequest, ExplainRouteResponse},
+        },
         route::{Destination, catalog::Source},
         schema::{Method, Schema},
     };
@@ -192,6 +199,22 @@ pub(crate) mod tests {
         Source::of(Destination::Upstream(name.into()), address, &schema, describe)
     }
 
+    /// Says of every request what it was asked.
+    pub(crate) fn explain() -> Arc<dyn Explain> {
+        #[derive(Debug)]
+        struct Echo;
+        impl Explain for Echo {
+            fn explain(
+                &self,
+                asked: ExplainRouteRequest,
+            ) -> BoxFuture<'static, Result<ExplainRouteResponse, Status>> {
+                let message = format!("{} {}", asked.method, asked.path);
+                Box::pin(async { Ok(ExplainRouteResponse { message, ..ExplainRouteResponse::default() }) })
+            }
+        }
+        Arc::new(Echo)
+    }
+
     pub(crate) fn about() -> Arc<About> {
         Arc::new(About::new("1.2.3", "test"))
     }
@@ -208,7 +231,7 @@ pub(crate) mod tests {
         let mut names = Names::default();
         let catalog = Arc::new(built_in());
         let reload: Arc<dyn Reload> = Arc::new(admin::tests::Nothing);
-        local(&catalog, &Arc::default(), &about(), Loaded::first(), &reload, &mut names);
+        local(&catalog, &Arc::default(), &about(), Loaded::first(), &reload, &explain(), &mut names);
         let mut known: Vec<_> = catalog.services().map(|(_, service)| service.name.to_string()).collect();
         known.sort();
         names.0.sort_unstable();
@@ -223,7 +246,8 @@ pub(crate) mod tests {
             let server = server!(RoutingServiceServer::new(Routing::new(
                 about(),
                 Loaded::first(),
-                Arc::clone(&catalog)
+                Arc::clone(&catalog),
+                explain()
             )));
             let mut client =
                 RoutingServiceClient::new(server).send_compressed(encoding).accept_compressed(encoding);

@@ -1,15 +1,16 @@
 //! `RoutingService`: what the gateway is and what it serves, from the catalogue of the snapshot the call began with.
-//! `GET /gateway/info` and `GET /api/v1/routes` over REST.
+//! `GET /gateway/info`, `GET /api/v1/routes` and `POST /api/v1/routes:explain` over REST.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use tonic::{Request, Response, Status};
 
 use super::{About, Loaded};
 use crate::{
     proto::gateway_v1::{
-        GetInfoRequest, GetInfoResponse, ListRoutesRequest, ListRoutesResponse, RouteInfo, SchemaConflict,
-        ServiceInfo, routing_service_server::RoutingService,
+        ExplainRouteRequest, ExplainRouteResponse, GetInfoRequest, GetInfoResponse, ListRoutesRequest,
+        ListRoutesResponse, RouteInfo, SchemaConflict, ServiceInfo, routing_service_server::RoutingService,
     },
     route::catalog::{Catalog, ServiceEntry, Source},
     schema::did_you_mean,
@@ -22,12 +23,24 @@ pub struct Routing {
     about: Arc<About>,
     loaded: Loaded,
     catalog: Arc<Catalog>,
+    explain: Arc<dyn Explain>,
+}
+
+/// Explains what a request would meet. The surfaces and the door decide that, which stand above the services: the gateway
+/// ties them.
+pub trait Explain: Send + Sync + fmt::Debug {
+    /// What the request would meet.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for what cannot be a request at all.
+    fn explain(&self, asked: ExplainRouteRequest)
+    -> BoxFuture<'static, Result<ExplainRouteResponse, Status>>;
 }
 
 impl Routing {
     #[must_use]
-    pub fn new(about: Arc<About>, loaded: Loaded, catalog: Arc<Catalog>) -> Self {
-        Self { about, loaded, catalog }
+    pub fn new(about: Arc<About>, loaded: Loaded, catalog: Arc<Catalog>, explain: Arc<dyn Explain>) -> Self {
+        Self { about, loaded, catalog, explain }
     }
 }
 
@@ -68,17 +81,32 @@ impl RoutingService for Routing {
         &self,
         request: Request<ListRoutesRequest>,
     ) -> Result<Response<ListRoutesResponse>, Status> {
-        let wanted = request.into_inner().service;
-        if !wanted.is_empty() && self.catalog.owner(&wanted).is_none() {
-            let near = did_you_mean(&wanted, self.catalog.services().map(|(_, service)| &*service.name));
-            let status = Status::not_found(format!("no service \"{wanted}\" is served{near}"));
-            return Err(Fault::client().on(status));
-        }
-        let services = self.catalog.services();
-        let services = services.filter(|(_, service)| wanted.is_empty() || *wanted == *service.name);
-        let routes = services.flat_map(|(source, service)| routes(source, service)).collect();
-        Ok(Response::new(ListRoutesResponse { routes }))
+        list(&self.catalog, &request.into_inner()).map(Response::new)
     }
+
+    async fn explain_route(
+        &self,
+        request: Request<ExplainRouteRequest>,
+    ) -> Result<Response<ExplainRouteResponse>, Status> {
+        self.explain.explain(request.into_inner()).await.map(Response::new)
+    }
+}
+
+/// The routes of a catalogue, or of one of its services.
+///
+/// # Errors
+/// NOT_FOUND for a service that it has not, naming the nearest.
+pub fn list(catalog: &Catalog, asked: &ListRoutesRequest) -> Result<ListRoutesResponse, Status> {
+    let wanted = &asked.service;
+    if !wanted.is_empty() && catalog.owner(wanted).is_none() {
+        let near = did_you_mean(wanted, catalog.services().map(|(_, service)| &*service.name));
+        let status = Status::not_found(format!("no service \"{wanted}\" is served{near}"));
+        return Err(Fault::client().on(status));
+    }
+    let services = catalog.services();
+    let services = services.filter(|(_, service)| wanted.is_empty() || **wanted == *service.name);
+    let routes = services.flat_map(|(source, service)| routes(source, service)).collect();
+    Ok(ListRoutesResponse { routes })
 }
 
 fn routes(source: &Source, service: &ServiceEntry) -> Vec<RouteInfo> {
@@ -117,7 +145,7 @@ mod tests {
             routing_service_client::RoutingServiceClient, routing_service_server::RoutingServiceServer,
         },
         route::Destination,
-        services::tests::{about, built_in, upstream},
+        services::tests::{about, built_in, explain, upstream},
     };
 
     fn client() -> RoutingServiceClient<RoutingServiceServer<Routing>> {
@@ -139,6 +167,7 @@ mod tests {
             about(),
             Loaded::first(),
             Arc::new(catalog),
+            explain(),
         )))
     }
 
@@ -167,6 +196,14 @@ mod tests {
         let status = list("shop.Shpo").await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::NotFound);
         assert_eq!(status.message(), "no service \"shop.Shpo\" is served (did you mean \"shop.Shop\"?)");
+    }
+
+    #[tokio::test]
+    async fn an_explanation_is_whoever_decides_s() {
+        let asked =
+            ExplainRouteRequest { method: "GET".into(), path: "/x".into(), ..ExplainRouteRequest::default() };
+        let explained = client().explain_route(asked).await.unwrap().into_inner();
+        assert_eq!(explained.message, "GET /x");
     }
 
     #[tokio::test]

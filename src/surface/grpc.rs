@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::{Answer, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Encoding, FrameGuard, Frames, Guards, Message, Reply, Target},
+    call::{Body, Call, Caller, Encoding, FrameGuard, Frames, Guards, Message, Reply, Target},
     route::{Rpc, RpcTable},
     status::{Fault, Refusal, refuse, to_trailers},
 };
@@ -107,6 +107,7 @@ pub(super) fn open_call(
         peer,
         timeout,
         deadline: None,
+        caller: Caller::default(),
         guards: Guards::default(),
     })
 }
@@ -251,7 +252,7 @@ mod tests {
         ] {
             let (_, call) = surface.open(request(path, &[NATIVE], Body::empty())).await;
             let call = call.unwrap();
-            let Target::Rpc { path, method } = &call.target;
+            let Target::Rpc { path, method } = &call.target else { panic!("an RPC") };
             assert_eq!((path.as_str(), method.is_some()), (want, known));
             assert_eq!((call.timeout, call.deadline), (None, None));
         }

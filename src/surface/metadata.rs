@@ -31,6 +31,47 @@ pub fn of_request(mut headers: HeaderMap, protocol: Protocol) -> Result<HeaderMa
     Ok(headers)
 }
 
+/// Takes the headers of a plain HTTP request: without those of the hop, and without the names by which this gateway says
+/// who is calling.
+#[must_use]
+pub fn of_http_request(headers: HeaderMap) -> HeaderMap {
+    without(headers, |name| is_hop(name) || is_identity(name))
+}
+
+/// Takes the headers of a plain HTTP reply for the client: without those of the hop. (The length is the body's to say.)
+#[must_use]
+pub fn of_http_reply(headers: HeaderMap) -> HeaderMap {
+    without(headers, is_hop)
+}
+
+fn without(mut headers: HeaderMap, gone: impl Fn(&str) -> bool) -> HeaderMap {
+    let mut names: Vec<HeaderName> = headers.keys().filter(|name| gone(name.as_str())).cloned().collect();
+    names.extend(named_by_connection(&headers));
+    for name in names {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// True for what belongs to one hop (RFC 9110 section 7.6.1) or to one body's framing.
+fn is_hop(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "http2-settings",
+        "content-length",
+        "expect",
+    ];
+    NAMES.contains(&name)
+}
+
 /// Makes a reply's metadata (or a unary reply's trailers, on REST) the headers of the client's response, in place.
 /// `content-type` is left for the surface to set.
 pub fn to_response(metadata: &mut HeaderMap, protocol: Protocol) {

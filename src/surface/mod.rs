@@ -3,6 +3,8 @@
 
 pub mod grpc;
 pub mod grpc_web;
+pub mod http;
+mod json;
 pub mod metadata;
 pub mod rest;
 pub mod timeout;
@@ -12,15 +14,16 @@ pub(crate) mod testing;
 
 use std::{future::Future, net::SocketAddr};
 
-use http::{Extensions, HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use tonic::Status;
+use ::http::{Extensions, HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use tonic::{Code, Status};
 
+pub use self::json::json;
 use crate::call::{Body, Call, Peer, Reply, Road};
 
 /// A client's request as the server hands it over; its extensions hold the [`Peer`].
-pub type Request = http::Request<Body>;
+pub type Request = ::http::Request<Body>;
 /// What a client gets.
-pub type Response = http::Response<Body>;
+pub type Response = ::http::Response<Body>;
 
 /// Serves one request: opens it as a call, runs the call, closes its outcome as a response.
 pub async fn serve<S: Surface>(surface: &S, road: &impl Road, request: Request) -> Response {
@@ -30,6 +33,13 @@ pub async fn serve<S: Surface>(surface: &S, road: &impl Road, request: Request) 
         Err(status) => Err(status),
     };
     answer.close(outcome).await
+}
+
+/// In the extensions of a response that is an error body: the status it was made of, for those within who ask.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    pub code: Code,
+    pub message: String,
 }
 
 /// The codec of one protocol. (A request that is upgraded is opened here too, and then takes [`Road::admit`] and
@@ -62,7 +72,7 @@ pub enum Protocol {
 /// Says which protocol a request speaks: its content type alone decides, whatever its method and path. A CORS
 /// preflight has none, and has been answered before.
 #[must_use]
-pub fn classify<B>(request: &http::Request<B>) -> Protocol {
+pub fn classify<B>(request: &::http::Request<B>) -> Protocol {
     content_type(request.headers()).map_or(Protocol::Rest, |(protocol, _)| protocol)
 }
 
@@ -106,7 +116,7 @@ mod tests {
     #[test]
     fn the_content_type_decides() {
         let check = |value: &str, want: Protocol| {
-            let request = http::Request::get("/").header(CONTENT_TYPE, value).body(()).unwrap();
+            let request = ::http::Request::get("/").header(CONTENT_TYPE, value).body(()).unwrap();
             assert_eq!(classify(&request), want, "{value}");
         };
         for value in [
@@ -135,6 +145,6 @@ mod tests {
         ] {
             check(value, Protocol::Rest);
         }
-        assert_eq!(classify(&http::Request::new(())), Protocol::Rest);
+        assert_eq!(classify(&::http::Request::new(())), Protocol::Rest);
     }
 }

@@ -51,6 +51,8 @@ pub(crate) fn table() -> Arc<RpcTable> {
         destination: Destination::Local,
         timeout: None,
         limits: Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000 },
+        cors: None,
+        terms: Default::default(),
     });
     let mut table = RpcTable::default();
     for method in schema.methods() {
@@ -72,7 +74,7 @@ impl Road for TestRoad {
     }
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        let Target::Rpc { path, .. } = &call.target;
+        let Target::Rpc { path, .. } = &call.target else { panic!("an RPC") };
         let message = |text: &str| Ok::<_, Status>(Frame::data(framed(0, text.as_bytes()).into()));
         let reply =
             |metadata, body| Ok(Reply { metadata, body, http_status: None, guards: Guards::default() });

@@ -3,8 +3,11 @@
 //!
 //! Specification: google/api/http.proto, "Rules for HTTP mapping".
 
+mod explain;
+
 use std::borrow::Cow;
 
+pub use self::explain::Parameter;
 use super::codec::{Codec, FieldCodec, JsonInput};
 use super::error::{ErrorKind, TranscodeError};
 use super::http_body::{HTTP_BODY, HttpBody, is_http_body};
@@ -51,6 +54,7 @@ impl RequestPlan {
             method: binding.method.full_name.to_string(),
             rule: format!("{} {}", binding.verb, binding.template),
             reason,
+            entry: binding.entry,
         };
         let resolve = |path: &str| Target::resolve(codec, path).map_err(|error| fail(error.to_string()));
         let variables = binding.variables.iter().map(|variable| resolve(&variable.field_path()));

@@ -30,7 +30,7 @@ mod time;
 mod weave;
 mod wire;
 
-pub use bind::{HttpBodyPlace, RequestPlan};
+pub use bind::{HttpBodyPlace, Parameter, RequestPlan};
 pub use codec::{Codec, FieldCodec, JsonInput, JsonStyle};
 pub use error::{ErrorKind, TranscodeError};
 pub use http_body::{HTTP_BODY, HttpBody, message_in};

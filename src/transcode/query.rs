@@ -67,14 +67,15 @@ fn is_bytes(field: &FieldCodec) -> bool {
 }
 
 /// `labels[a.b]` as the field path and the key.
-fn split_key(name: &str) -> (&str, Option<&str>) {
+pub(super) fn split_key(name: &str) -> (&str, Option<&str>) {
     match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
         Some((path, key)) => (path, Some(key)),
         None => (name, None),
     }
 }
 
-fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
+/// A name or a value as it was meant.
+pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
     if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Ok(Cow::Borrowed(text));
     }

@@ -2,7 +2,9 @@
 //!
 //! `surfaces` is one table of calls through every surface; `bad_input` is a row for each mistake of a client's, over each
 //! surface; `streaming` is what streams owe both sides; `failures` are upstreams that misbehave; `dispatch` is the road to
-//! upstreams on its own; `schemas` is where contracts come from and what becomes of them; `readme` runs README.md; `real_clients` drives the gateway's binary with the clients that people use (grpcio, grpcurl,
+//! upstreams on its own; `schemas` is where contracts come from and what becomes of them; `reload` reads the config again;
+//! `explain` holds what is explained against what is served; `readme` runs README.md; `real_clients` drives the gateway's
+//! binary with the clients that people use (grpcio, grpcurl,
 //! buf, a browser) before an upstream of published services; `conformance` runs the protobuf conformance suite over the
 //! converter; `stores` runs one suite over SQLite and PostgreSQL, and one over memory and Redis, with servers that come and go; `tidy` holds
 //! the rules about the source. `support` has the worlds, the clients and the tools.
@@ -18,9 +20,11 @@ mod bad_input;
 mod conformance;
 mod dispatch;
 mod edge;
+mod explain;
 mod failures;
 mod readme;
 mod real_clients;
+mod reload;
 mod schemas;
 mod stores;
 mod streaming;

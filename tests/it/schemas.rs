@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use propylon::proto::{
     grpc_health_v1::{
         HealthCheckRequest, HealthCheckResponse, HealthListResponse, health_check_response::ServingStatus,
@@ -33,6 +33,7 @@ use crate::support::{
     library::{self, DESCRIPTORS, PATIENCE, framed},
     process::Program,
     reflecting::{FIRST, Reflecting, SECOND},
+    streams::GrpcStream,
 };
 
 /// A port where nothing listens.
@@ -84,41 +85,6 @@ fn messages<M: Message + Default>(mut body: &[u8]) -> Vec<M> {
     found
 }
 
-/// A server stream over gRPC, read message by message.
-struct Open {
-    body: hyper::body::Incoming,
-    buffer: Vec<u8>,
-}
-
-impl Open {
-    async fn start(gateway: SocketAddr, path: &str, message: &impl Message) -> Self {
-        let stream = TcpStream::connect(gateway).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let headers = [("content-type", "application/grpc"), ("te", "trailers")];
-        let path = format!("http://{gateway}{path}");
-        let request = request(&Method::POST, &path, &headers, framed(&message.encode_to_vec()));
-        let response = timeout(PATIENCE, sender.send_request(request.map(Full::new))).await;
-        Self { body: response.expect("a head in time").unwrap().into_body(), buffer: Vec::new() }
-    }
-
-    async fn next<M: Message + Default>(&mut self) -> M {
-        loop {
-            if self.buffer.len() >= 5 {
-                let length = u32::from_be_bytes(self.buffer[1..5].try_into().unwrap()) as usize;
-                if self.buffer.len() >= 5 + length {
-                    let frame: Vec<u8> = self.buffer.drain(..5 + length).collect();
-                    return M::decode(&frame[5..]).unwrap();
-                }
-            }
-            let frame = timeout(PATIENCE, self.body.frame()).await.expect("a message in time");
-            let data = frame.expect("the stream goes on").unwrap().into_data();
-            self.buffer.extend_from_slice(&data.unwrap_or_else(|trailers| panic!("it ended: {trailers:?}")));
-        }
-    }
-}
-
 fn health_of(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }
 }
@@ -131,7 +97,7 @@ async fn an_upstream_that_is_away_at_start_comes_in_when_it_appears() {
     assert_eq!(get(gateway.address, "/v1/items/pen").await.http, 404);
     gateway.program.wait_for("its schema cannot be read", PATIENCE).unwrap();
     let mut watch =
-        Open::start(gateway.address, "/grpc.health.v1.Health/Watch", &health_of("shop.v1.Shop")).await;
+        GrpcStream::start(gateway.address, "/grpc.health.v1.Health/Watch", &health_of("shop.v1.Shop")).await;
     assert_eq!(watch.next::<HealthCheckResponse>().await.status(), ServingStatus::ServiceUnknown);
     let _upstream = Reflecting::start(address, FIRST).await;
     let outcome = until(gateway.address, "/v1/items/pen", 200).await;
@@ -155,7 +121,7 @@ async fn a_changed_schema_is_taken_up_while_a_stream_lives_on() {
     assert_eq!(get(gateway.address, "/v1/find?name=x").await.http, 404);
     // The stream's head comes at once over gRPC, with its first message over REST.
     let nothing = Item::default();
-    let watching = Open::start(gateway.address, "/shop.v1.Shop/Watch", &nothing);
+    let watching = GrpcStream::start(gateway.address, "/shop.v1.Shop/Watch", &nothing);
     let lines = async {
         let stream = TcpStream::connect(gateway.address).await.unwrap();
         let (mut sender, connection) =
@@ -419,7 +385,7 @@ async fn reflection_and_health_know_built_in_and_upstream_services() {
         ("no.such.Service", ServingStatus::ServiceUnknown),
     ] {
         let mut watch =
-            Open::start(gateway.address, "/grpc.health.v1.Health/Watch", &health_of(service)).await;
+            GrpcStream::start(gateway.address, "/grpc.health.v1.Health/Watch", &health_of(service)).await;
         assert_eq!(watch.next::<HealthCheckResponse>().await.status(), want, "{service:?}");
     }
 }

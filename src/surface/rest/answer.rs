@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use tonic::Status;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     call::{Body, Encoding, FrameReader, Reply},
     status::{self, Fault, Whose},
-    surface::{self, Answer, Protocol, metadata},
+    surface::{self, Answer, Protocol, http, metadata},
 };
 
 /// Replies shorter than this are sent as they are.
@@ -35,6 +35,8 @@ pub(super) enum Target {
     Nothing,
     /// Answered by the surface itself (OPTIONS); whatever the outcome.
     Ready(Box<surface::Response>),
+    /// What answers HTTP itself.
+    Http,
     Endpoint {
         endpoint: Arc<Endpoint>,
         form: Form,
@@ -64,11 +66,12 @@ impl Answer for RestAnswer {
             (Target::Ready(response), _) => return *response,
             (_, Err(status)) => Err(status),
             (Target::Nothing, Ok(_)) => Err(Status::internal("a request that calls nothing was answered")),
+            (Target::Http, Ok(reply)) => Ok(http::response(reply, &origin.method)),
             (Target::Endpoint { endpoint, form, .. }, Ok(reply)) if endpoint.method().server_streaming => {
-                stream::response(endpoint, form, reply, None, origin.head).await
+                stream::response(endpoint, form, reply, None, origin.head()).await
             }
             (Target::Endpoint { endpoint, accept_encoding, .. }, Ok(reply)) => {
-                unary(&endpoint, accept_encoding.as_ref(), reply, origin.head).await
+                unary(&endpoint, accept_encoding.as_ref(), reply, origin.head()).await
             }
         };
         answered.unwrap_or_else(|status| error::response(&status, &origin))

@@ -6,15 +6,15 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use tonic::Status;
 
-use super::error;
+use super::error::{self, Errors};
 use crate::{
     call::HEADER_BYTES,
     route::Route,
     schema::{Binding, Body, Method},
     status::{Fault, Refusal, refuse},
     transcode::{
-        Codec, FieldCodec, HTTP_BODY, HttpBody, JsonInput, JsonStyle, RequestPlan, Tables, TranscodeError,
-        message_in,
+        Codec, FieldCodec, HTTP_BODY, HttpBody, JsonInput, JsonStyle, Parameter, RequestPlan, Tables,
+        TranscodeError, message_in,
     },
 };
 
@@ -22,8 +22,8 @@ use crate::{
 pub struct Endpoint {
     pub(super) binding: Binding,
     pub(super) route: Arc<Route>,
-    /// The types that the details of this method's errors may have.
-    pub(super) tables: Arc<Tables>,
+    /// How its failures are written.
+    pub(super) errors: Arc<Errors>,
     plan: RequestPlan,
     /// For a stream of requests by a binding without a body: over a WebSocket its messages are whole requests.
     socket_plan: Option<RequestPlan>,
@@ -31,6 +31,17 @@ pub struct Endpoint {
     style: JsonStyle,
     request: Input,
     response: Output,
+}
+
+/// How the messages of a binding look.
+#[derive(Debug, Clone)]
+pub struct Format {
+    /// Those of its schema.
+    pub tables: Arc<Tables>,
+    pub style: JsonStyle,
+    pub input: JsonInput,
+    /// The fields of its replies that are written, by their names in the proto file and in this order; all of them without.
+    pub members: Option<Arc<[String]>>,
 }
 
 /// What a request's body is.
@@ -46,6 +57,8 @@ pub(super) enum Input {
 /// What a reply's body is.
 enum Output {
     Message(Codec),
+    /// Some fields of the message, each with its key, in the order of the body.
+    Members(Vec<(String, FieldCodec)>),
     Field(FieldCodec),
     /// The bytes of a `google.api.HttpBody`: the whole reply, or this field of it.
     Raw(Option<FieldCodec>),
@@ -67,24 +80,27 @@ pub(super) struct HeadFields {
 }
 
 impl Endpoint {
-    /// Makes a binding ready; `tables` are those of its schema.
+    /// Makes a binding ready.
     ///
     /// # Errors
     /// The binding does not fit the tables (they are of another schema).
-    pub fn compile(
+    pub(super) fn compile(
         binding: Binding,
         route: Arc<Route>,
-        tables: Arc<Tables>,
-        style: JsonStyle,
-        input: JsonInput,
+        format: Format,
+        errors: Arc<Errors>,
     ) -> Result<Self, String> {
+        let Format { tables, style, input, members } = format;
         let codec = |name: &str| {
             tables.codec(name).ok_or_else(|| format!("{binding}: the schema has no message {name}"))
         };
         let output = codec(binding.method.descriptor.output().full_name())?;
         let response = match &binding.response_body {
             None if output.name() == HTTP_BODY => Output::Raw(None),
-            None => Output::Message(output),
+            None => match members {
+                Some(names) => Output::Members(members_of(&output, &names, style)),
+                None => Output::Message(output),
+            },
             Some(field) => {
                 let name = field.name();
                 let field = output.field(name);
@@ -113,7 +129,7 @@ impl Endpoint {
         } else {
             None
         };
-        Ok(Self { binding, route, tables, plan, socket_plan, input, style, request, response })
+        Ok(Self { binding, route, errors, plan, socket_plan, input, style, request, response })
     }
 
     /// The verb and path template, with what they bind.
@@ -149,6 +165,12 @@ impl Endpoint {
     /// True where the reply is a `google.api.HttpBody`, of whatever type.
     pub(super) fn replies_raw(&self) -> bool {
         matches!(self.response, Output::Raw(_))
+    }
+
+    /// What each part of a request's path and query fills.
+    pub(super) fn explain(&self, head: &HeadFields) -> (Vec<Parameter>, Vec<Parameter>) {
+        let query = head.query.as_deref().unwrap_or_default();
+        (self.plan.explain_path(&head.captures, &self.input), self.plan.explain_query(query, &self.input))
     }
 
     /// Appends one frame with the message of the path, the query and a JSON body (which may be empty); `first` unless
@@ -245,6 +267,7 @@ impl Endpoint {
         let style = JsonStyle { pretty: self.style.pretty && !one_line, ..self.style };
         match &self.response {
             Output::Message(codec) => codec.to_json(message, &style, out),
+            Output::Members(members) => members_to_json(members, message, &style, out),
             Output::Field(field) => field.to_json(message, &style, out),
             Output::Raw(_) => Ok(()),
         }
@@ -263,7 +286,9 @@ impl Endpoint {
         let taken = || -> Result<RawBody, TranscodeError> {
             let inner = match &self.response {
                 Output::Raw(Some(field)) => message_in(message, field)?,
-                Output::Raw(None) | Output::Message(_) | Output::Field(_) => Cow::Borrowed(message.as_ref()),
+                Output::Raw(None) | Output::Message(_) | Output::Members(_) | Output::Field(_) => {
+                    Cow::Borrowed(message.as_ref())
+                }
             };
             let body = HttpBody::read(&inner)?;
             let data = match &inner {
@@ -278,6 +303,33 @@ impl Endpoint {
                 .on(Status::internal(format!("the upstream's reply of {name} is malformed: {problem}")))
         })
     }
+}
+
+/// The fields of these names, each with its key; a name that the message does not have is left out.
+fn members_of(message: &Codec, names: &[String], style: JsonStyle) -> Vec<(String, FieldCodec)> {
+    let fields = names.iter().filter_map(|name| message.field(name));
+    let key =
+        |field: &FieldCodec| if style.proto_names { field.name() } else { field.json_name() }.to_owned();
+    fields.map(|field| (key(&field), field)).collect()
+}
+
+fn members_to_json(
+    members: &[(String, FieldCodec)],
+    message: &[u8],
+    style: &JsonStyle,
+    out: &mut Vec<u8>,
+) -> Result<(), TranscodeError> {
+    out.push(b'{');
+    for (at, (key, field)) in members.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        // A field's name is letters, digits and underscores.
+        out.extend_from_slice(format!("\"{key}\":").as_bytes());
+        field.to_json(message, style, out)?;
+    }
+    out.push(b'}');
+    Ok(())
 }
 
 impl std::fmt::Debug for Endpoint {

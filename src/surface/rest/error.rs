@@ -1,5 +1,6 @@
 //! Errors as REST clients read them: one JSON body for every failure, whoever made it, with the HTTP status of its code
-//! or of its refusal; and the same error as the last element of a stream that fails half-way.
+//! or of its refusal, its members as the deployment's profile has them; and the same error, in one fixed form, as the last
+//! element of a stream that fails half-way. By default it is
 //!
 //! ```json
 //! {"error": "Not Found", "code": 5, "status": "NOT_FOUND", "message": "…", "details": […],
@@ -9,37 +10,91 @@
 use std::{
     fmt::Display,
     io::Write as _,
+    net::SocketAddr,
     sync::{Arc, LazyLock},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request};
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::profile::{ErrorValue, Profile};
 use crate::{
-    call::Body,
+    call::{Body, RequestValues},
+    route::Text,
     status::{self, Fault, Refusal},
-    surface::{Protocol, Response, metadata},
+    surface::{Failed, Protocol, Response, metadata, peer},
     transcode::{JsonStyle, Tables},
 };
 
+/// How failures are written: by the deployment's profile, with the types of one schema for the details.
+#[derive(Debug, Default)]
+pub(super) struct Errors {
+    profile: Arc<Profile>,
+    pub(super) tables: Option<Arc<Tables>>,
+    /// The profile's messages have places that headers fill.
+    headers: bool,
+}
+
+impl Errors {
+    pub(super) fn new(profile: &Arc<Profile>, tables: Option<Arc<Tables>>) -> Self {
+        Self { headers: profile.reads_headers(), profile: Arc::clone(profile), tables }
+    }
+}
+
 /// What of a request its error body needs.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Origin {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
     /// `x-request-id`, which the edge sets; a new one is made where it is missing.
     pub(super) request_id: Option<HeaderValue>,
-    /// HEAD: the answer has no body.
-    pub(super) head: bool,
-    /// Types of the method's schema, for the details.
-    pub(super) tables: Option<Arc<Tables>>,
+    client: SocketAddr,
+    /// Empty unless the profile's messages have places that headers fill.
+    headers: HeaderMap,
+    pub(super) errors: Arc<Errors>,
 }
+
+impl Origin {
+    /// What of a request its failures will need. Method and URI are taken out of its head.
+    pub(super) fn take(parts: &mut request::Parts, errors: &Arc<Errors>) -> Self {
+        Self {
+            method: std::mem::take(&mut parts.method),
+            uri: std::mem::take(&mut parts.uri),
+            request_id: parts.headers.get(REQUEST_ID).cloned(),
+            client: peer(&parts.extensions).address,
+            headers: if errors.headers { parts.headers.clone() } else { HeaderMap::new() },
+            errors: Arc::clone(errors),
+        }
+    }
+
+    /// What the profile says in place of a failure's own message.
+    fn message(&self, text: &Text, status: &Status) -> String {
+        let Self { method, uri, headers, client, .. } = self;
+        let message = status.message();
+        let id = self.request_id.iter().map(|id| (REQUEST_ID, id.clone()));
+        let headers: HeaderMap =
+            headers.iter().map(|(name, value)| (name.clone(), value.clone())).chain(id).collect();
+        let values =
+            RequestValues { method, uri, headers: &headers, captured: &[], client: *client, message };
+        text.fill(&values, |_, value, out| out.push_str(value))
+    }
+
+    /// HEAD: the answer has no body.
+    pub(super) fn head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The response of a failure.
 pub(super) fn response(status: &Status, origin: &Origin) -> Response {
-    let http = status::http(status);
+    let profile = &origin.errors.profile;
+    let http = profile.http(status);
     let mut headers = status.metadata().as_ref().clone();
     metadata::to_response(&mut headers, Protocol::Rest);
     match Fault::of(status).and_then(|fault| fault.refusal.as_ref()) {
@@ -61,27 +116,46 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
         headers.entry(header::RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
     }
     let mut body = Vec::with_capacity(256);
-    body.extend_from_slice(b"{\"error\":");
-    string(&mut body, reason(http));
-    body.push(b',');
-    fields(status, origin.tables.as_ref(), &mut body);
-    let _ = write!(body, ",\"timestamp\":\"{:.3}\",\"request_id\":", jiff::Timestamp::now());
-    match origin.request_id.as_ref().and_then(|id| id.to_str().ok()) {
-        Some(id) => string(&mut body, id),
-        None => string(&mut body, &uuid::Uuid::now_v7().to_string()),
+    for field in &profile.error_fields {
+        let retry_after = retry_after.filter(|_| http == StatusCode::TOO_MANY_REQUESTS);
+        if field.value == ErrorValue::RetryAfter && retry_after.is_none() {
+            continue;
+        }
+        body.push(if body.is_empty() { b'{' } else { b',' });
+        string(&mut body, &field.name);
+        body.push(b':');
+        match field.value {
+            ErrorValue::Reason => match profile.reasons.get(&http.as_u16()) {
+                Some(reason) => string(&mut body, reason),
+                None => string(&mut body, reason(http)),
+            },
+            ErrorValue::Code => number(&mut body, status.code() as i32),
+            ErrorValue::Status => string(&mut body, status::name(status.code())),
+            ErrorValue::HttpStatus => number(&mut body, http.as_u16()),
+            ErrorValue::Message => match profile.messages.get(&http.as_u16()) {
+                Some(text) => string(&mut body, &origin.message(text, status)),
+                None => string(&mut body, status.message()),
+            },
+            ErrorValue::Details => details(status, origin.errors.tables.as_ref(), &mut body),
+            ErrorValue::Timestamp => string(&mut body, &format!("{:.3}", jiff::Timestamp::now())),
+            ErrorValue::RequestId => match origin.request_id.as_ref().and_then(|id| id.to_str().ok()) {
+                Some(id) => string(&mut body, id),
+                None => string(&mut body, &uuid::Uuid::now_v7().to_string()),
+            },
+            ErrorValue::RetryAfter => number(&mut body, retry_after.unwrap_or_default()),
+            ErrorValue::Path => string(&mut body, origin.uri.path()),
+        }
     }
-    if let Some(seconds) = retry_after.filter(|_| http == StatusCode::TOO_MANY_REQUESTS) {
-        let _ = write!(body, ",\"retry_after\":{seconds}");
-    }
-    body.push(b'}');
+    body.extend_from_slice(if body.is_empty() { b"{}" } else { b"}" });
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if origin.head {
+    if origin.head() {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         body.clear();
     }
     let mut response = http::Response::new(Body::from(body));
     *response.status_mut() = http;
     *response.headers_mut() = headers;
+    response.extensions_mut().insert(Failed { code: status.code(), message: status.message().to_owned() });
     response
 }
 
@@ -113,7 +187,12 @@ fn fields(status: &Status, tables: Option<&Arc<Tables>>, out: &mut Vec<u8>) {
     let code = status.code();
     let _ = write!(out, "\"code\":{},\"status\":\"{}\",\"message\":", code as i32, status::name(code));
     string(out, status.message());
-    out.extend_from_slice(b",\"details\":[");
+    out.extend_from_slice(b",\"details\":");
+    details(status, tables, out);
+}
+
+fn details(status: &Status, tables: Option<&Arc<Tables>>, out: &mut Vec<u8>) {
+    out.push(b'[');
     for (at, detail) in status::details(status).iter().enumerate() {
         if at > 0 {
             out.push(b',');
@@ -182,6 +261,10 @@ fn reason(http: StatusCode) -> &'static str {
     })
 }
 
+fn number(out: &mut Vec<u8>, number: impl Display) {
+    let _ = write!(out, "{number}");
+}
+
 /// Appends a JSON string.
 fn string(out: &mut Vec<u8>, text: &str) {
     // A Vec takes everything.
@@ -195,6 +278,14 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::surface::rest::ErrorField;
+
+    /// A request with the id `r-1`.
+    fn origin(method: &str, uri: &str, profile: Profile) -> Origin {
+        let request = http::Request::builder().method(method).uri(uri).header("x-request-id", "r-1");
+        let mut parts = request.header("host", "api.example").body(()).unwrap().into_parts().0;
+        Origin::take(&mut parts, &Arc::new(Errors::new(&Arc::new(profile), None)))
+    }
 
     fn body(status: &Status, origin: &Origin) -> (StatusCode, HeaderMap, serde_json::Value) {
         let (parts, body) = response(status, origin).into_parts();
@@ -205,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_body_of_an_error() {
-        let origin = Origin { request_id: Some(HeaderValue::from_static("r-1")), ..Origin::default() };
+        let origin = origin("GET", "/v1/shelves/7", Profile::default());
         let (http, headers, mut json) = body(&Status::not_found("no \"shelf\" 7"), &origin);
         assert_eq!((http.as_u16(), headers["content-type"].as_bytes()), (404, &b"application/json"[..]));
         let timestamp = json.as_object_mut().unwrap().remove("timestamp").unwrap();
@@ -218,7 +309,7 @@ mod tests {
             "request_id": "r-1"
         });
         assert_eq!(json, want);
-        let (.., json) = body(&Status::cancelled(""), &Origin::default());
+        let (.., json) = body(&Status::cancelled(""), &Origin { request_id: None, ..origin });
         assert_eq!(json["error"], "Client Closed Request");
         assert_eq!(uuid::Uuid::parse_str(json["request_id"].as_str().unwrap()).unwrap().get_version_num(), 7);
     }
@@ -242,7 +333,7 @@ mod tests {
         let details = details.map(|(url, value)| prost_types::Any { type_url: url.into(), value });
         let rpc = status::RpcStatus { code: 9, message: "m".into(), details: details.into() };
         let status = Status::with_details(Code::FailedPrecondition, "m", rpc.encode_to_vec().into());
-        let (http, _, json) = body(&status, &Origin::default());
+        let (http, _, json) = body(&status, &origin("GET", "/", Profile::default()));
         assert_eq!(http.as_u16(), 400);
         let want = serde_json::json!([
             {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "R", "domain": "d"},
@@ -265,7 +356,7 @@ mod tests {
     fn headers_that_belong_to_an_error() {
         let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(1500)));
         let limited = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
-        let (http, headers, json) = body(&limited, &Origin::default());
+        let (http, headers, json) = body(&limited, &origin("GET", "/", Profile::default()));
         assert_eq!(
             (http.as_u16(), &headers["retry-after"], &json["retry_after"]),
             (429, &HeaderValue::from(2), &2.into())
@@ -273,25 +364,25 @@ mod tests {
 
         let allow = vec![http::Method::GET, http::Method::HEAD];
         let refused = status::refuse(Refusal::MethodNotAllowed { allow }, "no");
-        let (http, headers, json) = body(&refused, &Origin::default());
+        let (http, headers, json) = body(&refused, &origin("GET", "/", Profile::default()));
         assert_eq!((http.as_u16(), &headers["allow"]), (405, &HeaderValue::from_static("GET, HEAD")));
         assert_eq!(json["error"], "Method Not Allowed");
 
         let mut denied = Status::unauthenticated("who are you?");
         denied.metadata_mut().insert("www-authenticate", "Bearer".parse().unwrap());
         denied.metadata_mut().insert("content-length", "7".parse().unwrap());
-        let (http, headers, _) = body(&denied, &Origin::default());
+        let (http, headers, _) = body(&denied, &origin("GET", "/", Profile::default()));
         assert_eq!((http.as_u16(), &headers["www-authenticate"]), (401, &HeaderValue::from_static("Bearer")));
         assert!(!headers.contains_key("content-length"));
 
-        let (_, headers, json) = body(&denied, &Origin { head: true, ..Origin::default() });
+        let (_, headers, json) = body(&denied, &origin("HEAD", "/", Profile::default()));
         assert!(json.is_null() && headers.contains_key("content-length"));
     }
 
     #[test]
     fn a_field_is_named() {
         let status = invalid("book.title", &"book.title: a string is needed");
-        let (_, _, json) = body(&status, &Origin::default());
+        let (_, _, json) = body(&status, &origin("GET", "/", Profile::default()));
         assert_eq!(
             json["details"],
             serde_json::json!([{
@@ -302,5 +393,71 @@ mod tests {
         let status = of_element(3, &status);
         assert_eq!(status.message(), "element 3: book.title: a string is needed");
         assert_eq!(status::details(&status).len(), 1);
+    }
+
+    #[test]
+    fn a_profile_is_what_the_body_has() {
+        use crate::route::{Piece, Place};
+        let field = |name: &str, value| ErrorField { name: name.into(), value };
+        let text = |pieces: &[Piece]| Text(pieces.to_vec());
+        let said = |text: &str| Piece::Literal(text.into());
+        let profile = Profile {
+            error_fields: vec![
+                field("detail", ErrorValue::Message),
+                field("type", ErrorValue::Reason),
+                field("http", ErrorValue::HttpStatus),
+                field("where", ErrorValue::Path),
+                field("id", ErrorValue::RequestId),
+                field("wait", ErrorValue::RetryAfter),
+            ],
+            reasons: [(404, "Nothing here".into())].into(),
+            messages: [
+                (
+                    404,
+                    text(&[
+                        said("Route "),
+                        Piece::Place(Place::Method),
+                        said(" "),
+                        Piece::Place(Place::Path),
+                    ]),
+                ),
+                (409, text(&[Piece::Place(Place::Message), said(" @"), Piece::Place(Place::Host)])),
+            ]
+            .into(),
+            statuses: [(Code::FailedPrecondition as i32, StatusCode::CONFLICT)].into(),
+        };
+        let check = |status: Status, http: u16, want: &str| {
+            let response = response(&status, &origin("PUT", "/a%20b?c=d", profile.clone()));
+            assert_eq!(response.status(), http);
+            let bytes = axum::body::to_bytes(response.into_body(), 1 << 20);
+            let bytes = futures_util::FutureExt::now_or_never(bytes).unwrap().unwrap();
+            assert_eq!(std::str::from_utf8(&bytes).unwrap(), want);
+        };
+        check(
+            Status::not_found("no such \"thing\""),
+            404,
+            r#"{"detail":"Route PUT /a%20b","type":"Nothing here","http":404,"where":"/a%20b","id":"r-1"}"#,
+        );
+        check(
+            Status::failed_precondition("a \"lock\""),
+            409,
+            r#"{"detail":"a \"lock\" @api.example","type":"Conflict","http":409,"where":"/a%20b","id":"r-1"}"#,
+        );
+        // What HTTP itself refuses keeps its status, whatever the code of gRPC that it would be.
+        let allow = vec![Method::GET];
+        check(
+            status::refuse(Refusal::MethodNotAllowed { allow }, "no"),
+            405,
+            r#"{"detail":"no","type":"Method Not Allowed","http":405,"where":"/a%20b","id":"r-1"}"#,
+        );
+        let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(3)));
+        check(
+            Status::with_error_details(Code::ResourceExhausted, "slow down", details),
+            429,
+            r#"{"detail":"slow down","type":"Too Many Requests","http":429,"where":"/a%20b","id":"r-1","wait":3}"#,
+        );
+        let nothing = Profile { error_fields: Vec::new(), ..Profile::default() };
+        let response = response(&Status::internal("x"), &origin("GET", "/", nothing));
+        assert_eq!(http_body::Body::size_hint(response.body()).exact(), Some(2));
     }
 }

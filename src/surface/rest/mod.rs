@@ -13,14 +13,16 @@ mod content;
 pub mod elements;
 mod endpoint;
 mod error;
+mod explain;
+mod paths;
 mod profile;
 mod request;
 mod stream;
 mod websocket;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use ::http::{HeaderMap, HeaderName, Method, Uri, header, request::Parts};
 use tonic::Status;
 
 use self::{
@@ -28,88 +30,122 @@ use self::{
     answer::Target as Asked,
     content::Coding,
     elements::Layout,
-    endpoint::{HeadFields, Input},
-    error::Origin,
+    endpoint::Input,
+    error::{Errors, Origin},
+    paths::{Entry, Found, Paths},
     request::Unread,
 };
 pub use self::{
     answer::RestAnswer,
-    endpoint::Endpoint,
+    endpoint::{Endpoint, Format},
+    explain::Explained,
     profile::{ErrorField, ErrorValue, Profile},
     websocket::wanted as is_socket,
 };
-use super::{Answer as _, Protocol, Request, Response, Surface, metadata, peer, timeout};
+use super::{Answer as _, Protocol, Request, Response, Surface, http::HttpEndpoint, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Guards, Message, Pending, Road, Target},
+    call::{Body, Call, Caller, Guards, Message, Pending, Road, Target},
     route::{
-        Destination, Route, Rpc, RpcTable,
-        router::{Miss, Router, Settings},
+        Route, RpcTable,
+        router::{Conflict, Router, Settings},
     },
-    schema::Binding,
-    status::{Fault, Refusal, refuse},
-    transcode::{JsonInput, JsonStyle, Tables},
+    schema::{Binding, Template, Verb},
+    status::{Refusal, refuse},
+    transcode::Tables,
 };
 
-/// The REST surface over the bindings of one snapshot.
+/// The REST surface over the bindings of one snapshot, and over what answers HTTP itself.
 #[derive(Debug)]
 pub struct Rest {
-    router: Router<Arc<Endpoint>>,
-    /// Every gRPC method there is, to tell who asks for one that has no binding.
-    methods: Arc<RpcTable>,
+    paths: Paths,
+    /// How failures are written that are no method's.
+    errors: Arc<Errors>,
 }
 
 /// Collects the bindings of a snapshot.
 #[derive(Debug)]
 pub struct RestBuilder {
-    router: Router<Arc<Endpoint>>,
+    router: Router<Entry>,
+    profile: Arc<Profile>,
+    /// How failures are written, by the tables of a schema.
+    errors: Vec<(Arc<Tables>, Arc<Errors>)>,
 }
 
 impl RestBuilder {
-    /// No bindings yet; `settings` say how paths are read.
+    /// No bindings yet; `settings` say how paths are read, `profile` how failures look.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self { router: Router::new(settings) }
+    pub fn new(settings: Settings, profile: Arc<Profile>) -> Self {
+        Self { router: Router::new(settings), profile, errors: Vec::new() }
     }
 
-    /// Adds one binding: `tables` are those of its schema, `style` and `input` its service's settings.
+    /// Adds one binding.
     ///
     /// # Errors
     /// A binding that matches the same requests (both are named), or one that does not fit its tables.
-    pub fn add(
-        &mut self,
-        binding: Binding,
-        route: Arc<Route>,
-        tables: Arc<Tables>,
-        style: JsonStyle,
-        input: JsonInput,
-    ) -> Result<(), String> {
+    pub fn add(&mut self, binding: Binding, route: Arc<Route>, format: Format) -> Result<(), String> {
         let (verb, template) = (binding.verb.clone(), Arc::clone(&binding.template));
         let label = binding.method.full_name.to_string();
-        let endpoint = Endpoint::compile(binding, route, tables, style, input)?;
+        let errors = self.errors(&format.tables);
+        let endpoint = Endpoint::compile(binding, route, format, errors)?;
         self.router
-            .insert(&verb, &template, label, Arc::new(endpoint))
+            .insert(&verb, &template, label, Entry::Method(Arc::new(endpoint)))
             .map_err(|conflict| conflict.to_string())
+    }
+
+    /// Adds what answers HTTP itself; `label` names it where another matches the same requests.
+    ///
+    /// # Errors
+    /// What matches the same requests.
+    pub fn add_http(
+        &mut self,
+        verb: &Verb,
+        template: &Template,
+        label: &str,
+        route: Arc<Route>,
+    ) -> Result<(), Conflict> {
+        let endpoint = HttpEndpoint::new(route, template);
+        self.router.insert(verb, template, label, Entry::Http(Arc::new(endpoint)))
+    }
+
+    /// What was added with this template, or with one that differs in its variables' names alone: verb, label and route.
+    pub fn at(&self, template: &Template) -> impl Iterator<Item = (&Verb, &str, &Arc<Route>)> {
+        self.router.at(template).map(|(verb, label, entry)| (verb, label, entry.route()))
     }
 
     /// The surface over what was added. `methods` are all that gRPC serves, with a binding or without.
     #[must_use]
     pub fn build(self, methods: Arc<RpcTable>) -> Rest {
-        Rest { router: self.router, methods }
+        let errors = Arc::new(Errors::new(&self.profile, None));
+        Rest { paths: Paths { router: self.router, methods }, errors }
+    }
+
+    fn errors(&mut self, tables: &Arc<Tables>) -> Arc<Errors> {
+        if let Some((_, errors)) = self.errors.iter().find(|(known, _)| Arc::ptr_eq(known, tables)) {
+            return Arc::clone(errors);
+        }
+        let errors = Arc::new(Errors::new(&self.profile, Some(Arc::clone(tables))));
+        self.errors.push((Arc::clone(tables), Arc::clone(&errors)));
+        errors
     }
 }
 
 impl Rest {
     /// Every binding that is served, in the order in which they were added.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.router.values().map(|endpoint| &**endpoint)
+        self.paths.router.values().filter_map(|entry| match entry {
+            Entry::Method(endpoint) => Some(&**endpoint),
+            Entry::Http(_) => None,
+        })
     }
 
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
     pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, request: Request) -> Response {
-        if websocket::wanted(&request)
-            && let Some((endpoint, head)) = self.socket_endpoint(request.uri())
-        {
-            return websocket::serve(endpoint, head, road, request).await;
+        if websocket::wanted(&request) {
+            match self.paths.socket(request.uri()) {
+                Ok(Some((endpoint, head))) => return websocket::serve(endpoint, head, road, request).await,
+                Ok(None) => {}
+                Err(status) => return self.refuse(request.into_parts().0, &status),
+            }
         }
         let (answer, call) = self.open(request).await;
         let (mut call, (endpoint, form)) = match (call, answer.eager()) {
@@ -122,94 +158,28 @@ impl Rest {
         }
         let road = Arc::clone(road);
         let opening = Box::pin(async move { road.dispatch(call).await });
-        match stream::begin(endpoint, form, opening, answer.origin.head).await {
+        match stream::begin(endpoint, form, opening, answer.origin.head()).await {
             Ok(response) => response,
             Err(status) => answer.close(Err(status)).await,
         }
     }
 
-    /// The streaming method that a WebSocket at this path talks to, whatever verb its binding has.
-    fn socket_endpoint(&self, uri: &Uri) -> Option<(Arc<Endpoint>, HeadFields)> {
-        [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].iter().find_map(|verb| {
-            let found = self.router.find(verb, uri.path()).ok()?;
-            found.value.streaming().then(|| (Arc::clone(found.value), head_fields(found.captures, uri)))
-        })
+    /// The answer to a request that is refused before it is opened.
+    #[must_use]
+    pub fn refuse(&self, mut head: Parts, status: &Status) -> Response {
+        error::response(status, &Origin::take(&mut head, &self.errors))
     }
 
-    /// Finds what a request asks for, by its head alone.
-    fn look_up(&self, method: &Method, uri: &Uri) -> Result<(Arc<Endpoint>, HeadFields), Status> {
-        let path = uri.path();
-        let miss = match self.router.find(method, path) {
-            Ok(found) => return Ok((Arc::clone(found.value), head_fields(found.captures, uri))),
-            Err(miss) => miss,
-        };
-        Err(match miss {
-            Miss::NotFound { nearest } => {
-                if let Some(why) = self.only_grpc(path) {
-                    let message = format!("there is no {method} {path} over REST: {why}");
-                    return Err(Fault::client().on(Status::not_found(message)));
-                }
-                let nearest = nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default();
-                Fault::client().on(Status::not_found(format!("there is no {method} {path}{nearest}")))
-            }
-            Miss::WrongVerb { mut allow } => {
-                let message = format!("{path} has no {method}; it has {}", allow.join(", "));
-                allow.push("OPTIONS".to_owned());
-                let allow = allow.iter().filter_map(|name| Method::from_bytes(name.as_bytes()).ok()).collect();
-                refuse(Refusal::MethodNotAllowed { allow }, message)
-            }
-            Miss::BadEscape { segment } => Fault::client().on(Status::invalid_argument(format!(
-                "the path segment {segment:?} has a bad percent-escape: % and two hexadecimal digits that make UTF-8"
-            ))),
-            Miss::Redirect(mut location) => {
-                if let Some(query) = uri.query() {
-                    location.push('?');
-                    location.push_str(query);
-                }
-                refuse(Refusal::Redirect { location }, "this path has no slash at its end")
-            }
-        })
+    /// The route that a request will meet, by its verb and path.
+    #[must_use]
+    pub fn route_of(&self, method: &Method, uri: &Uri) -> Option<&Arc<Route>> {
+        self.paths.route(method, uri)
     }
 
-    /// Why a path that gRPC serves has no REST binding; `None` for any other path.
-    fn only_grpc(&self, path: &str) -> Option<String> {
-        match self.methods.find(path) {
-            Ok(Rpc { method: Some(_), route }) => {
-                // The gateway's own methods have no other paths, whatever the setting.
-                let setting = match route.destination {
-                    Destination::Local => "",
-                    Destination::Upstream(_) => ", and this one with `method_paths = true` under [rest]",
-                };
-                Some(format!(
-                    "the method is served as gRPC and gRPC-Web; over REST it has the paths of its google.api.http \
-                     annotations{setting}"
-                ))
-            }
-            Ok(Rpc { method: None, .. }) => {
-                let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-                // A route of every service (`*`) would take any path of two segments for a method's.
-                service.contains('.').then(|| {
-                    format!(
-                        "the schema of {service} is not known here, so it is served as gRPC and gRPC-Web only"
-                    )
-                })
-            }
-            Err(_) => None,
-        }
-    }
-
-    /// OPTIONS without a binding of its own: 204 with what the path allows.
-    fn options(&self, uri: &Uri) -> Option<Response> {
-        let path = uri.path();
-        let mut allow = if path == "*" { vec!["GET".to_owned()] } else { self.router.allow(path) };
-        if allow.is_empty() {
-            return None;
-        }
-        allow.push("OPTIONS".to_owned());
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::try_from(allow.join(", ")).ok()?);
-        Some(response)
+    /// The route of the method that a WebSocket at this path talks to.
+    #[must_use]
+    pub fn socket_route_of(&self, uri: &Uri) -> Option<&Arc<Route>> {
+        self.paths.socket_route(uri)
     }
 }
 
@@ -218,20 +188,25 @@ impl Surface for Rest {
 
     async fn open(&self, request: Request) -> (RestAnswer, Result<Call, Status>) {
         let (mut parts, body) = request.into_parts();
-        let request_id = parts.headers.get("x-request-id").cloned();
-        let mut origin = Origin { request_id, head: parts.method == Method::HEAD, tables: None };
-        let (endpoint, head) = match self.look_up(&parts.method, &parts.uri) {
-            Ok(found) => found,
-            Err(_) if is_connect(&parts.headers) && self.methods.find(parts.uri.path()).is_ok() => {
-                return (RestAnswer { origin, target: Asked::Nothing }, Err(no_connect()));
+        let found = self.paths.look_up(&parts.method, &parts.uri);
+        let (endpoint, head) = match found {
+            Ok(Found::Method(endpoint, head)) => (endpoint, head),
+            Ok(Found::Http(endpoint, captures)) => {
+                let (method, uri) = (parts.method.clone(), parts.uri.clone());
+                let origin = Origin::take(&mut parts, &self.errors);
+                (parts.method, parts.uri) = (method, uri);
+                return (RestAnswer { origin, target: Asked::Http }, endpoint.open(parts, body, captures));
             }
             Err(status) => {
-                let ready = (parts.method == Method::OPTIONS).then(|| self.options(&parts.uri)).flatten();
+                let connect = is_connect(&parts.headers) && self.paths.has_method(parts.uri.path());
+                let options = parts.method == Method::OPTIONS && !connect;
+                let ready = options.then(|| self.paths.options(&parts.uri)).flatten();
                 let target = ready.map_or(Asked::Nothing, |response| Asked::Ready(Box::new(response)));
-                return (RestAnswer { origin, target }, Err(status));
+                let origin = Origin::take(&mut parts, &self.errors);
+                return (RestAnswer { origin, target }, Err(if connect { no_connect() } else { status }));
             }
         };
-        origin.tables = Some(Arc::clone(&endpoint.tables));
+        let origin = Origin::take(&mut parts, &endpoint.errors);
         let opened = negotiate(&endpoint, &parts.headers, &body);
         let (form, layout, coding) = match opened {
             Ok(opened) => opened,
@@ -257,6 +232,7 @@ impl Surface for Rest {
                 peer,
                 timeout,
                 deadline: None,
+                caller: Caller::default(),
                 guards: Guards::default(),
             }
         });
@@ -335,12 +311,7 @@ fn call_head(headers: HeaderMap) -> Result<(Option<Duration>, HeaderMap), Status
     Ok((timeout, metadata::of_request(headers, Protocol::Rest)?))
 }
 
-fn head_fields(captures: Vec<Cow<'_, str>>, uri: &Uri) -> HeadFields {
-    let captures = captures.into_iter().map(|capture| Cow::Owned(capture.into_owned())).collect();
-    HeadFields { captures, query: uri.query().map(Into::into) }
-}
-
-fn text(headers: &HeaderMap, name: http::HeaderName) -> String {
+fn text(headers: &HeaderMap, name: HeaderName) -> String {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }
 

@@ -4,9 +4,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::StatusCode;
-use tonic::Code;
+use tonic::{Code, Status};
 
-use crate::route::Text;
+use crate::{
+    route::{Piece, Text},
+    status::{self, Fault},
+};
 
 /// The profile of one deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,9 +78,24 @@ impl Default for Profile {
 }
 
 impl Profile {
+    /// The HTTP status a failure is answered with: a refusal that is HTTP's own keeps its status.
+    #[must_use]
+    pub fn http(&self, failure: &Status) -> StatusCode {
+        let refusal = Fault::of(failure).is_some_and(|fault| fault.refusal.is_some());
+        let own = if refusal { None } else { self.http_of(failure.code()) };
+        own.unwrap_or_else(|| status::http(failure))
+    }
+
     /// The HTTP status of a code, where this profile has one of its own.
     #[must_use]
     pub fn http_of(&self, code: Code) -> Option<StatusCode> {
         self.statuses.get(&(code as i32)).copied()
+    }
+
+    /// Whether a message has a place that a request's headers fill.
+    #[must_use]
+    pub fn reads_headers(&self) -> bool {
+        let mut pieces = self.messages.values().flat_map(|text| &text.0);
+        pieces.any(|piece| matches!(piece, Piece::Place(place) if place.of_headers()))
     }
 }

@@ -238,7 +238,7 @@ impl Messages {
 
     /// Ends a stream that failed after its head.
     fn fail(&mut self, status: Status) {
-        let tables = Some(&self.endpoint.tables);
+        let tables = self.endpoint.errors.tables.as_ref();
         match self.form {
             None => {
                 self.state = State::Broken(status);

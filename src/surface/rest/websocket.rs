@@ -30,7 +30,7 @@ use super::{
     error::{self, Origin},
 };
 use crate::{
-    call::{Body, Call, FrameReader, Frames, Guards, Lasting, Message, Pending, Reply, Road, Target},
+    call::{Body, Call, Caller, FrameReader, Frames, Guards, Lasting, Message, Pending, Reply, Road, Target},
     status::{Refusal, refuse},
     surface::{Request, Response, peer},
     transcode::HttpBody,
@@ -69,8 +69,10 @@ pub(super) async fn serve<R: Road + 'static>(
     request: Request,
 ) -> Response {
     let (mut parts, _) = request.into_parts();
-    let request_id = parts.headers.get("x-request-id").cloned();
-    let origin = Origin { request_id, head: false, tables: Some(Arc::clone(&endpoint.tables)) };
+    let method = parts.method.clone();
+    let mut origin = Origin::take(&mut parts, &endpoint.errors);
+    // The upgrade reads the method; who is refused is told of the one that came.
+    (parts.method, origin.method) = (method.clone(), method);
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => upgrade,
         Err(rejection) => {
@@ -97,6 +99,7 @@ pub(super) async fn serve<R: Road + 'static>(
         peer,
         timeout,
         deadline: None,
+        caller: Caller::default(),
         guards: Guards::default(),
     };
     if let Err(status) = road.admit(&mut call).await {
@@ -310,7 +313,7 @@ impl Session {
             // Control frames hold 125 bytes, two of them the code.
             reason = reason.get(..reason.floor_char_boundary(123)).unwrap_or_default();
             let mut json = Vec::new();
-            error::terminal(status, Some(&self.endpoint.tables), &mut json);
+            error::terminal(status, self.endpoint.errors.tables.as_ref(), &mut json);
             if self.socket.send(text(json)).await.is_err() {
                 return;
             }

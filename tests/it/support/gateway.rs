@@ -13,18 +13,43 @@ pub(crate) struct TestGateway {
     /// What it prints can be waited for.
     pub(crate) program: Program,
     /// Holds the config and the descriptors; gone with the gateway.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+impl TestGateway {
+    /// Writes another config into its file, in one step.
+    pub(crate) fn rewrite(&self, config: &str) {
+        self.put("propylon.toml", config.as_bytes());
+    }
+
+    /// Puts a file beside the config, in place of what is there, in one step.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
+        let new = self.folder.path().join(format!("{name}.new"));
+        std::fs::write(&new, bytes).unwrap();
+        std::fs::rename(new, self.folder.path().join(name)).unwrap();
+    }
+
+    /// The folder of its config.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// The config file it runs on.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("propylon.toml")
+    }
 }
 
 /// What a test gateway is started with.
 pub(crate) struct World {
     config: String,
+    listen: &'static str,
     folder: tempfile::TempDir,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { config: String::new(), folder: tempfile::tempdir().unwrap() }
+        Self { config: String::new(), listen: "127.0.0.1:0", folder: tempfile::tempdir().unwrap() }
     }
 
     /// A gateway before the library upstream, its schema from a descriptor set file.
@@ -43,6 +68,12 @@ impl World {
         self
     }
 
+    /// Listens elsewhere than on a free port of 127.0.0.1.
+    pub(crate) fn listening_on(mut self, address: &'static str) -> Self {
+        self.listen = address;
+        self
+    }
+
     /// Puts a file beside the config.
     pub(crate) fn with_file(self, name: &str, bytes: &[u8]) -> Self {
         std::fs::write(self.folder.path().join(name), bytes).unwrap();
@@ -51,17 +82,22 @@ impl World {
 
     fn command(&self) -> Command {
         let file: PathBuf = self.folder.path().join("propylon.toml");
-        std::fs::write(&file, &self.config).unwrap();
+        let mut config = self.config.clone();
+        // Most tests are not about callers; those that are say who may call.
+        if !config.contains("[access]") {
+            config.push_str("\n[access]\ndefault = \"public\"\n");
+        }
+        std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(file);
+        command.args(["serve", "--listen", self.listen, "--config"]).arg(file);
         command
     }
 
     /// Starts it and waits until it listens.
     pub(crate) fn start(self) -> TestGateway {
         let mut program = Program::start("propylon", &mut self.command()).unwrap();
-        let address = program.wait_for("listening on http://", START).unwrap().parse().unwrap();
-        TestGateway { address, program, _folder: self.folder }
+        let address = listening(&mut program);
+        TestGateway { address, program, folder: self.folder }
     }
 
     /// Runs it to its end, which is expected to come at once: exit code and what it printed.
@@ -70,4 +106,9 @@ impl World {
         let code = program.exit_code(START).unwrap();
         (code, program.output())
     }
+}
+
+/// Waits until a gateway says that it listens, and where.
+pub(crate) fn listening(program: &mut Program) -> SocketAddr {
+    program.wait_for("listening on http://", START).unwrap().parse().unwrap()
 }

@@ -99,6 +99,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     let encoding = Encoding::of(request.headers());
     let path = request.uri().path().to_owned();
     let said = request.headers().get("x-say").cloned();
+    let which = request.headers().contains_key("x-which");
     let seen: Vec<String> = request
         .headers()
         .iter()
@@ -116,6 +117,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     if let Some(said) = said {
         response.headers_mut().insert("x-said", said);
+    }
+    if which {
+        response.headers_mut().insert("x-method", path.parse().unwrap());
     }
     *response.status_mut() = StatusCode::OK;
     Ok(response)

@@ -7,4 +7,5 @@ pub(crate) mod library;
 pub(crate) mod process;
 pub(crate) mod reflecting;
 pub(crate) mod servers;
+pub(crate) mod streams;
 pub(crate) mod tools;

@@ -4,7 +4,10 @@
 use std::{
     convert::Infallible,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -39,6 +42,8 @@ pub(crate) struct Reflecting {
     pub(crate) address: SocketAddr,
     files: Arc<Mutex<Vec<Vec<u8>>>>,
     ticks: broadcast::Sender<()>,
+    accepted: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
 }
 
 /// `google.protobuf.FileDescriptorSet` whose files stay bytes, extensions and all.
@@ -54,8 +59,10 @@ impl Reflecting {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let files = Arc::new(Mutex::new(compiled(methods)));
-        let (ticks, _) = broadcast::channel(16);
+        let (ticks, _) = broadcast::channel(256);
         let (served, ticking) = (Arc::clone(&files), ticks.clone());
+        let (accepted, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (counted, opened) = (Arc::clone(&accepted), Arc::clone(&open));
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -63,10 +70,26 @@ impl Reflecting {
                 let service =
                     service_fn(move |request| answer(request, Arc::clone(&served), ticking.clone()));
                 let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
+                counted.fetch_add(1, Ordering::Relaxed);
+                opened.fetch_add(1, Ordering::Relaxed);
+                let opened = Arc::clone(&opened);
+                tokio::spawn(async move {
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                    opened.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
-        Self { address, files, ticks }
+        Self { address, files, ticks, accepted, open }
+    }
+
+    /// The connections it has ever had.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// The connections it has now.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// From now on its reflection says this.
@@ -93,6 +116,11 @@ impl Reflecting {
     pub(crate) fn try_tick(&self) -> bool {
         self.ticks.send(()).is_ok()
     }
+}
+
+/// Its contract as an encoded `google.protobuf.FileDescriptorSet`.
+pub(crate) fn descriptors(methods: &str) -> Vec<u8> {
+    Files { file: compiled(methods) }.encode_to_vec()
 }
 
 fn compiled(methods: &str) -> Vec<Vec<u8>> {

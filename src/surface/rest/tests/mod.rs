@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
-use super::{Rest, RestBuilder};
+use super::{Format, Profile, Rest, RestBuilder};
 use crate::{
     call::{Body, Call, FrameReader, Frames, Guards, HttpStatus, Reply, Road, Target, frame},
     route::{Destination, Limits, Route, router::Settings},
@@ -104,6 +104,10 @@ fn rest() -> Rest {
 }
 
 fn rest_with(settings: Settings, style: JsonStyle) -> Rest {
+    rest_of(settings, style, Profile::default())
+}
+
+fn rest_of(settings: Settings, style: JsonStyle, profile: Profile) -> Rest {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("test.proto"), PROTO).unwrap();
     let includes = [folder.path(), std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/proto"))];
@@ -112,14 +116,20 @@ fn rest_with(settings: Settings, style: JsonStyle) -> Rest {
     let schema = Schema::decode(&compiler.encode_file_descriptor_set()).unwrap();
     let tables = Tables::compile(schema.pool());
     let limits = Limits { request_bytes: REQUEST_BYTES, response_bytes: 1 << 20 };
-    let route =
-        Arc::new(Route { name: "test".into(), destination: Destination::Local, timeout: None, limits });
-    let mut builder = RestBuilder::new(settings);
+    let route = Arc::new(Route {
+        name: "test".into(),
+        destination: Destination::Local,
+        timeout: None,
+        limits,
+        cors: None,
+        terms: Default::default(),
+    });
+    let mut builder = RestBuilder::new(settings, Arc::new(profile));
     for method in schema.methods() {
         for binding in bindings(method, &[], true).0 {
-            builder
-                .add(binding, Arc::clone(&route), Arc::clone(&tables), style, JsonInput::default())
-                .unwrap();
+            let tables = Arc::clone(&tables);
+            let format = Format { tables, style, input: JsonInput::default(), members: None };
+            builder.add(binding, Arc::clone(&route), format).unwrap();
         }
     }
     builder.build(Arc::default())
@@ -138,7 +148,7 @@ impl Road for TestRoad {
     }
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        let Target::Rpc { path, .. } = &call.target;
+        let Target::Rpc { path, .. } = &call.target else { panic!("an RPC") };
         let name = path.path().rsplit('/').next().unwrap().to_owned();
         let timeout = call.timeout;
         let mut metadata = HeaderMap::new();

@@ -135,3 +135,42 @@ fn many_parameters_stay_cheap() {
     let repeated = "tags=x&".repeat(20_000);
     assert!(message(&format!("GET /v1/shelves/7?{repeated}"), "", JsonInput::default()).is_ok());
 }
+
+#[test]
+fn every_part_of_a_path_and_a_query_is_explained() {
+    let plan = |template: &str, body: &str| {
+        let sources = [("google/api/httpbody.proto", HTTP_BODY_SOURCE), ("shop.proto", SOURCE)];
+        let schema = Schema::decode(&compile(&sources, true)).unwrap();
+        let method = schema.method("/shop.Shop/Get").unwrap();
+        let rule = HttpRule::new("shop.Shop.Get", Verb::Get, template).with_body(body);
+        let binding = Binding::resolve(method, &rule).unwrap();
+        let codec = Tables::compile(schema.pool()).codec("shop.Request").unwrap();
+        RequestPlan::compile(&binding, &codec).unwrap()
+    };
+    let input = JsonInput::default();
+    let shown = |parameters: Vec<Parameter>| {
+        let shown = parameters.into_iter().map(|p| {
+            format!("{}={} {}:{} {}", p.name, p.value, p.field, p.type_name, p.problem.unwrap_or_default())
+        });
+        shown.collect::<Vec<_>>()
+    };
+    let get = plan("/v1/at/{at}/{book.name}", "");
+    let path = shown(get.explain_path(&["soon".into(), "b".into()], &input));
+    assert!(
+        path[0].starts_with("at=soon at:google.protobuf.Timestamp ") && path[0].contains("soon"),
+        "{path:?}"
+    );
+    assert_eq!(path[1], "book.name=b book.name:string ");
+    let query = shown(get.explain_query("isOpen=true&tags=a+b&&genre=X&labels[k]=v&nme=1&%zz", &input));
+    assert_eq!(query[0], "isOpen=true is_open:bool ");
+    assert_eq!(query[1], "tags=a b tags:repeated string ");
+    assert!(query[2].starts_with("genre=X genre:shop.Genre ") && query[2].len() > 26, "{query:?}");
+    assert_eq!(query[3], "labels[k]=v labels:map ");
+    assert!(query[4].starts_with("nme=1 : shop.Request has no field \"nme\""), "{query:?}");
+    assert!(query[5].starts_with("%zz= : ") && query[5].contains("hexadecimal"), "{query:?}");
+    let post = plan("/v1/ids/{id}", "*");
+    let query = shown(post.explain_query("i32=1", &input));
+    assert_eq!(query, ["i32=1 : the whole request is in the body here; there are no query parameters"]);
+    let skips = JsonInput { ignore_unknown: true };
+    assert_eq!(shown(get.explain_query("nme=1", &skips)), ["nme=1 : "]);
+}

@@ -1,0 +1,145 @@
+//! Whom a command asks: a gateway that runs, over gRPC; or one that is built here from a config, and listens nowhere.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use tokio::runtime::Builder;
+use tonic::{Code, Status};
+
+use super::{Failure, serve, up};
+use crate::{
+    config::{Address, Config, SchemaSource, upstream_address},
+    dispatch::{
+        self, Upstream,
+        grpc::{Roots, Settings, Tls},
+    },
+    gateway::{Gateway, Source, StartError},
+    proto::gateway_v1::{ExplainRouteRequest, ExplainRouteResponse, ListRoutesRequest, ListRoutesResponse},
+    services::routing,
+};
+
+/// How long a running gateway may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which gateway a command asks. With nothing given it is one of embedded defaults.
+#[derive(Debug, Args)]
+pub(super) struct Asked {
+    /// Ask the gateway of this config file, built here; nothing listens
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["grpc", "server"])]
+    config: Option<PathBuf>,
+    /// Ask the gateway that `propylon up` would be before these upstreams; may be repeated
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "server")]
+    grpc: Vec<String>,
+    /// Ask a gateway that runs: HOST:PORT, http://HOST:PORT or https://HOST:PORT
+    #[arg(long, value_name = "HOST:PORT")]
+    server: Option<String>,
+}
+
+impl Asked {
+    /// Explains one request.
+    pub(super) fn explain(&self, request: &ExplainRouteRequest) -> Result<ExplainRouteResponse, Failure> {
+        const PATH: &str = "/propylon.gateway.v1.RoutingService/ExplainRoute";
+        self.ask(
+            async |server| dispatch::ask(server, PATH, request, PATIENCE).await,
+            async |gateway| gateway.explain(request.clone()).await,
+        )
+    }
+
+    /// Lists the routes.
+    pub(super) fn routes(&self, request: &ListRoutesRequest) -> Result<ListRoutesResponse, Failure> {
+        const PATH: &str = "/propylon.gateway.v1.RoutingService/ListRoutes";
+        self.ask(
+            async |server| dispatch::ask(server, PATH, request, PATIENCE).await,
+            async |gateway| routing::list(&gateway.catalog(), request),
+        )
+    }
+
+    /// Asks the running gateway, or the one that is built here.
+    fn ask<A>(
+        &self,
+        running: impl AsyncFnOnce(&Arc<Upstream>) -> Result<A, Status>,
+        built: impl AsyncFnOnce(&Arc<Gateway>) -> Result<A, Status>,
+    ) -> Result<A, Failure> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::system)?;
+        if let Some(server) = &self.server {
+            let address = upstream_address(server).map_err(Failure::config)?;
+            let asking = async { running(&client(&address).map_err(Status::unavailable)?).await };
+            return runtime.block_on(asking).map_err(|status| Failure::system(said(&status, &address)));
+        }
+        let config = self.built_config()?;
+        let source = self.config.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
+        let answer = runtime.block_on(async {
+            let gateway = Gateway::start(config.clone(), Source::fixed(config))
+                .await
+                .map_err(|error| Failure::config(format!("{source}{error}")))?;
+            let silent = away(&gateway);
+            let answer = built(&gateway).await.map_err(|status| Failure::config(status.message()))?;
+            for name in silent {
+                super::warn(&format!(
+                    "upstream {name} has not answered reflection: its methods are not known"
+                ));
+            }
+            Ok(answer)
+        });
+        // Whoever still reads an upstream's reflection is not waited for.
+        runtime.shutdown_background();
+        answer
+    }
+
+    fn built_config(&self) -> Result<Config, Failure> {
+        match &self.config {
+            None if !self.grpc.is_empty() => up::config(&self.grpc, None),
+            file => config(file.as_deref()),
+        }
+    }
+}
+
+/// The config that `propylon serve` would run on.
+pub(super) fn config(file: Option<&Path>) -> Result<Config, Failure> {
+    serve::read(file, None).map_err(|mistakes| Failure::config(StartError(mistakes)))
+}
+
+/// The upstreams whose schema should be known by now, and is not.
+fn away(gateway: &Gateway) -> Vec<String> {
+    let config = gateway.config();
+    let reflecting = config.upstreams.iter();
+    let reflecting = reflecting.filter(|upstream| matches!(upstream.schema, SchemaSource::Reflection { .. }));
+    let catalog = gateway.catalog();
+    let unknown = |name: &str| catalog.sources().iter().any(|s| s.name() == name && s.files.is_none());
+    reflecting.map(|upstream| upstream.name.to_string()).filter(|name| unknown(name)).collect()
+}
+
+/// The gateway's own client of a gRPC server.
+///
+/// # Errors
+/// The address cannot be one.
+pub(super) fn client(address: &Address) -> Result<Arc<Upstream>, String> {
+    let tls = address.tls.then_some(Tls { roots: Roots::Native, server_name: None });
+    let settings = Settings::new(&authority(address), &address.host, address.port);
+    Upstream::new(Settings { tls, ..settings }, 0).map(Arc::new)
+}
+
+/// `HOST:PORT`
+fn authority(address: &Address) -> String {
+    let Address { host, port, .. } = address;
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// What a server's failure is to the one who asked, on one line.
+pub(super) fn said(status: &Status, address: &Address) -> String {
+    let message = status.message();
+    match status.code() {
+        Code::Unavailable => {
+            // The relay speaks of upstreams.
+            let label = format!("upstream {} ", authority(address));
+            let why = message.strip_prefix(&label).unwrap_or(message);
+            format!("cannot connect to {address}: {why}")
+        }
+        Code::DeadlineExceeded => format!("{address} did not answer in time"),
+        code => format!("{address} answers {}: {message}", crate::status::name(code)),
+    }
+}

@@ -1,0 +1,87 @@
+//! `propylon health`: asks a server's `grpc.health.v1` whether it serves, and says so by its exit code: all that a
+//! container's HEALTHCHECK needs.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use tokio::runtime::Builder;
+use tonic::Code;
+
+use super::{Failure, asked, say};
+use crate::{
+    config::{Address, Config, duration, upstream_address},
+    dispatch,
+    proto::grpc_health_v1::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Health {
+    /// Whom to ask: HOST:PORT, http://HOST:PORT or https://HOST:PORT; the config's listen address when left out
+    #[arg(value_name = "ADDR")]
+    address: Option<String>,
+    /// The service to ask about, by its full name; the server as a whole when left out
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    service: String,
+    /// How long the answer may take
+    #[arg(long, value_name = "TIME", default_value = "3s")]
+    timeout: String,
+    /// The config file that says where the gateway listens
+    #[arg(long, value_name = "FILE", conflicts_with = "address")]
+    config: Option<PathBuf>,
+}
+
+/// Says what was found, on one line; the exit code is 0 for SERVING alone.
+pub(super) fn run(arguments: Health) -> Result<ExitCode, Failure> {
+    let address = match &arguments.address {
+        Some(text) => upstream_address(text).map_err(Failure::config)?,
+        None => listened(&asked::config(arguments.config.as_deref())?),
+    };
+    let timeout = duration("--timeout", Some(arguments.timeout), Duration::ZERO).map_err(Failure::config)?;
+    let client = asked::client(&address).map_err(Failure::config)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::system)?;
+    let question = HealthCheckRequest { service: arguments.service.clone() };
+    let asking =
+        dispatch::ask::<HealthCheckResponse>(&client, "/grpc.health.v1.Health/Check", &question, timeout);
+    let found = runtime.block_on(asking);
+    runtime.shutdown_background();
+    let (words, serves) = match found {
+        Ok(answer) => (answer.status().as_str_name().to_owned(), answer.status() == ServingStatus::Serving),
+        Err(status) if status.code() == Code::NotFound => {
+            (format!("{address} has no service {:?}", arguments.service), false)
+        }
+        Err(status) => (asked::said(&status, &address), false),
+    };
+    say(&words);
+    Ok(if serves { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where a gateway of this config is reached from the same machine.
+fn listened(config: &Config) -> Address {
+    let ip = match config.listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Address { tls: false, host: ip.to_string(), port: config.listen.port() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_on_every_address_is_asked_on_loopback() {
+        let check = |listen: &str, want: &str| {
+            let config = Config { listen: listen.parse().unwrap(), ..Config::default() };
+            assert_eq!(listened(&config).to_string(), want);
+        };
+        check("0.0.0.0:80", "http://127.0.0.1:80");
+        check("[::]:8080", "http://[::1]:8080");
+        check("10.0.0.1:8080", "http://10.0.0.1:8080");
+    }
+}

@@ -1,0 +1,84 @@
+//! `propylon routes`: the routing table, of a gateway that runs or of one built here.
+
+use clap::Args;
+
+use super::{Failure, asked::Asked, paint::Paint, say};
+use crate::{
+    config::colours,
+    proto::gateway_v1::{ListRoutesRequest, ListRoutesResponse, RouteInfo},
+    surface::json,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Routes {
+    /// Only the routes of this service, by its full name
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    service: String,
+    #[command(flatten)]
+    asked: Asked,
+    /// Print the routes as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: Routes) -> Result<(), Failure> {
+    let answer = arguments.asked.routes(&ListRoutesRequest { service: arguments.service })?;
+    if arguments.json {
+        let text = json("propylon.gateway.v1.ListRoutesResponse", &answer);
+        say(&text.map_err(|status| Failure::system(status.message()))?);
+    } else {
+        say(drawn(&answer, Paint::new(colours())).trim_end());
+    }
+    Ok(())
+}
+
+/// The routes as a table: sources and services in their order, methods sorted by name.
+fn drawn(answer: &ListRoutesResponse, paint: Paint) -> String {
+    let mut out = String::new();
+    let mut line = |text: &str| {
+        out.push_str(text.trim_end());
+        out.push('\n');
+    };
+    let rows: Vec<[String; 3]> = answer.routes.iter().flat_map(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths = (width(0), width(1));
+    let (mut source, mut service) = (None, None);
+    for route in &answer.routes {
+        if source != Some(&route.source) {
+            source = Some(&route.source);
+            let name = if route.source == "built-in" { "the gateway itself" } else { &route.source };
+            line("");
+            line(&format!("{}  {}", paint.bold(name), paint.dim(&route.address)));
+        }
+        if service != Some(&route.service) {
+            service = Some(&route.service);
+            line("");
+            line(&format!("  {}", paint.cyan(&route.service)));
+        }
+        for [method, streams, rest] in self::rows(route) {
+            let (names, shapes) = widths;
+            let (streams, (verb, path)) =
+                (paint.dim(&format!("{streams:shapes$}")), rest.split_once(' ').unwrap_or(("", &rest)));
+            let verb = paint.bold(&format!("{verb:6}"));
+            line(&format!("    {method:names$}  {streams}  {verb} {path}"));
+        }
+    }
+    out.trim_start().to_owned()
+}
+
+/// A row for the method and its first binding, and one for each further binding: the method, what streams, REST.
+fn rows(route: &RouteInfo) -> Vec<[String; 3]> {
+    let name = route.path.rsplit('/').next().unwrap_or_default();
+    let (name, streams) = match (route.path.ends_with('*'), route.client_streaming, route.server_streaming) {
+        (true, ..) => ("every method".to_owned(), "schema not known"),
+        (_, false, false) => (name.to_owned(), ""),
+        (_, false, true) => (name.to_owned(), "server stream"),
+        (_, true, false) => (name.to_owned(), "client stream"),
+        (_, true, true) => (name.to_owned(), "both streams"),
+    };
+    let mut bindings = route.rest.iter().cloned();
+    let first = bindings.next().unwrap_or_default();
+    let mut rows = vec![[name, streams.to_owned(), first]];
+    rows.extend(bindings.map(|binding| [String::new(), String::new(), binding]));
+    rows
+}

@@ -1,0 +1,389 @@
+//! Explains a request: sends it through the door that serves, down a road that ends before the destination, and says what
+//! it met. What is said of bindings, routes and near misses is asked of the tables that decide.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts};
+use http_body_util::Full;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tonic::Status;
+
+use super::{
+    Gateway,
+    cors::Page,
+    door::{Door, door, is_page},
+    rehearsal::{Rehearsal, Seen},
+};
+use crate::{
+    call::{Body, Target},
+    config::Config,
+    proto::gateway_v1::{
+        ExplainRouteRequest, ExplainRouteResponse, ExplainedDestination, ExplainedMethod, ExplainedPolicy,
+        ExplainedRoute, NearMiss,
+    },
+    route::{Cors, Destination, Origins, Route},
+    schema::Method as RpcMethod,
+    services::Explain,
+    snapshot::Snapshot,
+    status::{self, Fault},
+    surface::{Failed, Protocol, Request, Response, classify, rest},
+};
+
+/// How many near misses are named.
+const NEAR: usize = 5;
+
+/// What the routing service asks: tied to its gateway once that is there.
+#[derive(Debug, Default)]
+pub(super) struct Explainer(OnceLock<Weak<Gateway>>);
+
+impl Explainer {
+    /// From now on it explains for this gateway.
+    pub(super) fn tie(&self, gateway: &Arc<Gateway>) {
+        // Whoever came first stays.
+        let _ = self.0.set(Arc::downgrade(gateway));
+    }
+}
+
+impl Explain for Explainer {
+    fn explain(
+        &self,
+        asked: ExplainRouteRequest,
+    ) -> BoxFuture<'static, Result<ExplainRouteResponse, Status>> {
+        let gateway = self.0.get().and_then(Weak::upgrade);
+        Box::pin(async move {
+            let gateway = gateway.ok_or_else(|| Status::unavailable("the gateway starts or stops"))?;
+            gateway.explain(asked).await
+        })
+    }
+}
+
+impl Gateway {
+    /// What a request would meet; it is not sent on.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for what cannot be a request at all.
+    pub async fn explain(
+        self: &Arc<Self>,
+        asked: ExplainRouteRequest,
+    ) -> Result<ExplainRouteResponse, Status> {
+        let snapshot = self.snapshot();
+        let (parts, body) = read(asked, &snapshot.config)?;
+        let request = || Request::from_parts(parts.clone(), Body::from(body.clone()));
+        let asked = request();
+        let question = Question {
+            protocol: classify(&asked),
+            socket: rest::is_socket(&asked),
+            preflight: Page::of(&snapshot, &asked).is_some_and(|page| page.preflight()),
+            parts: &parts,
+            snapshot: &snapshot,
+        };
+        let rehearsal = Arc::new(Rehearsal::new(Arc::clone(&snapshot.policies)));
+        let (door, road) = (door(self), Arc::clone(&rehearsal));
+        let answer = if question.socket {
+            over_a_connection(door, Arc::clone(&snapshot), road, &parts).await?
+        } else {
+            Answer::of(&door.serve_on(&snapshot, &road, request()).await)
+        };
+        Ok(question.explained(&answer, &rehearsal.take(), asked.body()))
+    }
+}
+
+/// A request, and the snapshot that decides about it.
+struct Question<'a> {
+    protocol: Protocol,
+    socket: bool,
+    preflight: bool,
+    parts: &'a Parts,
+    snapshot: &'a Snapshot,
+}
+
+/// What the door answered.
+#[derive(Debug, Clone)]
+struct Answer {
+    http: StatusCode,
+    headers: HeaderMap,
+    failed: Option<Failed>,
+}
+
+impl Answer {
+    fn of(response: &Response) -> Self {
+        let in_head = || match status::from_trailers(response.headers()) {
+            Some(Err(status)) => Some(Failed { code: status.code(), message: status.message().to_owned() }),
+            _ => None,
+        };
+        Self {
+            http: response.status(),
+            headers: response.headers().clone(),
+            failed: response.extensions().get::<Failed>().cloned().or_else(in_head),
+        }
+    }
+}
+
+impl Question<'_> {
+    fn explained(&self, answer: &Answer, seen: &Seen, body: &Body) -> ExplainRouteResponse {
+        let (snapshot, path) = (self.snapshot, self.parts.uri.path());
+        let page = self.protocol == Protocol::Rest && !self.preflight && is_page(path);
+        let mut explained = ExplainRouteResponse { surface: self.surface(page), ..Default::default() };
+        let mut route = seen.call.as_ref().map(|(route, _)| Arc::clone(route));
+        match self.protocol {
+            _ if self.preflight || page => {}
+            Protocol::Grpc | Protocol::GrpcWeb { .. } => {
+                if let Ok(rpc) = snapshot.grpc.table.find(path) {
+                    explained.method = Some(method(path, rpc.method.as_deref()));
+                    route = route.or(Some(rpc.route));
+                }
+            }
+            Protocol::Rest => {
+                if let Some(found) = snapshot.rest.explain(self.parts, body, self.socket) {
+                    explained.method = found.method.map(|found| method(found.path.as_str(), Some(&found)));
+                    explained.binding = found.binding;
+                    route = route.or(Some(found.route));
+                }
+            }
+        }
+        // A binding may be another's than the call's, where the path is one of gRPC's too.
+        if let Some((_, Target::Rpc { path, method: called })) = &seen.call {
+            explained.method = Some(method(path.as_str(), called.as_deref()));
+        }
+        explained.policies = seen.policies.iter().map(policy).collect();
+        let passes = matches!(seen.end, Some(Ok(()))) || answer.http == StatusCode::SWITCHING_PROTOCOLS;
+        let failed = answer.failed.as_ref().filter(|_| !passes && !answer.http.is_redirection());
+        explained.outcome = match (passes, failed) {
+            (true, _) => "passes",
+            (false, None) => "answered",
+            (false, Some(_)) => "refused",
+        }
+        .to_owned();
+        if !passes {
+            explained.http_status = answer.http.as_u16().into();
+            explained.answer_headers = told(&answer.headers);
+        }
+        if let Some(failed) = failed {
+            explained.code = failed.code as i32;
+            explained.status = status::name(failed.code).to_owned();
+            explained.message.clone_from(&failed.message);
+        }
+        if self.preflight {
+            explained.message = self.said_to_pages(answer);
+        }
+        explained.destination = match &route {
+            Some(route) => Some(destination(route, snapshot)),
+            None if page => Some(ExplainedDestination {
+                kind: "page".to_owned(),
+                name: path.to_owned(),
+                ..ExplainedDestination::default()
+            }),
+            None => None,
+        };
+        if failed.is_some() && route.is_none() && !page {
+            explained.near_misses = self.near();
+        }
+        explained.route = route.map(|route| rules(&route, &snapshot.config));
+        explained
+    }
+
+    fn surface(&self, page: bool) -> String {
+        match self.protocol {
+            _ if self.preflight => "preflight",
+            _ if page => "page",
+            Protocol::Grpc => "grpc",
+            Protocol::GrpcWeb { .. } => "grpc-web",
+            Protocol::Rest if self.socket => "websocket",
+            Protocol::Rest => "rest",
+        }
+        .to_owned()
+    }
+
+    fn near(&self) -> Vec<NearMiss> {
+        let (snapshot, parts) = (self.snapshot, self.parts);
+        if self.protocol == Protocol::Rest {
+            return snapshot.rest.near(&parts.method, &parts.uri, NEAR);
+        }
+        let mut near = Vec::new();
+        let found = snapshot.rest.explain(parts, &Body::empty(), false);
+        if let Some((binding, method)) = found.and_then(|found| found.binding.zip(found.method)) {
+            near.push(NearMiss {
+                surface: "rest".to_owned(),
+                verb: binding.verb,
+                path: binding.template,
+                method: method.full_name.to_string(),
+                why: "the path is one of REST: send it without a content-type of gRPC".to_owned(),
+                segments: Vec::new(),
+            });
+        }
+        near.extend(snapshot.grpc.table.near(parts.uri.path(), NEAR).into_iter().map(|near| NearMiss {
+            surface: "grpc".to_owned(),
+            verb: "POST".to_owned(),
+            method: near.path.trim_start_matches('/').replace('/', "."),
+            path: near.path,
+            why: near.why,
+            segments: Vec::new(),
+        }));
+        near.truncate(NEAR);
+        near
+    }
+
+    fn said_to_pages(&self, answer: &Answer) -> String {
+        let origin = self.parts.headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
+        let origin = String::from_utf8_lossy(origin);
+        if answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+            format!("pages of {origin} may call")
+        } else {
+            format!("pages of {origin} may not call: they are none of the origins allowed")
+        }
+    }
+}
+
+/// Reads what was asked as the head of a request, and its body.
+fn read(asked: ExplainRouteRequest, config: &Config) -> Result<(Parts, Bytes), Status> {
+    let wrong = |message: String| Fault::client().on(Status::invalid_argument(message));
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    for (name, value) in &asked.headers {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| wrong(format!("{name:?} is not the name of a header")))?;
+        let value = HeaderValue::from_str(value)
+            .map_err(|_| wrong(format!("{value:?} is not a value of header {name}")))?;
+        parts.headers.insert(name, value);
+    }
+    let grpc = !matches!(classify(&Request::from_parts(parts.clone(), Body::empty())), Protocol::Rest);
+    parts.method = match asked.method.as_str() {
+        "" if grpc => Method::POST,
+        "" => Method::GET,
+        name => Method::from_bytes(name.as_bytes())
+            .map_err(|_| wrong(format!("{name:?} is not an HTTP method")))?,
+    };
+    if !asked.path.starts_with('/') && asked.path != "*" {
+        return Err(wrong(format!("the path {:?} does not begin with /", asked.path)));
+    }
+    parts.uri = asked
+        .path
+        .parse::<Uri>()
+        .map_err(|error| wrong(format!("{:?} is not a path with a query: {error}", asked.path)))?;
+    if matches!(classify(&Request::from_parts(parts.clone(), Body::empty())), Protocol::Grpc) {
+        parts.version = Version::HTTP_2;
+    }
+    if !parts.headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::try_from(config.listen.to_string())
+    {
+        // A client always sends one, and a page's origin is held against it.
+        parts.headers.insert(header::HOST, host);
+    }
+    let body = if grpc { Bytes::new() } else { Bytes::from(asked.body) };
+    if !body.is_empty() {
+        parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
+    }
+    Ok((parts, body))
+}
+
+/// Sends a request over a connection that stays in memory: only on one can it be upgraded.
+async fn over_a_connection(
+    door: Door,
+    snapshot: Arc<Snapshot>,
+    road: Arc<Rehearsal>,
+    parts: &Parts,
+) -> Result<Answer, Status> {
+    let answered = Arc::new(Mutex::new(None));
+    let noted = Arc::clone(&answered);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let (door, snapshot, road) = (door.clone(), Arc::clone(&snapshot), Arc::clone(&road));
+        let noted = Arc::clone(&noted);
+        async move {
+            let response = door.serve_on(&snapshot, &road, request.map(Body::new)).await;
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answer::of(&response));
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let (client, server) = tokio::io::duplex(16 << 10);
+    let serving = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(server), service)
+        .with_upgrades();
+    let broken = |error: hyper::Error| Status::invalid_argument(format!("it cannot be sent: {error}"));
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(client)).await.map_err(broken)?;
+    let request = http::Request::from_parts(parts.clone(), Full::new(Bytes::new()));
+    // Both ends live until the head has come; what would be said over the upgraded connection is nobody's.
+    let served = tokio::select! {
+        response = sender.send_request(request) => response.map(|_| ()).map_err(broken),
+        (served, _) = futures_util::future::join(serving, connection) => served.map_err(broken),
+    };
+    let answer = answered.lock().unwrap_or_else(PoisonError::into_inner).take();
+    answer.map_or_else(|| served.and(Err(Status::internal("nothing was answered"))), Ok)
+}
+
+fn method(path: &str, known: Option<&RpcMethod>) -> ExplainedMethod {
+    let message = |name: &str| name.to_owned();
+    ExplainedMethod {
+        path: path.to_owned(),
+        schema_known: known.is_some(),
+        client_streaming: known.is_some_and(|method| method.client_streaming),
+        server_streaming: known.is_some_and(|method| method.server_streaming),
+        request: known.map(|method| message(method.descriptor.input().full_name())).unwrap_or_default(),
+        response: known.map(|method| message(method.descriptor.output().full_name())).unwrap_or_default(),
+    }
+}
+
+fn policy(described: &crate::policy::Described) -> ExplainedPolicy {
+    let (effect, refuses) = match &described.effect {
+        Ok(effect) => (effect.clone(), false),
+        Err(status) => (format!("refuses: {}", status.message()), true),
+    };
+    ExplainedPolicy { name: described.name.to_owned(), effect, refuses }
+}
+
+fn rules(route: &Route, config: &Config) -> ExplainedRoute {
+    ExplainedRoute {
+        name: route.name.to_string(),
+        timeout: route.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
+        request_bytes: route.limits.request_bytes as f64,
+        response_bytes: route.limits.response_bytes as f64,
+        cors_origins: origins(route.cors.as_deref().unwrap_or(&config.cors)),
+    }
+}
+
+fn origins(cors: &Cors) -> String {
+    match &cors.origins {
+        Origins::None => "none".to_owned(),
+        Origins::Any => "*".to_owned(),
+        Origins::Loopback => "loopback".to_owned(),
+        Origins::Listed(origins) => origins.join(", "),
+    }
+}
+
+fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestination {
+    match &route.destination {
+        Destination::Local => {
+            ExplainedDestination { kind: "built-in".to_owned(), schema_known: true, ..Default::default() }
+        }
+        Destination::Respond(_) | Destination::Redirect(_) => {
+            let kind =
+                if matches!(route.destination, Destination::Respond(_)) { "respond" } else { "redirect" };
+            ExplainedDestination { kind: kind.to_owned(), ..Default::default() }
+        }
+        Destination::Upstream(name) => {
+            let source = snapshot.catalog.sources().iter().find(|s| s.destination == route.destination);
+            ExplainedDestination {
+                kind: "upstream".to_owned(),
+                name: name.to_string(),
+                address: source.map(|source| source.address.to_string()).unwrap_or_default(),
+                schema_known: source.is_some_and(|source| source.files.is_some()),
+            }
+        }
+    }
+}
+
+/// What an answer says beside its status.
+fn told(headers: &HeaderMap) -> std::collections::BTreeMap<String, String> {
+    let tells = |name: &HeaderName| {
+        [header::ALLOW, header::LOCATION, header::RETRY_AFTER, header::WWW_AUTHENTICATE].contains(name)
+            || name.as_str().starts_with("access-control-")
+    };
+    let told = headers.iter().filter(|(name, _)| tells(name));
+    told.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
+}

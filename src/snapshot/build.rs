@@ -1,0 +1,320 @@
+//! A snapshot in the making: the gateway's own services first, then the config's paths, then each upstream's services;
+//! what comes later gives way to what is there, and who is to mend it is told.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tracing::warn;
+
+use super::{Known, Mistake, SnapshotError, rules::ServiceRules, shadow::Shadows, terms::rulebook};
+use crate::{
+    auth::{Place, Rulebook, Terms, Used},
+    config::{Action, BuiltIn, BuiltIns, Config, Own, PathRoute, Rules},
+    route::{
+        Destination, Limits, Route, RpcTable,
+        catalog::{Catalog, PathEntry, Source},
+    },
+    schema::{Binding, Files, Method, Template, Verb, bindings},
+    surface::rest::{Format, RestBuilder},
+    transcode::{JsonInput, JsonStyle},
+};
+
+/// The one method of which an operator may choose the fields that REST shows.
+const HEALTH_CHECK: &str = "propylon.gateway.v1.HealthService.Check";
+
+/// What is made so far.
+pub(super) struct Build<'a> {
+    pub(super) config: &'a Config,
+    pub(super) rules: ServiceRules<'a>,
+    shadows: Shadows,
+    pub(super) mistakes: Vec<Mistake>,
+    /// The `[[routes]]` that stand in the table by their pattern.
+    pub(super) passing: HashSet<usize>,
+    /// Who may call what, how often; and which of these rules are about anything.
+    pub(super) book: Rulebook,
+    pub(super) used: Used,
+    pub(super) built: Built,
+}
+
+/// What a snapshot is made of.
+pub(super) struct Built {
+    pub(super) table: RpcTable,
+    pub(super) rest: RestBuilder,
+    pub(super) catalog: Catalog,
+}
+
+/// How one source's bindings are made.
+pub(super) struct Face<'a> {
+    pub(super) known: &'a Known,
+    pub(super) style: JsonStyle,
+    pub(super) input: JsonInput,
+    /// True where a mistake is the operator's own, false where it came from an upstream's reflection.
+    pub(super) strict: bool,
+    pub(super) method_paths: bool,
+    /// What of the config it belongs to.
+    pub(super) path: String,
+    pub(super) own: Option<(Own, BuiltIn)>,
+}
+
+impl<'a> Build<'a> {
+    /// `knows_anybody`: there are callers whom the gateway can know.
+    pub(super) fn new(config: &'a Config, knows_anybody: bool) -> Self {
+        let rules = ServiceRules::new(&config.services);
+        Self {
+            config,
+            mistakes: rules.twins(),
+            rules,
+            shadows: Shadows::new(&config.built_ins),
+            passing: HashSet::new(),
+            book: rulebook(config, knows_anybody),
+            used: Used::default(),
+            built: Built {
+                table: RpcTable::default(),
+                rest: RestBuilder::new(config.rest.paths, Arc::new(config.rest.profile.clone())),
+                catalog: Catalog::default(),
+            },
+        }
+    }
+
+    /// Makes everything.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub(super) fn run(
+        mut self,
+        built_in: &Known,
+        schemas: &HashMap<Arc<str>, Arc<Known>>,
+    ) -> Result<Built, SnapshotError> {
+        self.pages();
+        self.built_in(built_in);
+        for path in &self.config.paths {
+            self.path(path);
+        }
+        for upstream in &self.config.upstreams {
+            match schemas.get(&upstream.name) {
+                Some(known) => self.known(upstream, known),
+                None => self.unknown(upstream),
+            }
+        }
+        self.unmatched(schemas, &built_in.schema);
+        self.unused_rules(schemas);
+        if self.mistakes.is_empty() { Ok(self.built) } else { Err(SnapshotError(self.mistakes)) }
+    }
+
+    /// Two pages in one place.
+    fn pages(&mut self) {
+        for (page, what) in self.shadows.among_pages() {
+            let own = page.own.map_or("", Own::name);
+            let message = format!("{} would never be reached: there is {what}", page.path);
+            self.mistakes.push(Mistake::new(format!("builtin.{own}"), message));
+        }
+    }
+
+    fn built_in(&mut self, known: &Known) {
+        let built_ins = &self.config.built_ins;
+        let mut source = Source::of(Destination::Local, "", &known.schema, |method| {
+            let service = method.service_name();
+            if !built_ins.has_service(service) {
+                return (Arc::default(), Vec::new());
+            }
+            let own = BuiltIns::of_service(service).map(|own| (own, built_ins.get(own)));
+            let proto_names = own.as_ref().is_none_or(|(_, built_in)| built_in.proto_names);
+            let face = Face {
+                known,
+                style: JsonStyle { proto_names, defaults: true, ..JsonStyle::default() },
+                input: JsonInput::default(),
+                strict: true,
+                method_paths: false,
+                path: own.as_ref().map_or("builtin".to_owned(), |(own, _)| format!("builtin.{}", own.name())),
+                own,
+            };
+            let rules = self.rules.of(key(method));
+            let paths = self.paths_of(&face, method);
+            let terms = self.terms_of(&face, key(method), &paths, &Destination::Local);
+            let route = self.route(method.path.as_str(), Destination::Local, None, rules, terms);
+            (Arc::clone(&route.name), self.method(&face, method, &route))
+        });
+        let known_services = source.services.len();
+        source.services.retain(|service| built_ins.has_service(&service.name));
+        if source.services.len() < known_services {
+            source.files = Some(Files::with(&known.schema, |service| built_ins.has_service(service)));
+        }
+        self.built.catalog.push(source);
+    }
+
+    /// A path that is answered by what the config says.
+    fn path(&mut self, path: &PathRoute) {
+        let key = format!("routes[{}]", path.entry);
+        let destination = match &path.action {
+            Action::Respond(respond) => Destination::Respond(Arc::clone(respond)),
+            Action::Redirect(redirect) => Destination::Redirect(Arc::clone(redirect)),
+        };
+        let timeout = Some(self.config.timeout);
+        let template = Arc::new(path.template.clone());
+        let paths: Vec<_> = path.verbs.iter().map(|verb| (verb.clone(), Arc::clone(&template))).collect();
+        let terms = self.terms_at(&key, &Place { method: "", paths: &paths }, &destination);
+        let route = self.route(&path.name, destination.clone(), timeout, path.rules.clone(), terms);
+        let mut verbs = path.verbs.clone();
+        verbs.sort();
+        verbs.dedup();
+        for verb in &verbs {
+            let template = &path.template;
+            let added = match self.shadows.of(&self.built.rest, verb, template) {
+                Some(what) => Err(format!("{verb} {template} would never be reached: there is {what}")),
+                None if http::Method::from_bytes(verb.as_str().as_bytes()).is_err() => {
+                    Err(format!("{:?} is not an HTTP method", verb.as_str()))
+                }
+                None => self
+                    .built
+                    .rest
+                    .add_http(verb, template, &key, Arc::clone(&route))
+                    .map_err(|conflict| conflict.to_string()),
+            };
+            if let Err(message) = added {
+                self.mistakes.push(Mistake::new(&key, message));
+            }
+        }
+        self.built.catalog.push_path(PathEntry {
+            verbs: verbs.iter().map(|verb| verb.as_str().into()).collect(),
+            template: path.template.as_str().into(),
+            destination,
+            route: Arc::clone(&route.name),
+        });
+    }
+
+    pub(super) fn route(
+        &self,
+        name: &str,
+        destination: Destination,
+        timeout: Option<Duration>,
+        rules: Rules,
+        terms: Terms,
+    ) -> Arc<Route> {
+        let limits = Limits {
+            request_bytes: rules.request_bytes.unwrap_or(self.config.limits.request_bytes),
+            response_bytes: rules.response_bytes.unwrap_or(self.config.limits.response_bytes),
+        };
+        let timeout = rules.timeout.or(timeout);
+        Arc::new(Route { name: name.into(), destination, timeout, limits, cors: rules.cors, terms })
+    }
+
+    /// Enters a method into the tables, and says its REST bindings.
+    pub(super) fn method(&mut self, face: &Face<'_>, method: &Method, route: &Arc<Route>) -> Vec<String> {
+        let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
+        self.built.table.insert_method(Arc::clone(method), Arc::clone(route));
+        let (mut bindings, errors) = bindings(method, &self.config.http_rules, face.method_paths);
+        for error in errors {
+            self.mistake(face, error.entry, error.to_string());
+        }
+        if let Some((own, built_in)) = &face.own {
+            for binding in bindings.iter_mut().filter(|binding| binding.entry.is_none()) {
+                match moved(&binding.template, own.prefix(), &built_in.prefix) {
+                    Ok(template) => binding.template = template,
+                    Err(message) => self.mistake(face, None, message),
+                }
+            }
+        }
+        let members =
+            self.config.rest.health_fields.as_deref().filter(|_| *method.full_name == *HEALTH_CHECK);
+        let format = Format {
+            tables: Arc::clone(&face.known.tables),
+            style: face.style,
+            input: face.input,
+            members: members.map(Into::into),
+        };
+        let mut shown = Vec::with_capacity(bindings.len());
+        for binding in bindings {
+            let text = format!("{} {}", binding.verb.as_str(), binding.template.as_str());
+            let entry = binding.entry;
+            let added = match self.shadow(face, &binding) {
+                Some(what) => {
+                    Err(format!("{text} of {} would never be reached: there is {what}", method.full_name))
+                }
+                None => self.built.rest.add(binding, Arc::clone(route), format.clone()),
+            };
+            match added {
+                Ok(()) => shown.push(text),
+                Err(error) => self.mistake(face, entry, error),
+            }
+        }
+        shown
+    }
+
+    /// The paths of a method by its rules, where they are served.
+    pub(super) fn paths_of(&self, face: &Face<'_>, method: &Method) -> Vec<(Verb, Arc<Template>)> {
+        let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
+        let (bindings, _) = bindings(method, &self.config.http_rules, false);
+        let served = |binding: Binding| {
+            let template = match &face.own {
+                // What cannot be moved is told where it is entered.
+                Some((own, built_in)) if binding.entry.is_none() => {
+                    moved(&binding.template, own.prefix(), &built_in.prefix).ok()?
+                }
+                _ => binding.template,
+            };
+            Some((binding.verb, template))
+        };
+        bindings.into_iter().filter_map(served).collect()
+    }
+
+    fn shadow(&self, face: &Face<'_>, binding: &Binding) -> Option<String> {
+        match face.own {
+            Some(_) => self.shadows.page(&binding.template),
+            None => self.shadows.of(&self.built.rest, &binding.verb, &binding.template),
+        }
+    }
+
+    /// A mistake in what a source's schema or, where there is an `entry`, the config's `http_rules` say of it.
+    pub(super) fn mistake(&mut self, face: &Face<'_>, entry: Option<usize>, message: String) {
+        let path = if entry.is_some() { rule_path(entry) } else { face.path.clone() };
+        let mistake = Mistake { path, message };
+        if face.strict {
+            self.mistakes.push(mistake);
+        } else {
+            warn!("{mistake}; it is left out");
+        }
+    }
+}
+
+/// `package.Service/Method`
+pub(super) fn key(method: &Method) -> &str {
+    method.path.as_str().trim_start_matches('/')
+}
+
+pub(super) fn rule_path(entry: Option<usize>) -> String {
+    entry.map_or_else(|| "http_rules".to_owned(), |entry| format!("http_rules[{entry}]"))
+}
+
+/// A template with another prefix; one that does not begin with the old one stays where it is.
+fn moved(template: &Arc<Template>, from: &str, to: &str) -> Result<Arc<Template>, String> {
+    let rest =
+        template.as_str().strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with(['/', ':']));
+    let Some(rest) = rest.filter(|_| from != to) else { return Ok(Arc::clone(template)) };
+    let path = if rest == "/" && !to.is_empty() { to.to_owned() } else { format!("{to}{rest}") };
+    Template::parse(&path).map(Arc::new).map_err(|problem| problem.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_moved() {
+        let check = |template: &str, from: &str, to: &str, want: &str| {
+            let template = Arc::new(Template::parse(template).unwrap());
+            let moved = moved(&template, from, to).unwrap();
+            assert_eq!(moved.as_str(), want);
+            assert_eq!(moved.variables().len(), template.variables().len());
+        };
+        check("/health", "", "", "/health");
+        check("/health", "", "/internal", "/internal/health");
+        check("/admin/users/{id}", "/admin", "/ops/a", "/ops/a/users/{id}");
+        check("/admin/users/{id=*/x}:lock", "/admin", "", "/users/{id=*/x}:lock");
+        check("/admin:reload", "/admin", "/ops", "/ops:reload");
+        check("/administrators", "/admin", "/ops", "/administrators");
+        check("/", "", "/gw", "/gw");
+    }
+}

@@ -1,0 +1,140 @@
+//! What would never be reached, because the gateway has something of its own there.
+
+use crate::{
+    config::{BuiltIns, Own, Page},
+    route::Destination,
+    schema::{Segment, Template, Verb},
+    surface::rest::RestBuilder,
+};
+
+/// What the gateway answers before any route.
+pub(super) struct Shadows(Vec<Place>);
+
+/// A path that is the gateway's.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) path: String,
+    /// So is every path below it.
+    below: bool,
+    /// The built-in it is of; none for what is always kept.
+    pub(super) own: Option<Own>,
+}
+
+impl Shadows {
+    pub(super) fn new(built_ins: &BuiltIns) -> Self {
+        let pages = built_ins.pages().into_iter().map(|(path, page)| Place {
+            path,
+            below: matches!(page, Page::Docs | Page::Redoc),
+            own: Some(page.own()),
+        });
+        let kept = ["/mcp", "/.well-known"];
+        let kept = kept.map(|path| Place { path: path.to_owned(), below: true, own: None });
+        Self(pages.chain(kept).collect())
+    }
+
+    /// Pages that would never be reached, each with what is in its place.
+    pub(super) fn among_pages(&self) -> Vec<(Place, String)> {
+        let mut hidden = Vec::new();
+        for (at, page) in self.0.iter().enumerate().filter(|(_, page)| page.own.is_some()) {
+            let others = self.0.iter().enumerate().filter(|(other, _)| *other != at);
+            let others = Self(others.map(|(_, other)| other.clone()).collect());
+            let template = Template::parse(&page.path);
+            if let Some(what) = template.ok().and_then(|template| others.page(&template)) {
+                hidden.push((page.clone(), what));
+            }
+        }
+        hidden
+    }
+
+    /// What hides a template of the gateway's own services: a page.
+    pub(super) fn page(&self, template: &Template) -> Option<String> {
+        let page = self.0.iter().find(|page| hides(page, template))?;
+        let path = &page.path;
+        Some(match page.own {
+            Some(own) => format!("the gateway's own {path} ([builtin.{}])", own.name()),
+            None => format!("{path}, which is kept for the gateway itself"),
+        })
+    }
+
+    /// What hides a configured verb and template: a page, or a method of the gateway's own.
+    pub(super) fn of(&self, rest: &RestBuilder, verb: &Verb, template: &Template) -> Option<String> {
+        self.page(template).or_else(|| {
+            let same = |known: &Verb| known == verb || *verb == Verb::Any;
+            let local = |destination: &Destination| *destination == Destination::Local;
+            let mut all = rest.at(template);
+            let (known, method, _) =
+                all.find(|(known, _, route)| same(known) && local(&route.destination))?;
+            let service = method.rsplit_once('.').map_or(method, |(service, _)| service);
+            let own = BuiltIns::of_service(service).map_or("", |own| own.name());
+            Some(format!("{known} {template} of the gateway's own {method} ([builtin.{own}])"))
+        })
+    }
+}
+
+/// Whether every request of a template is a page's.
+fn hides(page: &Place, template: &Template) -> bool {
+    let path = page.path.trim_start_matches('/');
+    let page_segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let segments = template.segments();
+    let begins = page_segments.len() <= segments.len()
+        && page_segments
+            .iter()
+            .zip(segments)
+            .all(|(page, segment)| matches!(segment, Segment::Literal(text) if **text == **page));
+    let longer = segments.len() > page_segments.len();
+    begins && if longer { page.below } else { template.verb().is_none() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BuiltIn;
+
+    fn built_ins(moved: &[(Own, &str)], off: &[Own]) -> BuiltIns {
+        let mut all = BuiltIns::default();
+        for (own, prefix) in moved {
+            all.set(*own, BuiltIn { prefix: (*prefix).into(), ..all.get(*own) });
+        }
+        for own in off {
+            all.set(*own, BuiltIn { enabled: false, ..all.get(*own) });
+        }
+        all
+    }
+
+    #[test]
+    fn pages_hide_what_is_wholly_theirs() {
+        let check = |built_ins: BuiltIns, template: &str, want: bool| {
+            let found = Shadows::new(&built_ins).page(&Template::parse(template).unwrap());
+            assert_eq!(found.is_some(), want, "{template}: {found:?}");
+        };
+        let as_is = || built_ins(&[], &[]);
+        check(as_is(), "/", true);
+        check(as_is(), "/livez", true);
+        check(as_is(), "/readyz", true);
+        check(as_is(), "/livez/more", false);
+        check(as_is(), "/livez:check", false);
+        check(as_is(), "/{name}", false);
+        check(as_is(), "/{path=**}", false);
+        check(as_is(), "/openapi.json", true);
+        check(as_is(), "/openapi.json/x", false);
+        check(as_is(), "/docs", true);
+        check(as_is(), "/docs/{page}", true);
+        check(as_is(), "/docs/x:y", true);
+        check(as_is(), "/docs:y", false);
+        check(as_is(), "/document", false);
+        check(as_is(), "/redoc/{rest=**}", true);
+        check(as_is(), "/mcp", true);
+        check(as_is(), "/mcp/oauth", true);
+        check(as_is(), "/mcps", false);
+        check(as_is(), "/.well-known/security.txt", true);
+        check(built_ins(&[], &[Own::Index, Own::Docs]), "/", false);
+        check(built_ins(&[], &[Own::Index, Own::Docs]), "/docs/{page}", false);
+        check(built_ins(&[(Own::Docs, "/help/api")], &[]), "/docs", false);
+        check(built_ins(&[(Own::Docs, "/help/api")], &[]), "/help/{topic}", false);
+        check(built_ins(&[(Own::Docs, "/help/api")], &[]), "/help/api/{topic}", true);
+        check(built_ins(&[(Own::Probes, "/internal")], &[]), "/livez", false);
+        check(built_ins(&[(Own::Probes, "/internal")], &[]), "/internal/readyz", true);
+        check(built_ins(&[(Own::Index, "/about")], &[]), "/about", true);
+        check(built_ins(&[(Own::Index, "/about")], &[]), "/", false);
+    }
+}

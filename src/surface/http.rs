@@ -1,0 +1,83 @@
+//! Plain HTTP: what is called by a path and answered in HTTP itself. A request passes as it came, but for the headers of its
+//! hop, and so does its reply; what fails is REST's error body, because the same clients read it.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, StatusCode, header, request};
+use tonic::Status;
+
+use super::{Response, metadata, peer, timeout};
+use crate::{
+    call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Reply, Target},
+    route::Route,
+    schema::Template,
+};
+
+/// A path template with the route of its requests.
+#[derive(Debug)]
+pub struct HttpEndpoint {
+    pub(super) route: Arc<Route>,
+    /// The template's variables, each with whether it may span segments.
+    variables: Vec<(Arc<str>, bool)>,
+}
+
+impl HttpEndpoint {
+    #[must_use]
+    pub fn new(route: Arc<Route>, template: &Template) -> Self {
+        let variables = template.variables().iter();
+        let variables = variables.map(|variable| ((*variable.field_path).into(), variable.multi)).collect();
+        Self { route, variables }
+    }
+
+    /// Opens a request as a call; `captures` are what the variables captured, in their order.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT for a bad timeout.
+    pub(super) fn open(
+        &self,
+        parts: request::Parts,
+        body: Body,
+        captures: Vec<String>,
+    ) -> Result<Call, Status> {
+        let timeout = timeout::of_rest(&parts.headers)?;
+        let captured = self.variables.iter().zip(captures);
+        let captured =
+            captured.map(|((name, multi), value)| Captured { name: Arc::clone(name), value, multi: *multi });
+        let head = HttpHead { method: parts.method, uri: parts.uri, captured: captured.collect() };
+        Ok(Call {
+            route: Arc::clone(&self.route),
+            target: Target::Http(Box::new(head)),
+            metadata: metadata::of_http_request(parts.headers),
+            message: Message::Body(body),
+            peer: peer(&parts.extensions),
+            timeout,
+            deadline: None,
+            caller: Caller::default(),
+            guards: Guards::default(),
+        })
+    }
+}
+
+/// The response of a reply, as it is; of HEAD without its body.
+pub(super) fn response(reply: Reply, method: &Method) -> Response {
+    let Reply { metadata: headers, body, http_status, guards } = reply;
+    let status = http_status.map_or(StatusCode::OK, |status| status.0);
+    let mut headers = metadata::of_http_reply(headers);
+    let body = if *method == Method::HEAD {
+        let length = http_body::Body::size_hint(&body).exact().filter(|_| !is_bodiless(status));
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Body::empty()
+    } else {
+        body
+    };
+    let mut response = Response::new(guards.into_body(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn is_bodiless(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status.as_u16(), 204 | 205 | 304)
+}

@@ -1,0 +1,182 @@
+//! Where a verb and a path lead: to a binding of a method, or to what answers HTTP itself. One router holds both, so that
+//! the more exact template wins whichever it is of; and what it does not hold is told with what is near.
+
+use std::{borrow::Cow, sync::Arc};
+
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use tonic::Status;
+
+use super::endpoint::{Endpoint, HeadFields};
+use crate::{
+    call::Body,
+    route::{
+        Destination, Route, RpcTable,
+        router::{Miss, Router},
+    },
+    status::{Fault, Refusal, refuse},
+    surface::{Response, http::HttpEndpoint},
+};
+
+/// What a path template is of.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Method(Arc<Endpoint>),
+    Http(Arc<HttpEndpoint>),
+}
+
+impl Entry {
+    pub(super) fn route(&self) -> &Arc<Route> {
+        match self {
+            Self::Method(endpoint) => &endpoint.route,
+            Self::Http(endpoint) => &endpoint.route,
+        }
+    }
+}
+
+/// The verbs whose bindings a WebSocket may talk to, in the order in which they are looked for.
+const SOCKET_VERBS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// What a request asks for, and what its head says of it.
+pub(super) enum Found {
+    Method(Arc<Endpoint>, HeadFields),
+    Http(Arc<HttpEndpoint>, Vec<String>),
+}
+
+/// Every path that is served.
+#[derive(Debug)]
+pub(super) struct Paths {
+    pub(super) router: Router<Entry>,
+    /// Every gRPC method there is, to tell who asks for one that has no binding.
+    pub(super) methods: Arc<RpcTable>,
+}
+
+impl Paths {
+    /// Finds what a request asks for, by its head alone.
+    pub(super) fn look_up(&self, method: &Method, uri: &Uri) -> Result<Found, Status> {
+        let path = uri.path();
+        let miss = match self.router.find(method, path) {
+            Ok(found) => match found.value {
+                Entry::Method(endpoint) => {
+                    return Ok(Found::Method(Arc::clone(endpoint), head_fields(found.captures, uri)));
+                }
+                // A tunnel goes to a host, not to a path.
+                Entry::Http(_) if *method == Method::CONNECT => {
+                    Miss::WrongVerb { allow: self.router.allow(path) }
+                }
+                Entry::Http(endpoint) => {
+                    let captures = found.captures.into_iter().map(Cow::into_owned).collect();
+                    return Ok(Found::Http(Arc::clone(endpoint), captures));
+                }
+            },
+            Err(miss) => miss,
+        };
+        Err(match miss {
+            Miss::NotFound { nearest } => {
+                if let Some(why) = self.only_grpc(path) {
+                    let message = format!("there is no {method} {path} over REST: {why}");
+                    return Err(Fault::client().on(Status::not_found(message)));
+                }
+                let nearest = nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default();
+                Fault::client().on(Status::not_found(format!("there is no {method} {path}{nearest}")))
+            }
+            Miss::WrongVerb { mut allow } => {
+                let message = format!("{path} has no {method}; it has {}", allow.join(", "));
+                allow.push("OPTIONS".to_owned());
+                let allow = allow.iter().filter_map(|name| Method::from_bytes(name.as_bytes()).ok()).collect();
+                refuse(Refusal::MethodNotAllowed { allow }, message)
+            }
+            Miss::BadEscape { segment } => Fault::client().on(Status::invalid_argument(format!(
+                "the path segment {segment:?} has a bad percent-escape: % and two hexadecimal digits that make UTF-8"
+            ))),
+            Miss::Redirect(mut location) => {
+                if let Some(query) = uri.query() {
+                    location.push('?');
+                    location.push_str(query);
+                }
+                refuse(Refusal::Redirect { location }, "this path has no slash at its end")
+            }
+        })
+    }
+
+    /// The streaming method that a WebSocket at this path talks to, whatever verb its binding has; `None` where the path
+    /// has none that streams.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT where the path answers HTTP alone.
+    pub(super) fn socket(&self, uri: &Uri) -> Result<Option<(Arc<Endpoint>, HeadFields)>, Status> {
+        let mut http = false;
+        for verb in SOCKET_VERBS {
+            let Ok(found) = self.router.find(&verb, uri.path()) else { continue };
+            match found.value {
+                Entry::Method(endpoint) if endpoint.streaming() => {
+                    return Ok(Some((Arc::clone(endpoint), head_fields(found.captures, uri))));
+                }
+                Entry::Method(_) => {}
+                Entry::Http(_) => http = true,
+            }
+        }
+        if !http {
+            return Ok(None);
+        }
+        let message = format!("{} answers HTTP requests alone: there is no WebSocket here", uri.path());
+        Err(Fault::client().on(Status::invalid_argument(message)))
+    }
+
+    /// The route of the method that a WebSocket at this path talks to.
+    pub(super) fn socket_route(&self, uri: &Uri) -> Option<&Arc<Route>> {
+        let mut entries = SOCKET_VERBS.iter().filter_map(|verb| self.router.get(verb, uri.path()));
+        entries
+            .find(|entry| matches!(entry, Entry::Method(endpoint) if endpoint.streaming()))
+            .map(Entry::route)
+    }
+
+    /// The route of a verb and a path.
+    pub(super) fn route(&self, method: &Method, uri: &Uri) -> Option<&Arc<Route>> {
+        self.router.get(method, uri.path()).map(Entry::route)
+    }
+
+    /// Whether gRPC serves a path.
+    pub(super) fn has_method(&self, path: &str) -> bool {
+        self.methods.known(path).is_some()
+    }
+
+    /// Why a path that gRPC serves has no REST binding; `None` for any other path.
+    fn only_grpc(&self, path: &str) -> Option<String> {
+        let (route, method) = self.methods.known(path)?;
+        if method.is_some() {
+            // The gateway's own methods have no other paths, whatever the setting.
+            let setting = match route.destination {
+                Destination::Upstream(_) => ", and this one with `method_paths = true` under [rest]",
+                Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => "",
+            };
+            return Some(format!(
+                "the method is served as gRPC and gRPC-Web; over REST it has the paths of its google.api.http \
+                 annotations{setting}"
+            ));
+        }
+        let service = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        // A route of every service (`*`) would take any path of two segments for a method's.
+        service.contains('.').then(|| {
+            format!("the schema of {service} is not known here, so it is served as gRPC and gRPC-Web only")
+        })
+    }
+
+    /// OPTIONS without a binding of its own: 204 with what the path allows.
+    pub(super) fn options(&self, uri: &Uri) -> Option<Response> {
+        let path = uri.path();
+        let mut allow = if path == "*" { vec!["GET".to_owned()] } else { self.router.allow(path) };
+        if allow.is_empty() {
+            return None;
+        }
+        allow.push("OPTIONS".to_owned());
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response.headers_mut().insert(header::ALLOW, HeaderValue::try_from(allow.join(", ")).ok()?);
+        Some(response)
+    }
+}
+
+fn head_fields(captures: Vec<Cow<'_, str>>, uri: &Uri) -> HeadFields {
+    let captures = captures.into_iter().map(|capture| Cow::Owned(capture.into_owned())).collect();
+    HeadFields { captures, query: uri.query().map(Into::into) }
+}

@@ -1,0 +1,443 @@
+//! Explaining never lies: for a table of requests, what `ExplainRoute` says of each is what the running gateway answers
+//! to it. And the commands `explain`, `routes` and `health`, word for word.
+
+use std::{net::SocketAddr, process::Command, time::Duration};
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::{frames, http1, http2, request},
+    gateway::{TestGateway, World},
+    library,
+    process::Program,
+};
+
+/// A request, and what is expected of it in short: `passes METHOD`, `answered STATUS` or `refused STATUS CODE`.
+struct Case {
+    request: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+    want: &'static str,
+}
+
+const fn case(
+    request: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static str,
+    want: &'static str,
+) -> Case {
+    Case { request, headers, body, want }
+}
+
+const GRPC: (&str, &str) = ("content-type", "application/grpc");
+const WEB: (&str, &str) = ("content-type", "application/grpc-web");
+const JSON: (&str, &str) = ("content-type", "application/json");
+const PAGE: (&str, &str) = ("origin", "https://page.example");
+const EVIL: (&str, &str) = ("origin", "https://evil.example");
+const ASKS: (&str, &str) = ("access-control-request-method", "PATCH");
+const UPGRADE: [(&str, &str); 4] = [
+    ("connection", "upgrade"),
+    ("upgrade", "websocket"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+const UPGRADE_OF_EVIL: [(&str, &str); 5] = [UPGRADE[0], UPGRADE[1], UPGRADE[2], UPGRADE[3], EVIL];
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    // REST: what finds a binding.
+    case("GET /v1/shelves/7/books/8", &[], "", "passes GetBook"),
+    case("HEAD /v1/shelves/7/books/8", &[], "", "passes GetBook"),
+    case("GET /v1/shelves/7/books/8?edition=3", &[], "", "passes GetBook"),
+    case("GET /v1/shelves/a%2Fb/books/%C3%A4", &[], "", "passes GetBook"),
+    case("POST /v1/shelves/7/books", &[JSON], r#"{"title": "T"}"#, "passes CreateBook"),
+    case("PATCH /v1/shelves/7/books/8", &[JSON], r#"{"pages": 3}"#, "passes UpdateBook"),
+    case("PUT /v1/shelves/7/books/8", &[JSON], "", "passes PutBook"),
+    case("POST /v1/collect", &[JSON], r#"[{"pages": 1}, {"pages": 2}]"#, "passes Collect"),
+    case("POST /v1/pages", &[JSON, ("accept", "text/event-stream")], r#"{"pages": 2}"#, "passes ListPages"),
+    case("POST /v1/pages", &[JSON, ("accept", "application/x-ndjson")], r#"{"pages": 2}"#, "passes ListPages"),
+    case("POST /v1/upload", &[("content-type", "text/plain")], "hello", "passes Upload"),
+    case("GET /v1/shelves/7/books/8", &[PAGE], "", "passes GetBook"),
+    case("GET /v1/shelves/7/books/8", &[EVIL], "", "passes GetBook"),
+    case("GET /v1/shelves/7/books/8", &[("x-request-timeout", "5")], "", "passes GetBook"),
+    // The gateway's own.
+    case("GET /ping", &[], "", "passes built-in"),
+    case("GET /health", &[], "", "passes built-in"),
+    case("GET /api/v1/routes?service=library.v1.Library", &[], "", "passes built-in"),
+    case("POST /api/v1/routes:explain", &[JSON], r#"{"path": "/ping"}"#, "passes built-in"),
+    case("GET /livez", &[], "", "answered 200"),
+    case("GET /readyz", &[], "", "answered 200"),
+    case("POST /livez", &[], "", "refused 405 12"),
+    // OPTIONS, and what browsers ask first.
+    case("OPTIONS /v1/shelves/7/books/8", &[], "", "answered 204"),
+    case("OPTIONS /v1/nothing/here", &[], "", "refused 404 5"),
+    case("OPTIONS /v1/shelves/7/books/8", &[PAGE, ASKS], "", "answered 204"),
+    case("OPTIONS /v1/shelves/7/books/8", &[EVIL, ASKS], "", "answered 204"),
+    // REST: what finds none.
+    case("GET /v1/shelfs/7/books/8", &[], "", "refused 404 5"),
+    case("GET /", &[], "", ""),
+    case("DELETE /v1/shelves/7/books/8", &[], "", "refused 405 12"),
+    case("GET /v1/shelves/7/books/8/", &[], "", "refused 404 5"),
+    case("GET /v1/shelves/%zz/books/8", &[], "", "refused 400 3"),
+    case("POST /library.v1.Library/Plain", &[JSON], "{}", "refused 404 5"),
+    case("POST /legacy.Old/Do", &[JSON], "{}", "refused 404 5"),
+    case("POST /library.v1.Library/Plain", &[JSON, ("connect-protocol-version", "1")], "{}", "refused 415 3"),
+    // REST: what does not fit its binding.
+    case("GET /v1/shelves/7/books/8?edition=x", &[], "", "refused 400 3"),
+    case("GET /v1/shelves/7/books/8?editon=3", &[], "", "refused 400 3"),
+    case("GET /v1/shelves/7/books/8?edition=3&edition=4", &[], "", "refused 400 3"),
+    case("POST /v1/fail?code=5", &[JSON], "{}", "refused 400 3"),
+    case("POST /v1/shelves/7/books", &[JSON], r#"{"title": }"#, "refused 400 3"),
+    case("POST /v1/shelves/7/books", &[JSON], r#"{"titel": "T"}"#, "refused 400 3"),
+    case("POST /v1/shelves/7/books", &[("content-type", "text/plain")], "{}", "refused 415 3"),
+    case("POST /v1/shelves/7/books", &[JSON, ("content-encoding", "zzz")], "{}", "refused 415 3"),
+    case("POST /v1/collect", &[JSON], r#"[{"pages": "many"}]"#, "refused 400 3"),
+    case("GET /v1/shelves/7/books/8", &[("accept", "text/html")], "", "refused 406 3"),
+    case("GET /v1/shelves/7/books/8", &[("x-request-timeout", "soon")], "", "refused 400 3"),
+    case("GET /v1/shelves/7/books/8", &[("x-request-timeout", "0")], "", "refused 504 4"),
+    case("GET /v1/shelves/7/books/8", &[("x-data-bin", "***")], "", "refused 400 3"),
+    // Native gRPC.
+    case("POST /library.v1.Library/Plain", &[GRPC], "", "passes Plain"),
+    case("POST /library.v1.Library/Chat", &[GRPC], "", "passes Chat"),
+    case("POST /propylon.gateway.v1.HealthService/Ping", &[GRPC], "", "passes built-in"),
+    case("POST /legacy.Old/Do", &[GRPC], "", "passes /legacy.Old/Do"),
+    case("POST /library.v1.Library/Plein", &[GRPC], "", "refused 200 12"),
+    case("POST /library.v1.Librari/Plain", &[GRPC], "", "refused 200 12"),
+    case("POST /Library", &[GRPC], "", "refused 200 12"),
+    case("POST /v1/fail", &[GRPC], "", "refused 200 12"),
+    case("GET /library.v1.Library/Plain", &[GRPC], "", "refused 405 12"),
+    case("POST /library.v1.Library/Plain", &[("content-type", "application/grpc+json")], "", "refused 415 3"),
+    case("POST /library.v1.Library/Plain", &[GRPC, ("grpc-timeout", "soon")], "", "refused 200 3"),
+    case("POST /library.v1.Library/Plain", &[GRPC, ("grpc-timeout", "0m")], "", "refused 200 4"),
+    // gRPC-Web.
+    case("POST /library.v1.Library/Plain", &[WEB], "", "passes Plain"),
+    case("POST /library.v1.Library/Plain", &[WEB, PAGE], "", "passes Plain"),
+    case("POST /library.v1.Library/Plain", &[("content-type", "application/grpc-web-text")], "", "passes Plain"),
+    case("POST /library.v1.Library/Plein", &[WEB], "", "refused 200 12"),
+    case("PUT /library.v1.Library/Plain", &[WEB], "", "refused 405 12"),
+    // WebSockets.
+    case("GET /v1/chat", &UPGRADE, "", "passes Chat"),
+    case("GET /v1/chat", &UPGRADE_OF_EVIL, "", "refused 403 7"),
+    case("GET /v1/chat", &[("connection", "upgrade"), ("upgrade", "websocket")], "", "refused 400 3"),
+    case("GET /v1/chats", &UPGRADE, "", "refused 404 5"),
+    case("GET /v1/shelves/7/books/8", &UPGRADE, "", "passes GetBook"),
+];
+
+async fn world() -> TestGateway {
+    world_and_upstream().await.0
+}
+
+/// The gateway, and where its upstream listens.
+async fn world_and_upstream() -> (TestGateway, SocketAddr) {
+    let upstream = library::start().await;
+    let legacy = format!(
+        "[[upstreams]]\nname = \"legacy\"\ngrpc = \"http://{upstream}\"\nreflection = false\nservices = [\"legacy.*\"]\n"
+    );
+    let world = World::with_library(upstream)
+        .with_config(&legacy)
+        .with_config("[cors]\norigins = [\"https://page.example\"]");
+    (world.start(), upstream)
+}
+
+#[tokio::test]
+async fn what_is_explained_is_what_is_served() {
+    let gateway = world().await;
+    for case in CASES {
+        let (method, path) = case.request.split_once(' ').unwrap();
+        // The upstream says which method it was called by.
+        let headers = [case.headers, &[("x-which", "1")]].concat();
+        let explained = explain(gateway.address, method, path, &headers, case.body).await;
+        let served = serve(gateway.address, method, path, &headers, case.body).await;
+        let name = format!("{} {:?} {}\n{explained:#}\n{served:#?}", case.request, case.headers, case.body);
+        let (outcome, destination) = (&explained["outcome"], &explained["destination"]["kind"]);
+        let called = explained["method"]["path"].as_str().unwrap_or_default();
+        if outcome == "passes" {
+            assert_eq!(explained["http_status"], 0, "{name}");
+            match destination.as_str().unwrap() {
+                // A WebSocket's upstream speaks on the socket.
+                "upstream" if served.http == 101 => assert_eq!(called, "/library.v1.Library/Chat", "{name}"),
+                "upstream" => assert_eq!(served.called.as_deref(), Some(called), "{name}"),
+                "built-in" => assert!(served.called.is_none() && served.http == 200, "{name}"),
+                other => panic!("{other}: {name}"),
+            }
+        } else {
+            assert_eq!(served.called, None, "it reached the upstream: {name}");
+            assert_eq!(explained["http_status"], served.http, "{name}");
+            assert_eq!(explained["answer_headers"]["allow"].as_str(), served.allow.as_deref(), "{name}");
+            let origin = &explained["answer_headers"]["access-control-allow-origin"];
+            assert_eq!(origin.as_str(), served.origin.as_deref(), "{name}");
+        }
+        if outcome == "refused" {
+            assert_eq!(
+                (&explained["code"], &explained["message"]),
+                (&json!(served.code), &json!(served.message)),
+                "{name}"
+            );
+        }
+        let short = match outcome.as_str().unwrap() {
+            "passes" if destination == "built-in" => "passes built-in".to_owned(),
+            "passes" => format!("passes {}", called.trim_start_matches("/library.v1.Library/")),
+            "answered" => format!("answered {}", explained["http_status"]),
+            _ => format!("refused {} {}", explained["http_status"], explained["code"]),
+        };
+        assert!(case.want.is_empty() || short == case.want, "{short}, not {}: {name}", case.want);
+    }
+}
+
+/// What the gateway explains of a request.
+async fn explain(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Value {
+    let headers: serde_json::Map<String, Value> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let asked = json!({ "method": method, "path": path, "headers": headers, "body": body });
+    let asked = request(&Method::POST, "/api/v1/routes:explain", &[JSON], asked.to_string());
+    let response = http1(address, asked).await;
+    let body = &response.body().0;
+    assert_eq!(response.status(), 200, "{method} {path}: {body:?}");
+    serde_json::from_slice(body).unwrap()
+}
+
+/// What the gateway answers to a request in earnest.
+#[derive(Debug, Default)]
+struct Served {
+    http: u16,
+    code: i64,
+    message: String,
+    /// The method that the upstream was called by, if it was.
+    called: Option<String>,
+    allow: Option<String>,
+    origin: Option<String>,
+}
+
+async fn serve(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Served {
+    let grpc = headers.iter().any(|(_, value)| value.starts_with("application/grpc"));
+    let native = grpc && !headers.iter().any(|(_, value)| value.starts_with("application/grpc-web"));
+    // A unary call of gRPC's has a message.
+    let text = headers.iter().any(|(_, value)| value.starts_with("application/grpc-web-text"));
+    let body = match (grpc, text) {
+        (true, true) => Bytes::from_static(b"AAAAAAA="),
+        (true, false) => frames("library.v1.GetBookRequest", &["{}"]),
+        (false, _) => Bytes::from(body.to_owned()),
+    };
+    let request = request(&method.parse().unwrap(), path, headers, body);
+    let response = if native { http2(address, request).await } else { http1(address, request).await };
+    let said = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let mut served = Served {
+        http: response.status().as_u16(),
+        called: said("x-method"),
+        allow: said("allow"),
+        origin: said("access-control-allow-origin"),
+        ..Served::default()
+    };
+    if let Some(Err(status)) = propylon::status::from_trailers(response.headers()) {
+        (served.code, served.message) = (i64::from(status.code() as i32), status.message().to_owned());
+    } else if let Ok(Value::Object(error)) = serde_json::from_slice::<Value>(&response.body().0) {
+        served.code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
+        served.message = error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
+    }
+    served
+}
+
+#[tokio::test]
+async fn a_binding_is_explained_to_its_last_parameter() {
+    let gateway = world().await;
+    let path = "/v1/shelves/7/books/8?edition=3&editon=4";
+    let explained = explain(gateway.address, "GET", path, &[("x-request-timeout", "5")], "").await;
+    assert_eq!(explained["surface"], "rest");
+    let binding = &explained["binding"];
+    assert_eq!(
+        (&binding["verb"], &binding["template"]),
+        (&json!("GET"), &json!("/v1/{name=shelves/*/books/*}"))
+    );
+    assert_eq!(
+        binding["path"],
+        json!([{ "name": "name", "value": "shelves/7/books/8", "field": "name", "type": "string", "problem": "" }])
+    );
+    let query = binding["query"].as_array().unwrap();
+    assert_eq!((&query[0]["field"], &query[0]["type"]), (&json!("edition"), &json!("int32")));
+    assert!(query[1]["problem"].as_str().unwrap().contains("did you mean `edition`"), "{query:?}");
+    assert_eq!((&binding["body"], &binding["answers"]), (&json!("none"), &json!("application/json")));
+    let policies = json!([{ "name": "deadline", "effect": "5s, the client's", "refuses": false }]);
+    assert_eq!(explained["policies"], policies);
+    assert_eq!(explained["route"]["timeout"], 60.0);
+    assert_eq!(explained["route"]["cors_origins"], "https://page.example");
+    let destination = &explained["destination"];
+    assert_eq!((&destination["name"], &destination["schema_known"]), (&json!("library"), &json!(true)));
+}
+
+#[tokio::test]
+async fn near_misses_are_ranked() {
+    let gateway = world().await;
+    let near = async |method: &str, path: &str, headers: &[(&str, &str)]| {
+        let explained = explain(gateway.address, method, path, headers, "").await;
+        let near = explained["near_misses"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        near.map(|near| format!("{} {}: {}", text(&near["verb"]), text(&near["path"]), text(&near["why"])))
+            .collect::<Vec<_>>()
+    };
+    let found = near("GET", "/v1/shelfs/7/books/8", &[]).await;
+    assert_eq!(found[0], "GET /v1/{name=shelves/*/books/*}: it has \"shelves\", not \"shelfs\"");
+    assert!(found.len() >= 3, "{found:?}");
+    let found = near("POST", "/library.v1.Library/Plain", &[JSON]).await;
+    assert!(found[0].starts_with("POST /library.v1.Library/Plain: it is served as gRPC"), "{found:?}");
+    let found = near("POST", "/v1/fail", &[GRPC]).await;
+    assert!(found[0].starts_with("POST /v1/fail: the path is one of REST"), "{found:?}");
+    let found = near("POST", "/library.v1.Library/GetBok", &[GRPC]).await;
+    assert_eq!(found[0], "POST /library.v1.Library/GetBook: the method is GetBook, not GetBok");
+    assert_eq!(near("GET", "/v1/shelves/7/books/8", &[]).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_request_is_refused() {
+    let gateway = world().await;
+    let check = async |asked: Value, want: &str| {
+        let asked = request(&Method::POST, "/api/v1/routes:explain", &[JSON], asked.to_string());
+        let response = http1(gateway.address, asked).await;
+        let body: Value = serde_json::from_slice(&response.body().0).unwrap();
+        assert_eq!((response.status().as_u16(), body["message"].as_str()), (400, Some(want)));
+    };
+    check(json!({}), "the path \"\" does not begin with /").await;
+    check(json!({ "path": "v1" }), "the path \"v1\" does not begin with /").await;
+    check(json!({ "path": "/", "method": "G T" }), "\"G T\" is not an HTTP method").await;
+    check(json!({ "path": "/", "headers": { "a b": "" } }), "\"a b\" is not the name of a header").await;
+    check(json!({ "path": "/", "headers": { "a": "\n" } }), "\"\\n\" is not a value of header a").await;
+}
+
+/// Runs the program to its end: exit code and what it printed.
+fn propylon(arguments: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
+    let mut program = Program::start("propylon", command.args(arguments)).unwrap();
+    let code = program.exit_code(Duration::from_secs(60)).unwrap();
+    (code, program.output())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_say_the_same_of_a_gateway_that_runs_and_of_its_config() {
+    let (gateway, upstream) = world_and_upstream().await;
+    let (server, config) = (gateway.address.to_string(), gateway.config().display().to_string());
+    let both = |command: &[&str]| {
+        let running = propylon(&[command, &["--server", &server]].concat());
+        let built = propylon(&[command, &["--config", &config]].concat());
+        assert_eq!(running, built);
+        running
+    };
+    let (code, text) = both(&["explain", "GET", "/v1/shelves/7/books/8?edition=3"]);
+    let want = format!(
+        "\
+GET /v1/shelves/7/books/8?edition=3
+
+  ✓ goes to upstream library at http://{upstream}
+
+  surface      REST
+  binding      GET /v1/{{name=shelves/*/books/*}}
+  method       library.v1.Library/GetBook
+               library.v1.GetBookRequest → library.v1.Book
+  path         name  \"shelves/7/books/8\"  string
+  query        edition  \"3\"  int32
+  body         none
+  answers      application/json
+  route        /library.v1.Library/GetBook
+  rules        60 s · request 4 MiB · reply 64 MiB
+  cors         pages of https://page.example
+  policies     1 deadline  60s, the route's"
+    );
+    assert_eq!((code, text.as_str()), (0, want.as_str()), "\n{text}");
+
+    let (code, text) = both(&["explain", "put", "/v1/shelfs/7/boks/"]);
+    let want = "\
+PUT /v1/shelfs/7/boks/
+
+  ✗ 404 Not Found · NOT_FOUND (5)
+    there is no PUT /v1/shelfs/7/boks/; the nearest is PUT /v1/{name=shelves/*/books/*}
+
+  surface      REST
+
+  near         POST /v1/shelves/{shelf}/books  library.v1.Library.CreateBook
+               PUT  /v1/shelfs /7      /boks /
+               ^^^      ^^^^^^          ^^^^ ^
+               → it has \"shelves\", not \"shelfs\"; it has \"books\", not \"boks\"; it is POST, not PUT; it has no slash at its end
+
+               PUT /v1/{name=shelves/*/books/*}  library.v1.Library.PutBook
+               PUT /v1/shelfs       /7      /boks/
+                       ^^^^^^          ^^^^^     ^
+               → it has \"shelves\", not \"shelfs\"; it has /books in between; it has no slash at its end";
+    assert_eq!((code, text.as_str()), (0, want), "\n{text}");
+
+    let (code, text) = both(&["explain", "grpc", "library.v1.Library/GetBok", "--json"]);
+    let explained: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &explained["code"], &explained["surface"]), (0, &json!(12), &json!("grpc")));
+
+    let (code, text) = both(&["routes", "--service", "library.v1.Library"]);
+    assert_eq!(code, 0);
+    for row in [
+        &format!("library  http://{upstream}"),
+        "  library.v1.Library",
+        "    GetBook                    GET    /v1/{name=shelves/*/books/*}",
+        "    ListPages   server stream  POST   /v1/pages",
+    ] {
+        assert!(text.lines().any(|line| line == row), "{row}\nis not in\n{text}");
+    }
+    let (code, text) = both(&["routes", "--json"]);
+    let routes: Value = serde_json::from_str(&text).unwrap();
+    let paths: Vec<_> = routes["routes"].as_array().unwrap().iter().map(|route| &route["path"]).collect();
+    assert!(code == 0 && paths.contains(&&json!("/library.v1.Library/GetBook")), "{text}");
+    let (code, text) = both(&["routes", "--service", "library.v1.Librari"]);
+    assert!(text.contains("(did you mean \"library.v1.Library\"?)"), "{text}");
+    assert_ne!(code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_what_it_found_on_one_line() {
+    let gateway = world().await;
+    let address = gateway.address.to_string();
+    assert_eq!(propylon(&["health", &address]), (0, "SERVING".to_owned()));
+    assert_eq!(propylon(&["health", &format!("http://{address}"), "--service", "library.v1.Library"]).0, 0);
+    let (code, text) = propylon(&["health", &address, "--service", "library.v1.Librari"]);
+    assert_eq!((code, text), (1, format!("http://{address} has no service \"library.v1.Librari\"")));
+    drop(gateway);
+    let (code, text) = propylon(&["health", &address]);
+    assert_eq!(code, 1);
+    assert!(
+        text.starts_with(&format!("cannot connect to http://{address}: ")) && text.lines().count() == 1,
+        "{text}"
+    );
+    // Somebody listens, and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = silent.local_addr().unwrap().to_string();
+    let began = std::time::Instant::now();
+    let (code, text) = propylon(&["health", &silent, "--timeout", "300ms"]);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!((code, text.lines().count()), (1, 1), "{text}");
+    let (code, text) = propylon(&["health", "nowhere"]);
+    assert_eq!(code, 78, "{text}");
+    let (code, text) = propylon(&["health", &address, "--timeout", "soon"]);
+    assert!(code == 78 && text.contains("--timeout: \"soon\" is not a time"), "{code} {text}");
+}
+
+#[test]
+fn a_typo_is_answered_with_the_nearest() {
+    let check = |arguments: &[&str], want: &str| {
+        let (code, text) = propylon(arguments);
+        assert!(code != 0 && text.contains(want), "{arguments:?}: {code} {text}");
+    };
+    check(&["explian", "GET", "/"], "a similar subcommand exists: 'explain'");
+    check(&["routes", "--jsn"], "a similar argument exists: '--json'");
+    check(&["explain", "GET"], "<PATH>");
+    check(&["routes", "--server", "a:1", "--config", "b"], "cannot be used with");
+    check(&["explain", "GET", "/", "-H", "accept"], "\"accept\" is not a header; it is 'name: value'");
+    check(&["routes", "--server", "127.0.0.1:1"], "cannot connect to http://127.0.0.1:1");
+    check(&["routes", "--config", "/nowhere.toml"], "/nowhere.toml");
+}
