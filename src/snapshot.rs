@@ -27,7 +27,7 @@ use crate::{
     policy::Policies,
     route::{Destination, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
-    services::{self, About, Explain, HealthBoard, Loaded, admin::Reload},
+    services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
     surface::{Protocol, grpc::Grpc, grpc_web::GrpcWeb, rest::Rest},
     transcode::Tables,
 };
@@ -61,6 +61,8 @@ pub struct Parts {
     pub explain: Arc<dyn Explain>,
     /// What loads the next one.
     pub reload: Arc<dyn Reload>,
+    /// The accounts, which outlive every config.
+    pub directory: Arc<Directory>,
     pub policies: Arc<Policies>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
@@ -143,7 +145,14 @@ impl Snapshot {
         }
         let mut local = Servers { local: Local::default(), built_ins: &parts.config.built_ins };
         let (reload, explain) = (&parts.reload, &parts.explain);
-        services::local(&catalog, &parts.board, &parts.about, parts.loaded, reload, explain, &mut local);
+        let outliving = services::Outliving {
+            board: &parts.board,
+            about: &parts.about,
+            reload,
+            explain,
+            directory: &parts.directory,
+        };
+        services::local(&catalog, parts.loaded, outliving, &mut local);
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),

@@ -21,11 +21,20 @@ use crate::{
 pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
     let (file, listen) = (arguments.config.clone(), arguments.listen.clone());
     let read = move || read(file.as_deref(), listen.as_deref());
-    serve(Source::new(arguments.config.clone(), read), |address, _| {
+    serve(Source::new(arguments.config.clone(), read), |address, gateway| {
         say(&format!("propylon {} is listening on http://{address}", env!("CARGO_PKG_VERSION")));
         if std::io::stdout().is_terminal() {
             say(&format!("  curl http://{address}/ping"));
             say(&format!("  grpcurl -plaintext {address} list"));
+        }
+        if let Some(admin) = gateway.first_admin() {
+            match admin.password {
+                Some(password) => say(&format!(
+                    "an admin was made: {} with the password {password} (shown this once; change it)",
+                    admin.email
+                )),
+                None => say(&format!("an admin was made: {}", admin.email)),
+            }
         }
     })
 }
@@ -85,6 +94,7 @@ pub(super) fn serve(source: Source, announce: impl FnOnce(SocketAddr, &Gateway))
     announce(address, &gateway);
     main.block_on(signals.until_stop(&gateway));
     info!("asked to stop; calls in flight are finished");
+    main.block_on(gateway.close_stores());
     gateway.drain();
     // The receivers are the workers': none left means that there is nothing to stop.
     let _ = stop.send(true);

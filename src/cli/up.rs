@@ -3,7 +3,7 @@
 use super::{Failure, Up, say, serve, table};
 use crate::{
     auth::Rule,
-    config::{Config, Rest, Upstream, listen_address, upstream_address},
+    config::{BuiltIn, Config, Own, Rest, Upstream, listen_address, upstream_address},
     gateway::Source,
     route::{Cors, Origins},
 };
@@ -25,6 +25,11 @@ pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<Confi
     let cors = Cors { origins: Origins::Loopback, ..Cors::default() };
     let mut config = Config { cors, ..Config::default() };
     config.rest = Rest { method_paths: true, ..config.rest };
+    // Nothing is kept for it: no file is made where it is started.
+    for own in [Own::Auth, Own::Users] {
+        let off = BuiltIn { enabled: false, ..config.built_ins.get(own) };
+        config.built_ins.set(own, off);
+    }
     // Whoever starts this wants to call what is there.
     config.callers.rules.default = std::sync::Arc::new(Rule::public("propylon up"));
     if let Some(listen) = listen {

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::{
     Address, Config, ConfigError, Connections, Drain, SchemaSource, Upstream, callers, rest, routes,
     settings::{self, Settings},
+    store,
 };
 use crate::{
     route::{Cors, Limits, Origins},
@@ -23,6 +24,8 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
         auth,
         access,
         rate_limits,
+        store,
+        accounts,
         cors,
         rest,
         builtin,
@@ -74,6 +77,8 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
         },
         header_bytes: limits.header_bytes.unwrap_or(default.header_bytes),
         timeout: duration("limits.timeout", limits.timeout, default.timeout)?,
+        store: store::store(store, folder)?,
+        accounts: store::accounts(accounts, folder)?,
         callers: callers::check(auth, access, rate_limits, proxies, folder)?,
         cors: self::cors("cors", cors)?,
         built_ins: rest::built_ins(builtin)?,

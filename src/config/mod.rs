@@ -7,6 +7,7 @@ mod check;
 mod rest;
 mod routes;
 mod settings;
+mod store;
 mod terminal;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
 pub use built_in::{BuiltIn, BuiltIns, Own, Page};
 pub use callers::Callers;
 pub use check::{duration, listen_address, upstream_address};
+pub use store::Accounts;
 pub use terminal::colours;
 
 use crate::{
@@ -53,6 +55,8 @@ pub struct Config {
     pub timeout: Duration,
     pub cors: Cors,
     pub callers: Callers,
+    pub store: crate::store::Settings,
+    pub accounts: Accounts,
     pub rest: Rest,
     pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
@@ -230,6 +234,8 @@ impl Default for Config {
             timeout: Duration::from_secs(60),
             cors: Cors::default(),
             callers: Callers::default(),
+            store: crate::store::Settings::default(),
+            accounts: Accounts::default(),
             rest: Rest::default(),
             built_ins: BuiltIns::default(),
             upstreams: Vec::new(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::callers::settings as callers;
+use super::{callers::settings as callers, store};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -17,6 +17,8 @@ pub(super) struct Settings {
     pub(super) auth: callers::Auth,
     pub(super) access: callers::Access,
     pub(super) rate_limits: callers::RateLimits,
+    pub(super) store: store::WrittenStore,
+    pub(super) accounts: store::WrittenAccounts,
     pub(super) cors: Cors,
     pub(super) rest: Rest,
     pub(super) builtin: BTreeMap<String, BuiltIn>,

@@ -5,6 +5,7 @@ use std::{fs, sync::Arc};
 
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
+use super::accounts::Accounts;
 use crate::{
     auth::{
         Endpoint, Fetch, Https, Issuer, Key, KeySet, KeySource, Means, Principal, Remote, StaticToken,
@@ -15,7 +16,7 @@ use crate::{
         callers::{Callers, ConfigToken, Keys, TrustedIssuer},
     },
     policy::{Counters, Limits, Policies},
-    services::admin::Mistake,
+    services::{accounts::StoredKeys, admin::Mistake},
 };
 
 /// The policies of a config. `before`: those of the config before it, and that config.
@@ -24,6 +25,7 @@ use crate::{
 /// A file that it names cannot be used.
 pub(super) fn policies(
     config: &Config,
+    own: &Accounts,
     before: Option<(&Policies, &Config)>,
 ) -> Result<Arc<Policies>, Vec<Mistake>> {
     let callers = &config.callers;
@@ -35,7 +37,7 @@ pub(super) fn policies(
     let verifier = match before {
         // With the keys it has read, and whom it remembers.
         Some((policies, old)) if same(old) => Arc::clone(&policies.verifier),
-        _ => Arc::new(verifier(callers)?),
+        _ => Arc::new(verifier(callers, own)?),
     };
     let counters =
         before.map_or_else(|| Arc::new(Counters::default()), |(policies, _)| policies.limits.counters());
@@ -53,9 +55,10 @@ fn names_files(callers: &Callers) -> bool {
     })
 }
 
-fn verifier(callers: &Callers) -> Result<Verifier, Vec<Mistake>> {
+fn verifier(callers: &Callers, own: &Accounts) -> Result<Verifier, Vec<Mistake>> {
     let mut mistakes = Vec::new();
-    let mut issuers = Vec::with_capacity(callers.issuers.len());
+    let mut issuers = Vec::with_capacity(callers.issuers.len() + 1);
+    issuers.push(own.keyring.issuer());
     for written in &callers.issuers {
         match issuer(written) {
             Ok(issuer) => issuers.push(issuer),
@@ -66,7 +69,10 @@ fn verifier(callers: &Callers) -> Result<Verifier, Vec<Mistake>> {
         }
     }
     if mistakes.is_empty() {
-        Ok(Verifier::new(issuers, callers.tokens.iter().map(token).collect()))
+        let keys = Arc::new(StoredKeys(Arc::clone(&own.stores)));
+        Ok(Verifier::new(issuers, callers.tokens.iter().map(token).collect())
+            .with_api_keys(keys)
+            .with_revocations(Arc::clone(&own.stores.revoked) as _))
     } else {
         Err(mistakes)
     }

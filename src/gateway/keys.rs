@@ -8,7 +8,7 @@ use crate::config::{
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 14] = [
+pub(super) const NEED_RESTART: [&str; 16] = [
     "gateway.listen",
     "gateway.workers",
     "limits.header_bytes",
@@ -23,6 +23,8 @@ pub(super) const NEED_RESTART: [&str; 14] = [
     "connections.keepalive_timeout",
     "connections.max_age",
     "connections.max_age_grace",
+    "store",
+    "accounts",
 ];
 
 /// A longer value is not shown: that it changed is all that is said.
@@ -47,6 +49,8 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.workers = now.workers;
     next.header_bytes = now.header_bytes;
     next.connections = now.connections;
+    next.store = now.store.clone();
+    next.accounts = now.accounts.clone();
     let differ = NEED_RESTART.into_iter().filter(|key| wanted.get(*key) != held.get(*key));
     differ
         .map(|key| match held.get(key) {
@@ -97,6 +101,8 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         header_bytes,
         timeout,
         callers,
+        store,
+        accounts,
         cors,
         rest,
         built_ins,
@@ -119,6 +125,8 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("limits.header_bytes", header_bytes);
     keys.add("limits.timeout", timeout);
     keys.callers(callers);
+    keys.long("store", store);
+    keys.long("accounts", accounts);
     keys.add("cors.origins", &cors.origins);
     keys.add("cors.credentials", &cors.credentials);
     keys.add("cors.max_age", &cors.max_age);

@@ -201,7 +201,7 @@ impl Gateway {
             return Ok(Reloaded { loaded, changes: said, needs_restart, file });
         }
         let before = (&*current.parts.policies, &*current.parts.config);
-        let policies = callers::policies(&config, Some(before))?;
+        let policies = callers::policies(&config, &self.accounts, Some(before))?;
         let parts = Parts {
             policies,
             about: Arc::new(About {
@@ -211,6 +211,7 @@ impl Gateway {
             loaded: loaded.next(),
             board: Arc::clone(&self.board),
             explain: Arc::clone(&current.parts.explain),
+            directory: Arc::clone(&current.parts.directory),
             reload: Arc::clone(&current.parts.reload),
             built_in: Arc::clone(&current.parts.built_in),
             config: Arc::new(config),

@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    Current, Gateway, Source, callers,
+    Current, Gateway, Source,
+    accounts::Accounts,
+    callers,
     explain::Explainer,
     files,
     reload::{self, Queue},
@@ -63,7 +65,10 @@ impl Gateway {
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
         let explainer = Arc::new(Explainer::default());
-        let policies = callers::policies(&config, None).map_err(StartError)?;
+        let mut accounts = Accounts::new(&config)
+            .map_err(|message| StartError(vec![Mistake { subject: "store".to_owned(), message }]))?;
+        let policies = callers::policies(&config, &accounts, None).map_err(StartError)?;
+        let first_admin = accounts.start(&config.accounts).await;
         let parts = Parts {
             policies,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
@@ -71,6 +76,7 @@ impl Gateway {
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
             explain: Arc::clone(&explainer) as Arc<dyn Explain>,
+            directory: Arc::clone(&accounts.directory),
             built_in,
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
@@ -80,6 +86,8 @@ impl Gateway {
         parts.board.show(&snapshot.catalog);
         let gateway = Arc::new(Self {
             source,
+            accounts,
+            first_admin: Mutex::new(first_admin),
             board: Arc::clone(&parts.board),
             current: Mutex::new(Current {
                 parts,

@@ -73,17 +73,19 @@ macro_rules! server {
     };
 }
 
+/// What the services answer from that outlives a snapshot.
+#[derive(Clone, Copy)]
+pub struct Outliving<'a> {
+    pub board: &'a Arc<HealthBoard>,
+    pub about: &'a Arc<About>,
+    pub reload: &'a Arc<dyn Reload>,
+    pub explain: &'a Arc<dyn Explain>,
+    pub directory: &'a Arc<Directory>,
+}
+
 /// Makes every local service's server for one snapshot, and hands it to `registry`.
-pub fn local(
-    catalog: &Arc<Catalog>,
-    board: &Arc<HealthBoard>,
-    about: &Arc<About>,
-    loaded: Loaded,
-    reload: &Arc<dyn Reload>,
-    directory: &Arc<Directory>,
-    explain: &Arc<dyn Explain>,
-    registry: &mut impl Registry,
-) {
+pub fn local(catalog: &Arc<Catalog>, loaded: Loaded, outliving: Outliving<'_>, registry: &mut impl Registry) {
+    let Outliving { board, about, reload, explain, directory } = outliving;
     registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board)))));
     let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog), Arc::clone(explain));
     registry.add(server!(RoutingServiceServer::new(routing)));
@@ -219,8 +221,8 @@ pub(crate) mod tests {
         Arc::new(About::new("1.2.3", "test"))
     }
 
-    #[test]
-    fn every_service_of_the_contract_is_registered() {
+    #[tokio::test]
+    async fn every_service_of_the_contract_is_registered() {
         #[derive(Default)]
         struct Names(Vec<&'static str>);
         impl Registry for Names {
@@ -231,7 +233,15 @@ pub(crate) mod tests {
         let mut names = Names::default();
         let catalog = Arc::new(built_in());
         let reload: Arc<dyn Reload> = Arc::new(admin::tests::Nothing);
-        local(&catalog, &Arc::default(), &about(), Loaded::first(), &reload, &explain(), &mut names);
+        let folder = tempfile::tempdir().unwrap();
+        let outliving = Outliving {
+            board: &Arc::default(),
+            about: &about(),
+            reload: &reload,
+            explain: &explain(),
+            directory: &accounts::tests::directory(folder.path()),
+        };
+        local(&catalog, Loaded::first(), outliving, &mut names);
         let mut known: Vec<_> = catalog.services().map(|(_, service)| service.name.to_string()).collect();
         known.sort();
         names.0.sort_unstable();

@@ -175,7 +175,7 @@ fn token(written: settings::Token, folder: &Path) -> Result<ConfigToken, ConfigE
 }
 
 /// Reads a secret from where it is. What it holds is in no message.
-fn read(key: &str, reference: Text, folder: &Path) -> Result<Private, ConfigError> {
+pub(in crate::config) fn read(key: &str, reference: Text, folder: &Path) -> Result<Private, ConfigError> {
     let wrong = |why: String| ConfigError(format!("{key}: {why}"));
     let text = match reference {
         Text::Literal(_) => {

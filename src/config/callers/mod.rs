@@ -10,7 +10,7 @@ mod tests;
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 pub(super) use self::{
-    check::{check, proxies},
+    check::{check, proxies, read as secret},
     rules::rule,
 };
 use crate::{

@@ -20,9 +20,8 @@ impl Directory {
         context: &Context,
         email_key: &str,
     ) -> Result<(), Status> {
-        let by_address =
-            self.attempt("login:address", &place(&context.address), &self.rules.logins_by_address);
-        by_address.await?;
+        let place = place(&context.address);
+        self.attempt("login:address", &place, &self.rules.logins_by_address).await?;
         let account = Digest::of(email_key.as_bytes()).hex();
         self.attempt("login:account", &account, &self.rules.logins_by_account).await
     }

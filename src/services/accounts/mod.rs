@@ -8,6 +8,8 @@ mod keys;
 mod password;
 mod present;
 mod session;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -34,7 +36,7 @@ use crate::{
 const CACHED: Duration = Duration::from_secs(30);
 
 /// The rules for accounts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// False: accounts are made by nobody but the operator.
     pub registration: bool,

@@ -90,6 +90,8 @@ impl World {
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
         command.args(["serve", "--listen", self.listen, "--config"]).arg(file);
+        // What it keeps is its own: the default is a file below the folder that it is started in.
+        command.current_dir(self.folder.path());
         command
     }
 

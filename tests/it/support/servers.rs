@@ -129,11 +129,19 @@ impl Server {
         self.signal("CONT");
     }
 
-    /// To its whole process group: PostgreSQL has a process for each connection.
+    /// To it and its children: PostgreSQL has a process for each connection, in a group of its own.
     fn signal(&self, name: &str) {
         let Some(program) = &self.program else { return };
-        let group = format!("-{}", program.id());
-        assert!(Command::new("kill").args([&format!("-{name}"), "--", &group]).status().unwrap().success());
+        let parent = program.id().to_string();
+        let children = Command::new("pgrep").args(["-P", &parent]).output().unwrap();
+        let children = String::from_utf8(children.stdout).unwrap();
+        for id in std::iter::once(parent.as_str()).chain(children.split_whitespace()) {
+            // A child may have ended meanwhile.
+            let _ = Command::new("kill")
+                .args([&format!("-{name}"), "--", id])
+                .stderr(std::process::Stdio::null())
+                .status();
+        }
     }
 }
 
