@@ -1,7 +1,7 @@
 //! The one integration-test binary: the gateway as its callers meet it.
 //!
 //! `surfaces` is one table of calls through every surface; `bad_input` is a row for each mistake of a client's, over each
-//! surface; `streaming` is what streams owe both sides; `failures` are upstreams that misbehave; `dispatch` is the road to
+//! surface; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `failures` are upstreams that misbehave; `dispatch` is the road to
 //! upstreams on its own; `schemas` is where contracts come from and what becomes of them; `reload` reads the config again;
 //! `explain` holds what is explained against what is served; `readme` runs README.md; `real_clients` drives the gateway's
 //! binary with the clients that people use (grpcio, grpcurl,
@@ -16,6 +16,7 @@
 )]
 
 mod bad_input;
+mod callers;
 mod conformance;
 mod dispatch;
 mod edge;

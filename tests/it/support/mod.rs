@@ -7,4 +7,5 @@ pub(crate) mod library;
 pub(crate) mod process;
 pub(crate) mod reflecting;
 pub(crate) mod streams;
+pub(crate) mod tokens;
 pub(crate) mod tools;
