@@ -2,14 +2,17 @@
 
 mod asked;
 mod audit;
+mod ending;
 mod explain;
 mod explained;
 mod health;
+mod openapi;
 mod paint;
 mod routes;
 mod serve;
 mod table;
 mod up;
+mod words;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -42,6 +45,8 @@ enum Command {
     Routes(routes::Routes),
     /// Asks a gateway, or any gRPC server, whether it serves: exit code 0 if it does, else 1
     Health(health::Health),
+    /// Prints the OpenAPI 3.1 document of what is served over REST
+    Openapi(Openapi),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +69,16 @@ struct Up {
     listen: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct Openapi {
+    /// The config file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A gRPC upstream with server reflection, beside those of the config; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    grpc: Vec<String>,
+}
+
 /// Runs the command the program was started with.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -76,6 +91,7 @@ pub fn run() -> ExitCode {
         Some(Command::Audit(audit)) => audit::run(&audit),
         Some(Command::Routes(routes)) => routes::run(routes).map(done),
         Some(Command::Health(health)) => health::run(health),
+        Some(Command::Openapi(arguments)) => openapi::run(&arguments).map(done),
     };
     match outcome {
         Ok(exit) => exit,

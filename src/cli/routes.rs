@@ -60,7 +60,27 @@ fn drawn(answer: &ListRoutesResponse, paint: Paint) -> String {
             let (streams, (verb, path)) =
                 (paint.dim(&format!("{streams:shapes$}")), rest.split_once(' ').unwrap_or(("", &rest)));
             let verb = paint.bold(&format!("{verb:6}"));
+            let path = if path.is_empty() { paint.dim("gRPC and gRPC-Web only") } else { path.to_owned() };
             line(&format!("    {method:names$}  {streams}  {verb} {path}"));
+        }
+    }
+    if !answer.paths.is_empty() {
+        line("");
+        line(&paint.bold("answered here"));
+        line("");
+        let verbs: Vec<String> = answer.paths.iter().map(|path| path.verbs.join(", ")).collect();
+        let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+        let verb_width = widest(&mut verbs.iter().map(|verbs| verbs.chars().count()));
+        let path_width = widest(&mut answer.paths.iter().map(|path| path.path.chars().count()));
+        for (verbs, path) in verbs.iter().zip(&answer.paths) {
+            let what = match path.kind.as_str() {
+                "page" => "the gateway's own page".to_owned(),
+                "redirect" => format!("redirects to {}", path.target),
+                "respond" => format!("responds {}", path.target),
+                kind => format!("{kind} {}", path.target),
+            };
+            let verbs = paint.bold(&format!("{verbs:verb_width$}"));
+            line(&format!("    {verbs}  {:path_width$}  {}", path.path, paint.dim(&what)));
         }
     }
     out.trim_start().to_owned()

@@ -9,6 +9,7 @@ mod explain;
 mod files;
 mod headers;
 mod keys;
+mod pages;
 mod rehearsal;
 mod reload;
 mod request_id;
@@ -75,6 +76,12 @@ impl Gateway {
     #[must_use]
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.snapshot.load().catalog)
+    }
+
+    /// The OpenAPI document of what is served now, for people to read.
+    #[must_use]
+    pub fn openapi(&self) -> String {
+        self.snapshot.load().openapi().pretty()
     }
 
     /// The config in force.

@@ -172,7 +172,7 @@ async fn a_refusal_names_every_mistake_over_every_surface() {
     let (head, (body, _)) =
         http1(gateway.address, request(&Method::POST, path, &web, framed(b""))).await.into_parts();
     let body = String::from_utf8_lossy(&body).into_owned();
-    assert!(body.contains("grpc-status:9") || head.headers["grpc-status"] == "9", "{body}");
+    assert!(body.contains("grpc-status: 9") || head.headers["grpc-status"] == "9", "{body}");
     assert_eq!(get(&gateway, "/v1/items/pen").await.http, 200);
     // And over gRPC what goes well.
     gateway.rewrite(&shop(&rule("/v2/{name}")));
@@ -440,7 +440,7 @@ async fn callers_from_elsewhere_are_refused_over_every_surface() {
     let (head, (body, _)) = http1(there, request(&Method::POST, path, &web, framed(b""))).await.into_parts();
     let body = String::from_utf8_lossy(&body).into_owned();
     assert!(
-        body.contains("grpc-status:7") || head.headers.get("grpc-status").is_some_and(|code| code == "7"),
+        body.contains("grpc-status: 7") || head.headers.get("grpc-status").is_some_and(|code| code == "7"),
         "{body}"
     );
     assert!(!gateway.program.output().contains("reloaded ("), "{}", gateway.program.output());

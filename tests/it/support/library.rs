@@ -191,13 +191,13 @@ fn failure(asked: &FailRequest) -> Status {
     status
 }
 
-fn trailers_only(status: &Status) -> Response<Body> {
+pub(crate) fn trailers_only(status: &Status) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     status::to_trailers(status, response.headers_mut());
     response
 }
 
-fn finished(messages: Vec<Vec<u8>>, end: Result<(), Status>) -> Body {
+pub(crate) fn finished(messages: Vec<Vec<u8>>, end: Result<(), Status>) -> Body {
     let mut trailers = HeaderMap::new();
     match end {
         Ok(()) => trailers = status::ok_trailers(),

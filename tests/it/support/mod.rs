@@ -2,9 +2,11 @@
 //! outlive their test.
 
 pub(crate) mod client;
+pub(crate) mod gallery;
 pub(crate) mod gateway;
 pub(crate) mod library;
 pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod reflecting;
 pub(crate) mod streams;
 pub(crate) mod tokens;
