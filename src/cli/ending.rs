@@ -2,7 +2,13 @@
 //! asked; 1: the machine does not allow it; 70: a bug (sysexits.h, EX_SOFTWARE); 78: the config, a file or an argument is
 //! wrong (EX_CONFIG). What clap says of the command line itself ends with 2.
 
-use std::{fs, io, net::SocketAddr, panic::PanicHookInfo};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    fs, io,
+    net::SocketAddr,
+    panic::{PanicHookInfo, UnwindSafe, catch_unwind},
+    process::ExitCode,
+};
 
 use super::Failure;
 
@@ -53,20 +59,33 @@ fn holder(port: u16) -> Option<String> {
     None
 }
 
-/// From here on a panic is one sentence on stderr, wherever it happens; with RUST_BACKTRACE=1 the way to it follows.
+/// From here on a panic is one sentence, wherever it happens: in the log once there is one, else on stderr. With
+/// RUST_BACKTRACE=1 the way to it follows.
 pub(super) fn say_panics_in_a_sentence() {
-    std::panic::set_hook(Box::new(|panic| super::say_error(&sentence(panic))));
+    std::panic::set_hook(Box::new(|panic| {
+        let sentence = sentence(panic);
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!("{sentence}");
+        } else {
+            super::say_error(&sentence);
+        }
+    }));
+}
+
+/// Runs a command; a panic in it, which has been told, is exit code 70.
+pub(super) fn guarded(command: impl FnOnce() -> ExitCode + UnwindSafe) -> ExitCode {
+    catch_unwind(command).unwrap_or(ExitCode::from(super::EXIT_BUG))
 }
 
 fn sentence(panic: &PanicHookInfo<'_>) -> String {
     let payload = panic.payload();
-    let text =
+    let said =
         payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
     let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
-    let said = text.unwrap_or("without a word").lines().collect::<Vec<_>>().join(" ");
-    let backtrace = std::backtrace::Backtrace::capture();
+    let said = said.unwrap_or("without a word").lines().collect::<Vec<_>>().join(" ");
+    let backtrace = Backtrace::capture();
     match backtrace.status() {
-        std::backtrace::BacktraceStatus::Captured => format!("a bug: {said}{place}\n{backtrace}"),
+        BacktraceStatus::Captured => format!("a bug: {said}{place}\n{backtrace}"),
         _ => format!("a bug: {said}{place}; with RUST_BACKTRACE=1 it says how it came there, for a report"),
     }
 }
@@ -85,6 +104,13 @@ mod tests {
         assert!(said.ends_with(&format!("(process {})", std::process::id())), "{said}");
         drop(listener);
         assert_eq!(holder(port), None);
+    }
+
+    #[test]
+    fn a_panic_is_an_exit_code() {
+        let code = |command: fn() -> ExitCode| format!("{:?}", guarded(command));
+        assert_eq!(code(|| ExitCode::from(3)), format!("{:?}", ExitCode::from(3)));
+        assert_eq!(code(|| panic!("as a test wants it")), format!("{:?}", ExitCode::from(70)));
     }
 
     #[test]

@@ -67,8 +67,8 @@ impl Sheet {
                 self.line(&format!("    {}", answer.message));
             }
             _ => {
-                let status = paint.bold(&format!("is answered {}", status()));
-                self.line(&format!("  {} {status}", paint.green("✓")));
+                let mark = if answer.http_status < 400 { paint.green("✓") } else { paint.yellow("!") };
+                self.line(&format!("  {mark} {}", paint.bold(&format!("is answered {}", status()))));
                 if !answer.message.is_empty() {
                     self.line(&format!("    {}", answer.message));
                 }

@@ -124,7 +124,7 @@ pub(super) fn serve(source: Source, greet: impl FnOnce(&Words<'_>, Paint)) -> Re
     match drained {
         None => info!("what is in flight is closed"),
         Some(Ok(Ok(()))) => {}
-        Some(_) => return Err(Failure::system("a worker panicked")),
+        Some(_) => return Err(Failure::bug("a worker has ended by a bug; the log says how it came there")),
     }
     info!("stopped");
     Ok(())

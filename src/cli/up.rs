@@ -1,6 +1,6 @@
 //! `propylon up`: upstreams by their reflection, with no config at all.
 
-use super::{Failure, Up, say, say_error, serve, table};
+use super::{Failure, Up, say, serve, table, warn};
 use crate::{
     auth::Rule,
     config::{Config, Rest, Upstream, listen_address, upstream_address},
@@ -11,10 +11,7 @@ use crate::{
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     let config = config(&arguments.grpc, arguments.listen.as_deref())?;
     if !config.listen.ip().is_loopback() {
-        say_error(&format!(
-            "warning: every method of the upstream is open to whoever reaches {}",
-            config.listen
-        ));
+        warn(&format!("every method of the upstream is open to whoever reaches {}", config.listen));
     }
     // What it runs on is the command line alone: reading it again gives the same.
     serve::serve(Source::fixed(config), |words, paint| {

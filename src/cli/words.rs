@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::paint::Paint;
 use crate::{
-    config::{Config, Own, SchemaSource},
+    config::{Config, Own, Page, SchemaSource},
     route::{
         Destination,
         catalog::{Catalog, MethodEntry, Source},
@@ -103,21 +103,14 @@ impl Words<'_> {
 
     /// What of its own can be looked at in a browser.
     pub(super) fn pages(&self) -> Vec<String> {
-        let page = |own: Own, at: &str| {
-            let built_in = self.config.built_ins.get(own);
-            built_in.enabled.then(|| format!("{}{at}", built_in.prefix))
-        };
-        let pages =
-            [page(Own::Index, "/"), page(Own::Docs, ""), page(Own::Redoc, ""), page(Own::Openapi, "")];
-        pages.into_iter().flatten().collect()
+        let pages = [Page::Index, Page::Docs, Page::Redoc, Page::Openapi];
+        pages.into_iter().filter_map(|page| self.config.built_ins.path_of(page)).collect()
     }
 
     fn health(&self) -> Vec<String> {
-        let probes = self.config.built_ins.get(Own::Probes);
-        let mut paths: Vec<String> = match probes.enabled {
-            true => ["/livez", "/readyz"].map(|path| format!("{}{path}", probes.prefix)).into(),
-            false => Vec::new(),
-        };
+        let probes = [Page::Livez, Page::Readyz];
+        let mut paths: Vec<String> =
+            probes.into_iter().filter_map(|page| self.config.built_ins.path_of(page)).collect();
         let check = self.own_binding("/propylon.gateway.v1.HealthService/Check");
         paths.extend(check);
         paths

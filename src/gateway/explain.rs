@@ -283,10 +283,11 @@ fn read(asked: ExplainRouteRequest, config: &Config) -> Result<(Parts, Bytes), S
     if matches!(classify(&Request::from_parts(parts.clone(), Body::empty())), Protocol::Grpc) {
         parts.version = Version::HTTP_2;
     }
-    if !parts.headers.contains_key(header::HOST)
+    if parts.version < Version::HTTP_2
+        && !parts.headers.contains_key(header::HOST)
         && let Ok(host) = HeaderValue::try_from(config.listen.to_string())
     {
-        // A client always sends one, and a page's origin is held against it.
+        // Over HTTP/1.1 a client always sends one, and a page's origin is held against it.
         parts.headers.insert(header::HOST, host);
     }
     let body = if grpc { Bytes::new() } else { Bytes::from(asked.body) };

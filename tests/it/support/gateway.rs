@@ -103,9 +103,11 @@ impl World {
     }
 }
 
-/// Waits until a gateway says that it listens, and where.
+/// Waits until a gateway says that it listens, and where: to a person on a line of its own, to a program in a line of JSON.
 pub(crate) fn listening(program: &mut Program) -> SocketAddr {
-    program.wait_for("listening on http://", START).unwrap().parse().unwrap()
+    let rest = program.wait_for("listening on http://", START).unwrap();
+    let address = rest.split('"').next().unwrap_or_default();
+    address.parse().unwrap_or_else(|error| panic!("{address}: {error}"))
 }
 
 /// A config under which everyone may call, unless it says who may: most tests are not about callers.
