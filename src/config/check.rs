@@ -30,7 +30,7 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
         routes,
         http_rules,
     } = settings;
-    let proxies = callers::proxies(gateway.trusted_proxies, gateway.forwarded_header)?;
+    let proxies = callers::proxies(&gateway.trusted_proxies, gateway.forwarded_header.as_deref())?;
     let listen = match gateway.listen {
         Some(text) => listen_address(&text)?,
         None => default.listen,

@@ -63,6 +63,7 @@ impl Gateway {
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
         let explainer = Arc::new(Explainer::default());
+        callers::warn_of_open_services(&config);
         let policies = callers::policies(&config, None).map_err(StartError)?;
         let parts = Parts {
             policies,

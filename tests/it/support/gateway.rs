@@ -111,7 +111,7 @@ pub(crate) fn listening(program: &mut Program) -> SocketAddr {
 }
 
 /// A config under which everyone may call, unless it says who may: most tests are not about callers.
-fn open(config: &str) -> String {
+pub(crate) fn open(config: &str) -> String {
     if config.contains("[access]") {
         config.to_owned()
     } else {
