@@ -21,7 +21,7 @@ use tracing::warn;
 
 use crate::{
     call::{Body, Call, Reply, Road},
-    config::{BuiltIns, Config},
+    config::{BuiltIns, Config, Page},
     dispatch::{Dispatch, Local, Upstream},
     openapi,
     policy::Policies,
@@ -73,11 +73,15 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Snapshot {
     pub config: Arc<Config>,
+    /// Some answers differ by the page that asks: caches are told of it.
+    pub by_origin: bool,
     pub grpc: Grpc,
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
     pub policies: Arc<Policies>,
+    /// The gateway's own pages, by their paths.
+    pub pages: Vec<(String, Page)>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -156,6 +160,8 @@ impl Snapshot {
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),
+            by_origin: parts.config.answers_by_origin(),
+            pages: parts.config.built_ins.pages(),
             grpc: Grpc { table: Arc::clone(&table) },
             grpc_web: GrpcWeb { table: Arc::clone(&table) },
             rest: built.rest.build(table),

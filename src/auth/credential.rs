@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn credentials_are_read_or_refused() {
-        let check = |rows: &[(&'static str, &[u8])],
-                     want: Result<Option<(Option<&str>, Option<&str>)>, &str>| {
+        type Found<'a> = Option<(Option<&'a str>, Option<&'a str>)>;
+        let check = |rows: &[(&'static str, &[u8])], want: Result<Found<'_>, &str>| {
             let mut metadata = HeaderMap::new();
             for (name, value) in rows {
                 metadata.append(*name, HeaderValue::from_bytes(value).unwrap());

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Write},
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -12,7 +13,7 @@ use http::{HeaderMap, HeaderName};
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::Status;
 
-use super::{Body, Guards};
+use super::{Body, Guards, Pace};
 use crate::status::{Fault, Refusal, Whose, refuse};
 
 /// Length of a frame's header in bytes.
@@ -286,6 +287,8 @@ pub struct FrameGuard {
     header_bytes: usize,
     /// Bytes of the message still to come.
     message_bytes: usize,
+    /// How long it may pause; for ever where there is none.
+    pace: Option<Pace>,
 }
 
 impl FrameGuard {
@@ -293,7 +296,14 @@ impl FrameGuard {
     #[must_use]
     pub fn new(body: Body, encoding: Option<Encoding>, limit: usize) -> Self {
         let rules = Rules { whose: Whose::Client, encoding, limit };
-        Self { body, rules, header: [0; HEADER_BYTES], header_bytes: 0, message_bytes: 0 }
+        Self { body, rules, header: [0; HEADER_BYTES], header_bytes: 0, message_bytes: 0, pace: None }
+    }
+
+    /// Refuses a body that pauses for longer.
+    #[must_use]
+    pub fn paced(mut self, pause: Duration) -> Self {
+        self.pace = Some(Pace::new(pause));
+        self
     }
 
     fn check(&mut self, mut data: &[u8]) -> Result<(), Status> {
@@ -323,7 +333,14 @@ impl http_body::Body for FrameGuard {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        Poll::Ready(match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            let Some(pace) = &mut this.pace else { return Poll::Pending };
+            return pace.poll_pause(cx).map(|late| Some(Err(late)));
+        };
+        if let Some(pace) = &mut this.pace {
+            pace.moved();
+        }
+        Poll::Ready(match frame {
             None if this.header_bytes == 0 && this.message_bytes == 0 => None,
             None => {
                 let status = this.rules.broken("ends within a frame");

@@ -4,6 +4,7 @@
 //! closes the outcome in its own protocol. Nothing here knows any of them.
 
 mod frames;
+mod pace;
 mod request_values;
 
 use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -14,6 +15,7 @@ pub(crate) use frames::status_of;
 pub use frames::{Encoding, FrameGuard, FrameReader, HEADER_BYTES, frame};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode, Uri, uri::PathAndQuery};
+pub use pace::Pace;
 pub use request_values::RequestValues;
 use tokio::time::Instant;
 use tonic::Status;
@@ -189,9 +191,16 @@ pub struct Peer {
 }
 
 /// Held by what goes on when its request has been answered and its connection handed over: a WebSocket. The drain waits
-/// until none is left. The server puts it into the extensions of each request that may be upgraded.
+/// until none is left, and the connection it came by counts as used. The server puts it into the extensions of each request
+/// that may be upgraded; what is in it is the server's own.
 #[derive(Debug, Clone)]
-pub struct Lasting(pub tokio::sync::mpsc::Sender<std::convert::Infallible>);
+pub struct Lasting(#[expect(dead_code, reason = "held, never read")] Arc<dyn Any + Send + Sync>);
+
+impl Lasting {
+    pub fn new(held: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(held))
+    }
+}
 
 /// A response whose head is not an error.
 ///

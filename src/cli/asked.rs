@@ -77,7 +77,7 @@ impl Asked {
                 .await
                 .map_err(|error| Failure::config(format!("{source}{error}")))?;
             let silent = away(&gateway);
-            let answer = built(&gateway).await.map_err(|status| Failure::config(status.message()))?;
+            let answer = built(&gateway).await.map_err(|status| Failure::system(status.message()))?;
             for name in silent {
                 super::warn(&format!(
                     "upstream {name} has not answered reflection: its methods are not known"
@@ -139,6 +139,8 @@ pub(super) fn said(status: &Status, address: &Address) -> String {
             let why = message.strip_prefix(&label).unwrap_or(message);
             format!("cannot connect to {address}: {why}")
         }
+        // What was asked is wrong, whoever was asked.
+        Code::InvalidArgument | Code::NotFound => message.to_owned(),
         Code::DeadlineExceeded => format!("{address} did not answer in time"),
         code => format!("{address} answers {}: {message}", crate::status::name(code)),
     }

@@ -14,7 +14,7 @@ Examples:
   propylon explain POST /v1/shelves/7/books -d '{\"title\": \"Ulysses\"}'
   propylon explain grpc library.v1.Library/GetBook
   propylon explain websocket /v1/chat
-  propylon explain OPTIONS /v1/books -H 'origin: https://a.example' -H 'access-control-request-method: POST'
+  propylon explain POST /v1/pages -H 'accept: text/event-stream' -d '{}'
   propylon explain GET /v1/books --server gateway.internal:8080 --json")]
 pub(super) struct Explain {
     /// The HTTP method; or `grpc`, `grpc-web` or `websocket` for a call of that kind

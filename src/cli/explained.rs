@@ -67,8 +67,8 @@ impl Sheet {
                 self.line(&format!("    {}", answer.message));
             }
             _ => {
-                let status = paint.bold(&format!("is answered {}", status()));
-                self.line(&format!("  {} {status}", paint.green("✓")));
+                let mark = if answer.http_status < 400 { paint.green("✓") } else { paint.yellow("!") };
+                self.line(&format!("  {mark} {}", paint.bold(&format!("is answered {}", status()))));
                 if !answer.message.is_empty() {
                     self.line(&format!("    {}", answer.message));
                 }
@@ -86,6 +86,7 @@ impl Sheet {
             "grpc-web" => "gRPC-Web",
             "rest" => "REST",
             "websocket" => "WebSocket",
+            "http" => "HTTP, answered by the config",
             "preflight" => "CORS preflight",
             "page" => "one of the gateway's own pages",
             other => other,
@@ -144,6 +145,9 @@ impl Sheet {
     fn binding(&mut self, binding: &ExplainedBinding) {
         self.parameters("path", &binding.path);
         self.parameters("query", &binding.query);
+        if binding.body.is_empty() {
+            return;
+        }
         let body = match (binding.body.as_str(), binding.body_field.as_str()) {
             ("none", _) => "none".to_owned(),
             (kind, field) => {
@@ -164,14 +168,14 @@ impl Sheet {
     }
 
     /// What the path or the query says, in columns.
-    fn parameters(&mut self, name: &str, parameters: &[ExplainedParameter]) {
+    fn parameters(&mut self, label: &str, parameters: &[ExplainedParameter]) {
         let paint = self.paint;
         let width =
             |text: fn(&ExplainedParameter) -> usize| parameters.iter().map(text).max().unwrap_or_default();
         let (names, values) =
             (width(|p| p.name.chars().count()), width(|p| quoted(&p.value).chars().count()));
         for (place, parameter) in parameters.iter().enumerate() {
-            let name = if place == 0 { name } else { "" };
+            let name = if place == 0 { label } else { "" };
             let value = quoted(&parameter.value);
             let mut line = format!("{:names$}  {value:values$}  ", parameter.name);
             if parameter.problem.is_empty() {
@@ -181,7 +185,8 @@ impl Sheet {
                 } else {
                     parameter.r#type.clone()
                 };
-                line.push_str(&paint.dim(if field.is_empty() { "skipped" } else { &field }));
+                let skipped = field.is_empty() && label == "query";
+                line.push_str(&paint.dim(if skipped { "skipped" } else { &field }));
             } else {
                 line.push_str(&paint.red("✗"));
                 line.push_str(&format!(" {}", parameter.problem));

@@ -1,21 +1,27 @@
 //! The command line: one file per command.
 
 mod asked;
+mod audit;
+mod ending;
 mod explain;
 mod explained;
 mod health;
+mod openapi;
 mod paint;
 mod routes;
 mod serve;
 mod table;
 mod up;
+mod words;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
 /// A bad config, file or argument (sysexits.h, EX_CONFIG).
 const EXIT_CONFIG: u8 = 78;
+/// A bug of this program (sysexits.h, EX_SOFTWARE).
+const EXIT_BUG: u8 = 70;
 
 /// A gRPC-first gateway: gRPC, gRPC-Web and REST/JSON on one port, from one protobuf contract.
 #[derive(Debug, Parser)]
@@ -35,10 +41,14 @@ enum Command {
     Up(Up),
     /// Says which binding, route, policies and upstream a request would meet, and why
     Explain(explain::Explain),
+    /// Reviews a config for what would help an attacker, and grades it
+    Audit(audit::Audit),
     /// Prints the routing table
     Routes(routes::Routes),
     /// Asks a gateway, or any gRPC server, whether it serves: exit code 0 if it does, else 1
     Health(health::Health),
+    /// Prints the OpenAPI 3.1 document of what is served over REST
+    Openapi(Openapi),
 }
 
 #[derive(Debug, Args)]
@@ -61,17 +71,34 @@ struct Up {
     listen: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct Openapi {
+    /// The config file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A gRPC upstream with server reflection, beside those of the config; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    grpc: Vec<String>,
+}
+
 /// Runs the command the program was started with.
 #[must_use]
 pub fn run() -> ExitCode {
+    ending::say_panics_in_a_sentence();
+    ending::guarded(command)
+}
+
+fn command() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => serve::run(&cli.serve).map(done),
         Some(Command::Serve(serve)) => serve::run(&serve).map(done),
         Some(Command::Up(up)) => up::run(&up).map(done),
         Some(Command::Explain(explain)) => explain::run(&explain).map(done),
+        Some(Command::Audit(audit)) => audit::run(&audit),
         Some(Command::Routes(routes)) => routes::run(routes).map(done),
         Some(Command::Health(health)) => health::run(health),
+        Some(Command::Openapi(arguments)) => openapi::run(&arguments).map(done),
     };
     match outcome {
         Ok(exit) => exit,
@@ -99,24 +126,28 @@ impl Failure {
         Self { message: message.to_string(), exit: EXIT_CONFIG }
     }
 
+    /// A bug, which has been told: exit code 70.
+    fn bug(message: impl std::fmt::Display) -> Self {
+        Self { message: message.to_string(), exit: EXIT_BUG }
+    }
+
     /// The machine does not allow it (a port in use): exit code 1.
     fn system(message: impl std::fmt::Display) -> Self {
         Self { message: message.to_string(), exit: 1 }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a command's last words go to the terminal, not into the log")]
+/// A command's last words go to the terminal, not into the log. Where nobody reads them there is nothing to be done.
 fn say_error(message: &str) {
-    eprintln!("propylon: {message}");
+    let _ = writeln!(std::io::stderr(), "propylon: {message}");
 }
 
 fn warn(message: &str) {
     say_error(&format!("warning: {message}"));
 }
 
-#[expect(clippy::print_stdout, reason = "the start-up words are for whoever started the command")]
+/// What a command prints is for whoever started it; a pipe may be closed before all is read.
 fn say(words: &str) {
-    use std::io::Write as _;
-    println!("{words}");
-    let _ = std::io::stdout().flush();
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{words}").and_then(|()| out.flush());
 }

@@ -32,18 +32,21 @@ pub(super) fn run(arguments: Routes) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The routes as a table: sources and services in their order, methods sorted by name.
+/// The routes as a table: sources in their order, services and methods sorted by name.
 fn drawn(answer: &ListRoutesResponse, paint: Paint) -> String {
+    let source_of = |route: &RouteInfo| answer.routes.iter().position(|other| other.source == route.source);
+    let mut routes: Vec<&RouteInfo> = answer.routes.iter().collect();
+    routes.sort_by_key(|route| (source_of(route), &route.service, &route.path));
     let mut out = String::new();
     let mut line = |text: &str| {
         out.push_str(text.trim_end());
         out.push('\n');
     };
-    let rows: Vec<[String; 3]> = answer.routes.iter().flat_map(rows).collect();
+    let rows: Vec<[String; 3]> = routes.iter().flat_map(|route| rows(route)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths = (width(0), width(1));
     let (mut source, mut service) = (None, None);
-    for route in &answer.routes {
+    for route in routes {
         if source != Some(&route.source) {
             source = Some(&route.source);
             let name = if route.source == "built-in" { "the gateway itself" } else { &route.source };
@@ -59,8 +62,35 @@ fn drawn(answer: &ListRoutesResponse, paint: Paint) -> String {
             let (names, shapes) = widths;
             let (streams, (verb, path)) =
                 (paint.dim(&format!("{streams:shapes$}")), rest.split_once(' ').unwrap_or(("", &rest)));
-            let verb = paint.bold(&format!("{verb:6}"));
-            line(&format!("    {method:names$}  {streams}  {verb} {path}"));
+            let rest = match path {
+                "" if method.is_empty() => String::new(),
+                "" => paint.dim("gRPC and gRPC-Web only"),
+                path => format!("{} {path}", paint.bold(&format!("{verb:6}"))),
+            };
+            line(&format!("    {method:names$}  {streams}  {rest}"));
+        }
+    }
+    if !answer.routes.is_empty() {
+        line("");
+        line(&paint.dim("every method is at POST /package.Service/Method too, by gRPC and gRPC-Web"));
+    }
+    if !answer.paths.is_empty() {
+        line("");
+        line(&paint.bold("answered here"));
+        line("");
+        let verbs: Vec<String> = answer.paths.iter().map(|path| path.verbs.join(", ")).collect();
+        let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+        let verb_width = widest(&mut verbs.iter().map(|verbs| verbs.chars().count()));
+        let path_width = widest(&mut answer.paths.iter().map(|path| path.path.chars().count()));
+        for (verbs, path) in verbs.iter().zip(&answer.paths) {
+            let what = match path.kind.as_str() {
+                "page" => "the gateway's own page".to_owned(),
+                "redirect" => format!("redirects to {}", path.target),
+                "respond" => format!("responds {}", path.target),
+                kind => format!("{kind} {}", path.target),
+            };
+            let verbs = paint.bold(&format!("{verbs:verb_width$}"));
+            line(&format!("    {verbs}  {:path_width$}  {}", path.path, paint.dim(&what)));
         }
     }
     out.trim_start().to_owned()

@@ -1,45 +1,38 @@
 //! The table of what is served: every method with its gRPC, gRPC-Web and REST address.
 
-use std::{fmt::Write as _, net::SocketAddr};
-
-use crate::route::{
-    Destination,
-    catalog::{Catalog, MethodEntry},
-};
+use super::{paint::Paint, words::Words};
+use crate::route::{Destination, catalog::MethodEntry};
 
 /// The upstreams' methods as a table for a terminal.
-pub(super) fn table(catalog: &Catalog, address: SocketAddr) -> String {
+pub(super) fn table(words: &Words<'_>, paint: Paint) -> String {
     let mut out = String::new();
-    let mut first = None;
-    for source in catalog.sources().iter().filter(|source| source.destination != Destination::Local) {
-        // Writing into a string cannot fail.
-        let _ = writeln!(out, "{} ({})", source.name(), source.address);
-        if source.services.is_empty() {
-            let _ = writeln!(out, "  has not answered reflection yet; its methods appear when it does");
-        }
+    let sources = words.catalog.sources().iter();
+    for source in sources.filter(|source| source.destination != Destination::Local) {
+        let (state, fine) = words.state(source);
+        let state = if fine { paint.dim(&state) } else { paint.yellow(&state) };
+        out += &format!("{}  {state}\n", paint.bold(&source.address));
         for service in &source.services {
             let Some(methods) = &service.methods else { continue };
-            let _ = writeln!(out, "\n  {}", service.name);
+            out += &format!("\n  {}\n", paint.cyan(&service.name));
             let rows: Vec<_> = methods.iter().flat_map(rows).collect();
-            let heading = ["gRPC, gRPC-Web".to_owned(), String::new(), "REST".to_owned()];
-            let rows: Vec<_> = std::iter::once(heading).chain(rows).collect();
-            let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+            let heading = ["gRPC, gRPC-Web", "", "REST"].map(str::to_owned);
+            let width = |column: usize| {
+                let rows = rows.iter().chain([&heading]);
+                rows.map(|row| row[column].chars().count()).max().unwrap_or_default()
+            };
             let (name, shape) = (width(0), width(1));
+            let [left, _, right] = &heading;
+            out += &format!("    {}\n", paint.dim(&format!("{left:name$}  {:shape$}  {right}", "")));
             for [method, streams, rest] in &rows {
-                let _ = writeln!(out, "    {method:name$}  {streams:shape$}  {rest}");
+                let (method, streams) = (format!("{method:name$}"), format!("{streams:shape$}"));
+                let rest = match rest.split_once(' ') {
+                    Some((verb, path)) if path.starts_with('/') => format!("{} {path}", paint.green(verb)),
+                    _ => paint.dim(rest),
+                };
+                out += &format!("    {method}  {}  {rest}\n", paint.yellow(&streams));
             }
-            first = first.or_else(|| methods.first().map(|method| method.path.clone()));
         }
         out.push('\n');
-    }
-    let _ = writeln!(
-        out,
-        "served at http://{address}; over REST each of them at POST /package.Service/Method too"
-    );
-    if let Some(path) = first {
-        let method = path.trim_start_matches('/');
-        let _ = writeln!(out, "  grpcurl -plaintext {address} describe {}", method.replace('/', "."));
-        let _ = writeln!(out, "  grpcurl -plaintext -d '{{}}' {address} {method}");
     }
     out
 }
@@ -66,7 +59,10 @@ fn rows(method: &MethodEntry) -> Vec<[String; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::catalog::{ServiceEntry, Source};
+    use crate::{
+        config::Config,
+        route::catalog::{Catalog, ServiceEntry, Source},
+    };
 
     #[test]
     fn every_method_has_a_row_and_every_binding_too() {
@@ -91,8 +87,10 @@ mod tests {
             }],
             files: None,
         });
+        let config = Config::default();
+        let words = Words { config: &config, catalog: &catalog, address: ([127, 0, 0, 1], 8080).into() };
         let want = "\
-books (http://127.0.0.1:9000)
+http://127.0.0.1:9000  1 service, 2 methods
 
   b.v1.Books
     gRPC, gRPC-Web                  REST
@@ -100,10 +98,7 @@ books (http://127.0.0.1:9000)
                                     GET /v1/book
     /b.v1.Books/Chat  both streams  (gRPC and gRPC-Web only)
 
-served at http://127.0.0.1:8080; over REST each of them at POST /package.Service/Method too
-  grpcurl -plaintext 127.0.0.1:8080 describe b.v1.Books.Get
-  grpcurl -plaintext -d '{}' 127.0.0.1:8080 b.v1.Books/Get
 ";
-        assert_eq!(table(&catalog, ([127, 0, 0, 1], 8080).into()), want);
+        assert_eq!(table(&words, Paint::new(false)), want);
     }
 }

@@ -1,6 +1,6 @@
 //! `propylon up`: upstreams by their reflection, with no config at all.
 
-use super::{Failure, Up, say, serve, table};
+use super::{Failure, Up, say, serve, table, warn};
 use crate::{
     auth::Rule,
     config::{BuiltIn, Config, Own, Rest, Upstream, listen_address, upstream_address},
@@ -11,12 +11,24 @@ use crate::{
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     let config = config(&arguments.grpc, arguments.listen.as_deref())?;
     if !config.listen.ip().is_loopback() {
-        say(&format!("warning: every method of the upstream is open to whoever reaches {}", config.listen));
+        warn(&format!("every method of the upstream is open to whoever reaches {}", config.listen));
     }
     // What it runs on is the command line alone: reading it again gives the same.
-    serve::serve(Source::fixed(config), |address, gateway| {
-        say(&table::table(&gateway.catalog(), address));
-        say(&format!("listening on http://{address}"));
+    serve::serve(Source::fixed(config), |words, paint| {
+        say("");
+        say(table::table(words, paint).trim_end());
+        say("");
+        say(&paint.dim("Over REST each method is at POST /package.Service/Method too."));
+        let pages = words.pages();
+        if !pages.is_empty() {
+            say(&format!("{}  {}", paint.dim("pages"), pages.join("  ")));
+        }
+        say("");
+        for line in words.calls() {
+            say(&format!("  {}", paint.green(&line)));
+        }
+        say("");
+        say(&paint.bold(&format!("listening on http://{}", words.address)));
     })
 }
 
@@ -35,7 +47,13 @@ pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<Confi
     if let Some(listen) = listen {
         config.listen = listen_address(listen).map_err(Failure::config)?;
     }
-    for grpc in upstreams {
+    add(&mut config, upstreams)?;
+    Ok(config)
+}
+
+/// Adds upstreams by their addresses alone.
+pub(super) fn add(config: &mut Config, addresses: &[String]) -> Result<(), Failure> {
+    for grpc in addresses {
         let address = upstream_address(grpc).map_err(|error| Failure::config(format!("--grpc: {error}")))?;
         let name = format!("{}:{}", address.host, address.port);
         if config.upstreams.iter().any(|upstream| *upstream.name == *name) {
@@ -43,5 +61,5 @@ pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<Confi
         }
         config.upstreams.push(Upstream::at(&name, address));
     }
-    Ok(config)
+    Ok(())
 }

@@ -33,7 +33,7 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
         routes,
         http_rules,
     } = settings;
-    let proxies = callers::proxies(gateway.trusted_proxies, gateway.forwarded_header)?;
+    let proxies = callers::proxies(&gateway.trusted_proxies, gateway.forwarded_header.as_deref())?;
     let listen = match gateway.listen {
         Some(text) => listen_address(&text)?,
         None => default.listen,
@@ -52,6 +52,7 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
             routes::Checked::Path(path) => paths.push(path),
         }
     }
+    let connections = self::connections(connections)?;
     let http_rules = http_rules
         .into_iter()
         .enumerate()
@@ -70,8 +71,9 @@ pub(super) fn check(settings: Settings, folder: &Path) -> Result<Config, ConfigE
             timeout: duration("gateway.drain", gateway.drain, default.drain.timeout)?,
         },
         watch_config: gateway.watch_config.unwrap_or(default.watch_config),
-        connections: self::connections(connections)?,
+        connections,
         limits: Limits {
+            request_pause: connections.body_timeout,
             request_bytes: limits.request_bytes.unwrap_or(default.limits.request_bytes),
             response_bytes: limits.response_bytes.unwrap_or(default.limits.response_bytes),
         },

@@ -4,6 +4,7 @@
 mod built_in;
 pub mod callers;
 mod check;
+mod nearby;
 mod rest;
 mod routes;
 mod settings;
@@ -22,11 +23,12 @@ pub use built_in::{BuiltIn, BuiltIns, Own, Page};
 pub use callers::Callers;
 pub use check::{duration, listen_address, upstream_address};
 pub use store::Accounts;
+pub use nearby::unreadable;
 pub use terminal::colours;
 
 use crate::{
     auth::Rule,
-    route::{Cors, Limits, Redirect, Respond, router::Settings as Paths},
+    route::{Cors, Limits, Origins, Redirect, Respond, router::Settings as Paths},
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
     transcode::{JsonInput, JsonStyle},
@@ -283,13 +285,25 @@ impl Default for Rest {
 }
 
 impl Config {
+    /// True where the answer to a page depends on its origin, on some route.
+    #[must_use]
+    pub fn answers_by_origin(&self) -> bool {
+        let rules =
+            self.services.iter().map(|route| &route.rules).chain(self.paths.iter().map(|route| &route.rules));
+        let named = |cors: &Cors| !matches!(cors.origins, Origins::None | Origins::Any);
+        rules.filter_map(|rules| rules.cors.as_deref()).chain([&self.cors]).any(named)
+    }
+
     /// Reads and checks a TOML file.
     ///
     /// # Errors
     /// What is wrong with the file, and where.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("cannot read the config {}: {error}", path.display())))?;
+            .map_err(|error| {
+                format!("cannot read the config {}: {}", path.display(), unreadable(path, &error))
+            })
+            .map_err(ConfigError)?;
         Self::parse(&text, path.parent().unwrap_or(Path::new("")))
             .map_err(|error| ConfigError(format!("{}: {error}", path.display())))
     }

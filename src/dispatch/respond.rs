@@ -190,3 +190,98 @@ fn body_escape(respond: &Respond) -> fn(&Place, &str, &mut String) {
         |_, value, out| out.push_str(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderName, Method};
+
+    use super::*;
+    use crate::{call::Captured, route::Piece};
+
+    fn asked(uri: &str, captured: &[(&str, &str, bool)]) -> Asked {
+        let captured = captured.iter().map(|(name, value, multi)| Captured {
+            name: (*name).into(),
+            value: (*value).to_owned(),
+            multi: *multi,
+        });
+        let http = HttpHead { method: Method::GET, uri: uri.parse().unwrap(), captured: captured.collect() };
+        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), secure: false };
+        Asked { http: Box::new(http), headers: HeaderMap::new(), peer }
+    }
+
+    fn place(name: &str) -> Piece {
+        Piece::Place(Place::Captured(name.into()))
+    }
+
+    fn said(text: &str) -> Piece {
+        Piece::Literal(text.into())
+    }
+
+    #[test]
+    fn a_value_is_written_as_its_body_needs() {
+        let check = |content_type: &str, json: bool, want: &str| {
+            let respond = Respond {
+                status: StatusCode::OK,
+                headers: vec![(HeaderName::from_static("x-a"), Text(vec![place("a")]))],
+                content_type: content_type.into(),
+                body: Text(vec![said("<"), place("a"), said(">")]),
+                json,
+            };
+            let asked = asked("/", &[("a", "\"<&\r\n", false)]);
+            let reply = asked.respond(&respond, Guards::default());
+            assert_eq!(reply.metadata["x-a"], "\"<&%0D%0A");
+            let body = axum::body::to_bytes(reply.body, 1 << 10);
+            let body = futures_util::FutureExt::now_or_never(body).unwrap().unwrap();
+            assert_eq!(std::str::from_utf8(&body).unwrap(), want, "{content_type}");
+        };
+        check("text/plain", false, "<\"<&\r\n>");
+        check("text/plain", true, "<\\\"<&\\r\\n>");
+        check("application/problem+json; a=b", false, "<\\\"<&\\r\\n>");
+        check("Text/HTML;charset=utf-8", false, "<&quot;&lt;&amp;\r\n>");
+        check("image/svg+xml", false, "<&quot;&lt;&amp;\r\n>");
+        check("text/csv", false, "<\"<&\r\n>");
+    }
+
+    #[test]
+    fn a_status_without_a_body_has_none() {
+        for status in [204, 205, 304] {
+            let respond = Respond {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers: Vec::new(),
+                content_type: Arc::from("text/plain"),
+                body: Text(vec![said("x")]),
+                json: false,
+            };
+            let reply = asked("/", &[]).respond(&respond, Guards::default());
+            assert!(reply.body.is_end_stream() && reply.metadata.is_empty(), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_location_keeps_to_the_host_that_the_config_names() {
+        let check = |to: &[Piece], value: &str, multi: bool, want: &str| {
+            let redirect = Redirect { status: StatusCode::FOUND, to: Text(to.to_vec()), keep_query: true };
+            let asked = asked("/x?q=1", &[("a", value, multi)]);
+            let reply = asked.redirect(&redirect, Guards::default());
+            assert_eq!(reply.metadata[LOCATION].to_str().unwrap(), want);
+        };
+        check(&[said("/n/"), place("a")], "b c/d", true, "/n/b%20c/d?q=1");
+        check(&[said("/n/"), place("a")], "b%2Fc/d", true, "/n/b%2Fc/d?q=1");
+        check(&[said("/n/"), place("a")], "b/d", false, "/n/b%2Fd?q=1");
+        check(&[said("/"), place("a")], "/evil.example", true, "/evil.example?q=1");
+        check(&[place("a")], "//evil.example", true, "/evil.example?q=1");
+        check(&[place("a")], "https://evil.example", true, "https%3A//evil.example?q=1");
+        check(&[place("a")], "javascript:alert(1)", false, "javascript%3Aalert%281%29?q=1");
+        check(&[said("//cdn.example/"), place("a")], "x", false, "//cdn.example/x?q=1");
+        check(
+            &[said("https://a.example/"), place("a")],
+            "@evil?#",
+            false,
+            "https://a.example/%40evil%3F%23?q=1",
+        );
+        check(&[said("/x#"), place("a")], "y", false, "/x?q=1#y");
+        check(&[said("/x?own#"), place("a")], "y", false, "/x?own#y");
+    }
+}

@@ -48,6 +48,17 @@ pub(super) fn policies(
     }))
 }
 
+/// Says at the start that services are open which others than this machine reach.
+pub(super) fn warn_of_open_services(config: &Config) {
+    let open = config.callers.rules.default.public && !config.upstreams.is_empty();
+    if open && !config.listen.ip().is_loopback() {
+        tracing::warn!(
+            listen = %config.listen,
+            "every method of the upstreams that no rule names is open to whoever reaches the gateway (access.default)"
+        );
+    }
+}
+
 /// A file may have changed although its name has not.
 fn names_files(callers: &Callers) -> bool {
     callers.issuers.iter().any(|issuer| {

@@ -120,7 +120,13 @@ const PRIVATE_NETWORK_ALLOWED: HeaderName = HeaderName::from_static("access-cont
 /// Says on a response what the page it goes to may read of it; `page` is `None` where no page asked, and a cache must
 /// still know that one would be answered otherwise.
 pub(super) fn tell(snapshot: &Snapshot, page: Option<&Page<'_>>, headers: &mut HeaderMap) {
-    let cors = page.map_or(&snapshot.config.cors, |page| page.cors);
+    let Some(page) = page else {
+        if snapshot.by_origin {
+            headers.append(header::VARY, HeaderValue::from_static("origin"));
+        }
+        return;
+    };
+    let cors = page.cors;
     if cors.origins == Origins::None {
         return;
     }
@@ -131,7 +137,9 @@ pub(super) fn tell(snapshot: &Snapshot, page: Option<&Page<'_>>, headers: &mut H
     if !any {
         headers.append(header::VARY, HeaderValue::from_static("origin"));
     }
-    let Some(page) = page.filter(|page| page.allowed()) else { return };
+    if !page.allowed() {
+        return;
+    }
     let origin = if any { HeaderValue::from_static("*") } else { page.origin.clone() };
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     if cors.credentials {

@@ -1,20 +1,22 @@
 //! The door: what every request meets before and behind its surface. Request ids, header limits, CORS, panics and the
-//! headers that every response has are here; the gateway's own pages are on axum's router; all else is a surface's,
-//! chosen by `surface::classify`. A call past the pages costs the router nothing.
+//! headers that every response has are here; the gateway's own pages are `pages`'s; all else is a surface's, chosen by
+//! `surface::classify`.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use axum::{Router, response::IntoResponse as _, routing::get};
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
+use http::{HeaderValue, Method, Uri, Version, header, request};
 use tonic::Status;
-use tower::ServiceExt as _;
 use tracing::error;
 
 use super::{
     Gateway,
     cors::{self, Page},
-    headers,
+    headers, pages,
     request_id::{self, REQUEST_ID},
 };
 use crate::{
@@ -25,23 +27,15 @@ use crate::{
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
 };
 
-const LIVEZ: &str = "/livez";
-const READYZ: &str = "/readyz";
-
 /// What a worker's connections are served with.
 #[derive(Clone)]
 pub struct Door {
     gateway: Arc<Gateway>,
-    pages: Router,
 }
 
 /// The door of a gateway.
 pub fn door(gateway: &Arc<Gateway>) -> Door {
-    let readiness = Arc::clone(gateway);
-    let pages = Router::new()
-        .route(LIVEZ, get(async || "ok\n"))
-        .route(READYZ, get(async move || if readiness.ready() { ready() } else { draining() }));
-    Door { gateway: Arc::clone(gateway), pages }
+    Door { gateway: Arc::clone(gateway) }
 }
 
 impl Door {
@@ -94,6 +88,17 @@ impl Door {
         response
     }
 
+    /// The answer to a client whose request's head did not come whole `within` a time.
+    pub async fn late_head(&self, within: Duration) -> Response {
+        let snapshot = self.gateway.snapshot();
+        let arrival = Arrival::of(&mut Request::new(Body::empty()));
+        let message = format!("the head of the request did not come whole within {within:?}");
+        let mut response = arrival.refuse(&snapshot, refuse(Refusal::RequestTimeout, message)).await;
+        headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
+        response.headers_mut().insert(REQUEST_ID, arrival.id);
+        response
+    }
+
     /// Serves a request by the page or the surface it is for.
     ///
     /// # Errors
@@ -110,43 +115,15 @@ impl Door {
         if let Some(page) = page.filter(|_| surface::rest::is_socket(&request)) {
             page.may_open_sockets()?;
         }
-        let path = arrival.uri.path();
         Ok(match arrival.protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
             Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
-            Protocol::Rest if is_page(path) => self.page(request).await?,
-            Protocol::Rest => snapshot.rest.serve(road, request).await,
+            Protocol::Rest => match pages::serve(snapshot, self.gateway.ready(), &request) {
+                Some(answered) => answered?,
+                None => snapshot.rest.serve(road, request).await,
+            },
         })
     }
-
-    /// One of the gateway's own pages.
-    ///
-    /// # Errors
-    /// 405, in the words of every other route.
-    async fn page(&self, request: Request) -> Result<Response, Status> {
-        let method = request.method().clone();
-        let path = request.uri().path().to_owned();
-        let Ok(response) = self.pages.clone().oneshot(request).await;
-        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            let allow = vec![Method::GET, Method::HEAD, Method::OPTIONS];
-            let message = format!("{path} has no {method}; it has GET, HEAD");
-            return Err(refuse(Refusal::MethodNotAllowed { allow }, message));
-        }
-        Ok(response)
-    }
-}
-
-/// Whether a path is one of the gateway's own pages.
-pub(super) fn is_page(path: &str) -> bool {
-    path == LIVEZ || path == READYZ
-}
-
-fn ready() -> Response {
-    "ready\n".into_response()
-}
-
-fn draining() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
 }
 
 /// Refuses headers over the limit.

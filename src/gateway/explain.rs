@@ -1,34 +1,32 @@
 //! Explains a request: sends it through the door that serves, down a road that ends before the destination, and says what
 //! it met. What is said of bindings, routes and near misses is asked of the tables that decide.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
-};
+mod connection;
+mod facts;
+
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts};
-use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tonic::Status;
 
+use self::facts::{destination, method, policy, rules, told};
 use super::{
     Gateway,
     cors::Page,
-    door::{Door, door, is_page},
+    door::door,
+    pages,
     rehearsal::{Rehearsal, Seen},
 };
 use crate::{
-    call::{Body, Target},
+    call::{Body, HttpHead, Peer, Target},
     config::Config,
     proto::gateway_v1::{
-        ExplainRouteRequest, ExplainRouteResponse, ExplainedDestination, ExplainedMethod, ExplainedPolicy,
-        ExplainedRoute, NearMiss,
+        ExplainRouteRequest, ExplainRouteResponse, ExplainedBinding, ExplainedDestination,
+        ExplainedParameter, NearMiss,
     },
-    route::{Cors, Destination, Origins, Route},
-    schema::Method as RpcMethod,
+    route::Route,
     services::Explain,
     snapshot::Snapshot,
     status::{self, Fault},
@@ -83,10 +81,10 @@ impl Gateway {
             parts: &parts,
             snapshot: &snapshot,
         };
-        let rehearsal = Arc::new(Rehearsal::new(Arc::clone(&snapshot.policies)));
+        let rehearsal = Arc::new(Rehearsal::on(&snapshot));
         let (door, road) = (door(self), Arc::clone(&rehearsal));
         let answer = if question.socket {
-            over_a_connection(door, Arc::clone(&snapshot), road, &parts).await?
+            connection::send(door, Arc::clone(&snapshot), road, &parts).await?
         } else {
             Answer::of(&door.serve_on(&snapshot, &road, request()).await)
         };
@@ -128,7 +126,7 @@ impl Answer {
 impl Question<'_> {
     fn explained(&self, answer: &Answer, seen: &Seen, body: &Body) -> ExplainRouteResponse {
         let (snapshot, path) = (self.snapshot, self.parts.uri.path());
-        let page = self.protocol == Protocol::Rest && !self.preflight && is_page(path);
+        let page = self.protocol == Protocol::Rest && !self.preflight && pages::is_page(snapshot, path);
         let mut explained = ExplainRouteResponse { surface: self.surface(page), ..Default::default() };
         let mut route = seen.call.as_ref().map(|(route, _)| Arc::clone(route));
         match self.protocol {
@@ -141,15 +139,17 @@ impl Question<'_> {
             }
             Protocol::Rest => {
                 if let Some(found) = snapshot.rest.explain(self.parts, body, self.socket) {
-                    explained.method = found.method.map(|found| method(found.path.as_str(), Some(&found)));
-                    explained.binding = found.binding;
+                    explained.method = Some(method(found.method.path.as_str(), Some(&found.method)));
+                    explained.binding = Some(found.binding);
                     route = route.or(Some(found.route));
                 }
+                route =
+                    route.or_else(|| snapshot.rest.route_of(&self.parts.method, &self.parts.uri).cloned());
             }
         }
-        // A binding may be another's than the call's, where the path is one of gRPC's too.
-        if let Some((_, Target::Rpc { path, method: called })) = &seen.call {
-            explained.method = Some(method(path.as_str(), called.as_deref()));
+        if let Some((route, Target::Http(head))) = &seen.call {
+            explained.surface = "http".to_owned();
+            explained.binding = Some(self.of_path(route, head));
         }
         explained.policies = seen.policies.iter().map(policy).collect();
         let passes = matches!(seen.end, Some(Ok(()))) || answer.http == StatusCode::SWITCHING_PROTOCOLS;
@@ -200,19 +200,34 @@ impl Question<'_> {
         .to_owned()
     }
 
+    /// A path of the config's own, and what its variables captured.
+    fn of_path(&self, route: &Route, head: &HttpHead) -> ExplainedBinding {
+        let entry = self.snapshot.catalog.paths().iter().find(|entry| entry.route == route.name);
+        let path = head.captured.iter().map(|captured| ExplainedParameter {
+            name: captured.name.to_string(),
+            value: captured.value.clone(),
+            ..ExplainedParameter::default()
+        });
+        ExplainedBinding {
+            verb: entry.map(|entry| entry.verbs.join(", ")).unwrap_or_default(),
+            template: entry.map(|entry| entry.template.to_string()).unwrap_or_default(),
+            path: path.collect(),
+            ..ExplainedBinding::default()
+        }
+    }
+
     fn near(&self) -> Vec<NearMiss> {
         let (snapshot, parts) = (self.snapshot, self.parts);
         if self.protocol == Protocol::Rest {
             return snapshot.rest.near(&parts.method, &parts.uri, NEAR);
         }
         let mut near = Vec::new();
-        let found = snapshot.rest.explain(parts, &Body::empty(), false);
-        if let Some((binding, method)) = found.and_then(|found| found.binding.zip(found.method)) {
+        if let Some(found) = snapshot.rest.explain(parts, &Body::empty(), false) {
             near.push(NearMiss {
                 surface: "rest".to_owned(),
-                verb: binding.verb,
-                path: binding.template,
-                method: method.full_name.to_string(),
+                verb: found.binding.verb,
+                path: found.binding.template,
+                method: found.method.full_name.to_string(),
                 why: "the path is one of REST: send it without a content-type of gRPC".to_owned(),
                 segments: Vec::new(),
             });
@@ -244,6 +259,8 @@ impl Question<'_> {
 fn read(asked: ExplainRouteRequest, config: &Config) -> Result<(Parts, Bytes), Status> {
     let wrong = |message: String| Fault::client().on(Status::invalid_argument(message));
     let (mut parts, ()) = http::Request::new(()).into_parts();
+    // Where it would come from is not asked: from this machine, as `x-forwarded-for` can change where a proxy is trusted.
+    parts.extensions.insert(Peer { address: ([127, 0, 0, 1], 0).into(), secure: false });
     for (name, value) in &asked.headers {
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| wrong(format!("{name:?} is not the name of a header")))?;
@@ -268,10 +285,11 @@ fn read(asked: ExplainRouteRequest, config: &Config) -> Result<(Parts, Bytes), S
     if matches!(classify(&Request::from_parts(parts.clone(), Body::empty())), Protocol::Grpc) {
         parts.version = Version::HTTP_2;
     }
-    if !parts.headers.contains_key(header::HOST)
+    if parts.version < Version::HTTP_2
+        && !parts.headers.contains_key(header::HOST)
         && let Ok(host) = HeaderValue::try_from(config.listen.to_string())
     {
-        // A client always sends one, and a page's origin is held against it.
+        // Over HTTP/1.1 a client always sends one, and a page's origin is held against it.
         parts.headers.insert(header::HOST, host);
     }
     let body = if grpc { Bytes::new() } else { Bytes::from(asked.body) };
@@ -279,111 +297,4 @@ fn read(asked: ExplainRouteRequest, config: &Config) -> Result<(Parts, Bytes), S
         parts.headers.insert(header::CONTENT_LENGTH, body.len().into());
     }
     Ok((parts, body))
-}
-
-/// Sends a request over a connection that stays in memory: only on one can it be upgraded.
-async fn over_a_connection(
-    door: Door,
-    snapshot: Arc<Snapshot>,
-    road: Arc<Rehearsal>,
-    parts: &Parts,
-) -> Result<Answer, Status> {
-    let answered = Arc::new(Mutex::new(None));
-    let noted = Arc::clone(&answered);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let (door, snapshot, road) = (door.clone(), Arc::clone(&snapshot), Arc::clone(&road));
-        let noted = Arc::clone(&noted);
-        async move {
-            let response = door.serve_on(&snapshot, &road, request.map(Body::new)).await;
-            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Answer::of(&response));
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let (client, server) = tokio::io::duplex(16 << 10);
-    let serving = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(server), service)
-        .with_upgrades();
-    let broken = |error: hyper::Error| Status::invalid_argument(format!("it cannot be sent: {error}"));
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(client)).await.map_err(broken)?;
-    let request = http::Request::from_parts(parts.clone(), Full::new(Bytes::new()));
-    // Both ends live until the head has come; what would be said over the upgraded connection is nobody's.
-    let served = tokio::select! {
-        response = sender.send_request(request) => response.map(|_| ()).map_err(broken),
-        (served, _) = futures_util::future::join(serving, connection) => served.map_err(broken),
-    };
-    let answer = answered.lock().unwrap_or_else(PoisonError::into_inner).take();
-    answer.map_or_else(|| served.and(Err(Status::internal("nothing was answered"))), Ok)
-}
-
-fn method(path: &str, known: Option<&RpcMethod>) -> ExplainedMethod {
-    let message = |name: &str| name.to_owned();
-    ExplainedMethod {
-        path: path.to_owned(),
-        schema_known: known.is_some(),
-        client_streaming: known.is_some_and(|method| method.client_streaming),
-        server_streaming: known.is_some_and(|method| method.server_streaming),
-        request: known.map(|method| message(method.descriptor.input().full_name())).unwrap_or_default(),
-        response: known.map(|method| message(method.descriptor.output().full_name())).unwrap_or_default(),
-    }
-}
-
-fn policy(described: &crate::policy::Described) -> ExplainedPolicy {
-    let (effect, refuses) = match &described.effect {
-        Ok(effect) => (effect.clone(), false),
-        Err(status) => (format!("refuses: {}", status.message()), true),
-    };
-    ExplainedPolicy { name: described.name.to_owned(), effect, refuses }
-}
-
-fn rules(route: &Route, config: &Config) -> ExplainedRoute {
-    ExplainedRoute {
-        name: route.name.to_string(),
-        timeout: route.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
-        request_bytes: route.limits.request_bytes as f64,
-        response_bytes: route.limits.response_bytes as f64,
-        cors_origins: origins(route.cors.as_deref().unwrap_or(&config.cors)),
-    }
-}
-
-fn origins(cors: &Cors) -> String {
-    match &cors.origins {
-        Origins::None => "none".to_owned(),
-        Origins::Any => "*".to_owned(),
-        Origins::Loopback => "loopback".to_owned(),
-        Origins::Listed(origins) => origins.join(", "),
-    }
-}
-
-fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestination {
-    match &route.destination {
-        Destination::Local => {
-            ExplainedDestination { kind: "built-in".to_owned(), schema_known: true, ..Default::default() }
-        }
-        Destination::Respond(_) | Destination::Redirect(_) => {
-            let kind =
-                if matches!(route.destination, Destination::Respond(_)) { "respond" } else { "redirect" };
-            ExplainedDestination { kind: kind.to_owned(), ..Default::default() }
-        }
-        Destination::Upstream(name) => {
-            let source = snapshot.catalog.sources().iter().find(|s| s.destination == route.destination);
-            ExplainedDestination {
-                kind: "upstream".to_owned(),
-                name: name.to_string(),
-                address: source.map(|source| source.address.to_string()).unwrap_or_default(),
-                schema_known: source.is_some_and(|source| source.files.is_some()),
-            }
-        }
-    }
-}
-
-/// What an answer says beside its status.
-fn told(headers: &HeaderMap) -> std::collections::BTreeMap<String, String> {
-    let tells = |name: &HeaderName| {
-        [header::ALLOW, header::LOCATION, header::RETRY_AFTER, header::WWW_AUTHENTICATE].contains(name)
-            || name.as_str().starts_with("access-control-")
-    };
-    let told = headers.iter().filter(|(name, _)| tells(name));
-    told.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-        .collect()
 }

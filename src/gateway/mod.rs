@@ -11,6 +11,7 @@ mod files;
 mod headers;
 mod keyring;
 mod keys;
+mod pages;
 mod rehearsal;
 mod reload;
 mod request_id;
@@ -81,6 +82,12 @@ impl Gateway {
     #[must_use]
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.snapshot.load().catalog)
+    }
+
+    /// The OpenAPI document of what is served now, for people to read.
+    #[must_use]
+    pub fn openapi(&self) -> String {
+        self.snapshot.load().openapi().pretty()
     }
 
     /// The config in force.

@@ -8,15 +8,16 @@ use tonic::Status;
 
 use crate::{
     call::{Body, Call, Frames, Message, Reply, Road, Target, status_of},
-    policy::{Described, Policies},
-    route::Route,
+    policy::Described,
+    route::{Destination, Route},
+    snapshot::Snapshot,
     status::Whose,
 };
 
 /// The road, and what came down it.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
-    policies: Arc<Policies>,
+    snapshot: Arc<Snapshot>,
     seen: Mutex<Seen>,
 }
 
@@ -32,9 +33,9 @@ pub(super) struct Seen {
 }
 
 impl Rehearsal {
-    /// A road on which these policies speak.
-    pub(super) fn new(policies: Arc<Policies>) -> Self {
-        Self { policies, seen: Mutex::default() }
+    /// A road of this snapshot's.
+    pub(super) fn on(snapshot: &Arc<Snapshot>) -> Self {
+        Self { snapshot: Arc::clone(snapshot), seen: Mutex::default() }
     }
 
     /// What came down the road so far.
@@ -49,7 +50,7 @@ impl Rehearsal {
 
 impl Road for Rehearsal {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
-        let policies = self.policies.describe(call);
+        let policies = self.snapshot.policies.describe(call);
         let refusal = policies.iter().find_map(|policy| policy.effect.as_ref().err().cloned());
         self.note(|seen| {
             seen.call = Some((Arc::clone(&call.route), call.target.clone()));
@@ -59,6 +60,11 @@ impl Road for Rehearsal {
     }
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        match call.route.destination {
+            // The route itself answers: there is nothing to keep from being sent.
+            Destination::Respond(_) | Destination::Redirect(_) => return self.snapshot.dispatch(call).await,
+            Destination::Local | Destination::Upstream(_) => {}
+        }
         let end = sendable(call.message).await;
         self.note(|seen| seen.end = Some(end.clone()));
         end?;
@@ -69,9 +75,12 @@ impl Road for Rehearsal {
 
 /// Reads a message to its end, as the destination would.
 async fn sendable(message: Message) -> Result<(), Status> {
-    let mut body: Body = match message.frames().await? {
-        Frames::Whole(_) => return Ok(()),
-        Frames::Stream(body) => body,
+    let mut body: Body = match message {
+        Message::Body(body) => body,
+        message => match message.frames().await? {
+            Frames::Whole(_) => return Ok(()),
+            Frames::Stream(body) => body,
+        },
     };
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {

@@ -67,6 +67,7 @@ impl Gateway {
         let explainer = Arc::new(Explainer::default());
         let mut accounts = Accounts::new(&config)
             .map_err(|message| StartError(vec![Mistake { subject: "store".to_owned(), message }]))?;
+        callers::warn_of_open_services(&config);
         let policies = callers::policies(&config, &accounts, None).map_err(StartError)?;
         let first_admin = accounts.start(&config.accounts).await;
         let parts = Parts {

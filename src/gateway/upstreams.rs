@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use crate::{
-    config::{self, Config, SchemaSource},
+    config::{self, Config, SchemaSource, unreadable},
     dispatch::{
         Upstream,
         grpc::{Roots, Settings, Tls},
@@ -79,7 +79,8 @@ fn settings(written: &config::Upstream) -> Result<Settings, String> {
     let roots = match &written.ca {
         None => Roots::Native,
         Some(file) => {
-            Roots::Pem(std::fs::read(file).map_err(|error| format!("ca {}: {error}", file.display()))?)
+            let why = |error| format!("ca {}: {}", file.display(), unreadable(file, &error));
+            Roots::Pem(std::fs::read(file).map_err(why)?)
         }
     };
     let authority = match &written.authority {
@@ -91,6 +92,8 @@ fn settings(written: &config::Upstream) -> Result<Settings, String> {
         authority,
         connect_timeout: written.connect_timeout,
         handshake_timeout: written.handshake_timeout,
+        keep_alive_interval: Some(written.keepalive_interval),
+        keep_alive_timeout: written.keepalive_timeout,
         ..Settings::new(&written.name, host, *port)
     })
 }
@@ -100,6 +103,6 @@ fn descriptors(upstream: &str, file: &Path) -> Result<Schema, String> {
     let wrong = |why: &dyn fmt::Display| {
         format!("upstream {upstream:?}: cannot use the descriptors {}: {why}", file.display())
     };
-    let bytes = std::fs::read(file).map_err(|error| wrong(&error))?;
+    let bytes = std::fs::read(file).map_err(|error| wrong(&unreadable(file, &error)))?;
     Schema::decode(&bytes).map_err(|error| wrong(&error))
 }

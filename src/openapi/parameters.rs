@@ -15,7 +15,7 @@ use utoipa::openapi::{
 use super::{path::Path, schema::schema};
 use crate::{
     schema::{Binding, Body, Segment},
-    transcode::json_schema::Walker,
+    transcode::json_schema::{Walker, fields},
 };
 
 /// Fields within fields are named to this depth.
@@ -114,7 +114,7 @@ impl Fields<'_> {
             return;
         }
         self.within.push(message.clone());
-        for field in message.fields() {
+        for field in fields(message) {
             way.push(field.clone());
             if !self.given_elsewhere(way) {
                 self.of_field(&field, way);

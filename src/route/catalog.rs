@@ -14,6 +14,7 @@ pub struct Catalog {
     owners: HashMap<Arc<str>, usize>,
     conflicts: Vec<Conflict>,
     paths: Vec<PathEntry>,
+    pages: Vec<Arc<str>>,
 }
 
 /// A path that is answered by what the config says.
@@ -106,6 +107,17 @@ impl Catalog {
     #[must_use]
     pub fn paths(&self) -> &[PathEntry] {
         &self.paths
+    }
+
+    /// Adds the path of one of the gateway's own pages.
+    pub fn push_page(&mut self, path: &str) {
+        self.pages.push(path.into());
+    }
+
+    /// The paths of the gateway's own pages.
+    #[must_use]
+    pub fn pages(&self) -> &[Arc<str>] {
+        &self.pages
     }
 
     /// All sources in their order.

@@ -46,18 +46,20 @@ pub enum Destination {
     Redirect(Arc<Redirect>),
 }
 
-/// Limits of one message, in bytes.
+/// Limits of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The longest request message, decompressed.
     pub request_bytes: usize,
     /// The longest response message that is transcoded, decompressed.
     pub response_bytes: usize,
+    /// How long a request's body may pause, where it is one message.
+    pub request_pause: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request_bytes: 4 << 20, response_bytes: 64 << 20 }
+        Self { request_bytes: 4 << 20, response_bytes: 64 << 20, request_pause: Duration::from_secs(30) }
     }
 }
 
@@ -177,4 +179,46 @@ impl RpcTable {
 fn split(path: &str) -> Option<(&str, &str)> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
     (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some((service, method))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(name: &str) -> Arc<Route> {
+        let (destination, limits) = (Destination::Local, Limits::default());
+        Arc::new(Route {
+            name: name.into(),
+            destination,
+            timeout: None,
+            limits,
+            cors: None,
+            terms: Terms::default(),
+        })
+    }
+
+    #[test]
+    fn a_path_is_its_methods_then_its_services_then_its_prefixs() {
+        let mut table = RpcTable::default();
+        for pattern in ["old.*", "old.v1.*", "old.v1.A"] {
+            table.insert_services(pattern, route(pattern));
+        }
+        table.insert_path("/old.v1.A/Slow", route("slow"));
+        table.insert_path("/old.v1.A/Slow", route("later"));
+        table.insert_path("/alone.B/Get", route("alone"));
+        let check = |path: &str, want: &str| {
+            let found =
+                table.find(path).map_or_else(|miss| miss.to_string(), |rpc| rpc.route.name.to_string());
+            assert_eq!(found, want, "{path}");
+            assert_eq!(table.known(path).is_some(), table.find(path).is_ok(), "{path}");
+        };
+        check("/old.v1.A/Slow", "slow");
+        check("/old.v1.A/Other", "old.v1.A");
+        check("/old.v1.B/Any", "old.v1.*");
+        check("/old.C/Any", "old.*");
+        check("/alone.B/Get", "alone");
+        check("/alone.B/Gt", "unknown method Gt for service alone.B (did you mean \"Get\"?)");
+        check("/new.D/Any", "unknown service new.D");
+        check("/old.v1.A", "a gRPC path is /package.Service/Method");
+    }
 }

@@ -1,7 +1,7 @@
 //! Routes that answer by themselves: a fixed response with the request's own words in it, or a redirect. Plain data; a text
 //! with places is compiled when the config is loaded, so that a request can only find values for them.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, StatusCode};
 
@@ -92,6 +92,34 @@ impl Piece {
         match self {
             Self::Literal(text) => text,
             Self::Place(_) => "",
+        }
+    }
+}
+
+/// As it is written in the config.
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Literal(text) => f.write_str(&text.replace("${", "$${")),
+            Piece::Place(place) => write!(f, "${{{place}}}"),
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Captured(name) => write!(f, "path.{name}"),
+            Self::Query(name) => write!(f, "query.{name}"),
+            Self::Header(name) => write!(f, "header.{name}"),
+            Self::Method => f.write_str("request.method"),
+            Self::Path => f.write_str("request.path"),
+            Self::RequestId => f.write_str("request.id"),
+            Self::Host => f.write_str("request.host"),
+            Self::ClientAddress => f.write_str("client.address"),
+            Self::Version => f.write_str("gateway.version"),
+            Self::Now => f.write_str("time.now"),
+            Self::Message => f.write_str("message"),
         }
     }
 }

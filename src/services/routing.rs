@@ -10,9 +10,13 @@ use super::{About, Loaded};
 use crate::{
     proto::gateway_v1::{
         ExplainRouteRequest, ExplainRouteResponse, GetInfoRequest, GetInfoResponse, ListRoutesRequest,
-        ListRoutesResponse, RouteInfo, SchemaConflict, ServiceInfo, routing_service_server::RoutingService,
+        ListRoutesResponse, PathInfo, RouteInfo, SchemaConflict, ServiceInfo,
+        routing_service_server::RoutingService,
     },
-    route::catalog::{Catalog, ServiceEntry, Source},
+    route::{
+        Destination,
+        catalog::{Catalog, ServiceEntry, Source},
+    },
     schema::did_you_mean,
     status::Fault,
 };
@@ -106,7 +110,36 @@ pub fn list(catalog: &Catalog, asked: &ListRoutesRequest) -> Result<ListRoutesRe
     let services = catalog.services();
     let services = services.filter(|(_, service)| wanted.is_empty() || **wanted == *service.name);
     let routes = services.flat_map(|(source, service)| routes(source, service)).collect();
-    Ok(ListRoutesResponse { routes })
+    let paths = if wanted.is_empty() { paths(catalog) } else { Vec::new() };
+    Ok(ListRoutesResponse { routes, paths })
+}
+
+/// What the gateway answers by itself, sorted by path.
+fn paths(catalog: &Catalog) -> Vec<PathInfo> {
+    let configured = catalog.paths().iter().map(|entry| {
+        let (kind, target) = match &entry.destination {
+            Destination::Respond(respond) => ("respond", respond.status.as_u16().to_string()),
+            Destination::Redirect(redirect) => ("redirect", redirect.to.to_string()),
+            Destination::Local => ("built-in", String::new()),
+            Destination::Upstream(name) => ("upstream", name.to_string()),
+        };
+        PathInfo {
+            verbs: entry.verbs.iter().map(ToString::to_string).collect(),
+            path: entry.template.to_string(),
+            kind: kind.to_owned(),
+            target,
+            route: entry.route.to_string(),
+        }
+    });
+    let pages = catalog.pages().iter().map(|path| PathInfo {
+        verbs: vec!["GET".to_owned()],
+        path: path.to_string(),
+        kind: "page".to_owned(),
+        ..PathInfo::default()
+    });
+    let mut paths: Vec<_> = configured.chain(pages).collect();
+    paths.sort_by(|a, b| a.path.cmp(&b.path));
+    paths
 }
 
 fn routes(source: &Source, service: &ServiceEntry) -> Vec<RouteInfo> {

@@ -99,6 +99,9 @@ impl<'a> Build<'a> {
                 None => self.unknown(upstream),
             }
         }
+        for (path, _) in self.config.built_ins.pages() {
+            self.built.catalog.push_page(&path);
+        }
         self.unmatched(schemas, &built_in.schema);
         self.unused_rules(schemas);
         if self.mistakes.is_empty() { Ok(self.built) } else { Err(SnapshotError(self.mistakes)) }
@@ -164,6 +167,9 @@ impl<'a> Build<'a> {
             let template = &path.template;
             let added = match self.shadows.of(&self.built.rest, verb, template) {
                 Some(what) => Err(format!("{verb} {template} would never be reached: there is {what}")),
+                None if verb.as_str() == "CONNECT" => {
+                    Err("CONNECT asks for a tunnel to a host; no path answers it".to_owned())
+                }
                 None if http::Method::from_bytes(verb.as_str().as_bytes()).is_err() => {
                     Err(format!("{:?} is not an HTTP method", verb.as_str()))
                 }
@@ -196,6 +202,7 @@ impl<'a> Build<'a> {
         let limits = Limits {
             request_bytes: rules.request_bytes.unwrap_or(self.config.limits.request_bytes),
             response_bytes: rules.response_bytes.unwrap_or(self.config.limits.response_bytes),
+            ..self.config.limits
         };
         let timeout = rules.timeout.or(timeout);
         Arc::new(Route { name: name.into(), destination, timeout, limits, cors: rules.cors, terms })

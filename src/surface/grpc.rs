@@ -98,7 +98,13 @@ pub(super) fn open_call(
         Some(method) => method.path.clone(),
         None => path_of(parts.uri)?,
     };
-    let frames = Body::new(FrameGuard::new(body, encoding, route.limits.request_bytes));
+    let limits = &route.limits;
+    let mut frames = FrameGuard::new(body, encoding, limits.request_bytes);
+    if method.as_ref().is_some_and(|method| !method.client_streaming) {
+        // A stream of messages may be quiet for as long as its client likes; one message has no reason to be.
+        frames = frames.paced(limits.request_pause);
+    }
+    let frames = Body::new(frames);
     Ok(Call {
         route,
         target: Target::Rpc { path, method },

@@ -272,6 +272,32 @@ mod tests {
     }
 
     #[test]
+    fn plain_http_keeps_all_but_its_hop() {
+        let sent = map(&[
+            ("host", "a"),
+            ("accept", "*/*"),
+            ("content-type", "text/plain"),
+            ("content-encoding", "gzip"),
+            ("connection", "x-mine, close"),
+            ("x-mine", "1"),
+            ("upgrade", "h2c"),
+            ("content-length", "7"),
+            ("te", "trailers"),
+            ("grpc-status", "0"),
+            ("X-User_Id", "root"),
+            ("cookie", "c"),
+        ]);
+        let names = |headers: HeaderMap| {
+            let mut names: Vec<String> = headers.keys().map(ToString::to_string).collect();
+            names.sort();
+            names.join(" ")
+        };
+        let kept = "accept content-encoding content-type cookie grpc-status host";
+        assert_eq!(names(of_http_request(sent.clone())), kept);
+        assert_eq!(names(of_http_reply(sent)), format!("{kept} x-user_id"));
+    }
+
+    #[test]
     fn headers_are_metadata_except() {
         use Protocol::{Grpc, Rest};
         let all = [Grpc, WEB, Rest];

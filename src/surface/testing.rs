@@ -50,7 +50,7 @@ pub(crate) fn table() -> Arc<RpcTable> {
         name: "test".into(),
         destination: Destination::Local,
         timeout: None,
-        limits: Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000 },
+        limits: Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000, ..Limits::default() },
         cors: None,
         terms: Default::default(),
     });

@@ -202,3 +202,34 @@ async fn every_answer_over_http_has_the_headers_of_the_edge() {
         assert_eq!(said(&headers, "x-request-id").len(), 36);
     }
 }
+
+#[tokio::test]
+async fn a_routes_own_rules_say_which_pages_may_call() {
+    let gateway = World::with_library(library::start().await)
+        .with_config(
+            "[cors]\norigins = [\"https://a.example\"]\n\
+             [[routes]]\nservice = \"library.v1.Library/GetBook\"\ncors = { origins = [\"https://b.example\"] }\n\
+             [[routes]]\npath = \"/open\"\nrespond = { body = \"hi\" }\ncors = { origins = [\"*\"] }\n",
+        )
+        .start();
+    let asks = ("access-control-request-method", "GET");
+    let by_web = ("access-control-request-method", "POST");
+    let check = async |method: &str, path: &str, page: &str, further: &[(&str, &str)], want: &str| {
+        let headers = [&[("origin", page)], further].concat();
+        let (_, told) = told(gateway.address, method, path, &headers).await;
+        assert_eq!(said(&told, "access-control-allow-origin"), want, "{method} {path} by {page}");
+    };
+    let (a, b) = ("https://a.example", "https://b.example");
+    let get = "/v1/books:get?name=x";
+    check("GET", get, a, &[], "").await;
+    check("GET", get, b, &[], b).await;
+    check("OPTIONS", get, b, &[asks], b).await;
+    check("OPTIONS", get, a, &[asks], "").await;
+    check("OPTIONS", "/library.v1.Library/GetBook", b, &[by_web], b).await;
+    check("OPTIONS", "/library.v1.Library/GetBook", a, &[by_web], "").await;
+    check("GET", "/open", "https://c.example", &[], "*").await;
+    check("OPTIONS", "/open", "https://c.example", &[asks], "*").await;
+    check("GET", "/nowhere", a, &[], a).await;
+    check("GET", "/ping", b, &[], "").await;
+    check("GET", "/ping", a, &[], a).await;
+}

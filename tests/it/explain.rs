@@ -37,6 +37,12 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const PAGE: (&str, &str) = ("origin", "https://page.example");
 const EVIL: (&str, &str) = ("origin", "https://evil.example");
 const ASKS: (&str, &str) = ("access-control-request-method", "PATCH");
+const ASKS_PUT: (&str, &str) = ("access-control-request-method", "PUT");
+/// Longer than the headers of a request may be here.
+const LONG: &str = match std::str::from_utf8(&[b'x'; 5000]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
 const UPGRADE: [(&str, &str); 4] = [
     ("connection", "upgrade"),
     ("upgrade", "websocket"),
@@ -70,14 +76,31 @@ const CASES: &[Case] = &[
     case("GET /livez", &[], "", "answered 200"),
     case("GET /readyz", &[], "", "answered 200"),
     case("POST /livez", &[], "", "refused 405 12"),
+    case("GET /", &[], "", "answered 200"),
+    case("GET /", &[("accept", "text/html")], "", "answered 200"),
+    case("GET /docs", &[], "", "answered 200"),
+    case("OPTIONS /docs", &[], "", "answered 204"),
+    case("GET /openapi.json", &[("if-none-match", "*")], "", "answered 304"),
+    case("GET /docs/nothing.js", &[], "", "refused 404 5"),
+    // What the config answers.
+    case("GET /closed/shop?x=1", &[], "", "answered 503"),
+    case("POST /closed/shop", &[JSON], "{}", "refused 405 12"),
+    case("GET /old/shelves/7", &[], "", "answered 308"),
+    case("POST /old/shelves/7", &[], "", "refused 405 12"),
+    case("GET /closed/shop", &[("x-request-timeout", "0")], "", "refused 504 4"),
+    case("GET /closed/shop", &[("x-request-timeout", "soon")], "", "refused 400 3"),
+    case("GET /closed/shop", &UPGRADE, "", "refused 400 3"),
     // OPTIONS, and what browsers ask first.
     case("OPTIONS /v1/shelves/7/books/8", &[], "", "answered 204"),
     case("OPTIONS /v1/nothing/here", &[], "", "refused 404 5"),
     case("OPTIONS /v1/shelves/7/books/8", &[PAGE, ASKS], "", "answered 204"),
     case("OPTIONS /v1/shelves/7/books/8", &[EVIL, ASKS], "", "answered 204"),
+    case("OPTIONS /v1/shelves/7/books/8", &[EVIL, ASKS_PUT], "", "answered 204"),
+    case("PUT /v1/shelves/7/books/8", &[EVIL, JSON], "{}", "passes PutBook"),
+    case("GET /v1/shelves/7/books/8", &[("x-long", LONG)], "", "refused 431 8"),
+    case("POST /library.v1.Library/Plain", &[GRPC, ("content-length", "5"), ("x-long", LONG)], "", "refused 200 8"),
     // REST: what finds none.
     case("GET /v1/shelfs/7/books/8", &[], "", "refused 404 5"),
-    case("GET /", &[], "", ""),
     case("DELETE /v1/shelves/7/books/8", &[], "", "refused 405 12"),
     case("GET /v1/shelves/7/books/8/", &[], "", "refused 404 5"),
     case("GET /v1/shelves/%zz/books/8", &[], "", "refused 400 3"),
@@ -125,6 +148,25 @@ const CASES: &[Case] = &[
     case("GET /v1/shelves/7/books/8", &UPGRADE, "", "passes GetBook"),
 ];
 
+const CONFIG: &str = r#"
+[cors]
+origins = ["https://page.example"]
+[limits]
+header_bytes = 4000
+[[routes]]
+name = "closed"
+path = "/closed/{what}"
+respond = { status = 503, headers = { retry-after = "60" }, body = { closed = "${path.what}" } }
+[[routes]]
+path = "/old/{rest=**}"
+methods = ["GET"]
+redirect = { to = "/v1/${path.rest}" }
+[[routes]]
+service = "library.v1.Library/PutBook"
+timeout = "2s"
+cors = { origins = ["*"] }
+"#;
+
 async fn world() -> TestGateway {
     world_and_upstream().await.0
 }
@@ -135,9 +177,7 @@ async fn world_and_upstream() -> (TestGateway, SocketAddr) {
     let legacy = format!(
         "[[upstreams]]\nname = \"legacy\"\ngrpc = \"http://{upstream}\"\nreflection = false\nservices = [\"legacy.*\"]\n"
     );
-    let world = World::with_library(upstream)
-        .with_config(&legacy)
-        .with_config("[cors]\norigins = [\"https://page.example\"]");
+    let world = World::with_library(upstream).with_config(&legacy).with_config(CONFIG);
     (world.start(), upstream)
 }
 
@@ -148,7 +188,9 @@ async fn what_is_explained_is_what_is_served() {
         let (method, path) = case.request.split_once(' ').unwrap();
         // The upstream says which method it was called by.
         let headers = [case.headers, &[("x-which", "1")]].concat();
-        let explained = explain(gateway.address, method, path, &headers, case.body).await;
+        // The tests' client says this of the host, but over HTTP/2, where it is no header.
+        let host: &[_] = if headers.contains(&GRPC) { &[] } else { &[("host", "test")] };
+        let explained = explain(gateway.address, method, path, &[&headers, host].concat(), case.body).await;
         let served = serve(gateway.address, method, path, &headers, case.body).await;
         let name = format!("{} {:?} {}\n{explained:#}\n{served:#?}", case.request, case.headers, case.body);
         let (outcome, destination) = (&explained["outcome"], &explained["destination"]["kind"]);
@@ -165,9 +207,12 @@ async fn what_is_explained_is_what_is_served() {
         } else {
             assert_eq!(served.called, None, "it reached the upstream: {name}");
             assert_eq!(explained["http_status"], served.http, "{name}");
-            assert_eq!(explained["answer_headers"]["allow"].as_str(), served.allow.as_deref(), "{name}");
-            let origin = &explained["answer_headers"]["access-control-allow-origin"];
-            assert_eq!(origin.as_str(), served.origin.as_deref(), "{name}");
+            for (told, said) in explained["answer_headers"].as_object().unwrap() {
+                assert_eq!(said.as_str(), served.said(told), "{told}: {name}");
+            }
+            for told in ["allow", "location", "retry-after", "access-control-allow-origin"] {
+                assert_eq!(explained["answer_headers"][told].as_str(), served.said(told), "{told}: {name}");
+            }
         }
         if outcome == "refused" {
             assert_eq!(
@@ -212,8 +257,13 @@ struct Served {
     message: String,
     /// The method that the upstream was called by, if it was.
     called: Option<String>,
-    allow: Option<String>,
-    origin: Option<String>,
+    headers: http::HeaderMap,
+}
+
+impl Served {
+    fn said(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
 }
 
 async fn serve(
@@ -234,17 +284,15 @@ async fn serve(
     };
     let request = request(&method.parse().unwrap(), path, headers, body);
     let response = if native { http2(address, request).await } else { http1(address, request).await };
-    let said = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-    let mut served = Served {
-        http: response.status().as_u16(),
-        called: said("x-method"),
-        allow: said("allow"),
-        origin: said("access-control-allow-origin"),
-        ..Served::default()
-    };
+    let mut served =
+        Served { http: response.status().as_u16(), headers: response.headers().clone(), ..Served::default() };
     if let Some(Err(status)) = propylon::status::from_trailers(response.headers()) {
         (served.code, served.message) = (i64::from(status.code() as i32), status.message().to_owned());
-    } else if let Ok(Value::Object(error)) = serde_json::from_slice::<Value>(&response.body().0) {
+    }
+    served.called = served.said("x-method").map(str::to_owned);
+    if served.code == 0
+        && let Ok(Value::Object(error)) = serde_json::from_slice::<Value>(&response.body().0)
+    {
         served.code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
         served.message = error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
     }
@@ -270,12 +318,41 @@ async fn a_binding_is_explained_to_its_last_parameter() {
     assert_eq!((&query[0]["field"], &query[0]["type"]), (&json!("edition"), &json!("int32")));
     assert!(query[1]["problem"].as_str().unwrap().contains("did you mean `edition`"), "{query:?}");
     assert_eq!((&binding["body"], &binding["answers"]), (&json!("none"), &json!("application/json")));
-    let policies = json!([{ "name": "deadline", "effect": "5s, the client's", "refuses": false }]);
-    assert_eq!(explained["policies"], policies);
+    let policies = [
+        ("deadline", "5s, the client's"),
+        ("client address", "127.0.0.1, this machine"),
+        ("address limit", "none for this address"),
+        ("authenticate", "nobody can be known: no issuer, key or token is configured"),
+        ("authorize", "everyone (access.default)"),
+        ("caller's limit", "by the caller's tier, if it is known"),
+        ("identity upstream", "told: X-Gateway-Request-ID"),
+    ]
+    .map(|(name, effect)| json!({ "name": name, "effect": effect, "refuses": false }));
+    assert_eq!(explained["policies"], json!(policies));
     assert_eq!(explained["route"]["timeout"], 60.0);
     assert_eq!(explained["route"]["cors_origins"], "https://page.example");
     let destination = &explained["destination"];
     assert_eq!((&destination["name"], &destination["schema_known"]), (&json!("library"), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_route_is_explained_with_its_own_rules() {
+    let gateway = world().await;
+    let explained = explain(gateway.address, "PUT", "/v1/shelves/7/books/8", &[JSON], "{}").await;
+    let route = &explained["route"];
+    assert_eq!((&route["timeout"], &route["cors_origins"]), (&json!(2), &json!("*")));
+    let explained = explain(gateway.address, "GET", "/closed/shop", &[], "").await;
+    assert_eq!((&explained["surface"], &explained["route"]["name"]), (&json!("http"), &json!("closed")));
+    assert_eq!(explained["binding"]["template"], "/closed/{what}");
+    let captured = &explained["binding"]["path"][0];
+    assert_eq!((&captured["name"], &captured["value"]), (&json!("what"), &json!("shop")));
+    assert_eq!(
+        (&explained["destination"]["kind"], &explained["destination"]["name"]),
+        (&json!("respond"), &json!("503"))
+    );
+    let explained = explain(gateway.address, "GET", "/old/shelves", &[], "").await;
+    assert_eq!(explained["destination"]["name"], "/v1/${path.rest}");
+    assert_eq!(explained["answer_headers"]["location"], "/v1/shelves");
 }
 
 #[tokio::test]
@@ -352,7 +429,13 @@ GET /v1/shelves/7/books/8?edition=3
   route        /library.v1.Library/GetBook
   rules        60 s · request 4 MiB · reply 64 MiB
   cors         pages of https://page.example
-  policies     1 deadline  60s, the route's"
+  policies     1 deadline  60s, the route's
+               2 client address  127.0.0.1, this machine
+               3 address limit  none for this address
+               4 authenticate  nobody can be known: no issuer, key or token is configured
+               5 authorize  everyone (access.default)
+               6 caller's limit  by the caller's tier, if it is known
+               7 identity upstream  told: X-Gateway-Request-ID"
     );
     assert_eq!((code, text.as_str()), (0, want.as_str()), "\n{text}");
 
@@ -389,6 +472,16 @@ PUT /v1/shelfs/7/boks/
         "    ListPages   server stream  POST   /v1/pages",
     ] {
         assert!(text.lines().any(|line| line == row), "{row}\nis not in\n{text}");
+    }
+    let (code, text) = both(&["routes"]);
+    assert_eq!(code, 0);
+    for (path, what) in [
+        ("/closed/{what}", "responds 503"),
+        ("/old/{rest=**}", "redirects to /v1/${path.rest}"),
+        ("/readyz", "the gateway's own page"),
+    ] {
+        let row = text.lines().find(|line| line.contains(&format!(" {path} ")));
+        assert!(row.is_some_and(|row| row.ends_with(what)), "{path} {what}\nis not in\n{text}");
     }
     let (code, text) = both(&["routes", "--json"]);
     let routes: Value = serde_json::from_str(&text).unwrap();

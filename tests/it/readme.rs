@@ -5,7 +5,7 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 
 use crate::support::{
     client::{request, rest},
-    gateway::World,
+    gateway::{World, listening},
     library::PATIENCE,
     process::Program,
     reflecting::{FIRST, Reflecting},
@@ -82,11 +82,15 @@ async fn every_command_does_what_is_shown() {
         if let Some(arguments) = starts(&command) {
             let arguments = arguments.iter().map(|word| word.replace(UPSTREAM, &upstream_address));
             let mut started = Command::new(env!("CARGO_BIN_EXE_propylon"));
-            started.args(arguments).args(["--listen", "127.0.0.1:0"]);
-            let mut program = Program::start("propylon", &mut started).unwrap();
-            let address = program.wait_for("listening on http://", Duration::from_secs(60)).unwrap();
+            // As a person sees it, without the colours.
+            started.args(arguments).args(["--listen", "127.0.0.1:0"]).env("NO_COLOR", "1");
+            let mut program = Program::start_on_terminal("propylon", &mut started).unwrap();
+            let address = listening(&mut program).to_string();
+            let last = shown.trim_end().lines().next_back().unwrap_or_default();
+            let last = GATEWAY.iter().fold(last.to_owned(), |text, name| text.replace(name, &address));
+            program.wait_for(&last, PATIENCE).unwrap();
             let shown = GATEWAY.iter().fold(shown, |text, name| text.replace(name, &address));
-            // The log goes to stderr; a terminal shows it between.
+            // The log goes to stderr, which is no terminal here.
             let printed: Vec<_> =
                 program.output().lines().filter(|line| !line.starts_with('{')).map(str::to_owned).collect();
             assert!(fits(&printed.join("\n"), &shown), "{command}\n{}\nis not\n{shown}", printed.join("\n"));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::gateway::listening;
 use crate::support::process::{Failure, Program};
 use crate::support::tools::{self, needs};
 
@@ -120,8 +121,7 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
         command.args(["up", "--grpc", &target, "--listen", "127.0.0.1:0"]);
         let mut gateway = Program::start("propylon up", &mut command)?;
-        let address = gateway.wait_for("listening on http://", START)?;
-        let address = address.split([' ', '/']).next().unwrap_or_default().to_owned();
+        let address = listening(&mut gateway).to_string();
         Ok(Self { gateway, address, _upstream: upstream })
     }
 }

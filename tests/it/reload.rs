@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, time::sleep};
 
 use crate::support::{
     client::{Outcome, http1, http2, request, rest},
-    gateway::{TestGateway, World},
+    gateway::{TestGateway, World, open},
     library::{PATIENCE, framed},
     process::Program,
     reflecting::{FIRST, Reflecting, SECOND, descriptors},
@@ -172,7 +172,7 @@ async fn a_refusal_names_every_mistake_over_every_surface() {
     let (head, (body, _)) =
         http1(gateway.address, request(&Method::POST, path, &web, framed(b""))).await.into_parts();
     let body = String::from_utf8_lossy(&body).into_owned();
-    assert!(body.contains("grpc-status:9") || head.headers["grpc-status"] == "9", "{body}");
+    assert!(body.contains("grpc-status: 9") || head.headers["grpc-status"] == "9", "{body}");
     assert_eq!(get(&gateway, "/v1/items/pen").await.http, 200);
     // And over gRPC what goes well.
     gateway.rewrite(&shop(&rule("/v2/{name}")));
@@ -337,7 +337,7 @@ async fn files_are_watched_and_their_contents_compared() {
     .await;
     assert_eq!(get(&gateway, "/v1/find?name=x").await.http, 200);
     // The config written in place, and a file that comes after it.
-    fs::write(&file, config(&rule("/v2/{name}")).replace("shop.binpb", "new.binpb")).unwrap();
+    fs::write(&file, open(&config(&rule("/v2/{name}")).replace("shop.binpb", "new.binpb"))).unwrap();
     said(&gateway, "not reloaded (", 1).await;
     assert_eq!(get(&gateway, "/v2/pen").await.http, 404);
     gateway.put("new.binpb", &descriptors(FIRST));
@@ -352,7 +352,7 @@ async fn files_are_watched_and_their_contents_compared() {
     fs::rename(&folder, &aside).unwrap();
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("shop.binpb"), descriptors(SECOND)).unwrap();
-    fs::write(&file, config("")).unwrap();
+    fs::write(&file, open(&config(""))).unwrap();
     fs::remove_dir_all(aside).unwrap();
     until("the new folder's config", &gateway.program, async || {
         get(&gateway, "/v1/find?name=x").await.http == 200
@@ -440,7 +440,7 @@ async fn callers_from_elsewhere_are_refused_over_every_surface() {
     let (head, (body, _)) = http1(there, request(&Method::POST, path, &web, framed(b""))).await.into_parts();
     let body = String::from_utf8_lossy(&body).into_owned();
     assert!(
-        body.contains("grpc-status:7") || head.headers.get("grpc-status").is_some_and(|code| code == "7"),
+        body.contains("grpc-status: 7") || head.headers.get("grpc-status").is_some_and(|code| code == "7"),
         "{body}"
     );
     assert!(!gateway.program.output().contains("reloaded ("), "{}", gateway.program.output());

@@ -65,7 +65,11 @@ async fn until(gateway: SocketAddr, path: &str, status: u16) -> Outcome {
 }
 
 /// Calls a gRPC method with one message and answers the messages of the reply.
-async fn call<M: Message + Default>(gateway: SocketAddr, path: &str, message: &impl Message) -> Vec<M> {
+pub(crate) async fn call<M: Message + Default>(
+    gateway: SocketAddr,
+    path: &str,
+    message: &impl Message,
+) -> Vec<M> {
     let headers = [("content-type", "application/grpc"), ("te", "trailers")];
     let body = framed(&message.encode_to_vec());
     let (head, (body, trailers)) =

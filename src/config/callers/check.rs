@@ -55,11 +55,8 @@ pub(in crate::config) fn check(
 }
 
 /// The proxies of `[gateway]`.
-pub(in crate::config) fn proxies(
-    trusted: Vec<String>,
-    header: Option<String>,
-) -> Result<Proxies, ConfigError> {
-    let forwarded = match header.as_deref().map(str::to_ascii_lowercase).as_deref() {
+pub(in crate::config) fn proxies(trusted: &[String], header: Option<&str>) -> Result<Proxies, ConfigError> {
+    let forwarded = match header.map(str::to_ascii_lowercase).as_deref() {
         None | Some("x-forwarded-for") => false,
         Some("forwarded") => true,
         Some(_) => {

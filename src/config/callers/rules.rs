@@ -15,7 +15,7 @@ pub(super) fn access(written: settings::Access, book: &mut Rulebook) -> Result<(
         Some("authenticated") => book.default = Arc::new(Rule::authenticated("access.default")),
         Some("public") => book.default = Arc::new(Rule::public("access.default")),
         Some(other) => {
-            let near = did_you_mean(other, ["authenticated", "public"].into_iter());
+            let near = did_you_mean(other, ["authenticated", "public"]);
             return Err(ConfigError(format!(
                 "access.default: {other:?} is neither \"authenticated\" nor \"public\"{near}"
             )));

@@ -286,12 +286,16 @@ fn why(pieces: &[Piece]) -> Vec<String> {
         };
         match (&piece.wanted, &piece.got) {
             (Some(wanted), Some(got)) if !piece.fits => {
-                let got = got.as_str();
+                // Where the template has a verb, the path's is none of the segment.
+                let got = match got.rsplit_once(':') {
+                    Some((bare, _)) if wanted.contains(':') => bare,
+                    _ => got,
+                };
                 match literal(wanted) {
                     _ if got.is_empty() => reasons.push("a segment may not be empty".to_owned()),
                     // A variable fits; what differs there is the template's verb, which has words of its own.
                     None => {}
-                    Some(literal) if Some(literal) == got.split(':').next() => {}
+                    Some(literal) if literal == got => {}
                     Some(literal) if literal.eq_ignore_ascii_case(got) => {
                         reasons.push(format!("it is {literal:?}, with other capitals than {got:?}"));
                     }
@@ -381,6 +385,11 @@ mod tests {
             "POST /v1/shelves/7/books/8:mov",
             "POST /v1/{name=shelves/*/books/*}:move",
             "it ends with :move, not :mov",
+        );
+        check(
+            "POST /v1/shelves/7/boks/8:move",
+            "POST /v1/{name=shelves/*/books/*}:move",
+            "it has \"books\", not \"boks\"",
         );
         check("POST /v1/shelves/7/books/8", "GET /v1/{name=shelves/*/books/*}", "it is GET, not POST");
         check(

@@ -173,6 +173,45 @@ fn fully_decoded_expansion() {
 }
 
 #[test]
+fn get_is_find_without_captures() {
+    let settings = Settings { trailing_slash: TrailingSlash::Redirect, ..Settings::default() };
+    let router = router(settings, &["GET /v1/{name}", "* /v1/{name}", "POST /v1/{name}:send", "GET /"]);
+    let check = |request: &str, want: Option<&str>| {
+        let (method, path) = request.split_once(' ').unwrap();
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        assert_eq!(router.get(&method, path).map(String::as_str), want, "{request}");
+    };
+    check("GET /v1/a", Some("GET /v1/{name}"));
+    check("HEAD /v1/a", Some("GET /v1/{name}"));
+    check("PUT /v1/a", Some("* /v1/{name}"));
+    check("POST /v1/a:send", Some("POST /v1/{name}:send"));
+    // Where it would be sent.
+    check("GET /v1/a/", Some("GET /v1/{name}"));
+    check("GET /v1/a//", None);
+    check("GET /", Some("GET /"));
+    check("PUT /", None);
+    check("GET /v2/a", None);
+    check("GET /v1/%zz", Some("GET /v1/{name}"));
+}
+
+#[test]
+fn what_has_a_template_is_listed() {
+    let router =
+        router(Settings::default(), &["GET /v1/{name}", "* /v1/{name}", "POST /v1/{name}:send", "GET /"]);
+    let check = |template: &str, want: &[&str]| {
+        let template = Template::parse(template).unwrap();
+        let found: Vec<_> = router.at(&template).map(|(verb, label, _)| format!("{verb} {label}")).collect();
+        assert_eq!(found, want, "{template}");
+    };
+    check("/v1/{other}", &["GET m.GET", "* m.*"]);
+    check("/v1/*:send", &["POST m.POST"]);
+    check("/", &["GET m.GET"]);
+    check("/v1", &[]);
+    check("/v1/name", &[]);
+    check("/v1/{name=**}", &[]);
+}
+
+#[test]
 fn identical_bindings_are_refused_and_both_named() {
     let mut router = Router::<u8>::default();
     let mut check = |verb: &str, template: &str, label: &str, want: Option<&str>| {

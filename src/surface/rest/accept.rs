@@ -97,6 +97,26 @@ pub(super) fn form(headers: &HeaderMap, streaming: bool) -> Option<Form> {
     best.map(|(.., form)| form)
 }
 
+/// Whether a client would rather see a page than JSON: only if it says so by name, as browsers do.
+#[must_use]
+pub fn prefers_html(headers: &HeaderMap) -> bool {
+    let ranges: Vec<Range> = headers.get_all(header::ACCEPT).iter().flat_map(ranges).collect();
+    let weight = |media_type: &str| {
+        let matched = ranges.iter().filter_map(|range| Some((range.specificity(media_type)?, range.weight)));
+        matched.max_by_key(|(specificity, _)| *specificity)
+    };
+    let html = weight("text/html").filter(|(specificity, weight)| *specificity > 0 && *weight > 0);
+    html.is_some_and(|(_, html)| weight("application/json").is_none_or(|(_, json)| html > json))
+}
+
+/// Whether an `Accept-Encoding` takes gzip.
+#[must_use]
+pub fn accepts_gzip(accepted: &http::HeaderValue) -> bool {
+    let accepted = ranges(accepted);
+    let named = |name: &str| accepted.iter().find(|range| range.name == name).map(|range| range.weight);
+    named("gzip").or_else(|| named("*")).is_some_and(|weight| weight > 0)
+}
+
 /// One entry of a weighted list.
 pub(super) struct Range {
     /// In lower case.
@@ -174,6 +194,22 @@ mod tests {
         check(&["application/xml, text/html;q=0.9"], None, None);
         check(&["*/*;q=0"], None, None);
         check(&["*/*;q=nan"], None, None);
+    }
+
+    #[test]
+    fn a_page_is_for_those_who_ask_for_one() {
+        let check = |accept: &[&str], want: bool| {
+            assert_eq!(prefers_html(&headers(&header::ACCEPT, accept)), want, "{accept:?}");
+        };
+        check(&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"], true);
+        check(&["text/html"], true);
+        check(&["text/*"], true);
+        check(&[], false);
+        check(&["*/*"], false);
+        check(&["application/json"], false);
+        check(&["application/json, text/html;q=0.9"], false);
+        check(&["application/json;q=0.5", "text/html"], true);
+        check(&["text/html;q=0"], false);
     }
 
     #[test]

@@ -130,8 +130,11 @@ async fn unary(
     Ok(response)
 }
 
-/// Compresses a body that is worth it, if the client takes it so.
-fn encode(
+/// Compresses a body that is worth it, if the client takes it so, and says so in `headers`.
+///
+/// # Errors
+/// INTERNAL: the coder failed.
+pub fn encode(
     body: Bytes,
     accept_encoding: Option<&HeaderValue>,
     headers: &mut HeaderMap,

@@ -53,8 +53,8 @@ pub(super) struct Origin {
     /// `x-request-id`, which the edge sets; a new one is made where it is missing.
     pub(super) request_id: Option<HeaderValue>,
     client: SocketAddr,
-    /// Empty unless the profile's messages have places that headers fill.
-    headers: HeaderMap,
+    /// Kept where the profile's messages have places that headers fill.
+    headers: Option<Box<HeaderMap>>,
     pub(super) errors: Arc<Errors>,
 }
 
@@ -66,20 +66,25 @@ impl Origin {
             uri: std::mem::take(&mut parts.uri),
             request_id: parts.headers.get(REQUEST_ID).cloned(),
             client: peer(&parts.extensions).address,
-            headers: if errors.headers { parts.headers.clone() } else { HeaderMap::new() },
+            headers: errors.headers.then(|| Box::new(parts.headers.clone())),
             errors: Arc::clone(errors),
         }
     }
 
     /// What the profile says in place of a failure's own message.
     fn message(&self, text: &Text, status: &Status) -> String {
-        let Self { method, uri, headers, client, .. } = self;
-        let message = status.message();
-        let id = self.request_id.iter().map(|id| (REQUEST_ID, id.clone()));
-        let headers: HeaderMap =
-            headers.iter().map(|(name, value)| (name.clone(), value.clone())).chain(id).collect();
-        let values =
-            RequestValues { method, uri, headers: &headers, captured: &[], client: *client, message };
+        let mut headers = self.headers.as_deref().cloned().unwrap_or_default();
+        if let Some(id) = &self.request_id {
+            headers.insert(REQUEST_ID, id.clone());
+        }
+        let values = RequestValues {
+            method: &self.method,
+            uri: &self.uri,
+            headers: &headers,
+            captured: &[],
+            client: self.client,
+            message: status.message(),
+        };
         text.fill(&values, |_, value, out| out.push_str(value))
     }
 

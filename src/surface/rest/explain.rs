@@ -14,7 +14,7 @@ use super::{
 use crate::{
     call::Body,
     proto::gateway_v1::{ExplainedBinding, ExplainedParameter, NearMiss, SegmentMatch},
-    route::{Route, Rpc, router},
+    route::{Route, router},
     schema::{self, Method as RpcMethod},
     transcode::Parameter,
 };
@@ -22,37 +22,34 @@ use crate::{
 /// What a request's head finds.
 #[derive(Debug)]
 pub struct Explained {
-    /// `None` of a path that answers HTTP itself; so is the binding.
-    pub method: Option<Arc<RpcMethod>>,
+    pub method: Arc<RpcMethod>,
     pub route: Arc<Route>,
-    pub binding: Option<ExplainedBinding>,
+    pub binding: ExplainedBinding,
 }
 
 impl Rest {
-    /// What a request finds; `socket` where it asks for a WebSocket. `None` where it finds nothing.
+    /// The binding that a request finds; `socket` where it asks for a WebSocket. `None` where it finds nothing, or what
+    /// answers HTTP itself.
     #[must_use]
     pub fn explain(&self, parts: &Parts, body: &Body, socket: bool) -> Option<Explained> {
         let by_socket = if socket { self.paths.socket(&parts.uri).ok().flatten() } else { None };
-        let by_socket = by_socket.map(|(endpoint, head)| Found::Method(endpoint, head));
-        let (endpoint, head) = match by_socket
-            .map_or_else(|| self.paths.look_up(&parts.method, &parts.uri), Ok)
-        {
-            Ok(Found::Method(endpoint, head)) => (endpoint, head),
-            Ok(Found::Http(endpoint, _)) => {
-                return Some(Explained { method: None, route: Arc::clone(&endpoint.route), binding: None });
-            }
-            Err(_) => return None,
+        let (endpoint, head) = match by_socket {
+            Some(found) => found,
+            None => match self.paths.look_up(&parts.method, &parts.uri) {
+                Ok(Found::Method(endpoint, head)) => (endpoint, head),
+                Ok(Found::Http(..)) | Err(_) => return None,
+            },
         };
         let answers = match negotiate(&endpoint, &parts.headers, body) {
-            _ if socket => "websocket".to_owned(),
+            _ if socket && endpoint.streaming() => "websocket".to_owned(),
             Ok(_) if endpoint.replies_raw() => "the reply's own".to_owned(),
             Ok((form, ..)) => form.media_type().to_owned(),
             Err(_) => String::new(),
         };
         Some(Explained {
-            method: Some(Arc::clone(endpoint.method())),
+            method: Arc::clone(endpoint.method()),
             route: Arc::clone(&endpoint.route),
-            binding: Some(binding(&endpoint, &head, answers)),
+            binding: binding(&endpoint, &head, answers),
         })
     }
 
@@ -60,7 +57,7 @@ impl Rest {
     #[must_use]
     pub fn near(&self, method: &Method, uri: &Uri, most: usize) -> Vec<NearMiss> {
         let mut near = Vec::new();
-        if let Ok(Rpc { method: known, .. }) = self.paths.methods.find(uri.path())
+        if let Some((_, known)) = self.paths.methods.known(uri.path())
             && (known.is_some() || uri.path().contains('.'))
         {
             near.push(NearMiss {

@@ -36,7 +36,8 @@ use self::{
     request::Unread,
 };
 pub use self::{
-    answer::RestAnswer,
+    accept::{accepts_gzip, prefers_html},
+    answer::{RestAnswer, encode},
     endpoint::{Endpoint, Format},
     explain::Explained,
     profile::{ErrorField, ErrorValue, Profile},

@@ -88,7 +88,8 @@ impl Paths {
             Miss::BadEscape { segment } => Fault::client().on(Status::invalid_argument(format!(
                 "the path segment {segment:?} has a bad percent-escape: % and two hexadecimal digits that make UTF-8"
             ))),
-            Miss::Redirect(mut location) => {
+            Miss::Redirect(path) => {
+                let mut location = on_this_host(&path);
                 if let Some(query) = uri.query() {
                     location.push('?');
                     location.push_str(query);
@@ -176,7 +177,26 @@ impl Paths {
     }
 }
 
+/// A path as a `Location`: what two slashes begin would be another host (and browsers read `\` as a slash).
+fn on_this_host(path: &str) -> String {
+    let path = path.replace('\\', "%5C");
+    if path.starts_with("//") { format!("/.{path}") } else { path }
+}
+
 fn head_fields(captures: Vec<Cow<'_, str>>, uri: &Uri) -> HeadFields {
     let captures = captures.into_iter().map(|capture| Cow::Owned(capture.into_owned())).collect();
     HeadFields { captures, query: uri.query().map(Into::into) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_stays_on_this_host() {
+        let check = |path: &str, want: &str| assert_eq!(on_this_host(path), want);
+        check("/v1/books", "/v1/books");
+        check("//evil.example/x", "/.//evil.example/x");
+        check("/\\evil.example/x", "/%5Cevil.example/x");
+    }
 }

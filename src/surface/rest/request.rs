@@ -18,7 +18,8 @@ use super::{
     error,
 };
 use crate::{
-    call::{Body, Frames, status_of},
+    call::{Body, Frames, Pace, status_of},
+    route::Limits,
     status::{Refusal, Whose, refuse},
     transcode::HttpBody,
 };
@@ -44,19 +45,20 @@ impl Unread {
     /// # Errors
     /// 413, 400 naming what is wrong, CANCELLED for a client that goes away.
     pub(super) async fn frames(self) -> Result<Frames, Status> {
-        let limit = self.endpoint.route.limits.request_bytes;
+        let limits = self.endpoint.route.limits;
+        let limit = limits.request_bytes;
         let mut out = Vec::new();
         match (self.endpoint.request(), self.endpoint.method().client_streaming) {
             (Input::None, _) => self.endpoint.frame_of_json(true, &self.head, b"", &mut out)?,
             (Input::Json, false) => {
                 let Self { endpoint, head, body, coding, .. } = self;
-                let json = whole(body, coding, limit).await?;
+                let json = whole(body, coding, limits).await?;
                 out.reserve(json.len() + 64);
                 endpoint.frame_of_json(true, &head, &json, &mut out)?;
             }
             (Input::Raw, false) => {
                 let Self { endpoint, head, body, coding, content_type, .. } = self;
-                let data = whole(body, coding, limit).await?;
+                let data = whole(body, coding, limits).await?;
                 let body = HttpBody { content_type: &content_type, data: &data };
                 endpoint.frame_of_raw(true, &head, &body, &mut out)?;
             }
@@ -75,8 +77,9 @@ impl Unread {
     }
 }
 
-/// Reads a body of at most `limit` bytes, decoded.
-async fn whole(body: Body, coding: Option<Coding>, limit: usize) -> Result<Bytes, Status> {
+/// Reads a body of at most `request_bytes`, decoded, which may pause for `request_pause`.
+async fn whole(body: Body, coding: Option<Coding>, limits: Limits) -> Result<Bytes, Status> {
+    let limit = limits.request_bytes;
     let known = body.size_hint();
     if known.lower() > limit as u64 {
         return Err(too_large(limit));
@@ -88,7 +91,15 @@ async fn whole(body: Body, coding: Option<Coding>, limit: usize) -> Result<Bytes
     let mut source = Source::new(body, coding, limit)?;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(chunk) = std::future::poll_fn(|cx| source.poll_chunk(cx)).await.transpose()? {
+    let mut pace = Pace::new(limits.request_pause);
+    let mut next = move |cx: &mut Context<'_>| match source.poll_chunk(cx) {
+        Poll::Pending => pace.poll_pause(cx).map(|late| Some(Err(late))),
+        Poll::Ready(chunk) => {
+            pace.moved();
+            Poll::Ready(chunk)
+        }
+    };
+    while let Some(chunk) = std::future::poll_fn(&mut next).await.transpose()? {
         if first.len() + rest.len() + chunk.len() > limit {
             return Err(too_large(limit));
         }

@@ -39,7 +39,7 @@ fn message(
     }
     within.push(message.clone());
     let mut members = Map::new();
-    for field in message.fields() {
+    for field in super::fields(message) {
         // Of a oneof the first member, and none that holds the whole again.
         let first = |oneof: prost_reflect::OneofDescriptor| oneof.fields().next().as_ref() == Some(&field);
         let shown = field.containing_oneof().is_none_or(first);

@@ -258,7 +258,7 @@ impl Walker {
     fn object(&mut self, message: &MessageDescriptor, direction: Direction) -> Value {
         let mut properties = Map::new();
         let mut required = Vec::new();
-        for field in message.fields() {
+        for field in fields(message) {
             let name = self.name(&field);
             let schema = self.field(&field, direction);
             // A value that has no presence is printed with its default.
@@ -313,6 +313,13 @@ impl Walker {
         }
         Value::Object(schema)
     }
+}
+
+/// A message's fields in the order of its file; descriptors have them by number.
+pub fn fields(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
+    let mut fields: Vec<_> = message.fields().collect();
+    fields.sort_by(|a, b| a.path().cmp(b.path()));
+    fields
 }
 
 /// The alternatives of `oneOf` for members of which at most one is there.

@@ -132,17 +132,15 @@ async fn unary(method: &str, mut reader: FrameReader, seen: &[String]) -> Result
     while let Some(message) = reader.next().await? {
         requests.push(message);
     }
+    let trailers = reader.take_trailers().unwrap_or_default();
+    let trailers = trailers.iter().map(|(name, value)| format!("trailer {name}={value:?}"));
+    let seen: Vec<String> = seen.iter().cloned().chain(trailers).collect();
     let first = requests.first().cloned().unwrap_or_default();
     let one = |book: Book| Ok((vec![book.encode_to_vec()], Ok(())));
     match method {
         "GetBook" | "Plain" => {
             let asked: GetBookRequest = decode(&first)?;
-            one(Book {
-                name: asked.name,
-                pages: asked.edition.into(),
-                tags: seen.to_vec(),
-                ..Book::default()
-            })
+            one(Book { name: asked.name, pages: asked.edition.into(), tags: seen, ..Book::default() })
         }
         "CreateBook" => {
             let asked: CreateBookRequest = decode(&first)?;
@@ -193,13 +191,13 @@ fn failure(asked: &FailRequest) -> Status {
     status
 }
 
-fn trailers_only(status: &Status) -> Response<Body> {
+pub(crate) fn trailers_only(status: &Status) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     status::to_trailers(status, response.headers_mut());
     response
 }
 
-fn finished(messages: Vec<Vec<u8>>, end: Result<(), Status>) -> Body {
+pub(crate) fn finished(messages: Vec<Vec<u8>>, end: Result<(), Status>) -> Body {
     let mut trailers = HeaderMap::new();
     match end {
         Ok(()) => trailers = status::ok_trailers(),

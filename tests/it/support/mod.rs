@@ -2,10 +2,13 @@
 //! outlive their test.
 
 pub(crate) mod client;
+pub(crate) mod gallery;
 pub(crate) mod gateway;
 pub(crate) mod library;
 pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod reflecting;
 pub(crate) mod servers;
 pub(crate) mod streams;
+pub(crate) mod tokens;
 pub(crate) mod tools;

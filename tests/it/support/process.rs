@@ -2,8 +2,11 @@
 //! when the test lets go of them.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -23,9 +26,12 @@ pub(crate) struct Program {
 impl Program {
     /// Starts a program with its stdin open (many servers end when it closes) and its output kept.
     pub(crate) fn start(name: &str, command: &mut Command) -> Result<Self, Failure> {
+        Self::spawn(name, command.stdout(Stdio::piped()))
+    }
+
+    fn spawn(name: &str, command: &mut Command) -> Result<Self, Failure> {
         let mut child = command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
@@ -39,6 +45,31 @@ impl Program {
             readers.push(keep_lines(output, Arc::clone(&lines)));
         }
         Ok(Self { name: name.to_owned(), child, lines, readers })
+    }
+
+    /// Starts a program whose stdout is a terminal. What it prints there comes with all its colours.
+    pub(crate) fn start_on_terminal(name: &str, command: &mut Command) -> Result<Self, Failure> {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        // linux/fcntl.h: the terminal is for the program's output alone, not to rule over this process.
+        const O_NOCTTY: i32 = 0o400;
+        let failed = |error: String| Failure(format!("{name}: no terminal for it: {error}"));
+        let open = || -> rustix::io::Result<_> {
+            let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+            grantpt(&ours)?;
+            unlockpt(&ours)?;
+            let path = ptsname(&ours, Vec::new())?;
+            Ok((ours, path))
+        };
+        let (ours, path) = open().map_err(|error| failed(error.to_string()))?;
+        let path = PathBuf::from(path.to_string_lossy().into_owned());
+        let theirs = File::options().read(true).write(true).custom_flags(O_NOCTTY).open(path);
+        command.stdout(theirs.map_err(|error| failed(error.to_string()))?);
+        let started = Self::spawn(name, command);
+        // Else the command keeps the terminal open, and its output has no end.
+        command.stdout(Stdio::null());
+        let mut started = started?;
+        started.readers.push(keep_lines(File::from(ours), Arc::clone(&started.lines)));
+        Ok(started)
     }
 
     /// Everything printed so far, stdout and stderr together.
@@ -152,7 +183,9 @@ fn keep_lines(output: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>
     std::thread::spawn(move || {
         for line in BufReader::new(output).split(b'\n') {
             let Ok(line) = line else { return };
-            let text = String::from_utf8_lossy(&line).into_owned();
+            // A terminal ends its lines with \r\n.
+            let line = line.strip_suffix(b"\r").unwrap_or(&line);
+            let text = String::from_utf8_lossy(line).into_owned();
             lines.lock().unwrap_or_else(PoisonError::into_inner).push(text);
         }
     })

@@ -115,7 +115,7 @@ fn rest_of(settings: Settings, style: JsonStyle, profile: Profile) -> Rest {
     compiler.include_imports(true).open_file("test.proto").unwrap();
     let schema = Schema::decode(&compiler.encode_file_descriptor_set()).unwrap();
     let tables = Tables::compile(schema.pool());
-    let limits = Limits { request_bytes: REQUEST_BYTES, response_bytes: 1 << 20 };
+    let limits = Limits { request_bytes: REQUEST_BYTES, response_bytes: 1 << 20, ..Limits::default() };
     let route = Arc::new(Route {
         name: "test".into(),
         destination: Destination::Local,

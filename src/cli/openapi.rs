@@ -1,0 +1,47 @@
+//! `propylon openapi`: the OpenAPI document of what a gateway with this config would serve.
+
+use super::{Failure, Openapi, say, serve, up};
+use crate::{
+    config::{Config, SchemaSource},
+    gateway::{Gateway, Source},
+};
+
+pub(super) fn run(arguments: &Openapi) -> Result<(), Failure> {
+    let mut config = match &arguments.config {
+        Some(file) => Config::read(file).map_err(Failure::config)?,
+        None => Config::default(),
+    };
+    if !arguments.grpc.is_empty() {
+        up::add(&mut config, &arguments.grpc)?;
+        // As `up` serves them.
+        config.rest.method_paths = true;
+    }
+    serve::start_log();
+    let asked: Vec<_> = config
+        .upstreams
+        .iter()
+        .filter(|upstream| matches!(upstream.schema, SchemaSource::Reflection { .. }))
+        .map(|upstream| (upstream.name.clone(), upstream.address.to_string()))
+        .collect();
+    let runtime = serve::runtime()?;
+    let gateway =
+        runtime.block_on(Gateway::start(config.clone(), Source::fixed(config))).map_err(|error| {
+            match &arguments.config {
+                Some(file) => Failure::config(format!("{}: {error}", file.display())),
+                None => Failure::config(error),
+            }
+        })?;
+    let catalog = gateway.catalog();
+    let silent = asked.iter().find(|(name, _)| {
+        !catalog.sources().iter().any(|source| source.name() == &**name && source.files.is_some())
+    });
+    if let Some((name, address)) = silent {
+        // A document that lacks a part in silence would be taken for whole.
+        return Err(Failure::system(format!(
+            "upstream {name:?} ({address}) does not answer reflection, so the document would lack its methods"
+        )));
+    }
+    say(&gateway.openapi());
+    runtime.shutdown_background();
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! What is known of a call's parts, as an explanation says it.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName, header};
+
+use crate::{
+    config::Config,
+    policy::Described,
+    proto::gateway_v1::{ExplainedDestination, ExplainedMethod, ExplainedPolicy, ExplainedRoute},
+    route::{Cors, Destination, Origins, Route},
+    schema::Method,
+    snapshot::Snapshot,
+};
+
+pub(super) fn method(path: &str, known: Option<&Method>) -> ExplainedMethod {
+    let message = |name: &str| name.to_owned();
+    ExplainedMethod {
+        path: path.to_owned(),
+        schema_known: known.is_some(),
+        client_streaming: known.is_some_and(|method| method.client_streaming),
+        server_streaming: known.is_some_and(|method| method.server_streaming),
+        request: known.map(|method| message(method.descriptor.input().full_name())).unwrap_or_default(),
+        response: known.map(|method| message(method.descriptor.output().full_name())).unwrap_or_default(),
+    }
+}
+
+pub(super) fn policy(described: &Described) -> ExplainedPolicy {
+    let (effect, refuses) = match &described.effect {
+        Ok(effect) => (effect.clone(), false),
+        Err(status) => (format!("refuses: {}", status.message()), true),
+    };
+    ExplainedPolicy { name: described.name.to_owned(), effect, refuses }
+}
+
+pub(super) fn rules(route: &Route, config: &Config) -> ExplainedRoute {
+    ExplainedRoute {
+        name: route.name.to_string(),
+        timeout: route.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
+        request_bytes: route.limits.request_bytes as f64,
+        response_bytes: route.limits.response_bytes as f64,
+        cors_origins: origins(route.cors.as_deref().unwrap_or(&config.cors)),
+    }
+}
+
+fn origins(cors: &Cors) -> String {
+    match &cors.origins {
+        Origins::None => "none".to_owned(),
+        Origins::Any => "*".to_owned(),
+        Origins::Loopback => "loopback".to_owned(),
+        Origins::Listed(origins) => origins.join(", "),
+    }
+}
+
+pub(super) fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestination {
+    match &route.destination {
+        Destination::Local => {
+            ExplainedDestination { kind: "built-in".to_owned(), schema_known: true, ..Default::default() }
+        }
+        Destination::Upstream(name) => {
+            let source = snapshot.catalog.sources().iter().find(|s| s.destination == route.destination);
+            ExplainedDestination {
+                kind: "upstream".to_owned(),
+                name: name.to_string(),
+                address: source.map(|source| source.address.to_string()).unwrap_or_default(),
+                schema_known: source.is_some_and(|source| source.files.is_some()),
+            }
+        }
+        Destination::Respond(respond) => ExplainedDestination {
+            kind: "respond".to_owned(),
+            name: respond.status.as_u16().to_string(),
+            ..Default::default()
+        },
+        Destination::Redirect(redirect) => ExplainedDestination {
+            kind: "redirect".to_owned(),
+            name: redirect.to.to_string(),
+            ..Default::default()
+        },
+    }
+}
+
+/// What an answer says beside its status.
+pub(super) fn told(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let tells = |name: &HeaderName| {
+        [header::ALLOW, header::LOCATION, header::RETRY_AFTER, header::WWW_AUTHENTICATE].contains(name)
+            || name.as_str().starts_with("access-control-")
+    };
+    let told = headers.iter().filter(|(name, _)| tells(name));
+    told.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
+}

@@ -1,0 +1,177 @@
+//! The gateway's own pages: what this is, the probes, the OpenAPI document, and the documentation to read (ReDoc) and to try
+//! out (Swagger UI). Each is switched on and moved by the config, asks no other server for anything, and has a
+//! Content-Security-Policy of its own.
+
+mod assets;
+mod html;
+mod index;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use tonic::Status;
+
+use self::assets::Asset;
+use crate::{
+    call::Body,
+    config::{Config, Page},
+    snapshot::Snapshot,
+    status::{Refusal, refuse},
+    surface::{Request, Response, rest},
+};
+
+/// What our own page needs: its style, and nothing else.
+const INDEX_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
+                            frame-ancestors 'none'";
+/// What Swagger UI needs: scripts of ours, calls to this gateway, and icons that are part of its style.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What ReDoc needs beside: styles that it makes as it runs, and a worker for its search, made of its own script.
+const REDOC_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                            connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// A name with a hash of its content is never another content.
+const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+/// What is at a path.
+enum Place {
+    Page(Page),
+    /// A file that a page consists of.
+    Asset(&'static Asset),
+}
+
+/// Serves a request for one of the gateway's own pages; `None` for any other path. `ready` says whether calls are taken.
+///
+/// # Errors
+/// 405, in the words of every other route.
+pub(super) fn serve(snapshot: &Snapshot, ready: bool, request: &Request) -> Option<Result<Response, Status>> {
+    let place = find(snapshot, request.uri().path())?;
+    let method = request.method();
+    let head = method == Method::HEAD;
+    if method == Method::OPTIONS {
+        return Some(Ok(options()));
+    }
+    if method != Method::GET && !head {
+        let allow = vec![Method::GET, Method::HEAD, Method::OPTIONS];
+        let message = format!("{} has no {method}; it has GET, HEAD", request.uri().path());
+        return Some(Err(refuse(Refusal::MethodNotAllowed { allow }, message)));
+    }
+    let answered = match place {
+        Place::Page(page) => self::page(snapshot, page, ready, request),
+        Place::Asset(asset) => asset.response(request.headers()),
+    };
+    Some(answered.map(|response| if head { without_body(response) } else { response }))
+}
+
+/// Whether a path is that of a page, or of a file which a page consists of.
+pub(super) fn is_page(snapshot: &Snapshot, path: &str) -> bool {
+    find(snapshot, path).is_some()
+}
+
+fn find(snapshot: &Snapshot, path: &str) -> Option<Place> {
+    let pages = &snapshot.pages;
+    if let Some((_, page)) = pages.iter().find(|(known, _)| known == path) {
+        return Some(Place::Page(*page));
+    }
+    let (folder, name) = path.rsplit_once('/')?;
+    let folder = if folder.is_empty() { "/" } else { folder };
+    let (_, page) = pages.iter().find(|(known, _)| known == folder)?;
+    assets::of(*page, name).map(Place::Asset)
+}
+
+fn page(snapshot: &Snapshot, page: Page, ready: bool, request: &Request) -> Result<Response, Status> {
+    let config = &snapshot.config;
+    match page {
+        Page::Livez => Ok(text(StatusCode::OK, "ok\n")),
+        Page::Readyz if ready => Ok(text(StatusCode::OK, "ready\n")),
+        Page::Readyz => Ok(text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")),
+        Page::Openapi => document(snapshot, request.headers()),
+        Page::Docs => viewer(config, Page::Docs, request.headers()),
+        Page::Redoc => viewer(config, Page::Redoc, request.headers()),
+        Page::Index => index::response(snapshot, request),
+    }
+}
+
+/// The OpenAPI document, or 304 for who has it already.
+fn document(snapshot: &Snapshot, request: &HeaderMap) -> Result<Response, Status> {
+    let document = snapshot.openapi();
+    let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| {
+        let tags = value.to_str().unwrap_or_default();
+        tags.split(',')
+            .map(|tag| tag.trim().trim_start_matches("W/"))
+            .any(|tag| tag == document.etag || tag == "*")
+    });
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, ASK_AGAIN);
+    // Weak: the same document may come compressed or not.
+    if let Ok(etag) = HeaderValue::try_from(format!("W/{}", document.etag)) {
+        headers.insert(header::ETAG, etag);
+    }
+    if known {
+        return Ok(response(StatusCode::NOT_MODIFIED, headers, Bytes::new()));
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let body = rest::encode(document.json.clone(), request.get(header::ACCEPT_ENCODING), &mut headers)?;
+    Ok(response(StatusCode::OK, headers, body))
+}
+
+/// A page that is nothing but a place for the script that draws it.
+fn viewer(config: &Config, page: Page, request: &HeaderMap) -> Result<Response, Status> {
+    let title = html::escape(&config.rest.title);
+    let Some(document) = config.built_ins.path_of(Page::Openapi) else {
+        let text =
+            format!("{title}: the OpenAPI document is switched off, and with it what this page shows.\n");
+        return Ok(self::text(StatusCode::NOT_FOUND, text));
+    };
+    let base = config.built_ins.path_of(page).unwrap_or_default();
+    let (styles, scripts, policy) = match page {
+        Page::Docs => (&["swagger-ui.css"][..], ["swagger-ui.js", "docs.js"], DOCS_POLICY),
+        _ => (&[][..], ["redoc.js", "redoc-page.js"], REDOC_POLICY),
+    };
+    let mut head = String::new();
+    for name in styles {
+        head.push_str(&format!(
+            "<link rel=\"stylesheet\" href=\"{}\">\n",
+            html::escape(&assets::path(&base, name))
+        ));
+    }
+    for name in scripts {
+        head.push_str(&format!(
+            "<script src=\"{}\" defer></script>\n",
+            html::escape(&assets::path(&base, name))
+        ));
+    }
+    let document = html::escape(&document);
+    let body = format!(
+        "<main id=\"ui\" data-document=\"{document}\"></main>\n<noscript>{document} has the same to read by programs.</noscript>\n"
+    );
+    html::page(&title, &head, &body, policy, request)
+}
+
+fn options() -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    response(StatusCode::NO_CONTENT, headers, Bytes::new())
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response(status, headers, body.into())
+}
+
+fn response(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response {
+    let mut response = http::Response::new(Body::from(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The same head, with the length of the body that it leaves out.
+fn without_body(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let length = http_body::Body::size_hint(&body).exact();
+    if let Some(length) = length.filter(|_| parts.status != StatusCode::NOT_MODIFIED) {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    http::Response::from_parts(parts, Body::empty())
+}

@@ -1,0 +1,53 @@
+//! Answers that are written straight to a socket, because hyper has none for them: to a connection over a cap, and to an
+//! HTTP/1.1 client whose request's head did not come in time.
+
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    time::{Duration, timeout},
+};
+
+use super::wire::Wire;
+use crate::surface::Response;
+
+/// To a connection over a cap, before anything of it was read.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 21\r\nretry-after: 1\r\n\
+    connection: close\r\n\r\ntoo many connections\n";
+/// How long a client may take to read the last answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Refuses a connection with what fits into its socket at once; it is not waited for.
+pub(super) fn full(stream: &TcpStream) {
+    // Who cannot be told is only closed.
+    let _ = SockRef::from(stream).send(FULL);
+}
+
+/// Writes a whole response as HTTP/1.1's last on a connection, and ends it.
+pub(super) async fn last(wire: TokioIo<Wire>, response: Response) {
+    let (head, body) = response.into_parts();
+    let Ok(body) = body.collect().await else { return };
+    let body = body.to_bytes();
+    let mut text = Vec::with_capacity(512 + body.len());
+    text.extend_from_slice(format!("HTTP/1.1 {}\r\nconnection: close\r\n", head.status).as_bytes());
+    text.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+    for (name, value) in &head.headers {
+        if name != ::http::header::CONTENT_LENGTH && name != ::http::header::CONNECTION {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(&body);
+    let mut wire = wire.into_inner();
+    let written = timeout(PATIENCE, async {
+        wire.write_all(&text).await?;
+        wire.shutdown().await
+    });
+    // Who does not read it is closed all the same.
+    drop(written.await);
+}

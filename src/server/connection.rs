@@ -1,0 +1,198 @@
+//! One connection from its first byte to its last: which HTTP it speaks, its requests taken to the door, and what ends it:
+//! itself, a limit, its age, or the drain.
+
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+
+use ::http::{Method, header};
+use axum::body::Body;
+use http_body::Body as _;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::{HttpService, service_fn},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, watch},
+    time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
+};
+use tracing::debug;
+
+use super::{
+    Rules, answer,
+    caps::Permit,
+    checks::{Checks, ENDING, Verdict},
+    exchange::{Download, Exchange, Gauges, Upload},
+    frames::Frames,
+    sniff::{Http, PREFACE, Start},
+    wire::Wire,
+};
+use crate::{
+    call::{Lasting, Peer},
+    gateway::Door,
+};
+
+/// A connection on which nothing has come when the drain begins may have its first call on the way: it has so long.
+const LAST_CALL: Duration = Duration::from_millis(100);
+
+/// What a connection needs to know of its worker.
+#[derive(Clone)]
+pub(super) struct Worker {
+    pub(super) rules: Rules,
+    pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<TokioExecutor>,
+    pub(super) door: Door,
+    /// Cloned into every tunnel: the drain waits until none is left.
+    pub(super) tunnels: mpsc::Sender<Infallible>,
+    pub(super) shutdown: watch::Receiver<bool>,
+}
+
+/// Waits until shutdown is asked for, or nobody is left to ask.
+pub(super) async fn asked(shutdown: &mut watch::Receiver<bool>) {
+    // The guard it gives must not be held across an await.
+    drop(shutdown.wait_for(|asked| *asked).await);
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(mut worker: Worker, mut stream: TcpStream, address: SocketAddr, permit: Permit) {
+    let opened = Instant::now();
+    let mut start = Start::default();
+    let limits = worker.rules.connections;
+    let Some(speaks) =
+        first_bytes(&mut start, &mut stream, limits.header_timeout, &mut worker.shutdown).await
+    else {
+        return debug!(peer = %address, begun = start.begun(), "a connection ended before its first request");
+    };
+    let gauges = Arc::new(Gauges::default());
+    let frames = (speaks == Http::Two).then(|| Frames::new(PREFACE.len(), opened.into_std()));
+    let wire = Wire::new(stream, start, frames, &gauges, limits.write_timeout, permit);
+    let peer = Peer { address, secure: false };
+    let checks = Checks::new(&limits, speaks, opened);
+    let ended = match speaks {
+        Http::One => one(&worker, wire, peer, &gauges, checks).await,
+        Http::Two => two(&worker, wire, peer, &gauges, checks).await,
+    };
+    match ended {
+        Ended::Itself(Ok(())) => {}
+        Ended::Itself(Err(error)) => debug!(%error, peer = %address, "a connection ended with an error"),
+        Ended::LateHead => debug!(peer = %address, "a connection was closed: half a head came and no more"),
+        Ended::Closed(why) => debug!(peer = %address, "a connection was closed: {why}"),
+    }
+}
+
+/// Reads until it is known what the connection speaks; `None` if that is never.
+async fn first_bytes(
+    start: &mut Start,
+    stream: &mut TcpStream,
+    most: Duration,
+    shutdown: &mut watch::Receiver<bool>,
+) -> Option<Http> {
+    let sniffed = tokio::select! {
+        sniffed = timeout(most, start.sniff(stream)) => Some(sniffed),
+        () = asked(shutdown) => None,
+    };
+    let sniffed = match sniffed {
+        Some(sniffed) => sniffed,
+        None => timeout(LAST_CALL, start.sniff(stream)).await,
+    };
+    sniffed.ok()?.ok()?
+}
+
+async fn one(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, checks: Checks) -> Ended {
+    let service = service(worker, peer, gauges, Http::One);
+    let mut connection = worker.http1.serve_connection(TokioIo::new(wire), service).with_upgrades();
+    let retire = |connection: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(connection);
+    let ended = watched(&mut connection, retire, worker, gauges, checks).await;
+    if let Ended::LateHead = ended
+        && let Some(parts) = connection.into_parts()
+    {
+        let response = worker.door.late_head(worker.rules.connections.header_timeout).await;
+        answer::last(parts.io, response).await;
+    }
+    ended
+}
+
+async fn two(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, checks: Checks) -> Ended {
+    let service = service(worker, peer, gauges, Http::Two);
+    let mut connection = worker.http2.serve_connection(TokioIo::new(wire), service);
+    let retire = |connection: Pin<&mut _>| http2::Connection::graceful_shutdown(connection);
+    watched(&mut connection, retire, worker, gauges, checks).await
+}
+
+/// Takes each request of a connection to the door.
+fn service(
+    worker: &Worker,
+    peer: Peer,
+    gauges: &Arc<Gauges>,
+    http: Http,
+) -> impl HttpService<Incoming, ResBody = Download, Error = Infallible, Future: Send> + use<> {
+    let (door, tunnels, gauges) = (worker.door.clone(), worker.tunnels.clone(), Arc::clone(gauges));
+    let pause = worker.rules.connections.body_timeout;
+    service_fn(move |mut request: hyper::Request<Incoming>| {
+        let exchange = Exchange::begin(&gauges);
+        request.extensions_mut().insert(peer);
+        if request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT {
+            let tunnel = (tunnels.clone(), Exchange::begin(&gauges));
+            request.extensions_mut().insert(Lasting::new(tunnel));
+        }
+        let request = request.map(|body| match http {
+            Http::One if !body.is_end_stream() => Body::new(Upload::new(body, pause, &gauges)),
+            Http::One | Http::Two => Body::new(body),
+        });
+        let door = door.clone();
+        async move { Ok(door.serve(request).await.map(|body| Download::new(body, exchange))) }
+    })
+}
+
+/// How a connection came to its end.
+enum Ended {
+    Itself(hyper::Result<()>),
+    LateHead,
+    Closed(&'static str),
+}
+
+/// Drives a connection, and ends it when it must.
+async fn watched<C>(
+    connection: &mut C,
+    retire: impl Fn(Pin<&mut C>),
+    worker: &Worker,
+    gauges: &Gauges,
+    mut checks: Checks,
+) -> Ended
+where
+    C: Future<Output = hyper::Result<()>> + Unpin,
+{
+    let limits = &worker.rules.connections;
+    let mut shutdown = worker.shutdown.clone();
+    let mut looks = looks(Checks::interval(limits));
+    let mut draining = false;
+    loop {
+        let now = tokio::select! {
+            biased;
+            ended = &mut *connection => return Ended::Itself(ended),
+            () = asked(&mut shutdown), if !draining => None,
+            now = looks.tick() => Some(now),
+        };
+        let grace = match now.map(|now| checks.check(gauges, now)) {
+            Some(Verdict::Keep) => continue,
+            Some(Verdict::LateHead) => return Ended::LateHead,
+            Some(Verdict::Close(why)) => return Ended::Closed(why),
+            Some(Verdict::Retire) => Some(limits.max_age_grace),
+            None => {
+                draining = true;
+                // The drain's deadline is everybody's.
+                None
+            }
+        };
+        checks.retire(grace, Instant::now());
+        looks = self::looks(ENDING);
+        retire(Pin::new(&mut *connection));
+    }
+}
+
+fn looks(every: Duration) -> Interval {
+    let mut looks = interval_at(Instant::now() + every, every);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}

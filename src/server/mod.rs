@@ -1,0 +1,57 @@
+//! The listeners and their connections: HTTP/1.1 and HTTP/2 on one port, one accept loop per worker, every connection with
+//! its limits, and a drain with a hard deadline.
+//!
+//! ```text
+//! accept ── caps (in total, per address) ── sniff (which HTTP?) ── connection (hyper over a Wire)
+//!                                                                     ├─ wire:    what is read and written, bounded
+//!                                                                     │   └─ frames: HTTP/2 frames counted, floods ended
+//!                                                                     ├─ exchange: its requests, bodies paced
+//!                                                                     └─ checks:  idle, half-sent, stalled, too old
+//! ```
+
+mod accept;
+mod answer;
+mod caps;
+mod checks;
+mod connection;
+mod exchange;
+mod files;
+mod frames;
+mod http;
+mod quiet;
+mod sniff;
+mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+pub use accept::listen;
+pub use files::raise_open_files;
+
+use crate::config::Connections;
+use caps::Caps;
+
+/// What every connection is held to.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The most bytes of one request's headers.
+    pub header_bytes: u32,
+    pub connections: Connections,
+    /// How long calls in flight may go on once the drain has begun; what is left is closed.
+    pub drain: Duration,
+}
+
+/// What the accept loops of all workers share.
+#[derive(Debug, Clone)]
+pub struct Server {
+    rules: Rules,
+    caps: Arc<Caps>,
+}
+
+impl Server {
+    /// A server without a connection yet. Each worker serves its own listener with a clone.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        let caps = Caps::new(rules.connections.max, rules.connections.max_per_address);
+        Self { rules, caps: Arc::new(caps) }
+    }
+}

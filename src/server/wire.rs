@@ -1,0 +1,205 @@
+//! A client's socket as hyper reads and writes it: the bytes that were read before, floods of frames ended, writes that
+//! wait no longer than they may, and an end that lets the last words arrive.
+
+use std::{
+    future::Future as _,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+use tracing::warn;
+
+use super::{caps::Permit, exchange::Gauges, frames::Frames, quiet::Quiet, sniff::Start};
+
+/// How long, and for how many bytes, a client that was answered early is listened to, so that it reads the answer: a
+/// socket closed with something unread takes back what it has sent.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
+
+static FLOODS: Quiet = Quiet::new();
+
+/// One connection's socket. The connection counts until this is dropped, by whoever has it then.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: TcpStream,
+    /// What was read to know the protocol.
+    start: Start,
+    /// HTTP/2's frames.
+    frames: Option<Frames>,
+    gauges: Arc<Gauges>,
+    patience: Patience,
+    /// All that was to be written last was: what follows begins a frame.
+    whole: bool,
+    ending: Option<Ending>,
+    _permit: Permit,
+}
+
+/// How long a client may take nothing of what is written.
+#[derive(Debug)]
+struct Patience {
+    most: Duration,
+    /// Made when a write first has to wait.
+    clock: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+}
+
+/// The write half is closed; the read half is listened to a little longer.
+#[derive(Debug)]
+struct Ending {
+    clock: Pin<Box<Sleep>>,
+    bytes: usize,
+}
+
+impl Wire {
+    pub(super) fn new(
+        stream: TcpStream,
+        start: Start,
+        frames: Option<Frames>,
+        gauges: &Arc<Gauges>,
+        write_timeout: Duration,
+        permit: Permit,
+    ) -> Self {
+        let patience = Patience { most: write_timeout, clock: None, waiting: false };
+        let gauges = Arc::clone(gauges);
+        Self { stream, start, frames, gauges, patience, whole: true, ending: None, _permit: permit }
+    }
+
+    /// Takes account of what a write came to.
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+        offered: usize,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(bytes)) => {
+                self.patience.waiting = false;
+                self.whole = bytes == offered;
+                if let Some(frames) = &mut self.frames {
+                    frames.sent(bytes);
+                }
+                Poll::Ready(Ok(bytes))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.whole = false;
+                self.patience.poll(cx).map(Err)
+            }
+        }
+    }
+
+    /// Takes account of what was read.
+    fn read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let gauges = &self.gauges;
+        gauges.reads.fetch_add(1, Relaxed);
+        let Some(frames) = &mut self.frames else { return Ok(()) };
+        let come = frames.come(bytes);
+        gauges.block.store(if frames.open { frames.blocks } else { 0 }, Relaxed);
+        let Err(flood) = come else { return Ok(()) };
+        if let Some(unsaid) = FLOODS.says() {
+            let peer = self.stream.peer_addr().ok();
+            warn!(?peer, unsaid, "a connection was closed: {flood}");
+        }
+        if self.whole {
+            // One try: a client that floods is not waited for.
+            let _ = self.stream.try_write(&goaway(frames.last_stream));
+        }
+        Err(io::Error::other(flood))
+    }
+}
+
+/// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, sections 6.8 and 7).
+fn goaway(last_stream: u32) -> [u8; 17] {
+    let [a, b, c, d] = last_stream.to_be_bytes();
+    [0, 0, 8, 0x7, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0xb]
+}
+
+impl Patience {
+    /// Ready when it is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let most = self.most;
+        let clock = self.clock.get_or_insert_with(|| Box::pin(sleep(most)));
+        if !std::mem::replace(&mut self.waiting, true) {
+            clock.as_mut().reset(Instant::now() + most);
+        }
+        ready!(clock.as_mut().poll(cx));
+        let why = format!("the client has taken nothing for {most:?}");
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, why))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.frames.as_mut().is_some_and(Frames::turn_is_over) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let first = this.start.take(buf.remaining());
+        if first.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        } else {
+            buf.put_slice(first);
+        }
+        let come = buf.filled().get(before..).unwrap_or_default();
+        Poll::Ready(if come.is_empty() { Ok(()) } else { this.read(come) })
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.wrote(cx, written, buf.len())
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.wrote(cx, written, bufs.iter().map(|buf| buf.len()).sum())
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.ending.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.gauges.unread.load(Relaxed) && !this.gauges.half_read() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let ending =
+            this.ending.get_or_insert_with(|| Ending { clock: Box::pin(sleep(LINGER)), bytes: LINGER_BYTES });
+        let mut scrap = [0; 4096];
+        while ending.clock.as_mut().poll(cx).is_pending() {
+            let mut scrap = ReadBuf::new(&mut scrap);
+            // The client's end, or its reset, is what is waited for.
+            let gone = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut scrap)).is_err();
+            ending.bytes = ending.bytes.saturating_sub(scrap.filled().len());
+            if gone || scrap.filled().is_empty() || ending.bytes == 0 {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,225 @@
+//! Floods: what a client can send faster than it can be of any use, in raw frames, and what clients that are slow on
+//! purpose do by the thousand. Another client's calls go on as before, and the gateway's memory does not grow.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::support::{
+    gateway::{TestGateway, World},
+    library::PATIENCE,
+    raw::{
+        ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY,
+        RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame, head,
+    },
+};
+
+/// A machine that does other things too is this late sometimes, flood or not.
+const SLACK: Duration = Duration::from_millis(20);
+/// The most that the gateway's memory may grow by while it is flooded, in KiB.
+const GROWTH: usize = 32 << 10;
+
+/// A client that goes on with its calls, one after the other on a connection of its own, and notes how long each takes.
+struct Bystander {
+    stream: std::net::TcpStream,
+}
+
+impl Bystander {
+    fn connect(gateway: SocketAddr) -> Self {
+        let stream = std::net::TcpStream::connect(gateway).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream }
+    }
+
+    fn call(&mut self) -> Duration {
+        let begun = Instant::now();
+        self.stream.write_all(b"GET /ping HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+        let (mut answer, mut chunk) = (Vec::new(), [0; 1024]);
+        while !answer.ends_with(b"}") {
+            let read = self.stream.read(&mut chunk).unwrap();
+            assert!(read > 0, "the connection of a client that does nothing wrong was closed");
+            answer.extend_from_slice(&chunk[..read]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        begun.elapsed()
+    }
+
+    /// The 99th percentile of so many calls, a few milliseconds apart.
+    fn p99(&mut self, calls: usize) -> Duration {
+        let mut times: Vec<Duration> = (0..calls)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(3));
+                self.call()
+            })
+            .collect();
+        times.sort_unstable();
+        times[calls * 99 / 100]
+    }
+}
+
+/// Sends the same bytes on connection after connection, as fast as they go, until stopped. It reads nothing until a
+/// connection has been closed to it.
+struct Flooder {
+    stop: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flooder {
+    fn start(gateway: SocketAddr, first: Vec<u8>, again: Vec<u8>) -> Self {
+        let (stop, connections) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&connections));
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let Ok(mut stream) = std::net::TcpStream::connect(gateway) else { continue };
+                counted.fetch_add(1, Ordering::Relaxed);
+                stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+                stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+                let mut sent = stream.write_all(&first);
+                while sent.is_ok() && !again.is_empty() && !stopped.load(Ordering::Relaxed) {
+                    sent = stream.write_all(&again);
+                }
+                // More connections at once would be another flood, for the caps to end.
+                let mut scrap = [0; 16 << 10];
+                while !stopped.load(Ordering::Relaxed) && !ended(stream.read(&mut scrap)) {}
+            }
+        });
+        Self { stop, connections, thread: Some(thread) }
+    }
+
+    /// Ends it; how many connections it took.
+    fn stop(mut self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Flooder {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Two clients that are as busy as the gateway lets them be, in the usual way: what a bystander finds beside any client.
+/// Ends with what it returns.
+fn busy(gateway: SocketAddr, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
+    let client = |stop: Arc<AtomicBool>| {
+        move || {
+            let mut client = Bystander::connect(gateway);
+            while !stop.load(Ordering::Relaxed) {
+                client.call();
+            }
+        }
+    };
+    (0..2).map(|_| std::thread::spawn(client(Arc::clone(stop)))).collect()
+}
+
+/// Whether a read says that the connection is gone.
+fn ended(read: std::io::Result<usize>) -> bool {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    read.map_or_else(|error| !matches!(error.kind(), TimedOut | WouldBlock), |bytes| bytes == 0)
+}
+
+/// The process's resident memory in KiB.
+fn memory(gateway: &TestGateway) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.program.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// What each flood sends: once, and then again and again.
+fn floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    let ping = head("GET", "/ping", &[]);
+    let post =
+        head("POST", "/propylon.gateway.v1.HealthService/Ping", &[("content-type", "application/grpc")]);
+    let many = |piece: &[u8]| piece.repeat(64 * 1024 / piece.len());
+    let resets: Vec<u8> = (0..20_000)
+        .flat_map(|n| {
+            let stream = 2 * n + 1;
+            [
+                frame(HEADERS, END_HEADERS | END_STREAM, stream, &ping),
+                frame(RST_STREAM, 0, stream, &8u32.to_be_bytes()),
+            ]
+            .concat()
+        })
+        .collect();
+    let upload = [begin.clone(), frame(HEADERS, END_HEADERS, 1, &post)].concat();
+    let endless = [begin.clone(), frame(HEADERS, 0, 1, &ping)].concat();
+    let header = [&[0, 7][..], b"x-flood", &[100], &[b'x'; 100]].concat();
+    vec![
+        ("rapid reset", [begin.clone(), resets].concat(), vec![]),
+        ("CONTINUATION", endless.clone(), many(&frame(CONTINUATION, 0, 1, &header))),
+        ("empty CONTINUATION", endless, many(&frame(CONTINUATION, 0, 1, &[]))),
+        ("empty DATA", upload, many(&frame(DATA, 0, 1, &[]))),
+        ("PING", begin.clone(), many(&frame(PING, 0, 0, &[7; 8]))),
+        ("PING answers", begin.clone(), many(&frame(PING, ACK, 0, &[7; 8]))),
+        ("SETTINGS", begin.clone(), many(&frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]))),
+        ("WINDOW_UPDATE", begin.clone(), many(&frame(WINDOW_UPDATE, 0, 0, &1u32.to_be_bytes()))),
+        ("PRIORITY", begin.clone(), many(&frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 16]))),
+        ("unknown frames", begin, many(&frame(0x55, 0, 0, &[]))),
+    ]
+}
+
+#[test]
+fn a_flood_of_frames_is_nobody_elses_concern() {
+    // One worker, so that the flood and the bystander share it.
+    let gateway = World::new().with_config("[gateway]\nworkers = 1").start();
+    let mut bystander = Bystander::connect(gateway.address);
+    bystander.p99(50);
+    let alone = bystander.p99(150);
+    let stop = Arc::new(AtomicBool::new(false));
+    let busy = busy(gateway.address, &stop);
+    let usual = bystander.p99(250).max(alone);
+    stop.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|client| client.join().unwrap());
+    let most = (usual * 2).max(usual + SLACK);
+    let before = memory(&gateway);
+    let mut said = Vec::new();
+    for (name, first, again) in floods() {
+        let flooders: Vec<_> =
+            (0..2).map(|_| Flooder::start(gateway.address, first.clone(), again.clone())).collect();
+        let flooded = bystander.p99(120);
+        let connections: usize = flooders.into_iter().map(Flooder::stop).sum();
+        let grown = memory(&gateway).saturating_sub(before);
+        said.push(format!(
+            "{name}: p99 {flooded:?} (alone {alone:?}, usually {usual:?}), {connections} connections, {grown} KiB more"
+        ));
+        assert!(connections > 2, "{name} was never ended\n{}", said.join("\n"));
+        assert!(flooded <= most, "the most is {most:?}\n{}", said.join("\n"));
+        assert!(grown <= GROWTH, "the most is {GROWTH} KiB\n{}", said.join("\n"));
+    }
+    println!("{}", said.join("\n"));
+    // A line a second at most, of each kind.
+    let lines = gateway.program.output().lines().filter(|line| line.contains("a flood of")).count();
+    assert!((1..60).contains(&lines), "{lines} lines of the log about floods");
+}
+
+#[tokio::test]
+async fn a_client_that_floods_is_told_to_calm_down() {
+    let gateway = World::new().start();
+    let mut raw = Raw::connect(gateway.address, &[]).await;
+    assert!(raw.send(&frame(PING, 0, 0, &[7; 8]).repeat(10_000)).await);
+    let mut answers = 0;
+    let end = loop {
+        match raw.next(PATIENCE).await {
+            Some(answer) if answer.kind == PING => answers += 1,
+            Some(end) if end.kind == GOAWAY => break end,
+            Some(_) => {}
+            None => panic!("no GOAWAY after {answers} answers"),
+        }
+    };
+    // ENHANCE_YOUR_CALM
+    assert_eq!(end.payload[4..8], [0, 0, 0, 0xb]);
+    assert!((1..6_000).contains(&answers), "{answers}");
+    assert_eq!(raw.next(PATIENCE).await, None);
+}

@@ -1,0 +1,198 @@
+//! What the gateway says when it starts: to a person at a terminal, to what collects a container's output; and when it
+//! cannot start, one sentence with what to do, and an exit code.
+
+use std::{fs, net::TcpListener, process::Command, time::Duration};
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::{
+    client::{request, rest},
+    gateway::listening,
+    library::PATIENCE,
+    process::Program,
+    reflecting::{FIRST, Reflecting},
+    tools::needs,
+};
+
+fn propylon(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
+    command.args(arguments).env_remove("NO_COLOR").env("TERM", "xterm");
+    command
+}
+
+fn free() -> std::net::SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Runs a line that the gateway has shown, as a person would.
+fn runs(line: &str) {
+    let mut line = line.trim().to_owned();
+    if line.starts_with("grpcurl") {
+        let Some(grpcurl) = needs("grpcurl") else { return };
+        line = line.replacen("grpcurl", &grpcurl.display().to_string(), 1);
+    } else {
+        line = line.replacen("curl", "curl --silent --show-error --fail", 1);
+    }
+    let mut shell = Program::start(&line, Command::new("sh").args(["-c", &line])).unwrap();
+    assert_eq!(shell.exit_code(PATIENCE).unwrap(), 0, "$ {line}\n{}", shell.output());
+}
+
+/// What was printed, without the log.
+fn printed(program: &Program) -> Vec<String> {
+    program.output().lines().filter(|line| !line.starts_with('{')).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_sees_what_is_reachable_and_what_to_type() {
+    let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("propylon.toml");
+    let away = free();
+    let one =
+        |name: &str, address| format!("[[upstreams]]\nname = \"{name}\"\ngrpc = \"http://{address}\"\n");
+    fs::write(&file, one("shop", upstream.address) + &one("away", away)).unwrap();
+    let file = file.to_str().unwrap();
+    let mut command = propylon(&["--config", file, "--listen", "127.0.0.1:0"]);
+    let mut program = Program::start_on_terminal("propylon", command.env("NO_COLOR", "1")).unwrap();
+    let address = listening(&mut program);
+    program.wait_for("grpcurl -plaintext", PATIENCE).unwrap();
+    let lines = printed(&program);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(lines[0], format!("propylon {version} is listening on http://{address}"));
+    for words in [
+        format!("upstream   shop  http://{}", upstream.address),
+        "  1 service, 2 methods".to_owned(),
+        format!("upstream   away  http://{away}"),
+        "  does not answer yet; its methods appear when it does".to_owned(),
+        "speaks     gRPC, gRPC-Web and REST".to_owned(),
+        "health     /livez  /readyz  /health".to_owned(),
+    ] {
+        assert!(lines.iter().any(|line| line.contains(&words)), "{words}\n{}", lines.join("\n"));
+    }
+    for start in ["  curl ", "  grpcurl "] {
+        runs(lines.iter().find(|line| line.starts_with(start)).unwrap());
+    }
+    assert!(!program.output().contains('\u{1b}'), "{}", program.output());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn colours_are_for_terminals_that_want_them() {
+    for (variable, value, colours) in
+        [("TERM", "xterm", true), ("NO_COLOR", "1", false), ("NO_COLOR", "", true), ("TERM", "dumb", false)]
+    {
+        let mut command = propylon(&["--listen", "127.0.0.1:0"]);
+        let mut program = Program::start_on_terminal("propylon", command.env(variable, value)).unwrap();
+        program.wait_for("grpcurl -plaintext", PATIENCE).unwrap();
+        let lines = printed(&program);
+        assert_eq!(lines.join("\n").contains('\u{1b}'), colours, "{variable}={value}\n{lines:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_gets_one_line_of_json() {
+    let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await;
+    let shop = upstream.address.to_string();
+    let arguments = ["up", "--grpc", &shop, "--listen", "127.0.0.1:0"];
+    let mut program = Program::start("propylon", &mut propylon(&arguments)).unwrap();
+    let address = listening(&mut program);
+    assert_eq!(printed(&program), Vec::<String>::new());
+    let output = program.output();
+    let lines: Vec<Value> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<_> = lines.iter().filter(|line| line["event"] == "listening").collect();
+    let [line] = said.as_slice() else { panic!("{output}") };
+    assert_eq!(line["address"], address.to_string());
+    assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(line["pid"], program.id());
+    let want = json!({
+        "name": shop, "address": format!("http://{shop}"), "schema": true, "services": 1, "methods": 2
+    });
+    assert_eq!(line["upstreams"], json!([want]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_says_what_is_not_there_and_takes_it_when_it_comes() {
+    let (away, upstream) = (free(), Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await);
+    let (later, shop) = (away.to_string(), upstream.address.to_string());
+    let arguments = ["up", "--grpc", &shop, "--listen", "127.0.0.1:0"];
+    let mut program =
+        Program::start_on_terminal("propylon", propylon(&arguments).env("NO_COLOR", "1")).unwrap();
+    let address = listening(&mut program);
+    let lines = printed(&program);
+    let row = "    /shop.v1.Shop/Watch  server stream  GET /v1/watch";
+    assert!(lines.iter().any(|line| line == row), "{}", lines.join("\n"));
+    for start in ["  curl ", "  grpcurl "] {
+        runs(lines.iter().find(|line| line.starts_with(start)).unwrap());
+    }
+    drop(program);
+    let arguments = ["up", "--grpc", &later, "--listen", &address.to_string()];
+    let mut program =
+        Program::start_on_terminal("propylon", propylon(&arguments).env("NO_COLOR", "1")).unwrap();
+    let address = listening(&mut program);
+    let words = format!("http://{later}  does not answer yet; its methods appear when it does");
+    assert!(printed(&program).contains(&words), "{}", program.output());
+    let _upstream = Reflecting::start(away, FIRST).await;
+    program.wait_for("its schema is new: added shop.v1.Shop.Get", PATIENCE).unwrap();
+    let outcome = rest(address, request(&Method::GET, "/v1/items/pen", &[], "")).await;
+    assert_eq!(outcome.messages, [json!({ "name": "pen" })]);
+}
+
+#[tokio::test]
+async fn what_does_not_start_says_why_in_a_sentence() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_by = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("propylon.toml");
+    fs::write(&there, "").unwrap();
+    fs::write(folder.path().join("ca.pem"), "no certificate").unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let config = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).unwrap();
+        path(name)
+    };
+    let upstream = "[[upstreams]]\nname = \"books\"\ngrpc = \"https://127.0.0.1:9\"\n";
+    let check = |arguments: &[&str], code: i32, said: &[&str]| {
+        let mut program = Program::start("propylon", &mut propylon(arguments)).unwrap();
+        let exit = program.exit_code(PATIENCE).unwrap();
+        let output = program.output();
+        assert_eq!(exit, code, "{arguments:?}\n{output}");
+        for words in said {
+            assert!(output.contains(words), "{arguments:?}: no «{words}» in\n{output}");
+        }
+        for noise in ["panicked", "RUST_BACKTRACE", "Error {", "os error", "{\"timestamp\""] {
+            assert!(!output.contains(noise), "{arguments:?}: «{noise}» in\n{output}");
+        }
+    };
+    // The listener.
+    let holder = format!("(process {})", std::process::id());
+    let said = ["cannot listen on", &taken_by, "the port is in use by ", &holder, "--listen 127.0.0.1:0"];
+    check(&["--listen", &taken_by], 1, &said);
+    check(&["up", "--grpc", "127.0.0.1:9", "--listen", &taken_by], 1, &said);
+    check(&["--listen", "192.0.2.1:8080"], 1, &["192.0.2.1 is no address of this machine", "0.0.0.0:8080"]);
+    check(&["--listen", "8080"], 78, &["\"8080\" is not an address to listen on", "127.0.0.1:8080"]);
+    // The config's file.
+    let near = ["propylom.toml", "No such file", "did you mean \"propylon.toml\"?"];
+    check(&["--config", &path("propylom.toml")], 78, &near);
+    check(&["--config", &path("no/propylon.toml")], 78, &["No such file", "there is no folder", "/no"]);
+    check(&["--config", folder.path().to_str().unwrap()], 78, &["it is a folder, not a file"]);
+    // The files that it names.
+    let missing = config("missing.toml", &format!("{upstream}ca = \"ca.pam\"\n"));
+    check(&["--config", &missing], 78, &["books", "ca.pam", "No such file", "did you mean \"ca.pem\"?"]);
+    let bad = config("bad.toml", &format!("{upstream}ca = \"ca.pem\"\n"));
+    check(&["--config", &bad], 78, &["books", "holds no certificate"]);
+    let both = config("both.toml", &format!("{upstream}ca = \"ca.pam\"\ndescriptors = \"books.binbp\"\n"));
+    check(&["--config", &both], 78, &["ca.pam", "books.binbp"]);
+}
+
+#[tokio::test]
+async fn output_that_nobody_reads_harms_nothing() {
+    let address = free();
+    let line = format!("{} --listen {address} >&- & sleep 30 & wait %1", env!("CARGO_BIN_EXE_propylon"));
+    let _program = Program::start("sh", Command::new("sh").args(["-c", &line])).unwrap();
+    let begun = std::time::Instant::now();
+    while std::net::TcpStream::connect(address).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "{}", _program.output());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(rest(address, request(&Method::GET, "/ping", &[], "")).await.http, 200);
+}
