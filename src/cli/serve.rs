@@ -138,11 +138,14 @@ pub(super) fn serve(source: Source, greet: impl FnOnce(&Words<'_>, Paint)) -> Re
 fn made(admin: &FirstAdmin, person: bool) -> String {
     let FirstAdmin { email, password } = admin;
     if !person {
-        let said = serde_json::json!({ "message": "an admin was made", "email": email, "password": password });
+        let said =
+            serde_json::json!({ "message": "an admin was made", "email": email, "password": password });
         return said.to_string();
     }
     match password {
-        Some(password) => format!("  An admin was made: {email}, with the password {password} (shown this once)."),
+        Some(password) => {
+            format!("  An admin was made: {email}, with the password {password} (shown this once).")
+        }
         None => format!("  An admin was made: {email}."),
     }
 }

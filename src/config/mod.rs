@@ -22,8 +22,8 @@ use std::{
 pub use built_in::{BuiltIn, BuiltIns, Own, Page};
 pub use callers::Callers;
 pub use check::{duration, listen_address, upstream_address};
-pub use store::Accounts;
 pub use nearby::unreadable;
+pub use store::Accounts;
 pub use terminal::colours;
 
 use crate::{

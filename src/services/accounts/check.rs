@@ -117,7 +117,8 @@ pub(in crate::services) fn words(list: &[String]) -> Result<Vec<String>, String>
             ));
         }
     }
-    Ok(list.to_vec())
+    // As it will be kept: sorted, each once.
+    Ok(list.iter().cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect())
 }
 
 /// Characters that are not seen, or change how others are: they make two names look the same.
