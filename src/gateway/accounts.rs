@@ -30,7 +30,7 @@ pub(super) struct Accounts {
     pub(super) keyring: Arc<Keyring>,
     pub(super) directory: Arc<Directory>,
     /// False: nothing is kept, and no file is made.
-    in_use: bool,
+    pub(super) in_use: bool,
     /// They end with the gateway.
     tasks: JoinSet<()>,
 }

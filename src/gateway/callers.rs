@@ -69,7 +69,9 @@ fn names_files(callers: &Callers) -> bool {
 fn verifier(callers: &Callers, own: &Accounts) -> Result<Verifier, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut issuers = Vec::with_capacity(callers.issuers.len() + 1);
-    issuers.push(own.keyring.issuer());
+    if own.in_use {
+        issuers.push(own.keyring.issuer());
+    }
     for written in &callers.issuers {
         match issuer(written) {
             Ok(issuer) => issuers.push(issuer),
@@ -80,10 +82,12 @@ fn verifier(callers: &Callers, own: &Accounts) -> Result<Verifier, Vec<Mistake>>
         }
     }
     if mistakes.is_empty() {
+        let verifier = Verifier::new(issuers, callers.tokens.iter().map(token).collect());
+        if !own.in_use {
+            return Ok(verifier);
+        }
         let keys = Arc::new(StoredKeys(Arc::clone(&own.stores)));
-        Ok(Verifier::new(issuers, callers.tokens.iter().map(token).collect())
-            .with_api_keys(keys)
-            .with_revocations(Arc::clone(&own.stores.revoked) as _))
+        Ok(verifier.with_api_keys(keys).with_revocations(Arc::clone(&own.stores.revoked) as _))
     } else {
         Err(mistakes)
     }

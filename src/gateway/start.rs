@@ -69,7 +69,6 @@ impl Gateway {
             .map_err(|message| StartError(vec![Mistake { subject: "store".to_owned(), message }]))?;
         callers::warn_of_open_services(&config);
         let policies = callers::policies(&config, &accounts, None).map_err(StartError)?;
-        let first_admin = accounts.start(&config.accounts).await;
         let parts = Parts {
             policies,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
@@ -84,6 +83,8 @@ impl Gateway {
         };
         let snapshot =
             built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map_err(StartError)?;
+        // Nothing is opened, and no file made, for a config that is not taken.
+        let first_admin = accounts.start(&parts.config.accounts).await;
         parts.board.show(&snapshot.catalog);
         let gateway = Arc::new(Self {
             source,
