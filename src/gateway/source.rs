@@ -62,6 +62,7 @@ impl Source {
                 files.insert(file.clone());
             }
         }
+        files.extend(config.callers.files());
         files
     }
 

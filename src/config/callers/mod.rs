@@ -92,6 +92,17 @@ impl fmt::Debug for Private {
     }
 }
 
+impl Callers {
+    /// The files that it was read from, and names.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let issuers = self.issuers.iter().filter_map(|issuer| match &issuer.keys {
+            Keys::Secret { secret, .. } => secret.file().map(Path::to_owned),
+            Keys::Jwks { ca, .. } | Keys::Discovery { ca, .. } => ca.clone(),
+        });
+        issuers.chain(self.tokens.iter().filter_map(|token| token.token.file().map(Path::to_owned)))
+    }
+}
+
 impl Default for Callers {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
