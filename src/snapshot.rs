@@ -21,11 +21,11 @@ use tracing::warn;
 
 use crate::{
     call::{Body, Call, Reply, Road},
-    config::{BuiltIns, Config, Page},
+    config::{Config, Page},
     dispatch::{Dispatch, Local, Upstream},
     openapi,
     policy::Policies,
-    route::{Destination, Route, catalog::Catalog},
+    route::{Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
     services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
     surface::{Protocol, grpc::Grpc, grpc_web::GrpcWeb, rest::Rest},
@@ -79,9 +79,9 @@ pub struct Snapshot {
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
-    pub policies: Arc<Policies>,
     /// The gateway's own pages, by their paths.
     pub pages: Vec<(String, Page)>,
+    pub policies: Arc<Policies>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -147,7 +147,7 @@ impl Snapshot {
                 "two schemas have different files of one name; reflection by file name answers the first"
             );
         }
-        let mut local = Servers { local: Local::default(), built_ins: &parts.config.built_ins };
+        let mut local = Servers { local: Local::default(), config: &parts.config };
         let (reload, explain) = (&parts.reload, &parts.explain);
         let outliving = services::Outliving {
             board: &parts.board,
@@ -220,10 +220,19 @@ impl Snapshot {
 /// Hands the servers of the services that are switched on to dispatch: neither knows the other.
 struct Servers<'a> {
     local: Local,
-    built_ins: &'a BuiltIns,
+    config: &'a Config,
 }
 
 impl services::Registry for Servers<'_> {
+    fn limits(&self) -> Limits {
+        let rules = self.config.services.iter().map(|route| &route.rules);
+        rules.fold(self.config.limits, |most, rules| Limits {
+            request_bytes: most.request_bytes.max(rules.request_bytes.unwrap_or(0)),
+            response_bytes: most.response_bytes.max(rules.response_bytes.unwrap_or(0)),
+            ..most
+        })
+    }
+
     fn add<S>(&mut self, server: S)
     where
         S: Service<http::Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>
@@ -234,7 +243,7 @@ impl services::Registry for Servers<'_> {
             + 'static,
         S::Future: Send + 'static,
     {
-        if self.built_ins.has_service(S::NAME) {
+        if self.config.built_ins.has_service(S::NAME) {
             self.local = std::mem::take(&mut self.local).with(server);
         }
     }

@@ -12,12 +12,12 @@ use tonic::{Code, Status};
 
 use super::{Failure, serve, up};
 use crate::{
-    config::{Address, Config, SchemaSource, upstream_address},
+    config::{Address, Config, SchemaSource, Source as Written, Sources, upstream_address},
     dispatch::{
         self, Upstream,
         grpc::{Roots, Settings, Tls},
     },
-    gateway::{Gateway, Source, StartError},
+    gateway::{Gateway, Source},
     proto::gateway_v1::{ExplainRouteRequest, ExplainRouteResponse, ListRoutesRequest, ListRoutesResponse},
     services::routing,
 };
@@ -70,12 +70,11 @@ impl Asked {
             let asking = async { running(&client(&address).map_err(Status::unavailable)?).await };
             return runtime.block_on(asking).map_err(|status| Failure::system(said(&status, &address)));
         }
-        let config = self.built_config()?;
-        let source = self.config.as_ref().map(|file| format!("{}: ", file.display())).unwrap_or_default();
+        let (config, written) = self.built_config()?;
         let answer = runtime.block_on(async {
             let gateway = Gateway::start(config.clone(), Source::fixed(config))
                 .await
-                .map_err(|error| Failure::config(format!("{source}{error}")))?;
+                .map_err(|error| serve::wrong(written.report(&error.mistakes())))?;
             let silent = away(&gateway);
             let answer = built(&gateway).await.map_err(|status| Failure::system(status.message()))?;
             for name in silent {
@@ -90,17 +89,17 @@ impl Asked {
         answer
     }
 
-    fn built_config(&self) -> Result<Config, Failure> {
+    fn built_config(&self) -> Result<(Config, Written), Failure> {
         match &self.config {
             None if !self.grpc.is_empty() => up::config(&self.grpc, None),
-            file => config(file.as_deref()),
+            file => serve::load(&Sources::of_process(file.as_deref())),
         }
     }
 }
 
 /// The config that `propylon serve` would run on.
 pub(super) fn config(file: Option<&Path>) -> Result<Config, Failure> {
-    serve::read(file, None).map_err(|mistakes| Failure::config(StartError(mistakes)))
+    serve::load(&Sources::of_process(file)).map(|(config, _)| config)
 }
 
 /// The upstreams whose schema should be known by now, and is not.

@@ -291,3 +291,73 @@ fn quoted(value: &str) -> String {
     let begin: String = value.chars().take(MOST - 1).collect();
     format!("{:?}", format!("{begin}…"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::gateway_v1::SegmentMatch;
+
+    fn segment(wanted: &str, got: &str, fits: bool) -> SegmentMatch {
+        SegmentMatch { wanted: wanted.to_owned(), got: got.to_owned(), fits }
+    }
+
+    #[test]
+    fn marks_stand_below_what_differs() {
+        let check = |method: &str, verb: &str, segments: &[SegmentMatch], want: [&str; 3]| {
+            let near = NearMiss { verb: verb.to_owned(), segments: segments.to_vec(), ..NearMiss::default() };
+            let beside = Beside::of(method, &near);
+            let lines = [
+                format!("{} {}", beside.verb, beside.template),
+                format!("{} {}", beside.asked_verb, beside.asked),
+                beside.marks,
+            ];
+            assert_eq!(lines.each_ref().map(|line| line.trim_end()), want);
+        };
+        let v1 = || segment("v1", "v1", true);
+        let shelves = segment("shelves", "shelfs", false);
+        check("GET", "GET", &[v1(), shelves], ["GET /v1/shelves", "GET /v1/shelfs", "        ^^^^^^"]);
+        check("PUT", "DELETE", &[v1()], ["DELETE /v1", "PUT    /v1", "^^^"]);
+        check("HEAD", "GET", &[v1()], ["GET  /v1", "HEAD /v1", ""]);
+        check("POST", "*", &[v1()], ["*    /v1", "POST /v1", ""]);
+        let less = segment("{id}", "", false);
+        check("GET", "GET", &[v1(), less], ["GET /v1/{id}", "GET /v1", "        ^^^^"]);
+        let more = segment("", "api", false);
+        check("GET", "GET", &[more, v1()], ["GET     /v1", "GET /api/v1", "     ^^^"]);
+        let verb = segment("books:move", "books", false);
+        check("GET", "GET", &[verb], ["GET /books:move", "GET /books", "          ^^^^^"]);
+        let slash = segment("", "", false);
+        check("GET", "GET", &[v1(), slash], ["GET /v1", "GET /v1/", "       ^"]);
+    }
+
+    #[test]
+    fn colours_are_around_the_same_words() {
+        let request = ExplainRouteRequest { method: "GET".into(), path: "/x".into(), ..Default::default() };
+        let answer = ExplainRouteResponse {
+            surface: "rest".into(),
+            outcome: "refused".into(),
+            http_status: 404,
+            code: 5,
+            status: "NOT_FOUND".into(),
+            message: "there is no GET /x".into(),
+            ..Default::default()
+        };
+        let plain = drawn(&request, &answer, Paint::new(false));
+        assert_eq!(
+            plain,
+            "GET /x\n\n  ✗ 404 Not Found · NOT_FOUND (5)\n    there is no GET /x\n\n  surface      REST\n"
+        );
+        let mut bare = drawn(&request, &answer, Paint::new(true));
+        assert!(bare.contains("\x1b[1;31m404 Not Found\x1b[0m"), "{bare:?}");
+        while let Some(at) = bare.find('\x1b') {
+            let end = bare[at..].find('m').unwrap();
+            bare.replace_range(at..=at + end, "");
+        }
+        assert_eq!(bare, plain);
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        assert_eq!(quoted("a\"b"), r#""a\"b""#);
+        assert_eq!(quoted(&"ä".repeat(50)), format!("\"{}…\"", "ä".repeat(39)));
+    }
+}

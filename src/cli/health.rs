@@ -5,7 +5,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::Args;
@@ -14,7 +13,7 @@ use tonic::Code;
 
 use super::{Failure, asked, say};
 use crate::{
-    config::{Address, Config, duration, upstream_address},
+    config::{Address, Config, time, upstream_address},
     dispatch,
     proto::grpc_health_v1::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus},
 };
@@ -41,7 +40,7 @@ pub(super) fn run(arguments: Health) -> Result<ExitCode, Failure> {
         Some(text) => upstream_address(text).map_err(Failure::config)?,
         None => listened(&asked::config(arguments.config.as_deref())?),
     };
-    let timeout = duration("--timeout", Some(arguments.timeout), Duration::ZERO).map_err(Failure::config)?;
+    let timeout = time(&arguments.timeout).map_err(|why| Failure::config(format!("--timeout: {why}")))?;
     let client = asked::client(&address).map_err(Failure::config)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::system)?;
     let question = HealthCheckRequest { service: arguments.service.clone() };

@@ -2,6 +2,8 @@
 
 mod asked;
 mod audit;
+mod check;
+mod config;
 mod ending;
 mod explain;
 mod explained;
@@ -39,6 +41,11 @@ enum Command {
     Serve(Serve),
     /// Serves gRPC upstreams with no config at all: their methods are read from their server reflection
     Up(Up),
+    /// Says everything that is wrong with a config, with file, line and column; exits with 0 or 1
+    Check(check::Check),
+    /// About the config file itself
+    #[command(subcommand)]
+    Config(config::Config),
     /// Says which binding, route, policies and upstream a request would meet, and why
     Explain(explain::Explain),
     /// Reviews a config for what would help an attacker, and grades it
@@ -53,7 +60,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// The config file (TOML)
+    /// The config file (TOML, or YAML or JSON by its extension)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The address to listen on, over the config's; port 0 takes a free one
@@ -98,6 +105,11 @@ fn command() -> ExitCode {
         Some(Command::Audit(audit)) => audit::run(&audit),
         Some(Command::Routes(routes)) => routes::run(routes).map(done),
         Some(Command::Health(health)) => health::run(health),
+        Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Config(command)) => {
+            config::run(&command);
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Openapi(arguments)) => openapi::run(&arguments).map(done),
     };
     match outcome {

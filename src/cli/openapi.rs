@@ -2,21 +2,18 @@
 
 use super::{Failure, Openapi, say, serve, up};
 use crate::{
-    config::{Config, SchemaSource},
+    config::{SchemaSource, Sources},
     gateway::{Gateway, Source},
 };
 
 pub(super) fn run(arguments: &Openapi) -> Result<(), Failure> {
-    let mut config = match &arguments.config {
-        Some(file) => Config::read(file).map_err(Failure::config)?,
-        None => Config::default(),
-    };
+    let (mut config, written) = serve::load(&Sources::of_process(arguments.config.as_deref()))?;
     if !arguments.grpc.is_empty() {
         up::add(&mut config, &arguments.grpc)?;
         // As `up` serves them.
         config.rest.method_paths = true;
     }
-    serve::start_log();
+    serve::start_log(config.log);
     let asked: Vec<_> = config
         .upstreams
         .iter()
@@ -24,13 +21,9 @@ pub(super) fn run(arguments: &Openapi) -> Result<(), Failure> {
         .map(|upstream| (upstream.name.clone(), upstream.address.to_string()))
         .collect();
     let runtime = serve::runtime()?;
-    let gateway =
-        runtime.block_on(Gateway::start(config.clone(), Source::fixed(config))).map_err(|error| {
-            match &arguments.config {
-                Some(file) => Failure::config(format!("{}: {error}", file.display())),
-                None => Failure::config(error),
-            }
-        })?;
+    let gateway = runtime
+        .block_on(Gateway::start(config.clone(), Source::fixed(config)))
+        .map_err(|error| serve::wrong(written.report(&error.mistakes())))?;
     let catalog = gateway.catalog();
     let silent = asked.iter().find(|(name, _)| {
         !catalog.sources().iter().any(|source| source.name() == &**name && source.files.is_some())

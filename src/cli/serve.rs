@@ -1,17 +1,17 @@
 //! `propylon serve`: the gateway on a config file, or whole on embedded defaults.
 
-use std::{io::IsTerminal as _, path::Path, thread, time::Duration};
+use std::{io::IsTerminal as _, thread, time::Duration};
 
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use tracing::info;
 
-use super::{Failure, Serve, ending, paint::Paint, say, words::Words};
+use super::{Failure, Serve, ending, paint::Paint, say, say_error, words::Words};
 use crate::{
-    config::{Config, ConfigError, colours, listen_address},
+    config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources, colours},
     dispatch::worker,
     gateway::{Gateway, Source, StartError, door},
     server,
@@ -22,37 +22,55 @@ use crate::{
 const LATE_WORKER: Duration = Duration::from_millis(500);
 
 pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
-    let (file, listen) = (arguments.config.clone(), arguments.listen.clone());
-    let read = move || read(file.as_deref(), listen.as_deref());
-    serve(Source::new(arguments.config.clone(), read), |words, paint| {
-        say(words.for_a_person(paint).trim_end())
-    })
+    let sources = Sources::of_process(arguments.config.as_deref()).with_flag(
+        "--listen",
+        "gateway.listen",
+        arguments.listen.as_deref(),
+    );
+    let (_, written) = load(&sources)?;
+    let source = Source::new(sources.file.clone(), move || read(&sources));
+    serve(&written, source, |words, paint| say(words.for_a_person(paint).trim_end()))
 }
 
-/// Reads the config: the file, and over it the command line.
-pub(super) fn read(file: Option<&Path>, listen: Option<&str>) -> Result<Config, Vec<Mistake>> {
-    let mistake = |error: ConfigError| vec![Mistake { subject: String::new(), message: error.to_string() }];
-    let mut config = match file {
-        Some(file) => Config::read(file).map_err(mistake)?,
-        None => Config::default(),
-    };
-    if let Some(listen) = listen {
-        config.listen = listen_address(listen).map_err(mistake)?;
+/// The config of these sources, and where each of its keys was written; its warnings are told to whoever started the command.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn load(sources: &Sources) -> Result<(Config, Written), Failure> {
+    let loaded = sources.inspect();
+    let written = loaded.source.clone();
+    let (config, warnings) = loaded.accept().map_err(wrong)?;
+    if !warnings.is_empty() {
+        say_error(&format!("the config may be wrong\n\n{warnings}\n"));
     }
-    Ok(config)
+    Ok((config, written))
 }
 
-/// Runs a gateway until SIGTERM or SIGINT. Once it listens and its upstreams had their first chance it says so: to a person
+/// Refuses to start, with everything that is wrong.
+pub(super) fn wrong(error: impl std::fmt::Display) -> Failure {
+    Failure::config(format!("the config is wrong\n\n{error}"))
+}
+
+/// The config for a reload: read anew, a line for each mistake.
+fn read(sources: &Sources) -> Result<Config, Vec<Mistake>> {
+    let mistake = |(subject, message)| Mistake { subject, message };
+    let accepted = sources.load().accept();
+    accepted
+        .map(|(config, _)| config)
+        .map_err(|error| error.report().lines().into_iter().map(mistake).collect())
+}
+
+/// Runs a gateway until SIGTERM or SIGINT. `written` says where each key of the config was written, and `source` reads it,
+/// now and at each reload. Once it listens and its upstreams had their first chance it says so: to a person
 /// at a terminal by `greet`, else in one line.
-pub(super) fn serve(source: Source, greet: impl FnOnce(&Words<'_>, Paint)) -> Result<(), Failure> {
-    let config = source.read().map_err(|mistakes| Failure::config(StartError(mistakes)))?;
-    start_log();
-    let drain = config.drain;
-    let mut rules = server::Rules {
-        header_bytes: config.header_bytes,
-        connections: config.connections,
-        drain: drain.timeout,
-    };
+pub(super) fn serve(
+    written: &Written,
+    source: Source,
+    greet: impl FnOnce(&Words<'_>, Paint),
+) -> Result<(), Failure> {
+    let config = source.read().map_err(|mistakes| wrong(StartError(mistakes)))?;
+    start_log(config.log);
+    let mut rules = server::Rules { header_bytes: config.header_bytes, connections: config.connections };
     let listeners = server::listen(config.listen, config.workers)
         .map_err(|error| ending::cannot_listen(config.listen, &error))?;
     let address = listeners
@@ -61,23 +79,23 @@ pub(super) fn serve(source: Source, greet: impl FnOnce(&Words<'_>, Paint)) -> Re
         .local_addr()
         .map_err(Failure::system)?;
     let main = runtime()?;
-    let file = source.file.clone();
-    let gateway = main.block_on(Gateway::start(config, source)).map_err(|error| match file {
-        Some(file) => Failure::config(format!("{}: {error}", file.display())),
-        None => Failure::config(error),
-    })?;
+    let gateway = main
+        .block_on(Gateway::start(config, source))
+        .map_err(|error| wrong(written.report(&error.mistakes())))?;
     rules.connections.max = server::raise_open_files(rules.connections.max);
     let server = server::Server::new(rules);
     let (stop, stopping) = watch::channel(false);
+    let (ending, mut ended) = mpsc::channel(1);
     let workers = listeners
         .into_iter()
         .enumerate()
         .map(|(index, listener)| {
             let (runtime, door, stopping) = (runtime()?, door(&gateway), stopping.clone());
-            let server = server.clone();
+            let (server, ending) = (server.clone(), Ending(ending.clone()));
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
+                    let _ending = ending;
                     worker::set(index);
                     runtime.block_on(server.serve(listener, door, stopping));
                     runtime.shutdown_background();
@@ -99,10 +117,19 @@ pub(super) fn serve(source: Source, greet: impl FnOnce(&Words<'_>, Paint)) -> Re
     if let Some(admin) = gateway.first_admin() {
         say(&made(&admin, std::io::stdout().is_terminal()));
     }
-    main.block_on(signals.until_stop(&gateway));
+    let asked = main.block_on(async {
+        tokio::select! {
+            () = signals.until_stop(&gateway) => true,
+            // Nobody asked it to: the others finish what they have.
+            _ = ended.recv() => false,
+        }
+    });
+    // As the config is now, not as it was at the start.
+    let drain = gateway.config().drain;
     // Readiness goes first: who balances sees it while calls are still taken.
     gateway.drain();
-    info!("asked to stop; calls are taken for another {:?}, those in flight then finished", drain.delay);
+    let why = if asked { "asked to stop" } else { "a worker has ended" };
+    info!("{why}; calls are taken for another {:?}, those in flight then finished", drain.delay);
     let hurried = main.block_on(async {
         tokio::select! {
             () = tokio::time::sleep(drain.delay) => false,
@@ -127,7 +154,8 @@ pub(super) fn serve(source: Source, greet: impl FnOnce(&Words<'_>, Paint)) -> Re
     main.shutdown_background();
     match drained {
         None => info!("what is in flight is closed"),
-        Some(Ok(Ok(()))) => {}
+        Some(Ok(Ok(()))) if asked => {}
+        Some(Ok(Ok(()))) => return Err(Failure::system("a worker has ended; the log says why")),
         Some(_) => return Err(Failure::bug("a worker has ended by a bug; the log says how it came there")),
     }
     info!("stopped");
@@ -147,6 +175,16 @@ fn made(admin: &FirstAdmin, person: bool) -> String {
             format!("  An admin was made: {email}, with the password {password} (shown this once).")
         }
         None => format!("  An admin was made: {email}."),
+    }
+}
+
+/// Tells that a worker's thread has ended, however.
+struct Ending(mpsc::Sender<()>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // One is enough.
+        let _ = self.0.try_send(());
     }
 }
 
@@ -184,11 +222,25 @@ impl Signals {
     }
 }
 
-/// The log goes to stderr: for a person on a terminal, as JSON otherwise.
-pub(super) fn start_log() {
+/// The log goes to stderr: for a person on a terminal, as JSON otherwise, unless the config says how.
+pub(super) fn start_log(settings: Log) {
+    let level = match settings.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    let terminal = std::io::stderr().is_terminal();
+    let text = match settings.format {
+        LogFormat::Auto => terminal,
+        LogFormat::Json => false,
+        LogFormat::Text => true,
+    };
     // h2 warns of what clients send, a line for each frame of theirs: that is for clients to read.
-    let level = tracing_subscriber::EnvFilter::new("info,h2=off");
-    let log = tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr);
+    let level = tracing_subscriber::EnvFilter::new(format!("{level},h2=off"));
+    let log =
+        tracing_subscriber::fmt().with_env_filter(level).with_ansi(terminal).with_writer(std::io::stderr);
     // A second start in one process (a test) keeps the first log.
-    let _ = if std::io::stderr().is_terminal() { log.try_init() } else { log.json().try_init() };
+    let _ = if text { log.try_init() } else { log.json().try_init() };
 }

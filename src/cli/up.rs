@@ -3,18 +3,18 @@
 use super::{Failure, Up, say, serve, table, warn};
 use crate::{
     auth::Rule,
-    config::{BuiltIn, Config, Own, Rest, Upstream, listen_address, upstream_address},
+    config::{BuiltIn, Config, Own, Source as Written, Sources, Upstream, upstream_address},
     gateway::Source,
-    route::{Cors, Origins},
+    route::Origins,
 };
 
 pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
-    let config = config(&arguments.grpc, arguments.listen.as_deref())?;
+    let (config, written) = config(&arguments.grpc, arguments.listen.as_deref())?;
     if !config.listen.ip().is_loopback() {
         warn(&format!("every method of the upstream is open to whoever reaches {}", config.listen));
     }
-    // What it runs on is the command line alone: reading it again gives the same.
-    serve::serve(Source::fixed(config), |words, paint| {
+    // What it runs on are the command line and the environment: reading them again gives the same.
+    serve::serve(&written, Source::fixed(config), |words, paint| {
         say("");
         say(table::table(words, paint).trim_end());
         say("");
@@ -32,11 +32,11 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     })
 }
 
-/// The config of a gateway before these upstreams.
-pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<Config, Failure> {
-    let cors = Cors { origins: Origins::Loopback, ..Cors::default() };
-    let mut config = Config { cors, ..Config::default() };
-    config.rest = Rest { method_paths: true, ..config.rest };
+/// The config of a gateway before these upstreams, and where its keys were written.
+pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<(Config, Written), Failure> {
+    let sources = Sources::of_process(None).with_flag("--listen", "gateway.listen", listen);
+    let (mut config, written) = serve::load(&sources)?;
+    config.rest.method_paths = true;
     // Nothing is kept for it: no file is made where it is started.
     for own in [Own::Auth, Own::Users] {
         let off = BuiltIn { enabled: false, ..config.built_ins.get(own) };
@@ -44,11 +44,11 @@ pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<Confi
     }
     // Whoever starts this wants to call what is there.
     config.callers.rules.default = std::sync::Arc::new(Rule::public("propylon up"));
-    if let Some(listen) = listen {
-        config.listen = listen_address(listen).map_err(Failure::config)?;
+    if config.cors.origins == Origins::None {
+        config.cors.origins = Origins::Loopback;
     }
     add(&mut config, upstreams)?;
-    Ok(config)
+    Ok((config, written))
 }
 
 /// Adds upstreams by their addresses alone.

@@ -1,18 +1,7 @@
-//! `[store]` and `[accounts]`: where what outlives the gateway is kept, and the rules for accounts.
+//! `[accounts]` as meant. `[store]` is what the stores take.
 
-use std::{path::Path, time::Duration};
-
-use serde::Deserialize;
-
-use super::{
-    ConfigError,
-    callers::{Private, secret, settings::Text},
-    check::duration,
-};
-use crate::{
-    services::accounts::Rules,
-    store::{DatabaseUrl, RedisUrl, Settings, UrlError},
-};
+use super::callers::Private;
+use crate::services::accounts::Rules;
 
 /// `[accounts]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,104 +11,6 @@ pub struct Accounts {
     /// once.
     pub admin_email: Option<String>,
     pub admin_password: Option<Private>,
-}
-
-/// `[store]` as written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct WrittenStore {
-    database: Option<Place>,
-    redis: Option<Place>,
-    timeout: Option<String>,
-    connect_timeout: Option<String>,
-    connections: Option<u32>,
-    redis_timeout: Option<String>,
-    redis_prefix: Option<String>,
-}
-
-/// `[accounts]` as written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct WrittenAccounts {
-    registration: Option<bool>,
-    roles: Option<Vec<String>>,
-    tier: Option<String>,
-    access_lifetime: Option<String>,
-    refresh_lifetime: Option<String>,
-    admin_email: Option<String>,
-    admin_password: Option<Text>,
-}
-
-/// A URL, or where it is: one with a password is a secret.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Place {
-    Written(String),
-    Elsewhere(Text),
-}
-
-/// # Errors
-/// A URL or a time is none.
-pub(super) fn store(written: WrittenStore, folder: &Path) -> Result<Settings, ConfigError> {
-    let default = Settings::default();
-    Ok(Settings {
-        database: match written.database {
-            Some(place) => url("store.database", place, folder, DatabaseUrl::parse)?,
-            None => default.database,
-        },
-        redis: match written.redis {
-            Some(place) => Some(url("store.redis", place, folder, RedisUrl::parse)?),
-            None => None,
-        },
-        timeout: duration("store.timeout", written.timeout, default.timeout)?,
-        connect_timeout: duration("store.connect_timeout", written.connect_timeout, default.connect_timeout)?,
-        connections: match written.connections {
-            Some(number @ 1..=1000) => number,
-            Some(number) => return Err(ConfigError(format!("store.connections: {number} is not 1 to 1000"))),
-            None => default.connections,
-        },
-        redis_timeout: duration("store.redis_timeout", written.redis_timeout, default.redis_timeout)?,
-        redis_prefix: written.redis_prefix.unwrap_or(default.redis_prefix),
-    })
-}
-
-/// # Errors
-/// A time is none, or a secret cannot be read.
-pub(super) fn accounts(written: WrittenAccounts, folder: &Path) -> Result<Accounts, ConfigError> {
-    const LONGEST_ACCESS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-    let default = Rules::default();
-    let access = duration("accounts.access_lifetime", written.access_lifetime, default.access_lifetime)?;
-    if access > LONGEST_ACCESS {
-        let why = "it is longer than a week; what a token says is looked up again only when it ends";
-        return Err(ConfigError(format!("accounts.access_lifetime: {why}")));
-    }
-    let refresh = duration("accounts.refresh_lifetime", written.refresh_lifetime, default.refresh_lifetime)?;
-    let password = written.admin_password;
-    Ok(Accounts {
-        rules: Rules {
-            registration: written.registration.unwrap_or(default.registration),
-            roles: written.roles.unwrap_or(default.roles),
-            tier: written.tier.unwrap_or(default.tier),
-            access_lifetime: access,
-            refresh_lifetime: refresh,
-            ..Rules::default()
-        },
-        admin_email: written.admin_email,
-        admin_password: password.map(|text| secret("accounts.admin_password", text, folder)).transpose()?,
-    })
-}
-
-fn url<T>(
-    key: &str,
-    place: Place,
-    folder: &Path,
-    parse: fn(&str) -> Result<T, UrlError>,
-) -> Result<T, ConfigError> {
-    let wrong = |error: UrlError| ConfigError(format!("{key}: {error}"));
-    match place {
-        Place::Written(text) => parse(&text).map_err(wrong),
-        Place::Elsewhere(text) => parse(secret(key, text, folder)?.expose()).map_err(wrong),
-    }
 }
 
 #[cfg(test)]
@@ -157,12 +48,17 @@ mod tests {
             assert!(error.contains(want), "{text}\n gave {error}");
             assert!(!error.contains("hunter2"), "{error}");
         };
-        check("[store]\ndatabase = \"mysql://u:hunter2@h/a\"", "store.database: mysql is no database");
-        check("[store]\nredis = \"tcp://h\"", "store.redis: \"tcp\" is no scheme of Redis");
-        check("[store]\ndatabase = { file = \"nowhere\" }", "store.database: the file /etc/propylon/nowhere");
-        check("[store]\nconnections = 0", "store.connections: 0 is not 1 to 1000");
-        check("[store]\ntimeout = \"soon\"", "store.timeout: \"soon\" is not a time");
-        check("[accounts]\naccess_lifetime = \"200h\"", "accounts.access_lifetime: it is longer than a week");
-        check("[accounts]\nadmin_password = \"hunter2\"", "accounts.admin_password: a secret is not written");
+        check("[store]\ndatabase = \"mysql://h/a\"", "mysql is no database");
+        check(
+            "[store]\ndatabase = \"postgres://u:hunter2@h/a\"",
+            "a password is not written into the config",
+        );
+        check("[store]\nredis = \"redis://:hunter2@h\"", "a password is not written into the config");
+        check("[store]\nredis = \"tcp://h\"", "\"tcp\" is no scheme of Redis");
+        check("[store]\ndatabase = { file = \"nowhere\" }", "the secret's file /etc/propylon/nowhere");
+        check("[store]\nconnections = 0", "store.connections");
+        check("[store]\ntimeout = \"soon\"", "\"soon\" is not a time");
+        check("[accounts]\naccess_lifetime = \"200h\"", "it is longer than a week");
+        check("[accounts]\nadmin_password = \"hunter2\"", "a credential is not written into the config");
     }
 }

@@ -52,7 +52,7 @@ impl Dispatch {
         let path = match target {
             Target::Rpc { path, .. } => path,
             Target::Http(http) => {
-                respond::drain(message, route.limits.request_bytes, deadline).await?;
+                respond::drain(message, route.limits, deadline).await?;
                 let asked = Asked { http, headers: metadata, peer };
                 return match &route.destination {
                     Destination::Respond(respond) => Ok(asked.respond(respond, guards)),

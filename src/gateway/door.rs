@@ -39,6 +39,12 @@ pub fn door(gateway: &Arc<Gateway>) -> Door {
 }
 
 impl Door {
+    /// How long calls in flight may go on once the drain has begun; what is left is closed.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        self.gateway.config().drain.timeout
+    }
+
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
     pub async fn serve(&self, request: Request) -> Response {
         let snapshot = self.gateway.snapshot();

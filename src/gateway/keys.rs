@@ -8,9 +8,11 @@ use crate::config::{
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 16] = [
+pub(super) const NEED_RESTART: [&str; 18] = [
     "gateway.listen",
     "gateway.workers",
+    "log.level",
+    "log.format",
     "limits.header_bytes",
     "connections.max",
     "connections.max_per_address",
@@ -47,6 +49,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     let (wanted, held) = (keys(next), keys(now));
     next.listen = now.listen;
     next.workers = now.workers;
+    next.log = now.log;
     next.header_bytes = now.header_bytes;
     next.connections = now.connections;
     next.store = now.store.clone();
@@ -96,6 +99,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         instance,
         drain,
         watch_config,
+        log,
         connections,
         limits,
         header_bytes,
@@ -119,6 +123,8 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("gateway.drain_delay", &drain.delay);
     keys.add("gateway.drain", &drain.timeout);
     keys.add("gateway.watch_config", watch_config);
+    keys.add("log.level", &log.level);
+    keys.add("log.format", &log.format);
     keys.connections(connections);
     keys.add("limits.request_bytes", &limits.request_bytes);
     keys.add("limits.response_bytes", &limits.response_bytes);
@@ -256,6 +262,7 @@ impl Keys {
             timeout,
             authority,
             ca,
+            metadata,
             style,
             forward_credentials,
         } = upstream;
@@ -279,6 +286,9 @@ impl Keys {
         self.text(&key("timeout"), &timeout.map_or("none".to_owned(), |timeout| format!("{timeout:?}")));
         self.text(&key("authority"), authority.as_deref().unwrap_or("none"));
         self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
+        // That a secret is another one is seen, and what it is is not.
+        let metadata: Vec<_> = metadata.iter().map(|(name, secret)| (name, secret.fingerprint())).collect();
+        self.long(&key("metadata"), &metadata);
         self.long(&key("json"), style);
         self.add(&key("forward_credentials"), forward_credentials);
     }

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 pub use self::{
     door::{Door, door},
     source::Source,
-    start::StartError,
+    start::{StartError, rehearse},
 };
 use self::{
     files::Sight,

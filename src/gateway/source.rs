@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
@@ -56,10 +56,13 @@ impl Source {
         let mut files = BTreeSet::from([file.clone()]);
         for upstream in &config.upstreams {
             files.extend(upstream.ca.clone());
+            files
+                .extend(upstream.metadata.iter().filter_map(|(_, secret)| secret.file().map(Path::to_owned)));
             if let SchemaSource::Descriptors(file) = &upstream.schema {
                 files.insert(file.clone());
             }
         }
+        files.extend(config.callers.files());
         files
     }
 

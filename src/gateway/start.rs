@@ -21,7 +21,7 @@ use super::{
     upstreams::{self, ByName},
 };
 use crate::{
-    config::Config,
+    config::{self, Config},
     dispatch::Upstream,
     proto,
     schema::Schema,
@@ -48,6 +48,59 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl StartError {
+    /// The mistakes by the paths of their keys, for what knows where these were written.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<config::Mistake> {
+        let mistakes = self.0.iter().map(|Mistake { subject, message }| {
+            // The subject is said by who shows them.
+            let alone = message.strip_prefix(subject.as_str()).and_then(|rest| rest.strip_prefix(": "));
+            config::Mistake::new(subject, alone.unwrap_or(message))
+        });
+        mistakes.collect()
+    }
+}
+
+/// Builds a snapshot of a config and its descriptor files, and throws it away: nothing is asked of any upstream, and what
+/// an upstream's reflection would say is not known.
+///
+/// # Errors
+/// What a gateway would refuse to start with.
+pub fn rehearse(config: &Config) -> Result<(), StartError> {
+    let built_in = built_in()?;
+    let prepared = upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &built_in);
+    let accounts = accounts(config)?;
+    let policies = callers::policies(config, &accounts, None).map_err(StartError)?;
+    let parts = Parts {
+        policies,
+        about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
+        loaded: Loaded::first(),
+        board: Arc::new(HealthBoard::default()),
+        reload: Arc::new(Queue::new().0),
+        explain: Arc::new(Explainer::default()),
+        directory: Arc::clone(&accounts.directory),
+        built_in,
+        config: Arc::new(config.clone()),
+        upstreams: dialled(&prepared.reached),
+    };
+    built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map(drop).map_err(StartError)
+}
+
+/// The accounts of a config; nothing is opened yet.
+fn accounts(config: &Config) -> Result<Accounts, StartError> {
+    Accounts::new(config)
+        .map_err(|message| StartError(vec![Mistake { subject: "store".to_owned(), message }]))
+}
+
+/// The schema of the gateway's own services.
+fn built_in() -> Result<Arc<Known>, StartError> {
+    let built_in = Schema::decode(proto::FILE_DESCRIPTOR_SET).map_err(|error| {
+        let message = format!("the gateway's own schema: {error}");
+        StartError(vec![Mistake { subject: String::new(), message }])
+    })?;
+    Ok(Arc::new(Known::new(built_in.clone(), &built_in)))
+}
+
 impl Gateway {
     /// Starts a gateway on a config that came from `source`: reads descriptor files, gives upstreams' reflection a first
     /// chance, and keeps asking in the background of the current runtime, where reloads happen too.
@@ -55,18 +108,13 @@ impl Gateway {
     /// # Errors
     /// What is wrong with the config or with a descriptor file.
     pub async fn start(config: Config, source: Source) -> Result<Arc<Self>, StartError> {
-        let built_in = Schema::decode(proto::FILE_DESCRIPTOR_SET).map_err(|error| {
-            let message = format!("the gateway's own schema: {error}");
-            StartError(vec![Mistake { subject: String::new(), message }])
-        })?;
-        let built_in = Arc::new(Known::new(built_in.clone(), &built_in));
+        let built_in = built_in()?;
         let files = watch::Sender::new(source.sight(&[&config]));
         let prepared = upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &built_in);
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
         let explainer = Arc::new(Explainer::default());
-        let mut accounts = Accounts::new(&config)
-            .map_err(|message| StartError(vec![Mistake { subject: "store".to_owned(), message }]))?;
+        let mut accounts = accounts(&config)?;
         callers::warn_of_open_services(&config);
         let policies = callers::policies(&config, &accounts, None).map_err(StartError)?;
         let parts = Parts {

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
+use http::{HeaderName, HeaderValue};
+
 use crate::{
     config::{self, Config, SchemaSource, unreadable},
     dispatch::{
@@ -90,12 +92,20 @@ fn settings(written: &config::Upstream) -> Result<Settings, String> {
     Ok(Settings {
         tls: tls.then_some(Tls { roots, server_name: None }),
         authority,
+        metadata: written.metadata.iter().filter_map(metadata).collect(),
         connect_timeout: written.connect_timeout,
         handshake_timeout: written.handshake_timeout,
         keep_alive_interval: Some(written.keepalive_interval),
         keep_alive_timeout: written.keepalive_timeout,
         ..Settings::new(&written.name, host, *port)
     })
+}
+
+/// What can be sent was checked with the config; it is not shown.
+fn metadata((name, secret): &(HeaderName, config::Secret)) -> Option<(HeaderName, HeaderValue)> {
+    let mut value = HeaderValue::try_from(secret.expose()).ok()?;
+    value.set_sensitive(true);
+    Some((name.clone(), value))
 }
 
 /// Reads a file with an encoded `google.protobuf.FileDescriptorSet`.

@@ -15,7 +15,7 @@ use crate::{
     schema::{Binding, Body},
     transcode::{
         HTTP_BODY,
-        json_schema::{Direction, Walker, first_sentence},
+        json_schema::{Direction, Walker, first_sentence, nullable},
     },
 };
 
@@ -98,9 +98,12 @@ fn request_body(walker: &mut Walker, binding: &Binding) -> Option<RequestBody> {
             let example = message.as_ref().and_then(|message| walker.example(message, Direction::Input));
             let example = example.map(|value| without(walker, &given, value));
             let value = match message {
-                Some(message) if !raw => walker.message_without(&message, &given),
+                _ if raw => json!({}),
+                Some(message) => walker.message_without(&message, &given),
                 _ => walker.value(field, Direction::Input),
             };
+            // A body of `null` is a field that is not there.
+            let value = nullable(value);
             (value, example, raw)
         }
     };
@@ -182,6 +185,8 @@ fn answer(walker: &mut Walker, binding: &Binding) -> Response {
     }
     let value = match &binding.response_body {
         None => walker.message(&output, Direction::Output),
+        // One that is not there is answered as `null`.
+        Some(field) if field.supports_presence() => nullable(walker.value(field, Direction::Output)),
         Some(field) => walker.value(field, Direction::Output),
     };
     let example = match (&binding.response_body, field_message) {

@@ -77,8 +77,7 @@ pub(super) fn of_query(walker: &mut Walker, binding: &Binding) -> Vec<path::Para
         Fields { walker, binding, found: Vec::new(), exclusive: BTreeMap::new(), within: Vec::new() };
     match &binding.body {
         Body::All => {}
-        Body::None => fields.of_message(&message, &mut Vec::new()),
-        Body::Field(_) => fields.of_message(&message, &mut Vec::new()),
+        Body::None | Body::Field(_) => fields.of_message(&message, &mut Vec::new()),
     }
     fields.parameters()
 }

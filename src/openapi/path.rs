@@ -75,7 +75,7 @@ fn parameters(template: &Template, name: impl Fn(usize) -> String) -> Vec<Parame
     let mut before = None;
     for (at, segment) in template.segments().iter().enumerate() {
         if let Segment::Literal(text) = segment {
-            before = Some(text);
+            before = Some((at, text));
             continue;
         }
         let variable =
@@ -86,10 +86,11 @@ fn parameters(template: &Template, name: impl Fn(usize) -> String) -> Vec<Parame
             segments.iter().filter(|segment| !matches!(segment, Segment::Literal(_))).count() == 1
                 && (span.end - span.start == 1 || *segment == Segment::Rest)
         });
-        let wanted = match (alone, variable, before.take()) {
-            (true, Some(index), _) => name(index),
-            (false, _, Some(literal)) => singular(literal),
-            (_, Some(index), None) => name(index),
+        // What stands before it in the same variable says what it is.
+        let within = |(place, _): &(usize, _)| span.is_some_and(|span| *place >= span.start);
+        let wanted = match (alone, variable, before.take().filter(within)) {
+            (false, Some(_), Some((_, literal))) => singular(literal),
+            (_, Some(index), _) => name(index),
             (_, None, _) => "segment".to_owned(),
         };
         let taken = |name: &str| found.iter().any(|parameter| parameter.name == name);
@@ -177,7 +178,7 @@ mod tests {
         check("/v1/{name=a/*/**}", "/v1/a/{a}/{name}");
         check("/v1/{name=**}", "/v1/{name}");
         check("/v1/{name=*/*}", "/v1/{name}/{name2}");
-        check("/v1/*/x/**", "/v1/{v1}/x/{x}");
+        check("/v1/*/x/**", "/v1/{segment}/x/{segment2}");
         check("/*/*", "/{segment}/{segment2}");
         check("/v1/{var=fixed}", "/v1/fixed");
         check(

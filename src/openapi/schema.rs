@@ -68,7 +68,7 @@ fn inline(members: &Map<String, Value>) -> Schema {
         .deprecated(deprecated(members))
         .enum_values(members.get("enum").and_then(Value::as_array).cloned())
         .additional_properties(members.get("additionalProperties").map(additional))
-        .extensions(extensions(&["oneOf", "allOf"]));
+        .extensions(extensions(&["oneOf", "allOf"]).or_else(|| large_maximum(members)));
     if let Some(RefOr::T(names)) = members.get("propertyNames").map(schema) {
         object = object.property_names(Some(names));
     }
@@ -118,10 +118,19 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 
 fn number(members: &Map<String, Value>, name: &str) -> Option<Number> {
     let value = members.get(name)?;
+    if value.is_u64() && !value.is_i64() {
+        return None;
+    }
     match value.as_i64().map(isize::try_from) {
         Some(Ok(integer)) => Some(Number::Int(integer)),
         _ => value.as_f64().map(Number::Float),
     }
+}
+
+/// The one number that utoipa's would round: the largest uint64.
+fn large_maximum(members: &Map<String, Value>) -> Option<Extensions> {
+    let most = members.get("maximum").filter(|most| most.is_u64() && !most.is_i64())?;
+    Some(Extensions::from_iter([("maximum", most.clone())]))
 }
 
 fn size(members: &Map<String, Value>, name: &str) -> Option<usize> {

@@ -209,7 +209,14 @@ impl<T> Router<T> {
     /// Empty if no template matches.
     pub fn allow(&self, raw_path: &str) -> Vec<String> {
         let mut allow: Vec<String> = Vec::new();
+        // Of a path with a verb that templates have, the verb's own methods are told. As a part of a name it may have others
+        // too, which nobody who writes the verb means.
+        let mut with_verb = false;
         let mut collect = |end: &End| {
+            with_verb |= end.suffix.is_some();
+            if with_verb && end.suffix.is_none() {
+                return None;
+            }
             for (verb, _) in &end.methods {
                 let names: &[&str] = match verb {
                     Verb::Get => &["GET", "HEAD"],

@@ -100,8 +100,10 @@ impl Server {
             }
         }
         self.take_waiting(listener, &worker, &mut connections);
+        // As the config is now, not as it was at the start.
+        let most = worker.door.drain_timeout();
         drop(worker);
-        drain(connections, tunnels_ended, rules.drain).await;
+        drain(connections, tunnels_ended, most).await;
     }
 
     /// Begins to serve a connection, if there is room for it.
@@ -210,5 +212,38 @@ fn report(ended: Result<(), JoinError>) {
         && let Some(unsaid) = PANICKED.says()
     {
         error!(unsaid, "a connection's task panicked: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::config::Connections;
+
+    #[tokio::test]
+    async fn accepted_sockets_have_the_options_of_their_listener() {
+        let connections = Connections { write_timeout: Duration::from_secs(7), ..Connections::default() };
+        let rules = Rules { header_bytes: 1, connections };
+        let listener = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
+        inherited(&listener, &rules);
+        let address = listener.local_addr().unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), SILENT);
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_port_is_not_shared_with_another_gateway() {
+        let first = listen("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        let address = first[0].local_addr().unwrap();
+        assert_eq!(first[1].local_addr().unwrap(), address);
+        assert_eq!(listen(address, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 }

@@ -1,9 +1,15 @@
 //! One connection from its first byte to its last: which HTTP it speaks, its requests taken to the door, and what ends it:
 //! itself, a limit, its age, or the drain.
 
-use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use ::http::{Method, header};
+use ::http::{HeaderValue, Method, StatusCode, header};
 use axum::body::Body;
 use http_body::Body as _;
 use hyper::{
@@ -103,7 +109,7 @@ async fn one(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, chec
     let service = service(worker, peer, gauges, Http::One);
     let mut connection = worker.http1.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let retire = |connection: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(connection);
-    let ended = watched(&mut connection, retire, worker, gauges, checks).await;
+    let ended = watched(&mut connection, retire, worker, gauges, Http::One, checks).await;
     if let Ended::LateHead = ended
         && let Some(parts) = connection.into_parts()
     {
@@ -117,7 +123,7 @@ async fn two(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, chec
     let service = service(worker, peer, gauges, Http::Two);
     let mut connection = worker.http2.serve_connection(TokioIo::new(wire), service);
     let retire = |connection: Pin<&mut _>| http2::Connection::graceful_shutdown(connection);
-    watched(&mut connection, retire, worker, gauges, checks).await
+    watched(&mut connection, retire, worker, gauges, Http::Two, checks).await
 }
 
 /// Takes each request of a connection to the door.
@@ -140,8 +146,16 @@ fn service(
             Http::One if !body.is_end_stream() => Body::new(Upload::new(body, pause, &gauges)),
             Http::One | Http::Two => Body::new(body),
         });
-        let door = door.clone();
-        async move { Ok(door.serve(request).await.map(|body| Download::new(body, exchange))) }
+        let (door, gauges) = (door.clone(), Arc::clone(&gauges));
+        async move {
+            let mut response = door.serve(request).await;
+            let status = response.status();
+            let last = status == StatusCode::REQUEST_TIMEOUT || gauges.last.load(Relaxed);
+            if http == Http::One && last && status != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| Download::new(body, exchange)))
+        }
     })
 }
 
@@ -158,6 +172,7 @@ async fn watched<C>(
     retire: impl Fn(Pin<&mut C>),
     worker: &Worker,
     gauges: &Gauges,
+    http: Http,
     mut checks: Checks,
 ) -> Ended
 where
@@ -167,6 +182,8 @@ where
     let mut shutdown = worker.shutdown.clone();
     let mut looks = looks(Checks::interval(limits));
     let mut draining = false;
+    // A client between two calls may have sent the next: for one more look, it is answered as the connection's last.
+    let mut last_call = false;
     loop {
         let now = tokio::select! {
             biased;
@@ -175,7 +192,12 @@ where
             now = looks.tick() => Some(now),
         };
         let grace = match now.map(|now| checks.check(gauges, now)) {
-            Some(Verdict::Keep) => continue,
+            Some(Verdict::Keep) => {
+                if std::mem::take(&mut last_call) {
+                    retire(Pin::new(&mut *connection));
+                }
+                continue;
+            }
             Some(Verdict::LateHead) => return Ended::LateHead,
             Some(Verdict::Close(why)) => return Ended::Closed(why),
             Some(Verdict::Retire) => Some(limits.max_age_grace),
@@ -187,7 +209,11 @@ where
         };
         checks.retire(grace, Instant::now());
         looks = self::looks(ENDING);
-        retire(Pin::new(&mut *connection));
+        last_call =
+            !gauges.last.swap(true, Relaxed) && gauges.in_flight.load(Relaxed) == 0 && http == Http::One;
+        if !last_call {
+            retire(Pin::new(&mut *connection));
+        }
     }
 }
 

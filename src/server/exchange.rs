@@ -39,6 +39,8 @@ pub(super) struct Gauges {
     pub(super) block: AtomicU64,
     /// HTTP/1.1: a request was answered without reading its body to the end.
     pub(super) unread: AtomicBool,
+    /// HTTP/1.1: the connection is to end, so the next response says that it is the last.
+    pub(super) last: AtomicBool,
 }
 
 impl Gauges {
@@ -56,6 +58,7 @@ impl Exchange {
     pub(super) fn begin(gauges: &Arc<Gauges>) -> Self {
         gauges.in_flight.fetch_add(1, Relaxed);
         gauges.begun.fetch_add(1, Relaxed);
+        gauges.unread.store(false, Relaxed);
         Self(Arc::clone(gauges))
     }
 }

@@ -23,7 +23,7 @@ const CONTROL_BYTES: i64 = 64;
 const RESETS: (u32, u32) = (2_000, 1_000);
 const RESET_COST: u32 = 2;
 /// So many control frames are read at a time; then other connections have their turn.
-const TURN: u32 = 256;
+const TURN: u32 = 64;
 /// What answering a PING and a SETTINGS takes on the wire, and is no use of the connection.
 const PONG: i64 = 17;
 const SETTINGS_ACK: i64 = 9;
@@ -132,7 +132,6 @@ impl Frames {
                 return Ok(());
             }
             0x3 => {
-                self.turn = self.turn.saturating_sub(1);
                 let fits = self.resets.spend(RESET_COST);
                 return if fits { Ok(()) } else { Err(Flood("RST_STREAM")) };
             }

@@ -17,8 +17,9 @@ const FRAME_BYTES: u32 = 16 << 10;
 const SEND_BUFFER: usize = 64 << 10;
 /// HPACK's table of what a client has sent, in bytes.
 const HEADER_TABLE: u32 = 4 << 10;
-/// Streams that were reset before anybody saw them (CVE-2023-44487), at once.
-const RESETS_UNSEEN: usize = 128;
+/// Streams that were reset before anybody saw them (CVE-2023-44487), at once: so few that a flood of them ends before it
+/// has cost what as many calls would.
+const RESETS_UNSEEN: usize = 20;
 /// Streams that this side had to reset because of a client's errors (CVE-2025-8671), over a connection's life.
 const RESETS_OWN: usize = 1_024;
 

@@ -22,7 +22,7 @@ mod quiet;
 mod sniff;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 pub use accept::listen;
 pub use files::raise_open_files;
@@ -36,8 +36,6 @@ pub struct Rules {
     /// The most bytes of one request's headers.
     pub header_bytes: u32,
     pub connections: Connections,
-    /// How long calls in flight may go on once the drain has begun; what is left is closed.
-    pub drain: Duration,
 }
 
 /// What the accept loops of all workers share.

@@ -4,7 +4,7 @@
 use std::{
     future::Future as _,
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
@@ -13,6 +13,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    task::yield_now,
     time::{Instant, Sleep, sleep},
 };
 use tracing::warn;
@@ -140,8 +141,8 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.frames.as_mut().is_some_and(Frames::turn_is_over) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            // Woken once the runtime has looked at all other sockets too; it would be the first again otherwise.
+            return pin!(yield_now()).poll(cx).map(Ok);
         }
         let before = buf.filled().len();
         let first = this.start.take(buf.remaining());

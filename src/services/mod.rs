@@ -49,6 +49,11 @@ use crate::{
 
 /// Takes over the servers of the local services, each under its service's name.
 pub trait Registry {
+    /// The longest messages that a service may be sent and may send; a route may have its calls shorter.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
     fn add<S>(&mut self, server: S)
     where
         S: Service<http::Request<Body>, Response = http::Response<tonic::body::Body>, Error = Infallible>
@@ -62,14 +67,14 @@ pub trait Registry {
 
 /// A generated server that reads and writes compressed messages, and knows the limits of one.
 macro_rules! server {
-    ($server:expr) => {
+    ($server:expr, $limits:expr) => {
         $server
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Zstd)
             .send_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Zstd)
-            .max_decoding_message_size(Limits::default().request_bytes)
-            .max_encoding_message_size(Limits::default().response_bytes)
+            .max_decoding_message_size($limits.request_bytes)
+            .max_encoding_message_size($limits.response_bytes)
     };
 }
 
@@ -86,15 +91,17 @@ pub struct Outliving<'a> {
 /// Makes every local service's server for one snapshot, and hands it to `registry`.
 pub fn local(catalog: &Arc<Catalog>, loaded: Loaded, outliving: Outliving<'_>, registry: &mut impl Registry) {
     let Outliving { board, about, reload, explain, directory } = outliving;
-    registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board)))));
+    let most = registry.limits();
+    registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board))), most));
     let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog), Arc::clone(explain));
-    registry.add(server!(RoutingServiceServer::new(routing)));
-    registry.add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload), Arc::clone(directory)))));
-    registry.add(server!(AuthServiceServer::new(Auth(Arc::clone(directory)))));
-    registry.add(server!(UserServiceServer::new(Users(Arc::clone(directory)))));
-    registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board)))));
-    registry.add(server!(ServerReflectionServer::new(Reflection::new(Arc::clone(catalog)))));
-    registry.add(server!(AlphaServer::new(ReflectionAlpha::new(Arc::clone(catalog)))));
+    registry.add(server!(RoutingServiceServer::new(routing), most));
+    registry
+        .add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload), Arc::clone(directory))), most));
+    registry.add(server!(AuthServiceServer::new(Auth(Arc::clone(directory))), most));
+    registry.add(server!(UserServiceServer::new(Users(Arc::clone(directory))), most));
+    registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board))), most));
+    registry.add(server!(ServerReflectionServer::new(Reflection::new(Arc::clone(catalog))), most));
+    registry.add(server!(AlphaServer::new(ReflectionAlpha::new(Arc::clone(catalog))), most));
 }
 
 /// What this process says of itself.
@@ -253,12 +260,8 @@ pub(crate) mod tests {
         use crate::proto::gateway_v1::{ListRoutesRequest, routing_service_client::RoutingServiceClient};
         let catalog = Arc::new(built_in());
         for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
-            let server = server!(RoutingServiceServer::new(Routing::new(
-                about(),
-                Loaded::first(),
-                Arc::clone(&catalog),
-                explain()
-            )));
+            let routing = Routing::new(about(), Loaded::first(), Arc::clone(&catalog), explain());
+            let server = server!(RoutingServiceServer::new(routing), Limits::default());
             let mut client =
                 RoutingServiceClient::new(server).send_compressed(encoding).accept_compressed(encoding);
             let request = ListRoutesRequest { service: "grpc.health.v1.Health".into() };

@@ -12,6 +12,7 @@ use crate::support::{
     gateway::{TestGateway, World},
     library,
     process::Program,
+    reflecting::{FIRST, Reflecting},
 };
 
 /// A request, and what is expected of it in short: `passes METHOD`, `answered STATUS` or `refused STATUS CODE`.
@@ -490,6 +491,27 @@ PUT /v1/shelfs/7/boks/
     let (code, text) = both(&["routes", "--service", "library.v1.Librari"]);
     assert!(text.contains("(did you mean \"library.v1.Library\"?)"), "{text}");
     assert_ne!(code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upstreams_are_asked_what_they_serve_and_one_that_is_away_is_named() {
+    let upstream = Reflecting::start("127.0.0.1:0".parse().unwrap(), FIRST).await.address.to_string();
+    let (code, text) = propylon(&["explain", "GET", "/v1/items/7", "--grpc", &upstream]);
+    let goes = format!("  ✓ goes to upstream {upstream} at http://{upstream}");
+    assert!(code == 0 && text.lines().any(|line| line == goes), "{code} {text}");
+    assert!(text.contains("\n  cors         pages of this machine\n"), "{text}");
+    let (code, text) = propylon(&["routes", "--grpc", &upstream, "--service", "shop.v1.Shop"]);
+    let want = format!(
+        "{upstream}  http://{upstream}\n\n  shop.v1.Shop\n    \
+         Get                   GET    /v1/items/{{name}}\n                          POST   /shop.v1.Shop/Get\n    \
+         Watch  server stream  GET    /v1/watch\n                          POST   /shop.v1.Shop/Watch\n\n\
+         every method is at POST /package.Service/Method too, by gRPC and gRPC-Web"
+    );
+    assert_eq!((code, text.as_str()), (0, want.as_str()), "\n{text}");
+    let (code, text) = propylon(&["explain", "GET", "/v1/items/7", "--grpc", "127.0.0.1:1"]);
+    assert!(code == 0 && text.contains("404 Not Found"), "{code} {text}");
+    let warning = "warning: upstream 127.0.0.1:1 has not answered reflection: its methods are not known";
+    assert!(text.contains(warning), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,8 @@
 use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
+    path::Path,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -14,14 +16,16 @@ use std::{
 
 use crate::support::{
     gateway::{TestGateway, World},
-    library::PATIENCE,
+    library::{self, PATIENCE},
+    process::Program,
     raw::{
         ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, PRIORITY,
         RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame, head,
     },
+    tools::needs,
 };
 
-/// A machine that does other things too is this late sometimes, flood or not.
+/// What a flood may cost another client, beyond twice the usual, on a machine that has nothing else to do.
 const SLACK: Duration = Duration::from_millis(20);
 /// The most that the gateway's memory may grow by while it is flooded, in KiB.
 const GROWTH: usize = 32 << 10;
@@ -109,18 +113,34 @@ impl Drop for Flooder {
     }
 }
 
-/// Two clients that are as busy as the gateway lets them be, in the usual way: what a bystander finds beside any client.
-/// Ends with what it returns.
+/// Two clients that are as busy as the gateway lets them be, and connect anew for each call as a flooder must: what a
+/// bystander finds beside any client. They end when told to.
 fn busy(gateway: SocketAddr, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
     let client = |stop: Arc<AtomicBool>| {
         move || {
-            let mut client = Bystander::connect(gateway);
             while !stop.load(Ordering::Relaxed) {
-                client.call();
+                Bystander::connect(gateway).call();
             }
         }
     };
     (0..2).map(|_| std::thread::spawn(client(Arc::clone(stop)))).collect()
+}
+
+/// How long the gateway's threads ran so far, and how long they waited for a processor, as the system counts it.
+fn ran_and_waited(gateway: &TestGateway) -> (u64, u64) {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.program.id())).unwrap();
+    let of = |thread: std::fs::DirEntry| {
+        let times = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        let mut times = times.split_whitespace().map(|time| time.parse().unwrap_or(0));
+        (times.next().unwrap_or(0), times.next().unwrap_or(0))
+    };
+    threads.map(|thread| of(thread.unwrap())).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+}
+
+/// How many times longer the gateway's work took than it would have on a machine with nothing else to do.
+fn strain(before: (u64, u64), after: (u64, u64)) -> f64 {
+    let (ran, waited) = ((after.0 - before.0).max(1) as f64, (after.1 - before.1) as f64);
+    (ran + waited) / ran
 }
 
 /// Whether a read says that the connection is gone.
@@ -182,17 +202,19 @@ fn a_flood_of_frames_is_nobody_elses_concern() {
     let usual = bystander.p99(250).max(alone);
     stop.store(true, Ordering::Relaxed);
     busy.into_iter().for_each(|client| client.join().unwrap());
-    let most = (usual * 2).max(usual + SLACK);
     let before = memory(&gateway);
     let mut said = Vec::new();
     for (name, first, again) in floods() {
         let flooders: Vec<_> =
             (0..2).map(|_| Flooder::start(gateway.address, first.clone(), again.clone())).collect();
+        let times = ran_and_waited(&gateway);
         let flooded = bystander.p99(120);
+        let strain = strain(times, ran_and_waited(&gateway));
+        let most = (usual * 2).max((usual + SLACK).mul_f64(strain));
         let connections: usize = flooders.into_iter().map(Flooder::stop).sum();
         let grown = memory(&gateway).saturating_sub(before);
         said.push(format!(
-            "{name}: p99 {flooded:?} (alone {alone:?}, usually {usual:?}), {connections} connections, {grown} KiB more"
+            "{name}: p99 {flooded:?} (alone {alone:?}, usually {usual:?}, work takes {strain:.1} times its time), {connections} connections, {grown} KiB more"
         ));
         assert!(connections > 2, "{name} was never ended\n{}", said.join("\n"));
         assert!(flooded <= most, "the most is {most:?}\n{}", said.join("\n"));
@@ -202,6 +224,60 @@ fn a_flood_of_frames_is_nobody_elses_concern() {
     // A line a second at most, of each kind.
     let lines = gateway.program.output().lines().filter(|line| line.contains("a flood of")).count();
     assert!((1..60).contains(&lines), "{lines} lines of the log about floods");
+}
+
+/// Runs slowhttptest with so many connections; what it printed. `how` says what is slow.
+fn slow(tool: &Path, gateway: SocketAddr, path: &str, how: &[&str]) -> String {
+    let mut command = Command::new(tool);
+    let url = format!("http://{gateway}{path}");
+    command.args(["-c", "1000", "-r", "500", "-l", "10", "-i", "1", "-u", &url]).args(how);
+    Program::start("slowhttptest", &mut command).unwrap().finish(PATIENCE * 3).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_slow_clients_of_each_kind_are_nobody_elses_concern() {
+    let Some(tool) = needs("slowhttptest") else { return };
+    // No cap and no limit of open files helps here.
+    let gateway = World::with_library(library::start().await)
+        .with_config("[connections]\nmax_per_address = 10000\nheader_timeout = \"3s\"\nbody_timeout = \"3s\"")
+        .with_config("write_timeout = \"3s\"\nidle_timeout = \"5s\"")
+        .start();
+    let mut bystander = Bystander::connect(gateway.address);
+    bystander.p99(20);
+    let attacks = [
+        ("/ping", &["-H", "-t", "GET", "-x", "24"][..]),
+        ("/v1/shelves/7/books", &["-B", "-t", "POST", "-f", "application/json", "-s", "8192", "-x", "10"]),
+        ("/ping", &["-X", "-w", "1", "-y", "16", "-n", "1", "-z", "8", "-k", "10"]),
+    ];
+    let attacks: Vec<_> = attacks
+        .into_iter()
+        .map(|(path, how)| {
+            let (tool, address) = (tool.clone(), gateway.address);
+            std::thread::spawn(move || slow(&tool, address, path, how))
+        })
+        .collect();
+    let (mut calls, mut slowest, mut most) = (0, Duration::ZERO, 0);
+    let times = ran_and_waited(&gateway);
+    while !attacks.iter().all(JoinHandle::is_finished) {
+        std::thread::sleep(Duration::from_millis(10));
+        slowest = slowest.max(bystander.call());
+        calls += 1;
+        let files = std::fs::read_dir(format!("/proc/{}/fd", gateway.program.id())).unwrap().count();
+        most = most.max(files);
+    }
+    let strain = strain(times, ran_and_waited(&gateway));
+    println!(
+        "{calls} calls beside {most} open files, the slowest {slowest:?}, work takes {strain:.1} times its time"
+    );
+    assert!(calls > 20 && most > 500, "{calls} calls beside {most} open files");
+    assert!(
+        slowest < Duration::from_millis(500).mul_f64(strain),
+        "the slowest of {calls} calls took {slowest:?}"
+    );
+    for attack in attacks {
+        let said = attack.join().unwrap();
+        assert!(said.contains("Test ended on"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The one integration-test binary: the gateway as its callers meet it.
 //!
-//! `surfaces` is one table of calls through every surface; `bad_input` is a row for each mistake of a client's, over each
+//! `surfaces` is one table of calls through every surface; `check` is what is said of a wrong config; `credentials` are what the config has for upstreams; `bad_input` is a row for each mistake of a client's, over each
 //! surface; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `failures` are upstreams that misbehave; `dispatch` is the road to
 //! upstreams on its own; `routes` is what the config says of routes, built-ins and error bodies; `schemas` is where
 //! contracts come from and what becomes of them; `reload` reads the config again, `reload_load` under load; `startup` is
@@ -19,12 +19,17 @@
 
 mod bad_input;
 mod callers;
+mod check;
 mod conformance;
+mod connections;
+mod credentials;
 mod dispatch;
+mod drain;
 mod edge;
 mod explain;
 mod failures;
 mod floods;
+mod openapi;
 mod readme;
 mod real_clients;
 mod reload;

@@ -114,7 +114,10 @@ async fn every_trigger_takes_a_good_config_and_refuses_a_bad_one() {
         assert_eq!(generation(&gateway).await, 2);
         // A key that is not known; a name that is taken; a file that is not there.
         for (bad, words) in [
-            (config("").replace("[gateway]", "[gatewey]"), "unknown field `gatewey`"),
+            (
+                config("").replace("[gateway]", "[gatewey]"),
+                "there is no such key (did you mean \\\"gateway\\\"?)",
+            ),
             (
                 config(&(rule("/v2/{name}") + "[[upstreams]]\nname = \"shop\"\ngrpc = \"http://h:1\"\n")),
                 "two upstreams",
@@ -155,9 +158,11 @@ async fn a_refusal_names_every_mistake_over_every_surface() {
     let find = |words: &str| {
         violations.iter().find(|violation| violation["description"].as_str().unwrap().contains(words))
     };
-    for (subject, words) in
-        [("upstreams.one.descriptors", "one.binpb"), ("upstreams.two.descriptors", "two.binpb"), ("", "nmae")]
-    {
+    for (subject, words) in [
+        ("upstreams.one.descriptors", "one.binpb"),
+        ("upstreams.two.descriptors", "two.binpb"),
+        ("http_rules[0]", "nmae"),
+    ] {
         let violation = find(words).unwrap_or_else(|| panic!("{words}: {violations:?}"));
         assert_eq!(violation["subject"].as_str().unwrap_or_default(), subject, "{violation}");
         assert!(outcome.message.contains(words), "{}", outcome.message);
@@ -491,4 +496,18 @@ async fn a_reload_has_no_fields() {
     assert!(outcome.message.contains("force"), "{outcome:?}");
     let outcome = rest(gateway.address, request(&Method::GET, "/admin/reload", &[], "")).await;
     assert_eq!(outcome.http, 405, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_drain_is_as_the_config_is_then() {
+    let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await;
+    let config = shop(upstream.address, false, "");
+    let mut gateway = World::new().with_config(&config).start();
+    let _open = GrpcStream::start(gateway.address, "/shop.v1.Shop/Watch", &Item::default()).await;
+    gateway.rewrite(&config.replace("[gateway]", "[gateway]\ndrain = \"1s\""));
+    assert_eq!(changes(&reloaded(&gateway).await), ["gateway.drain: 1s, was 30s"]);
+    let begun = Instant::now();
+    gateway.program.signal("TERM");
+    assert_eq!(gateway.program.exit_code(PATIENCE).unwrap(), 0);
+    assert!((1..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }

@@ -29,6 +29,7 @@ use crate::{
         client::{Outcome, frames, grpc, grpc_web, http1, http2, request, rest},
         gateway::{TestGateway, World},
         library::{self, PATIENCE, framed},
+        reflecting::Reflecting,
     },
 };
 
@@ -239,6 +240,8 @@ async fn redirects_lead_where_the_config_says() {
 #[tokio::test]
 async fn a_body_that_nobody_wants_is_taken_within_the_limit() {
     let config = r#"
+        [connections]
+        body_timeout = "500ms"
         [[routes]]
         path = "/take"
         methods = ["POST"]
@@ -266,6 +269,9 @@ async fn a_body_that_nobody_wants_is_taken_within_the_limit() {
     let slow = "POST /take HTTP/1.1\r\nhost: t\r\ncontent-length: 9\r\nx-request-timeout: 0.2\r\nconnection: close\r\n\r\nabc";
     let answer = raw(gateway.address, slow.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let stalled = slow.replace("x-request-timeout: 0.2\r\n", "");
+    let answer = raw(gateway.address, stalled.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("paused for 500ms"), "{answer}");
 }
 
 /// An upstream that takes every call and answers none.
@@ -654,6 +660,72 @@ async fn what_would_never_be_reached_is_refused_and_both_are_named() {
     .await;
     // Every mistake at once.
     check(&(route("/livez", "\"GET\"") + &route("/mcp", "\"GET\"")), &["routes[0]:", "routes[1]:"]).await;
+}
+
+#[tokio::test]
+async fn what_reflection_brings_in_the_way_is_left_out_and_told() {
+    let methods = r#"
+        rpc Ping(Item) returns (Item) { option (google.api.http) = { get: "/ping" }; }
+        rpc Live(Item) returns (Item) {
+            option (google.api.http) = { get: "/livez" additional_bindings { get: "/v1/live" } };
+        }
+        rpc Mine(Item) returns (Item) { option (google.api.http) = { get: "/mine/{name}" }; }
+    "#;
+    let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), methods).await;
+    let config = format!(
+        r#"
+        [[upstreams]]
+        name = "shop"
+        grpc = "http://{}"
+        [[routes]]
+        path = "/mine/{{x}}"
+        respond = {{ body = "mine" }}
+        [[routes]]
+        service = "shop.v1.Shp"
+        timeout = "1s"
+    "#,
+        upstream.address
+    );
+    let gateway = World::new().with_config(&config).start();
+    // The upstream answers once this waits: both are on one thread.
+    let begun = std::time::Instant::now();
+    while get(&gateway, "/v1/live?name=a").await.0 != 200 {
+        assert!(begun.elapsed() < PATIENCE, "{}", gateway.program.output());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for words in [
+        "GET /ping of shop.v1.Shop.Ping would never be reached: there is GET /ping of the gateway's own",
+        "GET /livez of shop.v1.Shop.Live would never be reached: there is the gateway's own /livez",
+        "two bindings match the same requests: GET /mine/{x} of routes[0] and GET /mine/{name} of shop.v1.Shop.Mine; it is left out",
+        "routes[1]: no service or method that is served is \"shop.v1.Shp\"",
+    ] {
+        // A log that is JSON has its quotes escaped.
+        let seen = gateway.program.output().replace("\\\"", "\"");
+        assert!(seen.contains(words), "{words}\n{seen}");
+    }
+    let (status, body) = get(&gateway, "/ping").await;
+    assert!(status == 200 && body.contains("pong"), "{body}");
+    assert_eq!(get(&gateway, "/livez").await, (200, "ok\n".to_owned()));
+    assert_eq!(get(&gateway, "/mine/a").await, (200, "mine".to_owned()));
+    // They are still there by gRPC.
+    let outcome = grpc(gateway.address, "/shop.v1.Shop/Mine", &[], framed(b""), "library.v1.Book").await;
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_route_that_answers_by_itself_is_explained() {
+    let gateway = World::new().with_config(RESPONDING).start();
+    let ask = json!({ "method": "PUT", "path": "/hello/x", "body": "abc" }).to_string();
+    let headers = [("content-type", "application/json")];
+    let outcome =
+        rest(gateway.address, request(&Method::POST, "/api/v1/routes:explain", &headers, ask)).await;
+    let said = &outcome.messages[0];
+    assert_eq!(
+        (&said["outcome"], &said["destination"]["kind"]),
+        (&json!("answered"), &json!("respond")),
+        "{said}"
+    );
+    assert_eq!(said["route"]["name"], "greeting");
 }
 
 #[tokio::test]

@@ -8,20 +8,17 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _, future::poll_fn};
-use h2::{Reason, SendStream, server::SendResponse};
+use h2::{Reason, SendStream};
 use http::{HeaderMap, Method, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-    time::timeout,
-};
+use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 use crate::support::{
+    by_hand::{Upstream, within},
     client::{frames, request},
     gateway::World,
     library::{self, PATIENCE, framed},
@@ -29,51 +26,6 @@ use crate::support::{
 
 /// How long nothing must move before a sender counts as held up.
 const STILL: Duration = Duration::from_millis(700);
-
-/// A call as the upstream sees it; the test answers it by hand.
-struct Exchange {
-    _request: Request<h2::RecvStream>,
-    respond: SendResponse<Bytes>,
-}
-
-/// An upstream whose calls wait for the test to answer them.
-struct Upstream {
-    address: SocketAddr,
-    calls: mpsc::UnboundedReceiver<Exchange>,
-}
-
-impl Upstream {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, calls) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let sender = sender.clone();
-                tokio::spawn(async move {
-                    let mut connection = h2::server::handshake(stream).await.unwrap();
-                    while let Some(Ok((request, respond))) = connection.accept().await {
-                        // The test may be over.
-                        let _ = sender.send(Exchange { _request: request, respond });
-                    }
-                });
-            }
-        });
-        Self { address, calls }
-    }
-
-    async fn call(&mut self) -> Exchange {
-        within("a call at the upstream", self.calls.recv()).await.unwrap()
-    }
-}
-
-impl Exchange {
-    fn head(&mut self) -> SendStream<Bytes> {
-        let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
-        self.respond.send_response(head, false).unwrap()
-    }
-}
 
 /// A book of `pages`, as a frame.
 fn page(pages: u32) -> Bytes {
@@ -83,10 +35,6 @@ fn page(pages: u32) -> Bytes {
 fn end(mut stream: SendStream<Bytes>) {
     let status = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
     stream.send_trailers(status).unwrap();
-}
-
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: not in time"))
 }
 
 type Sent = BoxBody<Bytes, std::convert::Infallible>;

@@ -346,7 +346,7 @@ mod tests {
         check(&format!("{far}forward_credentials = true"), High, "upstreams.far.grpc");
         let unchecked = "check_audience = false\ncheck_issuer = false\n";
         check(
-            &format!("{issuer}{unchecked}jwks = \"https://a.example\"\nclaims = {{ roles = \"roles\" }}"),
+            &format!("{issuer}{unchecked}jwks = \"https://a.example\"\nclaims = {{ roles = [\"roles\"] }}"),
             High,
             "auth.issuers.a.check_audience",
         );

@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use self::findings::findings;
-use super::{Failure, paint::Paint, say};
-use crate::config::{Config, colours};
+use super::{Failure, paint::Paint, say, serve};
+use crate::config::{Sources, colours};
 
 #[derive(Debug, Args)]
 pub(super) struct Audit {
@@ -75,10 +75,7 @@ impl Review {
 }
 
 pub(super) fn run(arguments: &Audit) -> Result<ExitCode, Failure> {
-    let config = match &arguments.file {
-        Some(file) => Config::read(file).map_err(Failure::config)?,
-        None => Config::default(),
-    };
+    let (config, _) = serve::load(&Sources::of_process(arguments.file.as_deref()))?;
     let mut found = findings(&config);
     found.extend(arguments.file.as_deref().and_then(findings::of_file));
     let review = Review::of(found);

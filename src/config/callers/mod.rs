@@ -1,20 +1,18 @@
 //! The callers as meant: whom the gateway knows and how, who may call what, how often, and which proxies are believed.
 
-mod check;
-mod limits;
-mod rules;
-pub(super) mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
-
-pub(super) use self::{
-    check::{check, proxies, read as secret},
-    rules::rule,
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
+
+use super::Secret;
 use crate::{
-    auth::{Limit, Network, Proxies, Rulebook, claims::ClaimMap, digest},
+    auth::{Limit, Network, Proxies, Rulebook, claims::ClaimMap},
     policy::{LimitSettings, Reset},
 };
 
@@ -66,26 +64,42 @@ pub struct ConfigToken {
     pub tier: Option<Arc<str>>,
 }
 
-/// A text that is not shown. Its fingerprint is, so that a reload sees that it has changed.
+/// A secret that is not shown. Its fingerprint is, so that a reload sees that it has changed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Private(Arc<str>);
+pub struct Private(Secret);
 
 impl Private {
-    pub(super) fn new(text: &str) -> Self {
-        Self(text.into())
+    pub(super) fn new(secret: Secret) -> Self {
+        Self(secret)
     }
 
     /// The text itself, for the one place that needs it.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose()
+    }
+
+    /// The file that it was read from, if it was.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.0.file()
     }
 }
 
 impl fmt::Debug for Private {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, ..] = digest(self.0.as_bytes());
-        write!(f, "Private(#{a:02x}{b:02x}{c:02x})")
+        write!(f, "Private(#{:x})", self.0.fingerprint())
+    }
+}
+
+impl Callers {
+    /// The files that it was read from, and names.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let issuers = self.issuers.iter().filter_map(|issuer| match &issuer.keys {
+            Keys::Secret { secret, .. } => secret.file().map(Path::to_owned),
+            Keys::Jwks { ca, .. } | Keys::Discovery { ca, .. } => ca.clone(),
+        });
+        issuers.chain(self.tokens.iter().filter_map(|token| token.token.file().map(Path::to_owned)))
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// The `:authority` of calls; `None`: the host and port.
     pub authority: Option<Authority>,
+    /// Sent with each call, in place of what the caller sent under the same names.
+    pub metadata: HeaderMap,
     /// For name resolution and TCP, all addresses together.
     pub connect_timeout: Duration,
     /// For TLS and the upstream's HTTP/2 settings.
@@ -59,6 +61,7 @@ impl Settings {
             port,
             tls: None,
             authority: None,
+            metadata: HeaderMap::new(),
             connect_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(5),
             keep_alive_interval: Some(Duration::from_secs(300)),
@@ -75,6 +78,7 @@ pub struct Upstream {
     label: Arc<str>,
     scheme: Scheme,
     authority: Authority,
+    metadata: HeaderMap,
     /// One for each worker.
     pools: Box<[Arc<Pool>]>,
     /// For threads that are no workers.
@@ -103,10 +107,11 @@ impl Upstream {
                 .map_err(|error| format!("{label}: {:?} is not a host: {error}", settings.host))?,
         };
         let scheme = if settings.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        let metadata = settings.metadata.clone();
         let address = Arc::new(Address::new(Arc::clone(&label), settings, &authority)?);
         let pool = |_| Arc::new(Pool::new(Arc::clone(&address)));
         let pools = (0..workers).map(pool).collect();
-        Ok(Self { label, scheme, authority, pools, others: pool(workers) })
+        Ok(Self { label, scheme, authority, metadata, pools, others: pool(workers) })
     }
 
     /// Sends one call and waits for its reply's head; `headers` are a whole gRPC request's.
@@ -116,6 +121,9 @@ impl Upstream {
         mut headers: HeaderMap,
         mut frames: Frames,
     ) -> Result<Opened<UpstreamBody>, Status> {
+        for (name, value) in &self.metadata {
+            headers.insert(name, value.clone());
+        }
         let pool = self.pool();
         // A whole message that the upstream says it has not seen is sent once more.
         if let Frames::Whole(message) = &frames {

@@ -35,12 +35,13 @@ macro_rules! file {
     };
 }
 
-static ASSETS: LazyLock<[Asset; 6]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
     [
         Asset::new(Page::Index, "page.css", STYLE, file!("page.css"), false),
         Asset::new(Page::Docs, "swagger-ui.css", STYLE, file!("swagger-ui.css.gz"), true),
         Asset::new(Page::Docs, "swagger-ui.js", SCRIPT, file!("swagger-ui.js.gz"), true),
         Asset::new(Page::Docs, "docs.js", SCRIPT, file!("docs.js"), false),
+        Asset::new(Page::Redoc, "redoc-page.css", STYLE, file!("redoc-page.css"), false),
         Asset::new(Page::Redoc, "redoc.js", SCRIPT, file!("redoc.js.gz"), true),
         Asset::new(Page::Redoc, "redoc-page.js", SCRIPT, file!("redoc-page.js"), false),
     ]

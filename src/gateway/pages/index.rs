@@ -1,6 +1,6 @@
 //! `GET /`: what this is, what it serves, and where to go; as JSON, or for browsers as a page that works without a script.
 
-use std::fmt::Write as _;
+use std::{collections::HashMap, fmt::Write as _};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
@@ -10,9 +10,13 @@ use tonic::Status;
 use super::{assets, html};
 use crate::{
     config::{Config, Page},
-    route::catalog::{MethodEntry, ServiceEntry, Source},
+    route::{
+        Destination,
+        catalog::{MethodEntry, ServiceEntry, Source},
+    },
     snapshot::Snapshot,
     surface::{self, Request, Response, rest},
+    transcode::json_schema::Comments,
 };
 
 pub(super) fn response(snapshot: &Snapshot, request: &Request) -> Result<Response, Status> {
@@ -89,35 +93,50 @@ fn page(snapshot: &Snapshot, request: &Request) -> Result<Response, Status> {
         html::escape(version(config)),
         html::escape(description),
     );
-    for (path, page) in config.built_ins.pages() {
-        let words = match page {
-            Page::Docs => "Try the API",
-            Page::Redoc => "Read the API",
-            Page::Openapi => "OpenAPI document",
-            Page::Readyz => "Ready?",
-            Page::Livez | Page::Index => continue,
-        };
+    let page_at = |page: Page| config.built_ins.path_of(page);
+    let links = [
+        ("Try the API", page_at(Page::Docs)),
+        ("Read the API", page_at(Page::Redoc)),
+        ("OpenAPI document", page_at(Page::Openapi)),
+        ("Health", path_of(snapshot, "propylon.gateway.v1.HealthService", "/Check")),
+        ("Ready?", page_at(Page::Readyz)),
+    ];
+    for (words, path) in links.into_iter().filter_map(|(words, path)| Some((words, path?))) {
         let _ = writeln!(body, "<a href=\"{}\">{words}</a>", html::escape(&path));
-    }
-    if let Some(health) = path_of(snapshot, "propylon.gateway.v1.HealthService", "/Check") {
-        let _ = writeln!(body, "<a href=\"{}\">Health</a>", html::escape(&health));
     }
     body.push_str("</nav>\n</header>\n<main>\n");
     commands(snapshot, request, &mut body);
-    let of_upstreams = |own: bool| {
-        snapshot.catalog.services().filter(move |(source, _)| (source.name() == "built-in") == own)
-    };
+    let said = descriptions(snapshot);
     for (heading, own) in [("Services", false), ("Of the gateway itself", true)] {
-        let mut services = of_upstreams(own).peekable();
-        if services.peek().is_some() {
+        let services = snapshot.catalog.services();
+        let mut services: Vec<_> =
+            services.filter(|(source, _)| (source.destination == Destination::Local) == own).collect();
+        // Those that a browser can call come first.
+        services
+            .sort_by_key(|(_, entry)| entry.methods.iter().flatten().all(|method| method.rest.is_empty()));
+        if !services.is_empty() {
             let _ = writeln!(body, "<h2>{heading}</h2>");
         }
         for (source, entry) in services {
-            service(source, entry, &mut body);
+            service(source, entry, said.get(&*entry.name).map(String::as_str), &mut body);
         }
     }
     let _ = write!(body, "</main>\n<footer>Served by Propylon {}.</footer>\n", env!("CARGO_PKG_VERSION"));
     html::page(&title, &head, &body, super::INDEX_POLICY, request.headers())
+}
+
+/// What the proto files say of services.
+fn descriptions(snapshot: &Snapshot) -> HashMap<String, String> {
+    let mut comments = Comments::default();
+    let mut said = HashMap::new();
+    for endpoint in snapshot.rest.endpoints() {
+        let service = endpoint.binding().method.descriptor.parent_service();
+        if !said.contains_key(service.full_name()) {
+            let text = comments.of(&service.parent_file(), service.path());
+            said.insert(service.full_name().to_owned(), text);
+        }
+    }
+    said
 }
 
 /// Lines to be copied into a terminal, with the address that this request came by.
@@ -159,12 +178,15 @@ fn path_of(snapshot: &Snapshot, service: &str, method: &str) -> Option<String> {
     method.rest.iter().find_map(|rest| rest.strip_prefix("GET ")).map(str::to_owned)
 }
 
-fn service(source: &Source, entry: &ServiceEntry, body: &mut String) {
+fn service(source: &Source, entry: &ServiceEntry, said: Option<&str>, body: &mut String) {
     let _ = write!(body, "<section class=\"service\">\n<h3>{}", html::escape(&entry.name));
     if !source.address.is_empty() {
         let _ = write!(body, "<span>{}</span>", html::escape(source.name()));
     }
     body.push_str("</h3>\n");
+    if let Some(said) = said.filter(|said| !said.is_empty()) {
+        let _ = writeln!(body, "<p>{}</p>", html::escape(said));
+    }
     match &entry.methods {
         None => body.push_str("<p>Its schema is not known: as gRPC and gRPC-Web only.</p>\n"),
         Some(methods) => {

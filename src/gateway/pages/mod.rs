@@ -123,17 +123,12 @@ fn viewer(config: &Config, page: Page, request: &HeaderMap) -> Result<Response, 
         return Ok(self::text(StatusCode::NOT_FOUND, text));
     };
     let base = config.built_ins.path_of(page).unwrap_or_default();
-    let (styles, scripts, policy) = match page {
-        Page::Docs => (&["swagger-ui.css"][..], ["swagger-ui.js", "docs.js"], DOCS_POLICY),
-        _ => (&[][..], ["redoc.js", "redoc-page.js"], REDOC_POLICY),
+    let (style, scripts, policy) = match page {
+        Page::Docs => ("swagger-ui.css", ["swagger-ui.js", "docs.js"], DOCS_POLICY),
+        _ => ("redoc-page.css", ["redoc.js", "redoc-page.js"], REDOC_POLICY),
     };
-    let mut head = String::new();
-    for name in styles {
-        head.push_str(&format!(
-            "<link rel=\"stylesheet\" href=\"{}\">\n",
-            html::escape(&assets::path(&base, name))
-        ));
-    }
+    let style = html::escape(&assets::path(&base, style));
+    let mut head = format!("<link rel=\"stylesheet\" href=\"{style}\">\n");
     for name in scripts {
         head.push_str(&format!(
             "<script src=\"{}\" defer></script>\n",

@@ -86,6 +86,7 @@ fn paths() {
     check("POST /v1/shelves/a:b:archive", "POST /v1/shelves/{shelf}:archive | a:b");
     check("POST /v1/shelves:merge", "POST /v1/shelves:merge");
     check("GET /v1/shelves/7:archive", "GET /v1/shelves/{shelf} | 7:archive");
+    check("PUT /v1/shelves/7:archive", "405 POST");
     check("GET /v1/shelves/7:unknown", "GET /v1/shelves/{shelf} | 7:unknown");
     check("GET /v1/shelves/7:", "GET /v1/shelves/{shelf} | 7:");
     // An empty segment is no variable: the verb is then the segment's text.

@@ -24,10 +24,9 @@ fn message(
         return match name {
             "Timestamp" => Some(json!("2026-01-31T12:00:00Z")),
             "Duration" => Some(json!("3.5s")),
-            "FieldMask" => None,
             "Struct" => Some(json!({"key": "value"})),
             "Empty" => Some(json!({})),
-            "Value" | "ListValue" | "Any" => None,
+            "FieldMask" | "Value" | "ListValue" | "Any" => None,
             _ => {
                 let value = message.get_field_by_name("value")?;
                 Some(scalar(&value.kind(), direction))

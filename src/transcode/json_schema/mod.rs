@@ -11,7 +11,7 @@ mod example;
 mod scalar;
 mod well_known;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Syntax};
 use serde_json::{Map, Value, json};
@@ -183,9 +183,9 @@ impl Walker {
     fn reference(&mut self, full_name: &str, direction: Direction, of: impl FnOnce() -> Type) -> Value {
         let name = self.definition_name(full_name, direction);
         let schema = json!({"$ref": format!("{}{name}", self.settings.references)});
-        if !self.definitions.contains_key(&name) {
+        if let Entry::Vacant(place) = self.definitions.entry(name) {
             // Taken before it is made: a message may hold itself.
-            self.definitions.insert(name, Value::Null);
+            place.insert(Value::Null);
             self.waiting.push_back((of(), direction));
         }
         schema
@@ -330,7 +330,8 @@ fn at_most_one(names: &[String]) -> Value {
 }
 
 /// The same schema, and `null`, which stands for a field that is not there.
-fn nullable(mut schema: Value) -> Value {
+#[must_use]
+pub fn nullable(mut schema: Value) -> Value {
     let Some(members) = schema.as_object_mut().filter(|members| !members.is_empty()) else {
         // Any value, `null` among them.
         return schema;

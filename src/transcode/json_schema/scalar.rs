@@ -12,8 +12,6 @@ const INT64: &str = "^(0|-?[1-9][0-9]{0,17})$";
 const UINT64: &str = "^(0|[1-9][0-9]{0,18})$";
 /// A float in quotes, or one of its specials.
 const FLOAT: &str = r"^(NaN|-?Infinity|-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,15})?)$";
-/// The largest integer that every JSON reader reads exactly.
-const EXACT: i64 = (1 << 53) - 1;
 /// Base64 with padding, as it is printed.
 const BASE64: &str = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
 /// Base64 of either alphabet, padded or not.
@@ -22,7 +20,8 @@ const ANY_BASE64: &str = "^(?:(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw](?:==)?
 
 /// A scalar in a body.
 pub(super) fn schema(kind: &Kind, direction: Direction) -> Value {
-    let (float_name, float_most) = if *kind == Kind::Float { ("float", 3.4e38) } else { ("double", 1.7e308) };
+    let (float_name, float_most) =
+        if *kind == Kind::Float { ("float", f64::from(f32::MAX)) } else { ("double", f64::MAX) };
     match (kind, direction) {
         (Kind::Double | Kind::Float, Direction::Output) => json!({"anyOf": [
             {"type": "number", "format": float_name},
@@ -47,13 +46,13 @@ pub(super) fn schema(kind: &Kind, direction: Direction) -> Value {
             json!({"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,19}$"})
         }
         (Kind::Int64 | Kind::Sint64 | Kind::Sfixed64, Direction::Input) => json!({
-            "type": ["string", "integer"], "format": "int64", "minimum": -EXACT, "maximum": EXACT, "pattern": INT64,
+            "type": ["string", "integer"], "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX, "pattern": INT64,
         }),
         (Kind::Uint64 | Kind::Fixed64, Direction::Output) => {
             json!({"type": "string", "format": "uint64", "pattern": "^[0-9]{1,20}$"})
         }
         (Kind::Uint64 | Kind::Fixed64, Direction::Input) => json!({
-            "type": ["string", "integer"], "format": "uint64", "minimum": 0, "maximum": EXACT, "pattern": UINT64,
+            "type": ["string", "integer"], "format": "uint64", "minimum": 0, "maximum": u64::MAX, "pattern": UINT64,
         }),
         (Kind::Bool, _) => json!({"type": "boolean"}),
         (Kind::String, _) => json!({"type": "string"}),
@@ -72,7 +71,7 @@ pub(super) fn schema(kind: &Kind, direction: Direction) -> Value {
 pub(super) fn text(kind: &Kind) -> Value {
     match kind {
         Kind::Double => json!({"type": "number", "format": "double"}),
-        Kind::Float => json!({"type": "number", "format": "float", "minimum": -3.4e38, "maximum": 3.4e38}),
+        Kind::Float => json!({"type": "number", "format": "float", "minimum": f32::MIN, "maximum": f32::MAX}),
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
             json!({"type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX})
         }

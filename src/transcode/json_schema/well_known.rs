@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::{Direction, Walker, scalar};
 
 const DURATION: &str = r"^-?(0|[1-9][0-9]{0,10})(\.[0-9]{1,9})?s$";
-/// Paths in lowerCamelCase, which come back from snake_case.
-const FIELD_MASK: &str = r"^([a-z]+[0-9]*([A-Z][a-z0-9]+)*(\.[a-z]+[0-9]*([A-Z][a-z0-9]+)*)*(,[a-z]+[0-9]*([A-Z][a-z0-9]+)*(\.[a-z]+[0-9]*([A-Z][a-z0-9]+)*)*)*)?$";
+/// Paths in lowerCamelCase: whatever has no underscore is one.
+const FIELD_MASK: &str = "^([^_,]+(,[^_,]+)*)?$";
+/// In a URL paths are field names, of either spelling.
+const FIELD_MASK_TEXT: &str = "^(([A-Za-z0-9.]+|[a-z0-9_.]+)(,([A-Za-z0-9.]+|[a-z0-9_.]+))*)?$";
 
 /// A well-known type in a body; `None` for any other message.
 pub(super) fn schema(
@@ -50,7 +52,7 @@ pub(super) fn text(message: &MessageDescriptor) -> Option<Value> {
     Some(match name {
         "Timestamp" => json!({"type": "string", "format": "date-time"}),
         "Duration" => json!({"type": "string", "pattern": DURATION}),
-        "FieldMask" => json!({"type": "string", "pattern": FIELD_MASK}),
+        "FieldMask" => json!({"type": "string", "pattern": FIELD_MASK_TEXT}),
         // JSON inside a text: said by its media type.
         "Struct" => {
             json!({"type": "object", "additionalProperties": {}, "contentMediaType": "application/json"})

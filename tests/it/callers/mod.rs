@@ -31,13 +31,13 @@ async fn start(more: &str) -> (TestGateway, Served) {
             issuer = "https://issuer.example"
             audience = ["library"]
             jwks = "http://{}/keys"
-            claims = {{ roles = "roles", permissions = "permissions", tier = "tier" }}
+            claims = {{ roles = ["roles"], permissions = ["permissions"], tier = "tier" }}
             [[auth.issuers]]
             name = "legacy"
             check_issuer = false
             check_audience = false
             secret = {{ file = "secret" }}
-            claims = {{ id = "user_id", roles = "role" }}
+            claims = {{ id = "user_id", roles = ["role"] }}
             [[auth.tokens]]
             name = "operator"
             token = {{ file = "operator" }}

@@ -131,6 +131,13 @@ fn value(field: &FieldDescriptor, depth: usize) -> Option<Value> {
 fn one(field: &FieldDescriptor, depth: usize) -> Option<Value> {
     Some(match field.kind() {
         Kind::Message(_) if depth == DEPTH => return None,
+        // Theirs have ranges of their own.
+        Kind::Message(message) if ["Timestamp", "Duration"].contains(&message.name()) => {
+            let mut time = DynamicMessage::new(message);
+            time.set_field_by_name("seconds", Value::I64(1_700_000_000));
+            time.set_field_by_name("nanos", Value::I32(500_000_000));
+            Value::Message(time)
+        }
         Kind::Message(message) => Value::Message(filled(&message, depth + 1)),
         // One that has no name.
         Kind::Enum(_) => Value::EnumNumber(if field.is_list() { 9 } else { 0 }),
@@ -141,6 +148,7 @@ fn one(field: &FieldDescriptor, depth: usize) -> Option<Value> {
         Kind::Uint32 | Kind::Fixed32 => Value::U32(u32::MAX),
         Kind::Uint64 | Kind::Fixed64 => Value::U64(u64::MAX),
         Kind::Bool => Value::Bool(true),
+        Kind::String if field.name() == "content_type" => Value::String("image/png".to_owned()),
         Kind::String => Value::String(field.name().replace('_', "")),
         Kind::Bytes => Value::Bytes(Bytes::from_static(b"\xffbytes")),
     })

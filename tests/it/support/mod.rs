@@ -1,6 +1,7 @@
 //! What the integration tests share: finding the tools of other languages, and running programs that must not
 //! outlive their test.
 
+pub(crate) mod by_hand;
 pub(crate) mod client;
 pub(crate) mod gallery;
 pub(crate) mod gateway;

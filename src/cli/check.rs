@@ -1,0 +1,48 @@
+//! `propylon check`: everything that is wrong with a config, at once, without asking any upstream.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Args;
+
+use super::{Failure, say};
+use crate::{config::Sources, gateway};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The config file (TOML, or YAML or JSON by its extension); without one, what the environment says
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Print a list of {file, line, column, key, message, text, suggestion, severity}
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Check) -> Result<ExitCode, Failure> {
+    // Nothing is opened, but the pools of a database belong to a runtime.
+    let runtime = runtime()?;
+    let _inside = runtime.enter();
+    let mut loaded = Sources::of_process(arguments.file.as_deref()).inspect();
+    if loaded.routes_are_right()
+        && let Err(error) = gateway::rehearse(&loaded.config)
+    {
+        loaded.mistakes.extend(error.mistakes());
+    }
+    let report = loaded.report();
+    let (errors, warnings) = report.count();
+    if arguments.json {
+        say(&format!("{:#}", report.json()));
+    } else if report.is_empty() {
+        say(&match &arguments.file {
+            Some(file) => format!("{}: nothing is wrong", file.display()),
+            None => "nothing is wrong".to_owned(),
+        });
+    } else {
+        say(&format!("{report}\n\n{}, {}", counted(errors, "error"), counted(warnings, "warning")));
+    }
+    Ok(ExitCode::from(u8::from(errors > 0)))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}

@@ -1,0 +1,222 @@
+//! From the config as written to the config as meant: each value checked, and every mistake collected. In the place of what
+//! is wrong stands its default, so that the checks go on; who asked for the config is given it only if nothing was wrong.
+
+mod access;
+mod callers;
+mod files;
+mod http_rules;
+mod rest;
+mod routes;
+mod store;
+mod upstreams;
+mod values;
+
+use std::{path::Path, time::Duration};
+
+pub(super) use self::values::has_credentials;
+pub use self::values::{listen_address, time, upstream_address};
+use super::{
+    Config, Connections, Drain, Log, LogFormat, LogLevel,
+    environment::Environment,
+    mistake::{Mistake, Mistakes},
+    settings::{self, Settings, Time},
+};
+use crate::{
+    route::{Cors, Limits, Origins},
+    schema::Schema,
+};
+
+/// What the checks look at beside the settings, and where they say what is wrong.
+pub(super) struct Check<'a> {
+    /// Relative paths are taken from it.
+    pub(super) folder: &'a Path,
+    pub(super) environment: &'a Environment,
+    pub(super) found: &'a mut Mistakes,
+    /// Whether descriptors and certificates are looked into.
+    files: bool,
+    /// The upstreams' schemas, as far as they are known from files.
+    schemas: Vec<Option<Schema>>,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(
+        folder: &'a Path,
+        environment: &'a Environment,
+        files: bool,
+        found: &'a mut Mistakes,
+    ) -> Self {
+        Self { folder, environment, found, files, schemas: Vec::new() }
+    }
+
+    pub(super) fn config(&mut self, settings: Settings) -> Config {
+        let default = Config::default();
+        let Settings {
+            gateway,
+            log,
+            connections,
+            limits,
+            auth,
+            access,
+            rate_limits,
+            store,
+            accounts,
+            cors,
+            rest,
+            builtin,
+            upstreams,
+            routes,
+            http_rules,
+        } = settings;
+        let listen = gateway.listen.and_then(|text| self.found.take("gateway.listen", listen_address(&text)));
+        let proxies = self.proxies(&gateway.trusted_proxies, gateway.forwarded_header.as_deref());
+        let upstreams = self.upstreams(upstreams);
+        let connections = self.connections(connections);
+        let (services, paths) = self.routes(routes, &upstreams);
+        let selectors: Vec<String> = http_rules.iter().map(|rule| rule.selector.clone()).collect();
+        self.selectors(&selectors);
+        Config {
+            listen: listen.unwrap_or(default.listen),
+            workers: gateway.workers.filter(|workers| *workers > 0).unwrap_or(default.workers),
+            environment: gateway.environment.map_or(default.environment, Into::into),
+            instance: gateway.instance.map(Into::into),
+            drain: Drain {
+                delay: self.delay("gateway.drain_delay", gateway.drain_delay, default.drain.delay),
+                timeout: self.time("gateway.drain", gateway.drain, default.drain.timeout),
+            },
+            watch_config: gateway.watch_config.unwrap_or(default.watch_config),
+            log: self::log(&log),
+            connections,
+            limits: Limits {
+                request_pause: connections.body_timeout,
+                request_bytes: limits.request_bytes.unwrap_or(default.limits.request_bytes),
+                response_bytes: limits.response_bytes.unwrap_or(default.limits.response_bytes),
+            },
+            header_bytes: limits.header_bytes.unwrap_or(default.header_bytes),
+            timeout: self.time("limits.timeout", limits.timeout, default.timeout),
+            callers: self.callers(auth, access, rate_limits, proxies),
+            store: self.store(store),
+            accounts: self.accounts(accounts),
+            cors: self.cors("cors", cors),
+            built_ins: self.built_ins(builtin),
+            rest: self.rest(rest),
+            upstreams: upstreams.into_iter().flatten().collect(),
+            services,
+            paths,
+            http_rules: self.http_rules(http_rules),
+        }
+    }
+
+    fn connections(&mut self, written: settings::Connections) -> Connections {
+        let default = Connections::default();
+        let mut time = |key: &str, text, default| self.time(&format!("connections.{key}"), text, default);
+        let connections = Connections {
+            max: written.max.unwrap_or(default.max),
+            max_per_address: written.max_per_address.unwrap_or(default.max_per_address),
+            streams: written.streams.unwrap_or(default.streams),
+            header_timeout: time("header_timeout", written.header_timeout, default.header_timeout),
+            body_timeout: time("body_timeout", written.body_timeout, default.body_timeout),
+            idle_timeout: time("idle_timeout", written.idle_timeout, default.idle_timeout),
+            write_timeout: time("write_timeout", written.write_timeout, default.write_timeout),
+            keepalive_interval: time(
+                "keepalive_interval",
+                written.keepalive_interval,
+                default.keepalive_interval,
+            ),
+            keepalive_timeout: time(
+                "keepalive_timeout",
+                written.keepalive_timeout,
+                default.keepalive_timeout,
+            ),
+            max_age: written
+                .max_age
+                .map(|text| time("max_age", Some(text), default.idle_timeout))
+                .or(default.max_age),
+            max_age_grace: time("max_age_grace", written.max_age_grace, default.max_age_grace),
+        };
+        if connections.max_per_address > connections.max && written.max_per_address.is_some() {
+            let message = format!(
+                "{} from one address is more than the {} there may be at all (connections.max)",
+                connections.max_per_address, connections.max
+            );
+            self.found.push(Mistake::new("connections.max_per_address", message).warning());
+        }
+        connections
+    }
+
+    pub(super) fn cors(&mut self, path: &str, written: settings::Cors) -> Cors {
+        let default = Cors::default();
+        let credentials = written.credentials.unwrap_or(default.credentials);
+        let origins = match written.origins.as_slice() {
+            [] => Origins::None,
+            [one] if one == "*" => Origins::Any,
+            [one] if one == "loopback" => Origins::Loopback,
+            several => Origins::Listed(self.origins(&format!("{path}.origins"), several)),
+        };
+        if credentials && origins == Origins::Any {
+            let message = "pages of any origin may not send credentials; name the origins in place of \"*\"";
+            self.found.add(format!("{path}.credentials"), message);
+        }
+        let names = written.expose.iter().enumerate().filter_map(|(index, name)| {
+            match http::HeaderName::try_from(name) {
+                Ok(name) => Some(name.as_str().to_owned()),
+                Err(_) => {
+                    self.found
+                        .add(format!("{path}.expose[{index}]"), format!("{name:?} is no header's name"));
+                    None
+                }
+            }
+        });
+        let expose = names.collect();
+        Cors {
+            origins,
+            credentials,
+            max_age: self.delay(&format!("{path}.max_age"), written.max_age, default.max_age),
+            expose,
+        }
+    }
+
+    fn origins(&mut self, path: &str, written: &[String]) -> Vec<String> {
+        for (index, text) in written.iter().enumerate() {
+            if let Err(mistake) = values::origin(text) {
+                self.found.push(Mistake { path: format!("{path}[{index}]"), ..mistake });
+            }
+        }
+        written.to_vec()
+    }
+
+    /// A time that is not zero.
+    pub(super) fn time(&mut self, path: &str, written: Option<Time>, default: Duration) -> Duration {
+        written.and_then(|Time(text)| self.found.take(path, values::time(&text))).unwrap_or(default)
+    }
+
+    /// A time, where there is one.
+    pub(super) fn some_time(&mut self, path: &str, written: Option<Time>) -> Option<Duration> {
+        written.and_then(|Time(text)| self.found.take(path, values::time(&text)))
+    }
+
+    /// A time that may be none at all.
+    fn delay(&mut self, path: &str, written: Option<Time>, default: Duration) -> Duration {
+        match written {
+            Some(Time(text)) if matches!(text.as_str(), "0" | "0s" | "0ms") => Duration::ZERO,
+            written => self.time(path, written, default),
+        }
+    }
+}
+
+fn log(written: &settings::Log) -> Log {
+    let default = Log::default();
+    Log {
+        level: written.level.map_or(default.level, |level| match level {
+            settings::Level::Error => LogLevel::Error,
+            settings::Level::Warn => LogLevel::Warn,
+            settings::Level::Info => LogLevel::Info,
+            settings::Level::Debug => LogLevel::Debug,
+            settings::Level::Trace => LogLevel::Trace,
+        }),
+        format: written.format.map_or(default.format, |format| match format {
+            settings::Format::Auto => LogFormat::Auto,
+            settings::Format::Json => LogFormat::Json,
+            settings::Format::Text => LogFormat::Text,
+        }),
+    }
+}

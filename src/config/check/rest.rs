@@ -1,0 +1,187 @@
+//! `[rest]` and `[builtin]` checked: the REST face of the deployment, and what of the gateway's own it has.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use http::StatusCode;
+use tonic::Code;
+
+use super::{Check, routes};
+use crate::{
+    config::{BuiltIns, Own, Rest, document::path::child, mistake::Mistake, settings},
+    route::router::{Settings as Paths, TrailingSlash},
+    schema::nearest,
+    status,
+    surface::rest::{ErrorField, ErrorValue, Profile},
+    transcode::JsonInput,
+};
+
+/// What a member of an error body may hold, by its name in the config.
+const ERROR_VALUES: [(&str, ErrorValue); 10] = [
+    ("reason", ErrorValue::Reason),
+    ("code", ErrorValue::Code),
+    ("status", ErrorValue::Status),
+    ("http_status", ErrorValue::HttpStatus),
+    ("message", ErrorValue::Message),
+    ("details", ErrorValue::Details),
+    ("timestamp", ErrorValue::Timestamp),
+    ("request_id", ErrorValue::RequestId),
+    ("retry_after", ErrorValue::RetryAfter),
+    ("path", ErrorValue::Path),
+];
+
+/// The members of the health body.
+const HEALTH_FIELDS: [&str; 9] =
+    ["status", "timestamp", "version", "environment", "uptime", "services", "checks", "summary", "cache_hit"];
+
+impl Check<'_> {
+    pub(super) fn rest(&mut self, written: settings::Rest) -> Rest {
+        let default = Rest::default();
+        Rest {
+            title: written.title.map_or(default.title, Into::into),
+            description: written.description.map_or(default.description, Into::into),
+            version: written.version.map(Into::into),
+            method_paths: written.method_paths.unwrap_or(default.method_paths),
+            paths: Paths {
+                trailing_slash: match written.trailing_slash {
+                    None | Some(settings::TrailingSlash::Strict) => TrailingSlash::Strict,
+                    Some(settings::TrailingSlash::Ignore) => TrailingSlash::Ignore,
+                    Some(settings::TrailingSlash::Redirect) => TrailingSlash::Redirect,
+                },
+                fully_decode_reserved_expansion: written.fully_decode_reserved_expansion.unwrap_or_default(),
+            },
+            ignore_unknown_parameters: written.ignore_unknown_parameters.unwrap_or_default(),
+            input: JsonInput { ignore_unknown: written.ignore_unknown_fields.unwrap_or_default() },
+            security_headers: written.security_headers.unwrap_or(default.security_headers),
+            index: written.index,
+            profile: self.profile(written.errors),
+            health_fields: self.health_fields(written.health),
+        }
+    }
+
+    fn profile(&mut self, written: settings::Errors) -> Profile {
+        let mut profile = Profile::default();
+        if let Some(fields) = written.fields {
+            let fields = fields.iter().enumerate().filter_map(|(index, text)| {
+                let mistake = match error_field(text) {
+                    Ok(field) => return Some(field),
+                    Err(mistake) => mistake,
+                };
+                self.found.push(Mistake { path: format!("rest.errors.fields[{index}]"), ..mistake });
+                None
+            });
+            profile.error_fields = fields.collect();
+        }
+        for (key, text) in written.reasons {
+            let path = child("rest.errors.reasons", &key);
+            if let Some(status) = self.found.take(path, http_status(&key)) {
+                profile.reasons.insert(status, text.into());
+            }
+        }
+        for (key, text) in written.messages {
+            let path = child("rest.errors.messages", &key);
+            let status = self.found.take(path.clone(), http_status(&key));
+            let text =
+                routes::text(&text, None).map_err(|mistake| self.found.push(Mistake { path, ..mistake }));
+            if let (Some(status), Ok(text)) = (status, text) {
+                profile.messages.insert(status, text);
+            }
+        }
+        for (name, http) in written.statuses {
+            let path = child("rest.errors.statuses", &name);
+            let codes = || (1..=16).map(Code::from_i32);
+            let code = codes().find(|code| status::name(*code) == name);
+            let http = StatusCode::from_u16(http)
+                .ok()
+                .filter(|status| status.is_client_error() || status.is_server_error())
+                .ok_or_else(|| format!("{http} is not the HTTP status of an error (400 to 599)"));
+            let http = self.found.take(path.clone(), http);
+            match (code, http) {
+                (Some(code), Some(http)) => {
+                    profile.statuses.insert(code as i32, http);
+                }
+                (Some(_), None) => {}
+                (None, _) => {
+                    let message = format!("{name:?} is not the name of a code");
+                    let mistake = Mistake::new(path, message).near(&name, codes().map(status::name));
+                    self.found.push(mistake.of_key());
+                }
+            }
+        }
+        profile
+    }
+
+    fn health_fields(&mut self, written: settings::HealthBody) -> Option<Vec<String>> {
+        let fields = written.fields?;
+        for (index, unknown) in
+            fields.iter().enumerate().filter(|(_, field)| !HEALTH_FIELDS.contains(&field.as_str()))
+        {
+            let message = format!("the health body has no {unknown:?}");
+            let mistake = Mistake::new(format!("rest.health.fields[{index}]"), message);
+            self.found.push(mistake.near(unknown, HEALTH_FIELDS));
+        }
+        Some(fields)
+    }
+
+    pub(super) fn built_ins(&mut self, written: BTreeMap<String, settings::BuiltIn>) -> BuiltIns {
+        let mut all = BuiltIns::default();
+        for (name, written) in written {
+            let path = child("builtin", &name);
+            let Some(own) = Own::ALL.into_iter().find(|own| own.name() == name) else {
+                let names = Own::ALL.map(Own::name);
+                let near = nearest(&name, names);
+                let message = match near {
+                    Some(_) => format!("the gateway has no {name:?} of its own"),
+                    None => format!("the gateway has no {name:?} of its own; it has {}", names.join(", ")),
+                };
+                self.found.push(Mistake::new(path, message).meaning(near).of_key());
+                continue;
+            };
+            let mut one = all.get(own);
+            one.enabled = written.enabled.unwrap_or(one.enabled);
+            one.proto_names = written.proto_names.unwrap_or(one.proto_names);
+            if let Some(prefix) = written.prefix
+                && let Some(prefix) = self.found.take(format!("{path}.prefix"), self::prefix(&prefix))
+            {
+                one.prefix = prefix;
+            }
+            all.set(own, one);
+        }
+        all
+    }
+}
+
+/// `name`, of the value that has this name or its own, or `name=value`. The mistake has no path yet.
+fn error_field(text: &str) -> Result<ErrorField, Mistake> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name.trim(), value.trim()),
+        // The usual names of two values are not their own.
+        None if text == "error" => (text, "reason"),
+        None => (text, text),
+    };
+    let names = || ERROR_VALUES.iter().map(|(known, _)| *known);
+    match ERROR_VALUES.iter().find(|(known, _)| *known == value) {
+        Some((_, value)) => Ok(ErrorField { name: name.into(), value: *value }),
+        None => {
+            let message =
+                format!("{value:?} is nothing that an error body holds; NAME=VALUE names one otherwise");
+            Err(Mistake::new("", message).near(value, names()))
+        }
+    }
+}
+
+fn http_status(text: &str) -> Result<u16, String> {
+    let status = text.parse().ok().filter(|status| (400..600).contains(status));
+    status.ok_or_else(|| format!("{text:?} is not the HTTP status of an error (400 to 599)"))
+}
+
+fn prefix(text: &str) -> Result<Arc<str>, String> {
+    let trimmed = text.trim_end_matches('/');
+    let fits = trimmed.is_empty()
+        || (trimmed.starts_with('/')
+            && !trimmed.contains("//")
+            && trimmed.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte)));
+    if fits {
+        return Ok(trimmed.into());
+    }
+    Err(format!("{text:?} is not the beginning of a path; it is /segments of letters, digits, - . _ ~"))
+}

@@ -1,0 +1,260 @@
+//! `[[routes]]` checked: a service or a path, what answers it, and its rules; and the texts with places of those that
+//! answer by themselves.
+
+use std::sync::Arc;
+
+use http::{HeaderName, StatusCode};
+
+use super::{Check, values::service_pattern};
+use crate::{
+    config::{
+        Action, PathRoute, Rules, ServiceRoute, Upstream, document::path::child, mistake::Mistake, settings,
+    },
+    route::{Piece, Place, Redirect, Respond, Text},
+    schema::{Template, Verb, nearest},
+};
+
+impl Check<'_> {
+    pub(super) fn routes(
+        &mut self,
+        written: Vec<settings::Route>,
+        upstreams: &[Option<Upstream>],
+    ) -> (Vec<ServiceRoute>, Vec<PathRoute>) {
+        let (mut services, mut paths) = (Vec::new(), Vec::new());
+        for (index, route) in written.into_iter().enumerate() {
+            let key = format!("routes[{index}]");
+            match (route.service.is_some(), route.path.is_some()) {
+                (true, false) => services.extend(self.service(index, route, upstreams)),
+                (false, true) => paths.extend(self.path(index, route)),
+                (true, true) => {
+                    self.found.add(key, "it has both `service` and `path`; one is needed");
+                }
+                (false, false) if self.found.below(&key) => {}
+                (false, false) => self.found.add(key, "it has neither `service` nor `path`; one is needed"),
+            }
+        }
+        (services, paths)
+    }
+
+    fn rules(&mut self, key: &str, written: &mut settings::Route) -> Rules {
+        Rules {
+            timeout: self.some_time(&format!("{key}.timeout"), written.timeout.take()),
+            request_bytes: written.request_bytes,
+            response_bytes: written.response_bytes,
+            access: written
+                .access
+                .take()
+                .map(|written| Arc::new(self.rule(&format!("{key}.access"), written))),
+            cors: written.cors.take().map(|written| Arc::new(self.cors(&format!("{key}.cors"), written))),
+        }
+    }
+
+    fn service(
+        &mut self,
+        entry: usize,
+        mut written: settings::Route,
+        upstreams: &[Option<Upstream>],
+    ) -> Option<ServiceRoute> {
+        let key = &format!("routes[{entry}]");
+        let rules = self.rules(key, &mut written);
+        let others = [
+            ("methods", written.methods.is_some()),
+            ("respond", written.respond.is_some()),
+            ("redirect", written.redirect.is_some()),
+        ];
+        for (name, _) in others.iter().filter(|(_, there)| *there) {
+            let message = format!("{name} is for a route with `path`; this one has `service`");
+            self.found.push(Mistake::new(format!("{key}.{name}"), message).of_key());
+        }
+        let names: Option<Vec<&str>> =
+            upstreams.iter().map(|upstream| upstream.as_ref().map(|upstream| &*upstream.name)).collect();
+        // An upstream that is wrong itself may be the one that is meant.
+        if let (Some(name), Some(names)) = (written.upstream.as_deref(), names)
+            && !names.contains(&name)
+        {
+            let message = format!("{name:?} is not among the upstreams");
+            self.found.push(Mistake::new(format!("{key}.upstream"), message).near(name, names));
+        }
+        let service = written.service?;
+        let pattern = match service.split_once('/') {
+            None => service_pattern(service),
+            Some((name, method)) => service_pattern(name.to_owned()).map(|name| format!("{name}/{method}")),
+        };
+        let pattern = self.found.take(format!("{key}.service"), pattern)?;
+        Some(ServiceRoute { entry, pattern, upstream: written.upstream.map(Into::into), rules })
+    }
+
+    fn path(&mut self, entry: usize, mut written: settings::Route) -> Option<PathRoute> {
+        let key = &format!("routes[{entry}]");
+        let rules = self.rules(key, &mut written);
+        if written.upstream.is_some() {
+            let message =
+                "upstream is for a route with `service`; this one has `path`, and answers by itself";
+            self.found.push(Mistake::new(format!("{key}.upstream"), message).of_key());
+        }
+        let path = written.path?;
+        let template = Template::parse(&path).map_err(|problem| problem.to_string());
+        let template = self.found.take(format!("{key}.path"), template);
+        let mut verbs = vec![Verb::Get];
+        if let Some(names) = &written.methods {
+            if names.is_empty() {
+                self.found.add(format!("{key}.methods"), "it is empty; \"*\" stands for any method");
+            }
+            for (index, name) in names.iter().enumerate() {
+                if name != "*" && http::Method::from_bytes(name.as_bytes()).is_err() {
+                    let message = format!("{name:?} is not an HTTP method");
+                    self.found.add(format!("{key}.methods[{index}]"), message);
+                }
+            }
+            verbs = names.iter().map(|name| Verb::parse(&name.to_ascii_uppercase())).collect();
+        }
+        let action = match (written.respond, written.redirect) {
+            (Some(written), None) => Action::Respond(Arc::new(self.respond(
+                &format!("{key}.respond"),
+                written,
+                template.as_ref()?,
+            )?)),
+            (None, Some(written)) => Action::Redirect(Arc::new(self.redirect(
+                &format!("{key}.redirect"),
+                &written,
+                template.as_ref()?,
+            )?)),
+            (None, None) if self.found.below(key) => return None,
+            _ => {
+                self.found.add(key, "a route with `path` has either `respond` or `redirect`");
+                return None;
+            }
+        };
+        let name = written.name.unwrap_or(path).into();
+        Some(PathRoute { entry, name, verbs, template: template?, action, rules })
+    }
+
+    fn respond(&mut self, key: &str, written: settings::Respond, template: &Template) -> Option<Respond> {
+        let status = written.status.unwrap_or(200);
+        let status = StatusCode::from_u16(status)
+            .ok()
+            .filter(|status| !status.is_informational() && status.as_u16() < 600)
+            .ok_or_else(|| format!("{status} is not the status of a response (200 to 599)"));
+        let status = self.found.take(format!("{key}.status"), status);
+        let mut headers = Vec::with_capacity(written.headers.len());
+        for (name, value) in written.headers {
+            let path = child(&format!("{key}.headers"), &name);
+            let text = self.places(&path, &value, template);
+            match HeaderName::try_from(&name) {
+                Ok(name) => headers.extend(text.map(|text| (name, text))),
+                Err(_) => {
+                    self.found.push(Mistake::new(path, format!("{name:?} is no header's name")).of_key());
+                }
+            }
+        }
+        let (json, body) = match &written.body {
+            None => (false, String::new()),
+            Some(serde_json::Value::String(body)) => (false, body.clone()),
+            Some(value) => (true, value.to_string()),
+        };
+        let content_type = written.content_type.unwrap_or_else(|| {
+            if json { "application/json".to_owned() } else { "text/plain; charset=utf-8".to_owned() }
+        });
+        if http::HeaderValue::try_from(&content_type).is_err() {
+            self.found.add(format!("{key}.content_type"), format!("{content_type:?} is no header's value"));
+        }
+        let json = json || content_type.starts_with("application/json");
+        let body = self.places(&format!("{key}.body"), &body, template);
+        Some(Respond { status: status?, headers, content_type: content_type.into(), body: body?, json })
+    }
+
+    fn redirect(&mut self, key: &str, written: &settings::Redirect, template: &Template) -> Option<Redirect> {
+        let status = written.status.unwrap_or(308);
+        let status = StatusCode::from_u16(status)
+            .ok()
+            .filter(|status| matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308))
+            .ok_or_else(|| format!("{status} is not a redirect; 301, 302, 303, 307 and 308 are"));
+        let status = self.found.take(format!("{key}.status"), status);
+        let to = self.places(&format!("{key}.to"), &written.to, template);
+        Some(Redirect { status: status?, to: to?, keep_query: written.keep_query.unwrap_or(true) })
+    }
+
+    fn places(&mut self, path: &str, written: &str, template: &Template) -> Option<Text> {
+        text(written, Some(template))
+            .map_err(|mistake| self.found.push(Mistake { path: path.to_owned(), ..mistake }))
+            .ok()
+    }
+}
+
+/// The places that need no name of their own.
+const PLACES: [(&str, Place); 7] = [
+    ("request.method", Place::Method),
+    ("request.path", Place::Path),
+    ("request.id", Place::RequestId),
+    ("request.host", Place::Host),
+    ("client.address", Place::ClientAddress),
+    ("gateway.version", Place::Version),
+    ("time.now", Place::Now),
+];
+
+/// Reads a text with places; the mistake has no path yet. `template` has the names of `${path.…}`; a text without one is a failure's message, which has
+/// `${message}`.
+pub(super) fn text(written: &str, template: Option<&Template>) -> Result<Text, Mistake> {
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    let mut rest = written;
+    while let Some(at) = rest.find("${") {
+        let (before, after) = rest.split_at(at);
+        if let Some(before) = before.strip_suffix('$') {
+            literal.push_str(before);
+            literal.push_str("${");
+            rest = after.get(2..).unwrap_or_default();
+            continue;
+        }
+        literal.push_str(before);
+        let inside = after.get(2..).unwrap_or_default();
+        let (name, behind) = inside
+            .split_once('}')
+            .ok_or_else(|| Mistake::new("", format!("the place {after:?} has no end: ${{name}}")))?;
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
+        }
+        pieces.push(Piece::Place(place(name, template)?));
+        rest = behind;
+    }
+    literal.push_str(rest);
+    if !literal.is_empty() {
+        pieces.push(Piece::Literal(literal.into()));
+    }
+    Ok(Text(pieces))
+}
+
+fn place(name: &str, template: Option<&Template>) -> Result<Place, Mistake> {
+    if let Some((_, place)) = PLACES.iter().find(|(known, _)| *known == name) {
+        return Ok(place.clone());
+    }
+    let variables =
+        || template.into_iter().flat_map(Template::variables).map(|variable| &*variable.field_path);
+    match name.split_once('.') {
+        Some(("path", variable)) if variables().any(|known| known == variable) => {
+            return Ok(Place::Captured(variable.into()));
+        }
+        Some(("query", parameter)) if !parameter.is_empty() => return Ok(Place::Query(parameter.into())),
+        Some(("header", header)) => {
+            if let Ok(header) = HeaderName::try_from(header) {
+                return Ok(Place::Header(header));
+            }
+        }
+        None if name == "message" && template.is_none() => return Ok(Place::Message),
+        _ => {}
+    }
+    let mut known: Vec<String> = PLACES.iter().map(|(known, _)| (*known).to_owned()).collect();
+    known.extend(variables().map(|variable| format!("path.{variable}")));
+    if template.is_none() {
+        known.push("message".to_owned());
+    }
+    let message = format!("there is nothing to put in the place of ${{{name}}}");
+    let near = nearest(name, known.iter().map(String::as_str));
+    Err(match near {
+        Some(_) => Mistake::new("", message).meaning(near),
+        None => {
+            let known = known.join(", ");
+            Mistake::new("", format!("{message}; known are {known}, query.NAME and header.NAME"))
+        }
+    })
+}

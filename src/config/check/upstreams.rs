@@ -1,0 +1,206 @@
+//! `[[upstreams]]` checked: addresses, where schemas come from, and the metadata that is sent along.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use http::{HeaderName, HeaderValue};
+
+use super::{
+    Check, files,
+    values::{service_pattern, upstream_address},
+};
+use crate::{
+    config::{
+        SchemaSource, Upstream,
+        document::path::child,
+        mistake::Mistake,
+        secret::{Reference, Secret},
+        settings,
+    },
+    transcode::JsonStyle,
+};
+
+/// What gRPC itself or a connection says under these names.
+const RESERVED: [&str; 10] = [
+    "content-type",
+    "content-length",
+    "te",
+    "host",
+    "connection",
+    "keep-alive",
+    "upgrade",
+    "trailer",
+    "transfer-encoding",
+    "user-agent",
+];
+
+impl Check<'_> {
+    /// Each upstream, or nothing for one that cannot be reached as it is written.
+    pub(super) fn upstreams(&mut self, written: Vec<settings::Upstream>) -> Vec<Option<Upstream>> {
+        let names: Vec<String> = written.iter().map(|upstream| upstream.name.clone()).collect();
+        let mut upstreams = Vec::with_capacity(written.len());
+        for (index, upstream) in written.into_iter().enumerate() {
+            let path = format!("upstreams[{index}]");
+            let name = &upstream.name;
+            let earlier = names.get(..index).unwrap_or_default();
+            // An empty name was missing, or wrong already.
+            if !name.is_empty() && earlier.contains(name) {
+                self.found.add(format!("{path}.name"), format!("two upstreams are named {name:?}"));
+            }
+            upstreams.push(self.upstream(&path, upstream));
+        }
+        upstreams
+    }
+
+    fn upstream(&mut self, path: &str, written: settings::Upstream) -> Option<Upstream> {
+        let key = |name: &str| format!("{path}.{name}");
+        let name = written.name.as_str();
+        if name == "built-in" || name.contains(char::is_whitespace) {
+            self.found.add(key("name"), format!("{name:?} is no name for an upstream"));
+        }
+        let address = match written.grpc.as_str() {
+            "" => None,
+            text => self.found.take(key("grpc"), upstream_address(text)),
+        };
+        let interval =
+            self.time(&key("reflection_interval"), written.reflection_interval, Duration::from_secs(30));
+        let mut known = None;
+        let schema = match (written.descriptors, written.reflection) {
+            (Some(_), Some(true)) => {
+                let message = "the schema comes from descriptors or from reflection, not from both";
+                self.found.add(key("reflection"), message);
+                SchemaSource::Unknown
+            }
+            (Some(file), _) => {
+                let file = self.folder.join(file);
+                if self.files {
+                    known = self.found.take(key("descriptors"), files::schema(&file));
+                }
+                SchemaSource::Descriptors(file)
+            }
+            (None, Some(false)) => SchemaSource::Unknown,
+            (None, _) => SchemaSource::Reflection { interval },
+        };
+        self.schemas.push(known);
+        let services = written.services.unwrap_or_default();
+        for (index, text) in services.iter().enumerate() {
+            self.found.take(format!("{}[{index}]", key("services")), service_pattern(text.clone()));
+        }
+        if let Some(authority) = &written.authority
+            && authority.parse::<http::uri::Authority>().is_err()
+        {
+            self.found
+                .add(key("authority"), format!("{authority:?} is not an authority; it is HOST or HOST:PORT"));
+        }
+        let ca: Option<PathBuf> = written.ca.map(|file| self.folder.join(file));
+        if let Some(file) = &ca {
+            if self.files {
+                self.found.take(key("ca"), files::certificates(file));
+            }
+            if address.as_ref().is_some_and(|address| !address.tls) {
+                let message = "the address is not https, so no certificate is ever checked against it";
+                self.found.push(Mistake::new(key("ca"), message).warning());
+            }
+        }
+        let metadata = self.metadata(&key("metadata"), written.metadata);
+        let default = Upstream::at(name, address?);
+        Some(Upstream {
+            schema,
+            services,
+            connect_timeout: self.time(
+                &key("connect_timeout"),
+                written.connect_timeout,
+                default.connect_timeout,
+            ),
+            handshake_timeout: self.time(
+                &key("handshake_timeout"),
+                written.handshake_timeout,
+                default.handshake_timeout,
+            ),
+            keepalive_interval: self.time(
+                &key("keepalive_interval"),
+                written.keepalive_interval,
+                default.keepalive_interval,
+            ),
+            keepalive_timeout: self.time(
+                &key("keepalive_timeout"),
+                written.keepalive_timeout,
+                default.keepalive_timeout,
+            ),
+            timeout: self.some_time(&key("timeout"), written.timeout),
+            authority: written.authority,
+            ca,
+            metadata,
+            forward_credentials: written.forward_credentials.unwrap_or(false),
+            style: JsonStyle {
+                proto_names: written.json.proto_names,
+                defaults: written.json.defaults,
+                enum_numbers: written.json.enum_numbers,
+                pretty: written.json.pretty,
+            },
+            ..default
+        })
+    }
+
+    fn metadata(
+        &mut self,
+        path: &str,
+        written: BTreeMap<String, settings::Text>,
+    ) -> Vec<(HeaderName, Secret)> {
+        let mut metadata = Vec::with_capacity(written.len());
+        for (name, text) in written {
+            let path = child(path, &name);
+            let read = metadata_name(&name).and_then(|header| {
+                let secret = self.text(&name, text)?;
+                HeaderValue::try_from(secret.expose()).map_err(|_| {
+                    "its value cannot be sent: it has a line's end or another control character".to_owned()
+                })?;
+                Ok((header, secret))
+            });
+            match read {
+                Ok(one) => metadata.push(one),
+                Err(why) => self.found.add(path, why),
+            }
+        }
+        metadata
+    }
+
+    /// A text as it is written, unless it is a credential; or what its reference holds.
+    pub(super) fn text(&mut self, name: &str, written: settings::Text) -> Result<Secret, String> {
+        let secret = match written {
+            settings::Text::Literal(_) if carries_credentials(name) => {
+                let message = "a credential is not written into the config; say where it is: { env = \"NAME\" } or { file = \"PATH\" }";
+                return Err(message.to_owned());
+            }
+            settings::Text::Literal(text) => return Ok(Secret::new(&text)),
+            settings::Text::Reference { env: Some(name), file: None } => {
+                Secret::read(Reference::Variable(&name), self.environment)?
+            }
+            settings::Text::Reference { env: None, file: Some(file) } => {
+                Secret::read(Reference::File(&self.folder.join(file)), self.environment)?
+            }
+            settings::Text::Reference { .. } => {
+                return Err("it has either env or file, the one place where it is".to_owned());
+            }
+        };
+        match secret.weakness() {
+            Some(why) if carries_credentials(name) => Err(format!("the value is refused: {why}")),
+            _ => Ok(secret),
+        }
+    }
+}
+
+fn metadata_name(name: &str) -> Result<HeaderName, String> {
+    let header = HeaderName::try_from(name).map_err(|_| format!("{name:?} is no name of metadata"))?;
+    if RESERVED.contains(&header.as_str()) || header.as_str().starts_with("grpc-") {
+        return Err(format!("{name:?} is gRPC's own, and cannot be set"));
+    }
+    Ok(header)
+}
+
+/// Whether metadata of this name says who the gateway is.
+fn carries_credentials(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let ends = ["token", "key", "secret", "password", "credential", "credentials"];
+    matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie")
+        || ends.iter().any(|end| name.ends_with(end))
+}

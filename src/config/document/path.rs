@@ -1,0 +1,136 @@
+//! Paths of keys: `upstreams[0].metadata."x.y"`. Keys are separated by dots, places of a list stand in brackets from 0 on,
+//! and a key that is more than letters, digits, `_` and `-` stands in quotes. An entry of a list may stand by its name too.
+
+use super::{Entry, Node, Origin, Value};
+
+/// One step into a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::config) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// Reads a path; what is not one yields the steps before it goes wrong.
+pub(in crate::config) fn steps(path: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        if let Some(inside) = rest.strip_prefix('[') {
+            let Some((index, behind)) = inside.split_once(']') else { break };
+            let Ok(index) = index.parse() else { break };
+            steps.push(Step::Index(index));
+            rest = behind;
+        } else if let Some(quoted) = rest.strip_prefix('"') {
+            let Some((key, behind)) = quoted.split_once('"') else { break };
+            steps.push(Step::Key(key.to_owned()));
+            rest = behind;
+        } else {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            let (key, behind) = rest.split_at(end);
+            steps.push(Step::Key(key.to_owned()));
+            rest = behind;
+        }
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+    }
+    steps
+}
+
+/// The path of a key under another.
+pub(in crate::config) fn child(path: &str, key: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let quote = if !key.is_empty() && key.chars().all(plain) { "" } else { "\"" };
+    let dot = if path.is_empty() { "" } else { "." };
+    format!("{path}{dot}{quote}{key}{quote}")
+}
+
+/// The path as a person would say it: an entry of a list by its name, where it has one.
+pub(in crate::config) fn spoken(root: &Node, path: &str) -> String {
+    let mut said = String::new();
+    let mut node = Some(root);
+    for step in steps(path) {
+        node = node.and_then(|node| node.step(&step)).map(|(_, node)| node);
+        match step {
+            Step::Key(key) => said = child(&said, &key),
+            Step::Index(index) => {
+                match node.and_then(|node| node.text("name")).filter(|name| !name.is_empty()) {
+                    Some(name) => said = child(&said, name),
+                    None => said.push_str(&format!("[{index}]")),
+                }
+            }
+        }
+    }
+    said
+}
+
+impl Node {
+    /// One step down: the key's entry, if it was a key, and the value.
+    fn step(&self, step: &Step) -> Option<(Option<&Entry>, &Node)> {
+        match (step, &self.value) {
+            (Step::Key(key), Value::Table(_)) => self.entry(key).map(|entry| (Some(entry), &entry.node)),
+            (Step::Index(index), Value::List(nodes)) => nodes.get(*index).map(|node| (None, node)),
+            // An entry of a list may be told by its name.
+            (Step::Key(name), Value::List(nodes)) => {
+                nodes.iter().find(|node| node.text("name") == Some(name)).map(|node| (None, node))
+            }
+            _ => None,
+        }
+    }
+
+    /// Where a path's value was written, or its key; where there is no such value, the nearest around it that there is.
+    /// `None` for the whole file.
+    pub(in crate::config) fn find(&self, path: &str, key: bool) -> Option<&Origin> {
+        let mut node = self;
+        let mut found = None;
+        let steps = steps(path);
+        for (depth, step) in steps.iter().enumerate() {
+            let Some((entry, next)) = node.step(step) else { break };
+            let whole = depth + 1 == steps.len();
+            // Around a value that is missing, a table's key is the better place: its value may be many lines.
+            let by_key = if whole { key } else { matches!(next.value, Value::Table(_) | Value::List(_)) };
+            found = Some(match entry {
+                Some(entry) if by_key => &entry.origin,
+                _ => &next.origin,
+            });
+            node = next;
+        }
+        found
+    }
+
+    /// The value at a path, if there is one.
+    pub(in crate::config) fn get(&self, path: &str) -> Option<&Node> {
+        steps(path).iter().try_fold(self, |node, step| node.step(step).map(|(_, node)| node))
+    }
+
+    /// Puts a value at a path; tables on the way are made where they are not there.
+    pub(in crate::config) fn set(&mut self, path: &str, value: Node) {
+        self.put(&steps(path), value);
+    }
+
+    fn put(&mut self, steps: &[Step], value: Node) {
+        match steps {
+            [] => *self = value,
+            [Step::Key(key), rest @ ..] => {
+                if !matches!(self.value, Value::Table(_)) {
+                    *self = Node { value: Value::Table(Vec::new()), origin: value.origin.clone() };
+                }
+                let Value::Table(entries) = &mut self.value else { return };
+                match entries.iter_mut().find(|entry| entry.key == *key) {
+                    Some(entry) => entry.node.put(rest, value),
+                    None => {
+                        let origin = value.origin.clone();
+                        let mut node = Node { value: Value::Null, origin: origin.clone() };
+                        node.put(rest, value);
+                        entries.push(Entry { key: key.clone(), origin, node });
+                    }
+                }
+            }
+            [Step::Index(index), rest @ ..] => {
+                if let Value::List(nodes) = &mut self.value
+                    && let Some(node) = nodes.get_mut(*index)
+                {
+                    node.put(rest, value);
+                }
+            }
+        }
+    }
+}

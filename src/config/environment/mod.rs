@@ -1,0 +1,200 @@
+//! The environment's part of a config: `PROPYLON_SECTION__KEY` for every key, and the names that the systems before this one
+//! had. The process's environment is read here, once, and nowhere else; the rest is a function of what was read.
+
+mod names;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value as Json;
+
+use super::{
+    document::{Node, Origin, Value, path},
+    json_schema::{json_schema, resolve},
+    mistake::{Mistake, Mistakes, Part},
+};
+
+const PREFIX: &str = "PROPYLON_";
+
+/// Environment variables by name.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl std::fmt::Debug for Environment {
+    /// Names alone: values may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+impl Environment {
+    /// The process's own. What is not UTF-8 cannot be ours, and is left out.
+    #[must_use]
+    pub fn of_process() -> Self {
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// A variable's value.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Puts what the environment says over what the file says.
+    pub(super) fn apply(&self, root: &mut Node, found: &mut Mistakes) {
+        names::apply(self, root, found);
+        for (name, value) in &self.0 {
+            let Some(key) = name.strip_prefix(PREFIX).filter(|key| !is_service_link(key, value)) else {
+                continue;
+            };
+            match key_of(key, root) {
+                Some((path, schema)) => {
+                    let origin = Origin::Variable(name.as_str().into());
+                    match node(value, schema, name, &origin) {
+                        Ok(node) => root.set(&path, node),
+                        Err(why) => {
+                            found.push(Mistake::new(path, why).at(Part::Variable(name.as_str().into())))
+                        }
+                    }
+                }
+                None => {
+                    let known = all_names(root);
+                    let message = "the config has no such key; it is PROPYLON_SECTION__KEY";
+                    found.push(
+                        Mistake::new("", message)
+                            .near(name, known.iter().map(String::as_str))
+                            .at(Part::Variable(Arc::from(name.as_str()))),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// What Kubernetes and Docker say of a service named propylon: not the config's.
+fn is_service_link(key: &str, value: &str) -> bool {
+    let link =
+        key == "PORT" || key.starts_with("PORT_") || key == "SERVICE_HOST" || key.starts_with("SERVICE_PORT");
+    !key.contains("__") && (link || value.starts_with("tcp://") || value.starts_with("udp://"))
+}
+
+/// The path and the schema of `SECTION__KEY`. An entry of a list is named by its place or, where it has one, its name.
+fn key_of(key: &str, root: &Node) -> Option<(String, &'static Json)> {
+    let whole = json_schema();
+    let definitions = &whole["$defs"];
+    let mut schema = whole;
+    let mut at = String::new();
+    for segment in key.split("__") {
+        let lower = segment.to_ascii_lowercase();
+        if let Some(property) = schema["properties"].get(&lower) {
+            (at, schema) = (path::child(&at, &lower), resolve(property, definitions));
+        } else if schema["items"].is_object() {
+            let entries = match root.get(&at).map(|node| &node.value) {
+                Some(Value::List(entries)) => entries.as_slice(),
+                _ => &[],
+            };
+            let by_name = |node: &Node| node.text("name").is_some_and(|name| shout(name) == segment);
+            let index = lower.parse().ok().or_else(|| entries.iter().position(by_name))?;
+            entries.get(index)?;
+            (at, schema) = (format!("{at}[{index}]"), resolve(&schema["items"], definitions));
+        } else if schema["additionalProperties"].is_object() {
+            let names = schema["propertyNames"]["enum"].as_array();
+            let name = match names {
+                Some(names) => names.iter().filter_map(Json::as_str).find(|name| *name == lower)?,
+                None => segment,
+            };
+            (at, schema) = (path::child(&at, name), resolve(&schema["additionalProperties"], definitions));
+        } else {
+            return None;
+        }
+    }
+    (!at.is_empty()).then_some((at, schema))
+}
+
+/// A variable's text as the value that the key wants.
+fn node(text: &str, schema: &Json, name: &str, origin: &Origin) -> Result<Node, String> {
+    let wants = |kind: &str| match &schema["type"] {
+        Json::String(one) => one == kind,
+        Json::Array(several) => several.iter().any(|one| one == kind),
+        _ => false,
+    };
+    let trimmed = text.trim();
+    let json = (wants("array") && trimmed.starts_with('['))
+        || (!wants("string") && wants("object"))
+        || (schema["writeOnly"] == true && trimmed.starts_with('{'));
+    let value = if json {
+        serde_json::from_str(trimmed).map_err(|error| format!("this is not JSON: {error}"))?
+    } else if schema["writeOnly"] == true {
+        // The variable is the reference.
+        serde_json::json!({ "env": name })
+    } else if wants("array") {
+        list(text)
+    } else if wants("boolean") {
+        boolean(text).map_or_else(|| text.into(), Json::Bool)
+    } else if wants("integer") {
+        trimmed.parse::<i64>().map_or_else(|_| text.into(), Json::from)
+    } else {
+        text.into()
+    };
+    Ok(Node::of(&value, origin))
+}
+
+/// A list: commas between its entries.
+fn list(text: &str) -> Json {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(Json::from).collect()
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// A name as a part of a variable's name.
+fn shout(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect()
+}
+
+/// The variables of all keys: those of lists by the names of their entries.
+fn all_names(root: &Node) -> Vec<String> {
+    let mut names = Vec::new();
+    names_below(json_schema(), PREFIX.trim_end_matches('_'), Some(root), &mut names);
+    names
+}
+
+fn names_below(schema: &Json, name: &str, node: Option<&Node>, names: &mut Vec<String>) {
+    let definitions = &json_schema()["$defs"];
+    let separator = if name.len() < PREFIX.len() { "_" } else { "__" };
+    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+        let name = format!("{name}{separator}{}", shout(key));
+        let node = node.and_then(|node| node.entry(key)).map(|entry| &entry.node);
+        names_below(resolve(property, definitions), &name, node, names);
+    }
+    if schema["properties"].is_object() {
+        return;
+    }
+    names.push(name.to_owned());
+    if let (true, Some(Value::List(entries))) = (schema["items"].is_object(), node.map(|node| &node.value)) {
+        for entry in entries {
+            let Some(known) = entry.text("name") else { continue };
+            let items = resolve(&schema["items"], definitions);
+            names_below(items, &format!("{name}__{}", shout(known)), Some(entry), names);
+        }
+    }
+    for known in schema["propertyNames"]["enum"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        let other = resolve(&schema["additionalProperties"], definitions);
+        names_below(other, &format!("{name}__{}", shout(known)), None, names);
+    }
+}
+
+#[cfg(test)]
+mod tests;

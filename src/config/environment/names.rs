@@ -1,0 +1,181 @@
+//! The names that the systems before this one read from the environment, in one table. A name stands here once its key
+//! does something; of two names for one key the later row wins.
+
+use std::net::IpAddr;
+
+use serde_json::Value as Json;
+
+use super::{Environment, boolean, list, shout};
+use crate::config::{
+    DEFAULT_LISTEN,
+    document::{Node, Origin, Value},
+    mistake::{Mistake, Mistakes, Part},
+};
+
+/// A variable, the key it sets, and how.
+struct Name {
+    name: &'static str,
+    key: &'static str,
+    read: fn(&str, &Node) -> Read,
+}
+
+/// What a variable's text says.
+enum Read {
+    Value(Json),
+    /// It leaves the key as it is.
+    Nothing,
+    /// It was clearly written for another program.
+    NotOurs(&'static str),
+    Wrong(String),
+}
+
+const NAMES: [Name; 11] = [
+    Name { name: "GATEWAY_HOST", key: "gateway.listen", read: host },
+    Name { name: "GATEWAY_PORT", key: "gateway.listen", read: port },
+    Name { name: "NODE_ENV", key: "gateway.environment", read: text },
+    Name { name: "ENVIRONMENT", key: "gateway.environment", read: text },
+    Name { name: "DEBUG", key: "log.level", read: debug },
+    Name { name: "LOG_LEVEL", key: "log.level", read: level },
+    Name { name: "LOG_STRUCTURED", key: "log.format", read: structured },
+    Name { name: "BACKEND_CORS_ORIGINS", key: "cors.origins", read: origins },
+    Name { name: "CORS_ORIGINS", key: "cors.origins", read: origins },
+    Name { name: "CORS_ENABLED", key: "cors.origins", read: cors_enabled },
+    Name { name: "CORS_CREDENTIALS", key: "cors.credentials", read: yes_or_no },
+];
+
+/// Puts what these variables say over what the file says. An empty one says nothing.
+pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mistakes) {
+    for Name { name, key, read } in NAMES {
+        let Some(written) = environment.get(name).map(str::trim).filter(|text| !text.is_empty()) else {
+            continue;
+        };
+        let part = || Part::Variable(name.into());
+        match read(written, root) {
+            Read::Value(value) => root.set(key, Node::of(&value, &Origin::Variable(name.into()))),
+            Read::Nothing => {}
+            Read::NotOurs(why) => {
+                found.push(Mistake::new(key, format!("{why}; it is ignored")).warning().at(part()));
+            }
+            Read::Wrong(why) => found.push(Mistake::new(key, why).at(part())),
+        }
+    }
+    service_urls(environment, root, found);
+}
+
+/// `<NAME>_SERVICE_URL`: the address of the upstream of that name.
+fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes) {
+    let names: Vec<Option<String>> = match root.get("upstreams").map(|node| &node.value) {
+        Some(Value::List(upstreams)) => {
+            upstreams.iter().map(|upstream| upstream.text("name").map(str::to_owned)).collect()
+        }
+        _ => return,
+    };
+    for (index, name) in names.iter().enumerate().filter_map(|(index, name)| Some((index, name.as_ref()?))) {
+        let variable = format!("{}_SERVICE_URL", shout(name));
+        let Some(written) = environment.get(&variable) else { continue };
+        let addresses: Vec<String> = serde_json::from_str(written).unwrap_or_else(|_| {
+            let parts = written.split([',', ' ']).map(str::trim);
+            parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+        });
+        let Some(first) = addresses.first() else { continue };
+        let key = format!("upstreams[{index}].grpc");
+        if addresses.len() > 1 {
+            let message =
+                format!("it has {} addresses, and an upstream has one: the first is taken", addresses.len());
+            let part = Part::Variable(variable.as_str().into());
+            found.push(Mistake::new(key.clone(), message).warning().at(part));
+        }
+        root.set(&key, Node::of(&first.as_str().into(), &Origin::Variable(variable.into())));
+    }
+}
+
+/// The address to listen on as it is now, in its two parts.
+fn listen(root: &Node) -> (String, String) {
+    let now = root.get("gateway.listen").and_then(|node| match &node.value {
+        Value::Text(text) => text.rsplit_once(':'),
+        _ => None,
+    });
+    let or_default = (DEFAULT_LISTEN.ip().to_string(), DEFAULT_LISTEN.port().to_string());
+    now.map_or(or_default, |(host, port)| (host.to_owned(), port.to_owned()))
+}
+
+fn host(written: &str, root: &Node) -> Read {
+    let (_, port) = listen(root);
+    let bare = written.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse() {
+        _ if bare == "localhost" => Read::Value(format!("localhost:{port}").into()),
+        Ok(IpAddr::V6(address)) => Read::Value(format!("[{address}]:{port}").into()),
+        Ok(IpAddr::V4(address)) => Read::Value(format!("{address}:{port}").into()),
+        Err(_) => Read::Wrong(format!("{written:?} is not an IP address to listen on, such as 0.0.0.0")),
+    }
+}
+
+fn port(written: &str, root: &Node) -> Read {
+    let (host, _) = listen(root);
+    match written.parse::<u16>() {
+        Ok(port) => Read::Value(format!("{host}:{port}").into()),
+        Err(_) if written.contains("://") => {
+            Read::NotOurs("this is the address of a service link, not a port")
+        }
+        Err(_) => Read::Wrong(format!("{written:?} is not a port (0 to 65535)")),
+    }
+}
+
+fn text(written: &str, _: &Node) -> Read {
+    Read::Value(written.into())
+}
+
+fn debug(written: &str, _: &Node) -> Read {
+    match boolean(written) {
+        Some(true) => Read::Value("debug".into()),
+        Some(false) => Read::Nothing,
+        None => Read::NotOurs("this is neither true nor false, so it is another program's"),
+    }
+}
+
+/// Python's, Node's and our own names of levels, in any case.
+fn level(written: &str, _: &Node) -> Read {
+    let level = match written.to_ascii_lowercase().as_str() {
+        "warning" => "warn",
+        "critical" | "fatal" => "error",
+        "http" => "info",
+        "verbose" => "debug",
+        "silly" | "notset" => "trace",
+        other => return Read::Value(other.into()),
+    };
+    Read::Value(level.into())
+}
+
+fn structured(written: &str, _: &Node) -> Read {
+    match boolean(written) {
+        Some(true) => Read::Value("json".into()),
+        Some(false) => Read::Value("text".into()),
+        None => neither(written),
+    }
+}
+
+fn origins(written: &str, _: &Node) -> Read {
+    if !written.starts_with('[') {
+        return Read::Value(list(written));
+    }
+    serde_json::from_str(written).map_or_else(
+        |error| Read::Wrong(format!("this is neither JSON nor a list with commas: {error}")),
+        Read::Value,
+    )
+}
+
+fn cors_enabled(written: &str, _: &Node) -> Read {
+    match boolean(written) {
+        Some(true) => Read::Nothing,
+        Some(false) => Read::Value(Json::Array(Vec::new())),
+        None => neither(written),
+    }
+}
+
+fn yes_or_no(written: &str, _: &Node) -> Read {
+    boolean(written).map_or_else(|| neither(written), |value| Read::Value(value.into()))
+}
+
+fn neither(written: &str) -> Read {
+    Read::Wrong(format!("{written:?} is neither true nor false"))
+}

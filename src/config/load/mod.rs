@@ -1,0 +1,194 @@
+//! From the sources to the config: the file is read into a tree, the environment and the flags are put over it, its shape is
+//! checked, and then what it means. Everything that is wrong on the way is collected.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Config, Report, Source,
+    check::Check,
+    document::{Language, Node, Origin, Value},
+    environment::Environment,
+    mistake::{Mistake, Mistakes, Part, Severity},
+    nearby::unreadable,
+    settings::Settings,
+    shape,
+};
+
+/// Where a config comes from: flags go before the environment, the environment before the file, the file before the
+/// defaults. Kept, it can be loaded again.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    pub file: Option<PathBuf>,
+    pub flags: Vec<Flag>,
+    pub environment: Environment,
+}
+
+/// A flag of the command line that sets a key.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    /// As it is written: `--listen`.
+    pub name: &'static str,
+    /// Such as `gateway.listen`.
+    pub key: &'static str,
+    pub value: String,
+}
+
+/// A config with what was found wrong.
+#[derive(Debug)]
+pub struct Loaded {
+    /// With defaults in the place of what is wrong.
+    pub config: Config,
+    pub source: Source,
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Why there is no config: every mistake with its place.
+#[derive(Debug)]
+pub struct ConfigError(Report);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// What is wrong, with its places.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.0
+    }
+}
+
+impl Sources {
+    /// A file and the process's environment.
+    #[must_use]
+    pub fn of_process(file: Option<&Path>) -> Self {
+        Self { file: file.map(Path::to_owned), flags: Vec::new(), environment: Environment::of_process() }
+    }
+
+    /// The same with a flag, if it was given.
+    #[must_use]
+    pub fn with_flag(mut self, name: &'static str, key: &'static str, value: Option<&str>) -> Self {
+        self.flags.extend(value.map(|value| Flag { name, key, value: value.to_owned() }));
+        self
+    }
+
+    /// Reads and checks the config. Files of descriptors and certificates are not looked into: who loads a config to run on
+    /// it reads them anyway, and may wait for one that is not there yet.
+    #[must_use]
+    pub fn load(&self) -> Loaded {
+        self.read(false)
+    }
+
+    /// The same, with all that can be said of the files that it names.
+    #[must_use]
+    pub fn inspect(&self) -> Loaded {
+        self.read(true)
+    }
+
+    fn read(&self, files: bool) -> Loaded {
+        let Some(file) = &self.file else { return self.check(None, "", files) };
+        match read(file) {
+            Ok(text) => self.check(Some(file), &text, files),
+            Err(why) => {
+                let source = Source::new(Some(file.clone()), "");
+                Loaded { config: Config::default(), source, mistakes: vec![Mistake::new("", why)] }
+            }
+        }
+    }
+
+    /// Checks a file's text with the rest.
+    fn check(&self, file: Option<&Path>, text: &str, files: bool) -> Loaded {
+        // A mark of the byte order is no part of the text.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut source = Source::new(file.map(Path::to_owned), text);
+        let mut found = Mistakes::default();
+        match file.map_or(Language::Toml, Language::of).read(text) {
+            Ok(root) => source = source.understood(root),
+            Err(unreadable) => {
+                // What stands in the file is not known, so whatever else were said of it would be guessed.
+                let mistakes = unreadable
+                    .into_iter()
+                    .map(|one| Mistake::new("", one.why).at(Part::Bytes(one.at)))
+                    .collect();
+                return Loaded { config: Config::default(), source, mistakes };
+            }
+        }
+        self.environment.apply(&mut source.root, &mut found);
+        for flag in &self.flags {
+            let origin = Origin::Flag(flag.name.into());
+            source.root.set(flag.key, Node { value: Value::Text(flag.value.clone()), origin });
+        }
+        let right = shape::check(&source.root, &mut found);
+        let settings = serde_json::from_value(right).unwrap_or_else(|error| {
+            // The schema is made from the settings, so what fits it can be read into them.
+            found.add("", error.to_string());
+            Settings::default()
+        });
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        let config = Check::new(folder, &self.environment, files, &mut found).config(settings);
+        Loaded { config, source, mistakes: found.0 }
+    }
+}
+
+impl Loaded {
+    /// Everything that was found, with its places.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.source.report(&self.mistakes)
+    }
+
+    /// The config, if nothing is wrong with it, and its warnings.
+    ///
+    /// # Errors
+    /// Every mistake with its place, warnings included.
+    pub fn accept(self) -> Result<(Config, Report), ConfigError> {
+        let report = self.report();
+        match self.mistakes.iter().any(|mistake| mistake.severity == Severity::Error) {
+            true => Err(ConfigError(report)),
+            false => Ok((self.config, report)),
+        }
+    }
+
+    /// True if what the routes are made of is right: then conflicts among them can be looked for, whatever else is wrong.
+    #[must_use]
+    pub fn routes_are_right(&self) -> bool {
+        let others = ["gateway", "log", "connections", "limits", "store", "accounts", "cors"];
+        self.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error).all(|mistake| {
+            let section = mistake.path.split(['.', '[']).next().unwrap_or_default();
+            others.contains(&section)
+        })
+    }
+}
+
+impl Config {
+    /// Checks a config's text in TOML, apart from any environment; relative paths in it are taken from `folder`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, and where.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let file = folder.join("propylon.toml");
+        Sources::default().check(Some(&file), text, false).accept().map(|(config, _)| config)
+    }
+}
+
+/// A file's text; for one that is a folder, no text, or not there, the reason.
+fn read(file: &Path) -> Result<String, String> {
+    let bytes = std::fs::read(file)
+        .map_err(|error| format!("the config cannot be read: {}", unreadable(file, &error)))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line =
+            error.as_bytes().get(..at).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("the config is not UTF-8 text (line {line})")
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! What a config comes to: defaults, files, precedence, secrets, and that nothing wrong is let through.
+
+use std::{fs, time::Duration};
+
+use super::*;
+use crate::config::{Address, LogFormat, LogLevel, SchemaSource, Upstream, json_schema};
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Loaded {
+    let environment = environment.iter().copied().collect();
+    Sources { environment, ..Sources::default() }.check(
+        Some(Path::new("/etc/propylon/propylon.toml")),
+        text,
+        true,
+    )
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    load(text, &[]).accept().map(|(config, _)| config)
+}
+
+const EXAMPLE: &str = include_str!("../../../config/propylon.example.toml");
+
+/// The example with every setting that it only mentions.
+fn whole_example() -> String {
+    let setting = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[');
+    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(rest) if setting(rest) => rest,
+        _ => line,
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+#[test]
+fn nothing_written_is_the_default() {
+    let config = parse("").unwrap();
+    assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let config = parse(EXAMPLE).unwrap();
+    let [books] = config.upstreams.as_slice() else { panic!("one upstream") };
+    let address = Address { tls: false, host: "127.0.0.1".into(), port: 9000 };
+    assert_eq!(format!("{books:?}"), format!("{:?}", Upstream::at("books", address)));
+    assert_eq!((config.services.len(), config.paths.len(), config.http_rules.len()), (1, 0, 2));
+    // What is left are the values that have a default.
+    let rest = Config { upstreams: vec![], services: vec![], http_rules: vec![], ..config };
+    assert_eq!(format!("{rest:?}"), format!("{:?}", Config::default()));
+}
+
+#[test]
+fn what_the_example_only_mentions_is_right_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("propylon.toml");
+    fs::write(&file, whole_example()).unwrap();
+    fs::write(folder.path().join("books.key"), "5f2b8c1e9d").unwrap();
+    fs::write(folder.path().join("legacy.key"), "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
+    fs::write(folder.path().join("operator.key"), "Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
+    fs::write(folder.path().join("admin.password"), "Xy4Tn6Yb1Kd3Mf5Hg7").unwrap();
+    fs::write(folder.path().join("films.binpb"), crate::proto::FILE_DESCRIPTOR_SET).unwrap();
+    let ca = rcgen::generate_simple_self_signed(["books.internal".to_owned()]).unwrap();
+    fs::write(folder.path().join("books-ca.pem"), ca.cert.pem()).unwrap();
+    let environment = [("BOOKS_AUTHORIZATION", "Bearer 5f2b8c1e9d")].into_iter().collect();
+    let sources = Sources { file: Some(file), flags: vec![], environment };
+    let (config, warnings) = sources.inspect().accept().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (2, 7, 2));
+    assert_eq!(warnings.count(), (0, 1), "{warnings}");
+    let metadata: Vec<_> =
+        config.upstreams[0].metadata.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    let want =
+        [("authorization", "Bearer 5f2b8c1e9d"), ("x-api-key", "5f2b8c1e9d"), ("x-client", "propylon")];
+    assert_eq!(metadata, want);
+    assert!(!format!("{config:?}").contains("5f2b8c1e9d"));
+}
+
+#[test]
+fn the_example_fits_the_schema_and_has_every_key_of_it() {
+    let schema = json_schema();
+    let validator = jsonschema::draft202012::new(schema).unwrap();
+    assert!(jsonschema::draft202012::meta::is_valid(schema));
+    for text in [EXAMPLE.to_owned(), whole_example()] {
+        let example = Language::Toml.read(&text).unwrap().plain();
+        let errors: Vec<_> = validator
+            .iter_errors(&example)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert_eq!(errors, Vec::<String>::new());
+    }
+    let wrong = serde_json::json!({ "gateway": { "listen": 8080 }, "upstreams": [{ "name": "books" }] });
+    assert_eq!(validator.iter_errors(&wrong).count(), 2);
+    let example = whole_example();
+    let keys = |schema: &serde_json::Value| {
+        schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>()
+    };
+    let all = schema["$defs"].as_object().unwrap().values().chain([schema]).flat_map(keys);
+    for key in all {
+        let there = [format!("\n{key} = "), format!(" {key} = "), format!("[{key}"), format!(".{key}]")];
+        assert!(there.iter().any(|text| example.contains(text)), "the example does not have {key}");
+    }
+}
+
+#[test]
+fn everything_written_is_meant() {
+    let loaded = load(
+        r#"
+        [gateway]
+        listen = "localhost:9000"
+        workers = 3
+        drain = "5s"
+        [log]
+        level = "debug"
+        [limits]
+        request_bytes = 1000
+        timeout = "1m 30s"
+        [cors]
+        origins = ["https://a.example", "http://b.example:3000"]
+        [rest]
+        trailing_slash = "ignore"
+        [[upstreams]]
+        name = "books"
+        grpc = "https://books.internal"
+        descriptors = "books.binpb"
+        services = ["books.v1.Library"]
+        timeout = "2s"
+        json = { proto_names = true }
+        [[upstreams]]
+        name = "legacy"
+        grpc = "http://[::1]:9001"
+        reflection = false
+        [[routes]]
+        service = "legacy.*"
+        upstream = "legacy"
+        [[http_rules]]
+        selector = "books.v1.Library.GetBook"
+        get = "/v2/books/{id}"
+        additional_bindings = [{ custom = { kind = "PROPFIND", path = "/dav/{id}" } }]
+        "#,
+        &[],
+    );
+    // The one thing that is wrong is that the file is not there.
+    let [mistake] = loaded.mistakes.as_slice() else { panic!("{}", loaded.report()) };
+    assert_eq!(mistake.path, "upstreams[0].descriptors");
+    let config = loaded.config;
+    assert_eq!(config.listen.to_string(), "127.0.0.1:9000");
+    assert_eq!((config.workers, config.timeout), (3, Duration::from_secs(90)));
+    assert_eq!(config.log.level, LogLevel::Debug);
+    let [books, legacy] = config.upstreams.as_slice() else { panic!("two upstreams") };
+    assert_eq!(books.address, Address { tls: true, host: "books.internal".into(), port: 443 });
+    assert_eq!(books.schema, SchemaSource::Descriptors("/etc/propylon/books.binpb".into()));
+    assert!(books.style.proto_names);
+    assert_eq!(legacy.address, Address { tls: false, host: "::1".into(), port: 9001 });
+    assert_eq!(legacy.schema, SchemaSource::Unknown);
+    assert_eq!(config.services.first().map(|route| route.pattern.as_str()), Some("legacy.*"));
+    assert_eq!(config.http_rules.len(), 2);
+}
+
+#[test]
+fn three_languages_say_the_same() {
+    let toml = "[gateway]\nworkers = 2\n[[upstreams]]\nname = \"books\"\ngrpc = \"http://h:1\"\nservices = [\"a.*\"]\n";
+    let yaml =
+        "gateway: {workers: 2}\nupstreams:\n  - name: books\n    grpc: http://h:1\n    services: [a.*]\n";
+    let json = r#"{"gateway": {"workers": 2}, "upstreams": [{"name": "books", "grpc": "http://h:1", "services": ["a.*"]}]}"#;
+    let of = |name: &str, text: &str| {
+        let loaded = Sources::default().check(Some(Path::new(name)), text, true);
+        loaded.accept().map(|(config, _)| format!("{config:?}")).unwrap()
+    };
+    let want = of("c.toml", toml);
+    assert!(want.contains("workers: 2") && want.contains("books"));
+    assert_eq!(of("c.yaml", yaml), want);
+    assert_eq!(of("c.yml", yaml), want);
+    assert_eq!(of("c.json", json), want);
+    assert_eq!(of("c.conf", toml), want);
+}
+
+#[test]
+fn flags_go_before_variables_before_names_before_the_file() {
+    let file = "[gateway]\nlisten = \"127.0.0.1:1\"\n";
+    let listen = |environment: &[(&str, &str)], flag: Option<&str>| {
+        let environment = environment.iter().copied().collect();
+        let sources = Sources { environment, ..Sources::default() };
+        let loaded = sources.with_flag("--listen", "gateway.listen", flag).check(
+            Some(Path::new("c.toml")),
+            file,
+            true,
+        );
+        let origin = loaded.source.origin("gateway.listen");
+        let (config, _) = loaded.accept().unwrap_or_else(|error| panic!("{error}"));
+        (config.listen.to_string(), origin)
+    };
+    let variable = |name: &str| Origin::Variable(name.into());
+    assert_eq!(listen(&[], None), ("127.0.0.1:1".into(), Origin::File(19..32)));
+    let names = [("GATEWAY_PORT", "2"), ("GATEWAY_HOST", "::")];
+    assert_eq!(listen(&names, None), ("[::]:2".into(), variable("GATEWAY_PORT")));
+    let ours = [("GATEWAY_PORT", "2"), ("PROPYLON_GATEWAY__LISTEN", "127.0.0.1:3")];
+    assert_eq!(listen(&ours, None), ("127.0.0.1:3".into(), variable("PROPYLON_GATEWAY__LISTEN")));
+    assert_eq!(listen(&ours, Some("127.0.0.1:4")), ("127.0.0.1:4".into(), Origin::Flag("--listen".into())));
+    assert_eq!(load(file, &[]).source.origin("gateway.workers"), Origin::Default);
+}
+
+#[test]
+fn every_listed_name_does_what_it_says() {
+    let check = |environment: &[(&str, &str)], want: &dyn Fn(&Config) -> bool| {
+        let books = "[[upstreams]]\nname = \"user-books\"\ngrpc = \"http://h:1\"\n";
+        let loaded = load(books, environment);
+        assert!(loaded.mistakes.is_empty(), "{environment:?}: {}", loaded.report());
+        assert!(want(&loaded.config), "{environment:?}: {:?}", loaded.config);
+    };
+    let origins = |config: &Config| format!("{:?}", config.cors.origins);
+    check(&[("GATEWAY_HOST", "0.0.0.0")], &|c| c.listen.to_string() == "0.0.0.0:8080");
+    check(&[("GATEWAY_PORT", "9")], &|c| c.listen.to_string() == "127.0.0.1:9");
+    check(&[("NODE_ENV", "production")], &|c| &*c.environment == "production");
+    check(&[("NODE_ENV", "a"), ("ENVIRONMENT", "b")], &|c| &*c.environment == "b");
+    check(&[("DEBUG", "true")], &|c| c.log.level == LogLevel::Debug);
+    check(&[("DEBUG", "1"), ("LOG_LEVEL", "Warning")], &|c| c.log.level == LogLevel::Warn);
+    check(&[("LOG_LEVEL", "ERROR")], &|c| c.log.level == LogLevel::Error);
+    check(&[("LOG_STRUCTURED", "true")], &|c| c.log.format == LogFormat::Json);
+    check(&[("LOG_STRUCTURED", "False")], &|c| c.log.format == LogFormat::Text);
+    let listed = "Listed([\"http://a.example\", \"http://b.example\"])";
+    check(&[("CORS_ORIGINS", "http://a.example, http://b.example")], &|c| origins(c) == listed);
+    check(&[("BACKEND_CORS_ORIGINS", r#"["http://a.example", "http://b.example"]"#)], &|c| {
+        origins(c) == listed
+    });
+    check(&[("CORS_ORIGINS", "*"), ("CORS_ENABLED", "false")], &|c| origins(c) == "None");
+    check(&[("CORS_ORIGINS", "http://a.example"), ("CORS_CREDENTIALS", "true")], &|c| c.cors.credentials);
+    check(&[("USER_BOOKS_SERVICE_URL", "http://b:2")], &|c| c.upstreams[0].address.host == "b");
+    check(&[("GATEWAY_PORT", ""), ("OTHER_SERVICE_URL", "nonsense")], &|c| c.listen.port() == 8080);
+}
+
+#[test]
+fn every_key_has_a_variable() {
+    let check = |name: &str, value: &str, want: &dyn Fn(&Config) -> bool| {
+        let books = "[[upstreams]]\nname = \"books\"\ngrpc = \"http://h:1\"\n";
+        let loaded = load(books, &[(name, value)]);
+        assert!(loaded.mistakes.is_empty(), "{name}: {}", loaded.report());
+        assert!(want(&loaded.config), "{name}: {:?}", loaded.config);
+    };
+    check("PROPYLON_GATEWAY__WORKERS", "3", &|c| c.workers == 3);
+    check("PROPYLON_REST__METHOD_PATHS", "yes", &|c| c.rest.method_paths);
+    check("PROPYLON_REST__TRAILING_SLASH", "redirect", &|c| {
+        format!("{:?}", c.rest.paths).contains("Redirect")
+    });
+    check("PROPYLON_REST__ERRORS__FIELDS", "code,message", &|c| c.rest.profile.error_fields.len() == 2);
+    check("PROPYLON_REST__ERRORS__REASONS__404", "gone", &|c| c.rest.profile.reasons.contains_key(&404));
+    check("PROPYLON_REST__ERRORS__STATUSES__ABORTED", "412", &|c| !c.rest.profile.statuses.is_empty());
+    check("PROPYLON_REST__INDEX", r#"{"a": 1}"#, &|c| c.rest.index.is_some());
+    check("PROPYLON_BUILTIN__GRPC_HEALTH__ENABLED", "false", &|c| {
+        !c.built_ins.get(crate::config::Own::GrpcHealth).enabled
+    });
+    check("PROPYLON_UPSTREAMS__BOOKS__GRPC", "http://b:2", &|c| c.upstreams[0].address.port == 2);
+    check("PROPYLON_UPSTREAMS__0__SERVICES", "a.*, b.*", &|c| c.upstreams[0].services.len() == 2);
+    check("PROPYLON_UPSTREAMS", r#"[{"name": "a", "grpc": "h:3"}]"#, &|c| &*c.upstreams[0].name == "a");
+    check("PROPYLON_UPSTREAMS__BOOKS__METADATA__x-api-key", "5f2b8c1e9d", &|c| {
+        c.upstreams[0].metadata[0].1.expose() == "5f2b8c1e9d"
+    });
+    // What Kubernetes says of a service named propylon.
+    check("PROPYLON_PORT_8080_TCP", "tcp://10.0.0.1:8080", &|_| true);
+    check("PROPYLON_SERVICE_HOST", "10.0.0.1", &|_| true);
+}
+
+#[test]
+fn a_place_is_found_by_its_path() {
+    let text =
+        "[gateway]\nlisten = \"127.0.0.1:1\"\n\n[[upstreams]]\nname = \"bücher\" # ü\ngrpc = \"h:1\"\n";
+    let source = load(text, &[]).source;
+    let check = |path: &str, want: Option<(usize, usize)>| {
+        let span = source.locate(path);
+        assert_eq!(span.as_ref().map(|span| (span.line, span.column)), want, "{path}");
+        span.map(|span| text[span.bytes].to_owned())
+    };
+    assert_eq!(check("gateway.listen", Some((2, 10))).as_deref(), Some("\"127.0.0.1:1\""));
+    assert_eq!(check("upstreams[0].grpc", Some((6, 8))).as_deref(), Some("\"h:1\""));
+    assert_eq!(check("upstreams[0]", Some((4, 1))).as_deref(), Some("[[upstreams]]"));
+    // What is not there is shown where it would be.
+    check("upstreams[0].metadata.x", Some((4, 1)));
+    check("gateway.drain", Some((1, 2)));
+    check("limits.timeout", None);
+    check("", None);
+}
+
+#[test]
+fn sources_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("propylon.yaml");
+    let sources = Sources { file: Some(file.clone()), ..Sources::default() };
+    fs::write(&file, "gateway: {workers: 2}").unwrap();
+    assert_eq!(sources.load().config.workers, 2);
+    fs::write(&file, "gateway: {workers: 3}").unwrap();
+    assert_eq!(sources.load().config.workers, 3);
+    fs::write(&file, b"gateway: {workers: 3}\n\xff").unwrap();
+    assert!(sources.load().report().to_string().ends_with("is not UTF-8 text (line 2)"));
+    fs::remove_file(&file).unwrap();
+    assert!(sources.load().report().to_string().contains("cannot be read: No such file"));
+    let folder = Sources { file: Some(folder.path().to_owned()), ..Sources::default() };
+    assert!(folder.load().report().to_string().contains("Is a directory"));
+}

@@ -1,0 +1,171 @@
+//! Secrets: read once, when the config is loaded, from where the config says they are; never shown.
+
+use std::{
+    fmt, fs,
+    hash::{BuildHasher as _, RandomState},
+    path::Path,
+    sync::{Arc, LazyLock},
+};
+
+use super::{environment::Environment, nearby::unreadable};
+
+/// A shorter one can be guessed.
+const LEAST_BYTES: usize = 8;
+/// A longer file is something else.
+const MOST_BYTES: u64 = 64 << 10;
+
+/// What examples and templates have in the place of a secret.
+const PLACEHOLDERS: [&str; 12] = [
+    "changeme",
+    "changethis",
+    "changeit",
+    "replaceme",
+    "placeholder",
+    "yoursecret",
+    "yourtoken",
+    "yourapikey",
+    "yourpassword",
+    "supersecret",
+    "insertyour",
+    "todo",
+];
+
+/// A text that is not shown: neither by `Debug` nor in a message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    text: Arc<str>,
+    file: Option<Arc<Path>>,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reference<'a> {
+    Variable(&'a str),
+    File(&'a Path),
+}
+
+impl Secret {
+    pub(super) fn new(text: &str) -> Self {
+        Self { text: text.into(), file: None }
+    }
+
+    /// Reads a secret.
+    ///
+    /// # Errors
+    /// The variable is not set, or the file cannot be read; what it holds is not in the message.
+    pub(super) fn read(reference: Reference<'_>, environment: &Environment) -> Result<Self, String> {
+        let text = match reference {
+            Reference::Variable(name) => environment
+                .get(name)
+                .ok_or_else(|| format!("the environment variable {name} is not set"))?
+                .to_owned(),
+            Reference::File(file) => {
+                let wrong = |why: &dyn fmt::Display| {
+                    format!("the secret's file {} cannot be used: {why}", file.display())
+                };
+                let length = fs::metadata(file).map_err(|error| wrong(&unreadable(file, &error)))?.len();
+                if length > MOST_BYTES {
+                    return Err(wrong(&format!("it has {length} bytes; the most is {MOST_BYTES}")));
+                }
+                fs::read_to_string(file).map_err(|error| wrong(&unreadable(file, &error)))?
+            }
+        };
+        let text = text.trim_end_matches(['\n', '\r']);
+        if text.is_empty() {
+            return Err(match reference {
+                Reference::Variable(name) => format!("the environment variable {name} is empty"),
+                Reference::File(file) => format!("the secret's file {} is empty", file.display()),
+            });
+        }
+        let file = match reference {
+            Reference::Variable(_) => None,
+            Reference::File(file) => Some(file.into()),
+        };
+        Ok(Self { text: text.into(), file })
+    }
+
+    /// The text itself, for the one place that needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The file that it was read from, if it was.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The same for the same text within one process; it does not tell the text.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        KEYS.hash_one(&self.text)
+    }
+
+    /// Why this is no secret: a placeholder of an example, or too short.
+    pub(super) fn weakness(&self) -> Option<String> {
+        // `Bearer TOKEN` and `Basic …` are as strong as what stands behind the scheme.
+        let scheme = ["Bearer ", "Basic ", "Token "].iter().find(|scheme| self.text.starts_with(**scheme));
+        let text = self.text.get(scheme.map_or(0, |scheme| scheme.len())..).unwrap_or_default().trim();
+        let plain: String =
+            text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let marked =
+            text.starts_with('<') && text.ends_with('>') || text.starts_with("${") && text.ends_with('}');
+        let one_letter = plain.len() > 1 && plain.bytes().all(|byte| Some(byte) == plain.bytes().next());
+        if marked || one_letter || PLACEHOLDERS.iter().any(|known| plain.starts_with(known)) {
+            return Some("it is a placeholder, not a secret".to_owned());
+        }
+        (text.len() < LEAST_BYTES)
+            .then(|| format!("it has {} bytes; a secret has at least {LEAST_BYTES}", text.len()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(a secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_and_short_ones_are_weak() {
+        let check = |text: &str, want: Option<&str>| {
+            let weakness = Secret::new(text).weakness();
+            assert_eq!(weakness.is_some(), want.is_some(), "{text}: {weakness:?}");
+            assert!(weakness.unwrap_or_default().contains(want.unwrap_or_default()), "{text}");
+        };
+        check("changeme", Some("placeholder"));
+        check("Bearer change-me-in-production", Some("placeholder"));
+        check("your-secret-key-here", Some("placeholder"));
+        check("YOUR_API_KEY", Some("placeholder"));
+        check("<token>", Some("placeholder"));
+        check("${API_TOKEN}", Some("placeholder"));
+        check("xxxxxxxxxxxxxxxx", Some("placeholder"));
+        check("hunter2", Some("7 bytes"));
+        check("Bearer abc", Some("3 bytes"));
+        check("Bearer 5f2b8c1e9d", None);
+        check("correct horse battery staple", None);
+    }
+
+    #[test]
+    fn it_is_read_from_where_it_is_and_never_shown() {
+        let environment: Environment = [("TOKEN", "5f2b8c1e9d"), ("EMPTY", "")].into_iter().collect();
+        let of = |name| Secret::read(Reference::Variable(name), &environment);
+        let token = of("TOKEN").unwrap();
+        assert_eq!(token.expose(), "5f2b8c1e9d");
+        assert_eq!(format!("{token:?} {environment:?}"), "(a secret) {\"EMPTY\", \"TOKEN\"}");
+        assert_eq!(of("EMPTY").unwrap_err(), "the environment variable EMPTY is empty");
+        assert_eq!(of("TOKENS").unwrap_err(), "the environment variable TOKENS is not set");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        fs::write(&file, "5f2b8c1e9d\r\n").unwrap();
+        let read = Secret::read(Reference::File(&file), &environment).unwrap();
+        assert_eq!((read.expose(), read.file()), (token.expose(), Some(file.as_path())));
+        let missing = Secret::read(Reference::File(&folder.path().join("tok")), &environment).unwrap_err();
+        assert!(missing.contains("cannot be used: No such file"), "{missing}");
+    }
+}

@@ -1,0 +1,245 @@
+//! The tree of a config against the schema of the file: every unknown key, wrong type and missing key at once. What is
+//! right is left, and becomes the settings; what is wrong is as if it had not been written.
+
+use std::ops::Range;
+
+use serde_json::Value as Json;
+
+use super::{
+    check::has_credentials,
+    document::{Entry, Node, Origin, Value, path::child},
+    json_schema::{json_schema, resolve},
+    mistake::{Mistake, Mistakes},
+};
+use crate::schema::nearest;
+
+/// Checks a tree, and yields what of it is right.
+pub(super) fn check(root: &Node, found: &mut Mistakes) -> Json {
+    let schema = json_schema();
+    let mut shape = Shape { definitions: &schema["$defs"], found };
+    shape.node(root, schema, "").unwrap_or_else(|| Json::Object(serde_json::Map::new()))
+}
+
+struct Shape<'a> {
+    definitions: &'a Json,
+    found: &'a mut Mistakes,
+}
+
+impl Shape<'_> {
+    fn node(&mut self, node: &Node, schema: &Json, path: &str) -> Option<Json> {
+        let schema = resolve(schema, self.definitions);
+        let types: Vec<&str> = match &schema["type"] {
+            Json::String(one) => vec![one],
+            Json::Array(several) => several.iter().filter_map(Json::as_str).collect(),
+            // Anything may stand here.
+            _ => return Some(node.plain()),
+        };
+        match &node.value {
+            // As if it had not been written.
+            Value::Null => None,
+            Value::Table(entries) if types.contains(&"object") => Some(self.table(entries, schema, path)),
+            Value::List(nodes) if types.contains(&"array") => self.list(nodes, &schema["items"], path),
+            Value::Text(text) if types.contains(&"string") => self.text(text, schema, path),
+            Value::Integer(number) if types.contains(&"integer") => self.integer(*number, schema, path),
+            Value::Bool(value) if types.contains(&"boolean") => Some((*value).into()),
+            value => {
+                self.found.push(wrong_type(value, &types, schema, path));
+                None
+            }
+        }
+    }
+
+    fn table(&mut self, entries: &[Entry], schema: &Json, path: &str) -> Json {
+        let mut right = serde_json::Map::new();
+        for Entry { key, node, .. } in entries {
+            let below = child(path, key);
+            let property = &schema["properties"][key];
+            let other = &schema["additionalProperties"];
+            let schema = match (property, other) {
+                (Json::Null, Json::Bool(false)) => {
+                    self.unknown(key, schema, path);
+                    continue;
+                }
+                (Json::Null, other) => other,
+                (property, _) => property,
+            };
+            if let Some(value) = self.node(node, schema, &below) {
+                right.insert(key.clone(), value);
+            }
+        }
+        for required in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+            if !entries.iter().any(|entry| entry.key == required && entry.node.value != Value::Null) {
+                self.found.add(child(path, required), "it is missing");
+            }
+        }
+        Json::Object(right)
+    }
+
+    fn unknown(&mut self, key: &str, schema: &Json, path: &str) {
+        let known: Vec<&str> =
+            schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let near = nearest(key, known.iter().copied());
+        let message = match (near, self.elsewhere(key)) {
+            (Some(_), _) => "there is no such key".to_owned(),
+            (None, Some(section)) => format!("there is no such key here; there is one in [{section}]"),
+            (None, None) => format!("there is no such key; there are {}", known.join(", ")),
+        };
+        self.found.push(Mistake::new(child(path, key), message).meaning(near).of_key());
+    }
+
+    /// The section that has a key of this name.
+    fn elsewhere(&self, key: &str) -> Option<String> {
+        let sections = json_schema()["properties"].as_object()?;
+        sections.iter().find_map(|(name, schema)| {
+            let section = resolve(schema, self.definitions);
+            let lists = section["items"].is_object();
+            let section = if lists { resolve(&section["items"], self.definitions) } else { section };
+            let name = if lists { format!("[{name}]") } else { name.clone() };
+            let properties = section["properties"].as_object()?;
+            if properties.contains_key(key) {
+                return Some(name);
+            }
+            let inner = |(inner, schema): (&String, &Json)| {
+                let below = resolve(schema, self.definitions);
+                below["properties"].get(key).map(|_| format!("{name}.{inner}"))
+            };
+            properties.iter().find_map(inner).filter(|_| !lists)
+        })
+    }
+
+    /// The places of a list do not move: what is no table among tables is an empty one, and one wrong value spoils a list
+    /// of values.
+    fn list(&mut self, nodes: &[Node], items: &Json, path: &str) -> Option<Json> {
+        let tables = resolve(items, self.definitions)["type"] == "object";
+        let values: Vec<Option<Json>> = nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| {
+                let below = format!("{path}[{index}]");
+                let value = self.node(node, items, &below);
+                if matches!(node.value, Value::Null) {
+                    self.found.add(below, "there is nothing in this place of the list");
+                }
+                value.or_else(|| tables.then(|| Json::Object(serde_json::Map::new())))
+            })
+            .collect();
+        values.into_iter().collect::<Option<Vec<Json>>>().map(Json::Array)
+    }
+
+    fn text(&mut self, text: &str, schema: &Json, path: &str) -> Option<Json> {
+        if let Json::Array(words) = &schema["enum"] {
+            let words: Vec<&str> = words.iter().filter_map(Json::as_str).collect();
+            if !words.contains(&text) {
+                let message = format!("{text:?} is not one of {}", words.join(", "));
+                // `warning` is likelier `warn` than the whole of it is like it.
+                let begins = words.iter().find(|word| text.to_ascii_lowercase().starts_with(**word));
+                let meant = nearest(text, words.iter().copied()).or(begins.copied());
+                self.found.push(Mistake::new(path, message).meaning(meant));
+                return None;
+            }
+        }
+        if text.is_empty() && schema["minLength"].as_u64().unwrap_or_default() > 0 {
+            self.found.add(path, "it is empty");
+            return None;
+        }
+        Some(text.into())
+    }
+
+    fn integer(&mut self, number: i64, schema: &Json, path: &str) -> Option<Json> {
+        let least = schema["minimum"].as_i64();
+        let most = match schema["format"].as_str() {
+            Some("uint16") => Some(i64::from(u16::MAX)),
+            Some("uint32") => Some(i64::from(u32::MAX)),
+            _ => None,
+        };
+        let most = schema["maximum"].as_i64().or(most);
+        if least.is_none_or(|least| number >= least) && most.is_none_or(|most| number <= most) {
+            return Some(number.into());
+        }
+        let range = match (least, most) {
+            (Some(least), Some(most)) => format!("{least} to {most}"),
+            (Some(least), None) => format!("{least} or more"),
+            (None, Some(most)) => format!("{most} or less"),
+            (None, None) => return Some(number.into()),
+        };
+        self.found.add(path, format!("{number} is out of range; it is {range}"));
+        None
+    }
+}
+
+/// The bytes of the file that may hold a secret: a text in the place of a reference, and what else stands in one.
+pub(super) fn secrets(root: &Node) -> Vec<Range<usize>> {
+    let schema = json_schema();
+    let mut secrets = Vec::new();
+    secrets_below(root, schema, &schema["$defs"], &mut secrets);
+    secrets
+}
+
+fn secrets_below(node: &Node, schema: &Json, definitions: &Json, secrets: &mut Vec<Range<usize>>) {
+    let schema = resolve(schema, definitions);
+    let secret = schema["writeOnly"] == true;
+    match &node.value {
+        Value::Table(entries) => {
+            for Entry { key, node, .. } in entries {
+                match (&schema["properties"][key], &schema["additionalProperties"]) {
+                    (Json::Null, _) if secret => secrets.extend(bytes(node)),
+                    (Json::Null, other) => secrets_below(node, other, definitions, secrets),
+                    (property, _) => secrets_below(node, property, definitions, secrets),
+                }
+            }
+        }
+        Value::List(_) | Value::Text(_) if secret => secrets.extend(bytes(node)),
+        Value::Text(text) if text.contains("://") && has_credentials(text) => secrets.extend(bytes(node)),
+        Value::List(nodes) => {
+            nodes.iter().for_each(|node| secrets_below(node, &schema["items"], definitions, secrets));
+        }
+        _ => {}
+    }
+}
+
+fn bytes(node: &Node) -> Option<Range<usize>> {
+    match &node.origin {
+        Origin::File(bytes) => Some(bytes.clone()),
+        _ => None,
+    }
+}
+
+fn wrong_type(value: &Value, types: &[&str], schema: &Json, path: &str) -> Mistake {
+    let time = schema["examples"].is_array();
+    let wanted: Vec<&str> = types
+        .iter()
+        .map(|name| match *name {
+            "object" => "a table of keys",
+            "array" if schema["items"].get("$ref").is_some_and(|name| name != "#/$defs/Time") => {
+                "a list of tables"
+            }
+            "array" => "a list",
+            "integer" => "a whole number",
+            "boolean" => "true or false",
+            _ if time => "a time in quotes (such as \"30s\")",
+            _ => "a text in quotes",
+        })
+        .collect();
+    let hidden = schema["writeOnly"] == true;
+    let found = match value {
+        Value::Text(_) if hidden => "a text".to_owned(),
+        value => value.to_string(),
+    };
+    let meant = match (value, types) {
+        (Value::Text(text), ["boolean"]) => match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some("true".to_owned()),
+            "false" | "no" | "off" | "0" => Some("false".to_owned()),
+            _ => None,
+        },
+        (Value::Text(text), ["integer"]) => text.parse::<i64>().ok().map(|number| number.to_string()),
+        (Value::Text(text), ["array"]) => Some(format!("[{text:?}]")),
+        (Value::Integer(number), ["string"]) if time => Some(format!("\"{number}s\"")),
+        (Value::Integer(_) | Value::Float(_) | Value::Bool(_), ["string"]) => match value {
+            Value::Integer(number) => Some(format!("\"{number}\"")),
+            Value::Float(number) => Some(format!("\"{number}\"")),
+            _ => None,
+        },
+        _ => None,
+    };
+    Mistake::new(path, format!("{found} stands where {} is wanted", wanted.join(" or "))).meaning(meant)
+}
