@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, say};
+use super::{Failure, say, serve::runtime};
 use crate::{config::Sources, gateway};
 
 #[derive(Debug, Args)]

@@ -62,16 +62,19 @@ impl Explain for Explainer {
 }
 
 impl Gateway {
-    /// What a request would meet; it is not sent on.
+    /// What a request would meet; it is not sent on. What cannot be a request at all is refused as HTTP would refuse it.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for what cannot be a request at all.
+    /// INTERNAL if nothing was answered.
     pub async fn explain(
         self: &Arc<Self>,
         asked: ExplainRouteRequest,
     ) -> Result<ExplainRouteResponse, Status> {
         let snapshot = self.snapshot();
-        let (parts, body) = read(asked, &snapshot.config)?;
+        let (parts, body) = match read(asked, &snapshot.config) {
+            Ok(read) => read,
+            Err(status) => return Ok(unsendable(&status)),
+        };
         let request = || Request::from_parts(parts.clone(), Body::from(body.clone()));
         let asked = request();
         let question = Question {
@@ -89,6 +92,18 @@ impl Gateway {
             Answer::of(&door.serve_on(&snapshot, &road, request()).await)
         };
         Ok(question.explained(&answer, &rehearsal.take(), asked.body()))
+    }
+}
+
+/// What cannot be sent: it comes to no surface.
+fn unsendable(status: &Status) -> ExplainRouteResponse {
+    ExplainRouteResponse {
+        outcome: "refused".to_owned(),
+        http_status: status::http(status).as_u16().into(),
+        code: status.code() as i32,
+        status: status::name(status.code()).to_owned(),
+        message: status.message().to_owned(),
+        ..ExplainRouteResponse::default()
     }
 }
 

@@ -36,7 +36,7 @@ pub trait Explain: Send + Sync + fmt::Debug {
     /// What the request would meet.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for what cannot be a request at all.
+    /// UNAVAILABLE while the gateway starts or stops.
     fn explain(&self, asked: ExplainRouteRequest)
     -> BoxFuture<'static, Result<ExplainRouteResponse, Status>>;
 }

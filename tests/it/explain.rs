@@ -385,7 +385,8 @@ async fn what_cannot_be_a_request_is_refused() {
         let asked = request(&Method::POST, "/api/v1/routes:explain", &[JSON], asked.to_string());
         let response = http1(gateway.address, asked).await;
         let body: Value = serde_json::from_slice(&response.body().0).unwrap();
-        assert_eq!((response.status().as_u16(), body["message"].as_str()), (400, Some(want)));
+        let got = (&body["outcome"], &body["http_status"], body["message"].as_str());
+        assert_eq!((response.status().as_u16(), got), (200, (&json!("refused"), &json!(400), Some(want))));
     };
     check(json!({}), "the path \"\" does not begin with /").await;
     check(json!({ "path": "v1" }), "the path \"v1\" does not begin with /").await;
