@@ -35,7 +35,7 @@ pub(super) struct Health {
 }
 
 /// Says what was found, on one line; the exit code is 0 for SERVING alone.
-pub(super) fn run(arguments: Health) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &Health) -> Result<ExitCode, Failure> {
     let address = match &arguments.address {
         Some(text) => upstream_address(text).map_err(Failure::config)?,
         None => listened(&asked::config(arguments.config.as_deref())?),

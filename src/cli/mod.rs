@@ -104,7 +104,7 @@ fn command() -> ExitCode {
         Some(Command::Explain(explain)) => explain::run(&explain).map(done),
         Some(Command::Audit(audit)) => audit::run(&audit),
         Some(Command::Routes(routes)) => routes::run(routes).map(done),
-        Some(Command::Health(health)) => health::run(health),
+        Some(Command::Health(health)) => health::run(&health),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Config(command)) => {
             config::run(&command);

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Failure, Serve, ending, paint::Paint, say, say_error, words::Words};
+use super::{Failure, Serve, ending, paint::Paint, say, warn, words::Words};
 use crate::{
     config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources, colours},
     dispatch::worker,
@@ -41,7 +41,7 @@ pub(super) fn load(sources: &Sources) -> Result<(Config, Written), Failure> {
     let written = loaded.source.clone();
     let (config, warnings) = loaded.accept().map_err(wrong)?;
     if !warnings.is_empty() {
-        say_error(&format!("the config may be wrong\n\n{warnings}\n"));
+        warn(&format!("the config can be run on, and something in it is strange\n\n{warnings}\n"));
     }
     Ok((config, written))
 }

@@ -25,6 +25,11 @@ pub(super) fn table(words: &Words<'_>, paint: Paint) -> String {
             out += &format!("    {}\n", paint.dim(&format!("{left:name$}  {:shape$}  {right}", "")));
             for [method, streams, rest] in &rows {
                 let (method, streams) = (format!("{method:name$}"), format!("{streams:shape$}"));
+                // What tells one from the other stands out.
+                let method = match method.rsplit_once('/') {
+                    Some((service, method)) => format!("{}{method}", paint.dim(&format!("{service}/"))),
+                    None => method,
+                };
                 let rest = match rest.split_once(' ') {
                     Some((verb, path)) if path.starts_with('/') => format!("{} {path}", paint.green(verb)),
                     _ => paint.dim(rest),

@@ -15,7 +15,8 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     }
     // What it runs on are the command line and the environment: reading them again gives the same.
     serve::serve(&written, Source::fixed(config), |words, paint| {
-        say("");
+        let title = format!("propylon {}", env!("CARGO_PKG_VERSION"));
+        say(&format!("{}  {}\n", paint.bold(&title), paint.dim("gRPC, gRPC-Web and REST on the one port")));
         say(table::table(words, paint).trim_end());
         say("");
         say(&paint.dim("Over REST each method is at POST /package.Service/Method too."));
@@ -24,10 +25,13 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
             say(&format!("{}  {}", paint.dim("pages"), pages.join("  ")));
         }
         say("");
-        for line in words.calls() {
-            say(&format!("  {}", paint.green(&line)));
+        let calls = words.calls();
+        for call in &calls {
+            say(&format!("  {}", paint.green(call)));
         }
-        say("");
+        if !calls.is_empty() {
+            say("");
+        }
         say(&paint.bold(&format!("listening on http://{}", words.address)));
     })
 }

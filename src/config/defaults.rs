@@ -84,7 +84,7 @@ impl Upstream {
             services: Vec::new(),
             connect_timeout: Duration::from_secs(3),
             handshake_timeout: Duration::from_secs(3),
-            keepalive_interval: Duration::from_secs(60),
+            keepalive_interval: Duration::from_secs(300),
             keepalive_timeout: Duration::from_secs(20),
             timeout: None,
             authority: None,

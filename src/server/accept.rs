@@ -15,7 +15,7 @@ use tokio::{
     task::{JoinError, JoinSet},
     time::timeout,
 };
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     Rules, Server, answer,
@@ -165,7 +165,7 @@ async fn drain(mut connections: JoinSet<()>, mut tunnels: mpsc::Receiver<Infalli
         warn!(connections = connections.len(), "the drain's {most:?} are up; what is left is closed");
         connections.shutdown().await;
     } else {
-        info!("drained");
+        debug!("a worker has drained");
     }
 }
 

@@ -231,7 +231,7 @@ fn rpc_rows() -> Vec<RpcRow> {
             "/propylon.gateway.v1.HealthService/Ping",
             encoding("zstd"),
             packed(&vec![0; 8 << 20], Encoding::Zstd),
-            ok(8, "Error decompressing: size limit, of 4194304 bytes, exceeded while decompressing message"),
+            ok(8, "Error decompressing: size limit, of 2000 bytes, exceeded while decompressing message"),
         ),
         (
             "a message that is not gzip, for a local service",

@@ -131,7 +131,7 @@ async fn a_drain_fails_no_busy_call_and_waits_for_no_idle_client() {
     assert_eq!(ping.status(), 200);
     for client in busy {
         let calls = within("a busy client", client).await.unwrap();
-        assert!(calls > 10, "{calls}");
+        assert!(calls >= 3, "{calls}");
     }
     for (what, (closed, _stream)) in idle {
         let took = within(what, closed).await.unwrap() - begun;

@@ -120,7 +120,8 @@ impl World {
         let target = upstream.wait_for("upstream on ", START)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
         command.args(["up", "--grpc", &target, "--listen", "127.0.0.1:0"]);
-        let mut gateway = Program::start("propylon up", &mut command)?;
+        // Its table is for people.
+        let mut gateway = Program::start_on_terminal("propylon up", command.env("NO_COLOR", "1"))?;
         let address = listening(&mut gateway).to_string();
         Ok(Self { gateway, address, _upstream: upstream })
     }

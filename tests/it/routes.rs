@@ -631,7 +631,7 @@ async fn what_would_never_be_reached_is_refused_and_both_are_named() {
     .await;
     check(
         "[[http_rules]]\nselector = \"library.v1.Library.GetBok\"\nget = \"/x\"",
-        &["http_rules[0]:", "did you mean \"library.v1.Library.GetBook\""],
+        &["http_rules[0].selector: ", "did you mean \"library.v1.Library.GetBook\""],
     )
     .await;
     check("[builtin.redoc]\nprefix = \"/docs/more\"", &[

@@ -152,7 +152,11 @@ async fn what_does_not_start_says_why_in_a_sentence() {
     };
     let upstream = "[[upstreams]]\nname = \"books\"\ngrpc = \"https://127.0.0.1:9\"\n";
     let check = |arguments: &[&str], code: i32, said: &[&str]| {
-        let mut program = Program::start("propylon", &mut propylon(arguments)).unwrap();
+        let mut command = propylon(arguments);
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut program = Program::start("propylon", &mut command).unwrap();
         let exit = program.exit_code(PATIENCE).unwrap();
         let output = program.output();
         assert_eq!(exit, code, "{arguments:?}\n{output}");

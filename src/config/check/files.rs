@@ -32,7 +32,7 @@ pub(super) fn certificates(file: &Path) -> Result<(), String> {
         certificate.map_err(|error| wrong(&format!("{error:?}")))?;
         count += 1;
     }
-    if count == 0 { Err(wrong(&"there is no certificate in it")) } else { Ok(()) }
+    if count == 0 { Err(wrong(&"it holds no certificate")) } else { Ok(()) }
 }
 
 impl Check<'_> {

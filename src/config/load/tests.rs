@@ -291,5 +291,5 @@ fn sources_are_read_again() {
     fs::remove_file(&file).unwrap();
     assert!(sources.load().report().to_string().contains("cannot be read: No such file"));
     let folder = Sources { file: Some(folder.path().to_owned()), ..Sources::default() };
-    assert!(folder.load().report().to_string().contains("Is a directory"));
+    assert!(folder.load().report().to_string().contains("it is a folder, not a file"));
 }

@@ -31,8 +31,9 @@ impl Program {
 
     fn spawn(name: &str, command: &mut Command) -> Result<Self, Failure> {
         let mut child = command
-            // The tests' own switch; to the gateway it would be a key that is not there.
+            // The tests' own switches; to the gateway they would be keys that are not there.
             .env_remove("PROPYLON_REQUIRE")
+            .env_remove("PROPYLON_REWRITE")
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
