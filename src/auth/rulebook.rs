@@ -59,6 +59,8 @@ impl Default for Rulebook {
                 own(format!("{GATEWAY}.HealthService"), Rule::public),
                 own(format!("{GATEWAY}.RoutingService"), |name| Rule::role(name, "admin").or_loopback()),
                 own(format!("{GATEWAY}.AdminService"), |name| Rule::role(name, "admin")),
+                // Who is on this machine may send SIGHUP too. `services::admin` looks closer: no proxy, no browser's page.
+                own(format!("{GATEWAY}.AdminService/Reload"), |name| Rule::role(name, "admin").or_loopback()),
                 own(format!("{GATEWAY}.AuthService/Register"), Rule::public),
                 own(format!("{GATEWAY}.AuthService/Login"), Rule::public),
                 own(format!("{GATEWAY}.AuthService/Refresh"), Rule::public),
@@ -294,6 +296,12 @@ mod tests {
         check(
             "propylon.gateway.v1.AdminService/Reload",
             &["/admin/reload"],
+            true,
+            &format!("role admin, or this machine {default}"),
+        );
+        check(
+            "propylon.gateway.v1.AdminService/ListUsers",
+            &["/admin/users"],
             true,
             &format!("role admin {default}"),
         );

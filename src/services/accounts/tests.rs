@@ -407,7 +407,7 @@ async fn an_admin_administers_and_leaves_traces() {
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(listed.api_keys, [key.clone()]);
+    assert_eq!(listed.api_keys, std::slice::from_ref(&key));
     let asked = RevokeApiKeyRequest { id: key.id.clone() };
     world.admin.revoke_api_key(world.ok(admin, asked).await).await.unwrap();
     assert_eq!(world.me(By::Key(&made.key)).await.unwrap_err(), revoked());

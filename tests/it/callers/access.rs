@@ -26,6 +26,9 @@ match = ["POST /v1/pages"]
 permissions = ["read", "pages"]
 "#;
 
+/// Method, its request's type, REST's verb and path, a body, the code for each caller, and what is said.
+type Row = (&'static str, &'static str, &'static str, &'static str, [i32; 6], &'static str);
+
 #[tokio::test]
 async fn one_table_through_every_surface() {
     let (gateway, _issuer) = start(RULES).await;
@@ -45,7 +48,7 @@ async fn one_table_through_every_surface() {
         ("nobody", Some(bearer("n", json!({})))),
     ];
     // Codes by caller, in their order: 0 reached, 7 PERMISSION_DENIED, 16 UNAUTHENTICATED; and what is said.
-    let table: [(&str, &str, &str, &str, [i32; 6], &str); 4] = [
+    let table: [Row; 4] = [
         ("GetBook", "GetBookRequest", "GET /v1/books:get", "", [0, 0, 0, 0, 7, 0], ""),
         (
             "PutBook",

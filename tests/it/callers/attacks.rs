@@ -107,10 +107,7 @@ fn attacks(evil: &Served) -> Vec<(&'static str, String)> {
         ("no exp", without("exp")),
         ("exp as text", with("exp", json!(soon.to_string()))),
         ("exp of null", with("exp", json!(null))),
-        (
-            "a huge exp",
-            raw(&format!(r#"{{"iss":"https://issuer.example","aud":"library","sub":"u","exp":1e400}}"#)),
-        ),
+        ("a huge exp", raw(r#"{"iss":"https://issuer.example","aud":"library","sub":"u","exp":1e400}"#)),
         ("a large exp", with("exp", json!(1e300))),
         (
             "an exp beyond 64 bits",
@@ -225,7 +222,7 @@ async fn good_tokens_are_taken_and_told_upstream() {
                 assert!(want.iter().all(|line| seen.iter().any(|seen| seen == line)), "{at}");
                 assert!(seen.iter().any(|line| line.starts_with("x-gateway-request-id=")), "{at}");
                 assert!(!seen.iter().any(|line| line.starts_with("authorization")), "{at}");
-                assert_ne!(told(&outcome, "x-ratelimit-limit") == "", name != "the config's", "{at}");
+                assert_ne!(told(&outcome, "x-ratelimit-limit").is_empty(), name != "the config's", "{at}");
             }
         }
     }
