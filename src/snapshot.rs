@@ -187,6 +187,7 @@ impl Snapshot {
                     style,
                     input,
                     upstream,
+                    members: endpoint.members(),
                     demands_credentials: !endpoint.route().terms.access.is_public(),
                 }
             });

@@ -2,7 +2,7 @@
 //! and again in the background, a task for each upstream.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -26,6 +26,8 @@ use crate::{
 const FIRST_CHANCE: Duration = Duration::from_secs(3);
 /// How soon an upstream that is away is asked again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Of more methods than this that came or went, the log says only how many.
+const MOST_NAMES: usize = 8;
 
 /// Why there is no schema.
 #[derive(Debug)]
@@ -186,6 +188,19 @@ pub(super) fn report(name: &str, taken: Taken, asked: bool, away: &mut bool) {
     }
 }
 
+/// The names of methods; of many only how many there are of each service.
+fn listed(methods: &[&str]) -> String {
+    if methods.len() <= MOST_NAMES {
+        return methods.join(", ");
+    }
+    let mut services = BTreeMap::<&str, usize>::new();
+    for method in methods {
+        *services.entry(method.rsplit_once('.').map_or(*method, |(service, _)| service)).or_default() += 1;
+    }
+    let services = services.iter().map(|(service, count)| format!("{service} ({count} methods)"));
+    services.collect::<Vec<_>>().join(", ")
+}
+
 /// The methods that came and went, in words; there may be none where only messages or comments changed.
 fn changes(before: Option<&Schema>, now: &Schema) -> String {
     let names = |schema: &Schema| schema.methods().map(|m| m.full_name.to_string()).collect::<BTreeSet<_>>();
@@ -194,7 +209,7 @@ fn changes(before: Option<&Schema>, now: &Schema) -> String {
     for (what, names) in [("added", now.difference(&before)), ("removed", before.difference(&now))] {
         let names: Vec<&str> = names.map(String::as_str).collect();
         if !names.is_empty() {
-            said.push(format!("{what} {}", names.join(", ")));
+            said.push(format!("{what} {}", listed(&names)));
         }
     }
     if said.is_empty() { "the same methods, with other contents".to_owned() } else { said.join("; ") }

@@ -46,6 +46,8 @@ pub struct Listed<'a> {
     pub input: JsonInput,
     /// The upstream that answers; `None` for the gateway's own services.
     pub upstream: Option<Arc<str>>,
+    /// The only fields of the reply that are printed, by their proto names; all of them without.
+    pub members: Option<Vec<String>>,
     /// Its callers must say who they are.
     pub demands_credentials: bool,
 }

@@ -144,7 +144,7 @@ fn without(walker: &Walker, given: &[&[FieldDescriptor]], mut example: Value) ->
 fn responses(walker: &mut Walker, listed: &Listed<'_>, (parameters, body): (bool, bool)) -> Responses {
     let binding = listed.binding;
     let method = &binding.method;
-    let ok = answer(walker, binding);
+    let ok = answer(walker, binding, listed.members.as_deref());
     let mut responses = ResponsesBuilder::new();
     let mut statuses = vec!["404", "406", "default"];
     if parameters || body {
@@ -175,7 +175,7 @@ fn responses(walker: &mut Walker, listed: &Listed<'_>, (parameters, body): (bool
 }
 
 /// The response that is no failure.
-fn answer(walker: &mut Walker, binding: &Binding) -> Response {
+fn answer(walker: &mut Walker, binding: &Binding, members: Option<&[String]>) -> Response {
     let output = binding.method.descriptor.output();
     let response = ResponseBuilder::new();
     let field_message = binding.response_body.as_ref().and_then(message_of);
@@ -183,17 +183,23 @@ fn answer(walker: &mut Walker, binding: &Binding) -> Response {
     if whole.full_name() == HTTP_BODY && (binding.response_body.is_none() || field_message.is_some()) {
         return response.description("Bytes, under their own content type.").content(ANY, bytes()).build();
     }
-    let value = match &binding.response_body {
-        None => walker.message(&output, Direction::Output),
+    let value = match (&binding.response_body, members) {
+        (None, Some(names)) => some_of(walker, &output, names),
+        (None, None) => walker.message(&output, Direction::Output),
         // One that is not there is answered as `null`.
-        Some(field) if field.supports_presence() => nullable(walker.value(field, Direction::Output)),
-        Some(field) => walker.value(field, Direction::Output),
+        (Some(field), _) if field.supports_presence() => nullable(walker.value(field, Direction::Output)),
+        (Some(field), _) => walker.value(field, Direction::Output),
     };
-    let example = match (&binding.response_body, field_message) {
+    let mut example = match (&binding.response_body, field_message) {
         (None, _) => walker.example(&output, Direction::Output),
         (Some(_), Some(message)) => walker.example(&message, Direction::Output),
         (Some(_), None) => None,
     };
+    if let (None, Some(names), Some(Value::Object(example))) = (&binding.response_body, members, &mut example)
+    {
+        let kept: Vec<_> = printed(&output, names).map(|field| walker.name(&field)).collect();
+        example.retain(|name, _| kept.contains(name));
+    }
     if !binding.method.server_streaming {
         let content = ContentBuilder::new().schema(Some(schema(&value))).example(example).build();
         let words = walker.comments().of(&output.parent_file(), output.path());
@@ -217,6 +223,23 @@ fn answer(walker: &mut Walker, binding: &Binding) -> Response {
         .content(LINES, lines(&element, "The messages, one a line."))
         .content(EVENTS, lines(&element, events))
         .build()
+}
+
+/// A reply that is printed with some of its fields: each is there, `null` where it is not set.
+fn some_of(walker: &mut Walker, output: &MessageDescriptor, names: &[String]) -> Value {
+    let mut properties = serde_json::Map::new();
+    for field in printed(output, names) {
+        let value = walker.field(&field, Direction::Output);
+        let value = if field.supports_presence() { nullable(value) } else { value };
+        properties.insert(walker.name(&field), value);
+    }
+    let required: Vec<_> = properties.keys().cloned().collect();
+    json!({"type": "object", "properties": properties, "required": required})
+}
+
+/// The fields of these names; one that the message does not have is left out.
+fn printed(output: &MessageDescriptor, names: &[String]) -> impl Iterator<Item = FieldDescriptor> {
+    names.iter().filter_map(|name| output.get_field_by_name(name))
 }
 
 /// Messages in a text; what each is stands beside, for OpenAPI 3.1 has no word for it.

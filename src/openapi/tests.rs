@@ -35,6 +35,7 @@ fn listed<'a>(binding: &'a Binding, upstream: Option<&str>) -> Listed<'a> {
         style: JsonStyle::default(),
         input: JsonInput::default(),
         upstream: upstream.map(Into::into),
+        members: None,
         demands_credentials: false,
     }
 }
@@ -95,6 +96,23 @@ fn verbs_that_openapi_has_no_word_for_are_listed() {
         omitted.iter().all(|one| one["name"] == "shop.S.M" && !one["reason"].as_str().unwrap().is_empty())
     );
     assert!(document["paths"]["/v3/{id}"]["get"].is_object());
+}
+
+#[test]
+fn a_reply_of_some_of_its_fields_is_described_as_it_is() {
+    let schema = schema_of(
+        "message R { string a_name = 1; R inner = 2; int32 c = 3; } service S { rpc M(R) returns (R); }",
+    );
+    let rules = [HttpRule::new("shop.S.M", Verb::Get, "/v1")];
+    let (bindings, _) = bindings(schema.method("/shop.S/M").unwrap(), &rules, false);
+    let members = Some(vec!["inner".to_owned(), "a_name".to_owned()]);
+    let one = Listed { members, ..listed(&bindings[0], None) };
+    let document = serde_json::to_value(document(&Config::default(), [one])).unwrap();
+    let answer = &document["paths"]["/v1"]["get"]["responses"]["200"]["content"]["application/json"];
+    let names: Vec<_> = answer["schema"]["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["inner", "aName"]);
+    assert_eq!(answer["schema"]["required"], json!(["inner", "aName"]));
+    assert!(answer["example"]["c"].is_null() && answer["example"]["aName"].is_string(), "{answer}");
 }
 
 #[test]

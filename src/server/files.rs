@@ -1,7 +1,7 @@
 //! The process's limit of open files, each connection being one.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tracing::{debug, info};
+use tracing::{debug, warn};
 
 /// Files that are not clients' connections: listeners, runtimes, connections to upstreams, the config.
 const RESERVED: usize = 256;
@@ -22,11 +22,15 @@ pub fn raise_open_files(most: usize) -> usize {
         }
     };
     let fit = soft.map_or(most, |files| fitting(usize::try_from(files).unwrap_or(usize::MAX)));
-    if fit < most {
-        info!(
-            "this process may open {} files, which is enough for {fit} of the {most} connections of connections.max",
-            soft.unwrap_or_default()
-        );
+    let files = soft.unwrap_or_default();
+    let said = format!(
+        "this process may open {files} files, which is enough for {fit} of the {most} connections of connections.max"
+    );
+    // A little less than was asked for is nobody's trouble.
+    if fit < most / 2 {
+        warn!("{said}");
+    } else if fit < most {
+        debug!("{said}");
     }
     fit.min(most)
 }

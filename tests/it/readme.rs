@@ -1,7 +1,7 @@
 //! `README.md` is true to the letter: each of its console blocks is run against gateways started as it says, and what it
 //! shows is what comes (… stands for any text); each of its TOML blocks is a config that a gateway starts with.
 
-use std::{net::SocketAddr, process::Command, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
 use crate::support::{
     client::{request, rest},
@@ -76,6 +76,11 @@ async fn every_command_does_what_is_shown() {
         }
     });
     let grpcurl = needs("grpcurl");
+    let folder = tempfile::tempdir().unwrap();
+    let config = blocks("toml").remove(0).replace(UPSTREAM, &upstream_address);
+    std::fs::write(folder.path().join("propylon.toml"), config).unwrap();
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_propylon"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), env!("PATH"));
     let mut gateway: Option<(Program, SocketAddr)> = None;
     let mut run = 0;
     for (command, shown) in blocks("console").iter().flat_map(|block| commands(block)) {
@@ -105,13 +110,16 @@ async fn every_command_does_what_is_shown() {
             let Some(grpcurl) = &grpcurl else { continue };
             line = line.replacen("grpcurl", &grpcurl.display().to_string(), 1);
         }
-        let mut shell = Program::start(&command, Command::new("sh").args(["-c", &line])).unwrap();
+        let mut shell = Command::new("sh");
+        // As in a folder with README's config, and with the program on the PATH.
+        shell.args(["-c", &line]).current_dir(folder.path()).env("PATH", &path);
+        let mut shell = Program::start(&command, &mut shell).unwrap();
         let code = shell.exit_code(PATIENCE).unwrap();
         let printed = shell.output();
         assert!(code == 0 && fits(&printed, &shown), "$ {command}\n{printed}\nis not\n{shown}");
         run += 1;
     }
-    assert!(run >= 10, "only {run} commands were found in README.md");
+    assert!(run >= 15, "only {run} commands were found in README.md");
     ticking.abort();
 }
 

@@ -170,7 +170,9 @@ impl Check<'_> {
             .filter(|status| matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308))
             .ok_or_else(|| format!("{status} is not a redirect; 301, 302, 303, 307 and 308 are"));
         let status = self.found.take(format!("{key}.status"), status);
-        let to = self.places(&format!("{key}.to"), &written.to, template);
+        let path = format!("{key}.to");
+        let to = self.places(&path, &written.to, template);
+        let to = to.and_then(|to| self.found.take(path, leads(&to).map(|()| to)));
         Some(Redirect { status: status?, to: to?, keep_query: written.keep_query.unwrap_or(true) })
     }
 
@@ -179,6 +181,27 @@ impl Check<'_> {
             .map_err(|mistake| self.found.push(Mistake { path: path.to_owned(), ..mistake }))
             .ok()
     }
+}
+
+/// Refuses a redirect whose callers could choose the host: what they send would follow right behind it.
+fn leads(to: &Text) -> Result<(), String> {
+    let mut before = String::new();
+    for piece in &to.0 {
+        match piece {
+            Piece::Literal(text) => before.push_str(text),
+            Piece::Place(Place::Host | Place::Version) => before.push('x'),
+            Piece::Place(_) => {
+                let host = before.split_once("//").map(|(_, behind)| behind);
+                if host.is_some_and(|host| !host.contains(['/', '?', '#'])) {
+                    return Err(format!(
+                        "what fills the place behind {before:?} would be a part of the host's name; a / belongs between them"
+                    ));
+                }
+                before.push('x');
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The places that need no name of their own.

@@ -144,6 +144,17 @@ impl Endpoint {
         (self.style, self.input)
     }
 
+    /// The only fields of the reply that are printed, by their proto names; `None` where all are.
+    #[must_use]
+    pub fn members(&self) -> Option<Vec<String>> {
+        match &self.response {
+            Output::Members(members) => {
+                Some(members.iter().map(|(_, field)| field.name().to_owned()).collect())
+            }
+            Output::Message(_) | Output::Field(_) | Output::Raw(_) => None,
+        }
+    }
+
     /// Where its calls go.
     #[must_use]
     pub fn route(&self) -> &Route {
