@@ -323,10 +323,10 @@ async fn a_binding_is_explained_to_its_last_parameter() {
         ("deadline", "5s, the client's"),
         ("client address", "127.0.0.1, this machine"),
         ("address limit", "none for this address"),
-        ("authenticate", "nobody can be known: no issuer, key or token is configured"),
+        ("authenticate", "nobody: the call brings no credentials"),
         ("authorize", "everyone (access.default)"),
         ("caller's limit", "by the caller's tier, if it is known"),
-        ("identity upstream", "told: X-Gateway-Request-ID"),
+        ("identity upstream", "told: X-Gateway-Request-ID; X-User-ID, X-User-Email, X-User-Role and X-User-Permissions of a known caller; no credentials of the caller's"),
     ]
     .map(|(name, effect)| json!({ "name": name, "effect": effect, "refuses": false }));
     assert_eq!(explained["policies"], json!(policies));
@@ -434,10 +434,10 @@ GET /v1/shelves/7/books/8?edition=3
   policies     1 deadline  60s, the route's
                2 client address  127.0.0.1, this machine
                3 address limit  none for this address
-               4 authenticate  nobody can be known: no issuer, key or token is configured
+               4 authenticate  nobody: the call brings no credentials
                5 authorize  everyone (access.default)
                6 caller's limit  by the caller's tier, if it is known
-               7 identity upstream  told: X-Gateway-Request-ID"
+               7 identity upstream  told: X-Gateway-Request-ID; X-User-ID, X-User-Email, X-User-Role and X-User-Permissions of a known caller; no credentials of the caller's"
     );
     assert_eq!((code, text.as_str()), (0, want.as_str()), "\n{text}");
 
