@@ -145,10 +145,18 @@ async fn the_gateways_own_services_have_a_table_of_their_own() {
         let proxied = [("x-forwarded-for", "203.0.113.7"), ("authorization", admin.as_str())];
         check(Method::GET, near, &proxied, 200).await;
     }
-    let outcome = check(Method::POST, "/admin/reload", &[], 401).await;
+    let outcome = check(Method::GET, "/admin/users", &[], 401).await;
     assert_eq!(told(&outcome, "www-authenticate"), "Bearer");
-    check(Method::POST, "/admin/reload", &[("authorization", &student)], 403).await;
+    check(Method::GET, "/admin/users", &[("authorization", &student)], 403).await;
+    check(Method::GET, "/admin/users", &[("authorization", &admin)], 200).await;
+    // Who is on this machine may send SIGHUP too. A proxy and a browser's page are not the operator.
+    check(Method::POST, "/admin/reload", &[], 200).await;
     check(Method::POST, "/admin/reload", &[("authorization", &admin)], 200).await;
+    let (proxied, page) = (("x-forwarded-for", "203.0.113.7"), ("origin", "https://evil.example"));
+    check(Method::POST, "/admin/reload", &[proxied], 401).await;
+    check(Method::POST, "/admin/reload", &[proxied, ("authorization", &student)], 403).await;
+    check(Method::POST, "/admin/reload", &[page], 403).await;
+    check(Method::POST, "/admin/reload", &[page, ("authorization", &student)], 403).await;
 }
 
 #[test]
