@@ -80,7 +80,7 @@ struct Up {
 
 #[derive(Debug, Args)]
 struct Openapi {
-    /// The config file (TOML)
+    /// The config file (TOML, or YAML or JSON by its extension)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// A gRPC upstream with server reflection, beside those of the config; may be repeated
@@ -96,7 +96,15 @@ pub fn run() -> ExitCode {
 }
 
 fn command() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version are asked for; anything else is an argument that is wrong.
+            let exit = if error.use_stderr() { EXIT_CONFIG } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(exit);
+        }
+    };
     let outcome = match cli.command {
         None => serve::run(&cli.serve).map(done),
         Some(Command::Serve(serve)) => serve::run(&serve).map(done),

@@ -27,6 +27,14 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
         "gateway.listen",
         arguments.listen.as_deref(),
     );
+    if let Some(file) = &sources.file
+        && file.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
+    {
+        let file = file.display();
+        return Err(Failure::config(format!(
+            "{file} is no file that can be read again, as each reload does"
+        )));
+    }
     let (_, written) = load(&sources)?;
     let source = Source::new(sources.file.clone(), move || read(&sources));
     serve(&written, source, |words, paint| say(words.for_a_person(paint).trim_end()))

@@ -203,7 +203,9 @@ impl BuiltIns {
                     _ if built_in.prefix.is_empty() => "/".to_owned(),
                     _ => built_in.prefix.to_string(),
                 };
-                built_in.enabled.then_some((path, page))
+                // What shows a document is nothing without it.
+                let document = !matches!(page, Page::Docs | Page::Redoc) || self.get(Own::Openapi).enabled;
+                (built_in.enabled && document).then_some((path, page))
             })
             .collect()
     }

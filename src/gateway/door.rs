@@ -23,7 +23,7 @@ use crate::{
     call::{Body, Road},
     config::Config,
     snapshot::Snapshot,
-    status::{Refusal, refuse},
+    status::{Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
 };
 
@@ -132,8 +132,16 @@ impl Door {
     }
 }
 
-/// Refuses headers over the limit.
+/// Refuses headers over the limit, and HTTP/1.1 without its one Host (RFC 9112, section 3.2): who stands before or behind
+/// this gateway may read another of two.
 fn bounded(config: &Config, request: &Request) -> Result<(), Status> {
+    if request.version() == Version::HTTP_11 {
+        let hosts = request.headers().get_all(header::HOST).iter().count();
+        if hosts != 1 {
+            let message = format!("a request of HTTP/1.1 has one Host header; this one has {hosts}");
+            return Err(Fault::client().on(Status::invalid_argument(message)));
+        }
+    }
     let header_bytes: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let most = usize::try_from(config.header_bytes).unwrap_or(usize::MAX);

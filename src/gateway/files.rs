@@ -38,7 +38,8 @@ pub(super) type Sight = BTreeMap<PathBuf, Option<u64>>;
 
 /// Tells one content of a file from another.
 pub(super) fn digest(file: &Path) -> Option<u64> {
-    let bytes = fs::read(file).ok()?;
+    // What is no file may have no end, or no beginning.
+    let bytes = file.is_file().then(|| fs::read(file).ok()).flatten()?;
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     Some(hasher.finish())

@@ -131,7 +131,7 @@ impl Gateway {
     /// Reads the config and the files that it names.
     fn read(&self) -> Result<Read, Vec<Mistake>> {
         let now = self.config();
-        let read = self.source.read();
+        let read = self.source.read_again();
         // Before they are read. A config that is refused for a file that is not there yet is tried again when it comes.
         self.files.send_replace(match &read {
             Ok(config) => self.source.sight(&[&now, config]),

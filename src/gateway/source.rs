@@ -50,6 +50,28 @@ impl Source {
         (self.read)()
     }
 
+    /// Reads it again, for a reload. A file that is empty is taken for one that is being written.
+    ///
+    /// # Errors
+    /// Every mistake that is in it.
+    pub(super) fn read_again(&self) -> Result<Config, Vec<Mistake>> {
+        if let Some(file) = &self.file
+            && let Ok(found) = file.metadata()
+            && !found.is_dir()
+            && (found.len() == 0 || !found.is_file())
+        {
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = digest(file);
+            let why = if found.is_file() {
+                "is empty: it may be about to be written"
+            } else {
+                "is no file any more"
+            };
+            let message = format!("{} {why}", file.display());
+            return Err(vec![Mistake { subject: String::new(), message }]);
+        }
+        self.read()
+    }
+
     /// The files that a config comes from and names; none where they are not to be watched.
     pub(super) fn files(&self, config: &Config) -> BTreeSet<PathBuf> {
         let Some(file) = self.file.as_ref().filter(|_| config.watch_config) else { return BTreeSet::new() };

@@ -250,6 +250,8 @@ impl Found {
                     .schema(Some(schema(&value)))
                     .style(Some(ParameterStyle::Form))
                     .explode(Some(true))
+                    // None of them: what is shown as an example is sent by who tries it out.
+                    .example(Some(json!({})))
                     .build()
             }
         }

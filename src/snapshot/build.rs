@@ -89,6 +89,7 @@ impl<'a> Build<'a> {
         schemas: &HashMap<Arc<str>, Arc<Known>>,
     ) -> Result<Built, SnapshotError> {
         self.pages();
+        self.routes_of_own_services();
         self.built_in(built_in);
         for path in &self.config.paths {
             self.path(path);
@@ -113,6 +114,23 @@ impl<'a> Build<'a> {
             let own = page.own.map_or("", Own::name);
             let message = format!("{} would never be reached: there is {what}", page.path);
             self.mistakes.push(Mistake::new(format!("builtin.{own}"), message));
+        }
+    }
+
+    /// Calls of the gateway's own services never go to an upstream.
+    fn routes_of_own_services(&mut self) {
+        for route in self.config.services.iter().filter(|route| route.upstream.is_some()) {
+            let service = route.pattern.split('/').next().unwrap_or_default();
+            if let Some(own) =
+                BuiltIns::of_service(service).filter(|own| self.config.built_ins.get(*own).enabled)
+            {
+                let message = format!(
+                    "{} would never be reached: the gateway answers {service} itself (builtin.{})",
+                    route.pattern,
+                    own.name()
+                );
+                self.mistakes.push(Mistake::new(format!("routes[{}]", route.entry), message));
+            }
         }
     }
 

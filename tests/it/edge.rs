@@ -233,3 +233,46 @@ async fn a_routes_own_rules_say_which_pages_may_call() {
     check("GET", "/ping", b, &[], "").await;
     check("GET", "/ping", a, &[], a).await;
 }
+
+#[tokio::test]
+async fn a_request_of_http1_has_one_host() {
+    let gateway = World::new().start();
+    let check = async |hosts: &str, want: &str| {
+        let (status, body) =
+            raw(gateway.address, format!("GET /ping HTTP/1.1\r\n{hosts}\r\n").as_bytes()).await;
+        assert_eq!((status, body["message"].as_str()), (400, Some(want)), "{body}");
+    };
+    check("", "a request of HTTP/1.1 has one Host header; this one has 0").await;
+    check("host: a\r\nhost: b\r\n", "a request of HTTP/1.1 has one Host header; this one has 2").await;
+    let (status, _) = raw(gateway.address, b"GET /ping HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn long_answers_of_the_gateways_own_are_compressed_too() {
+    let long = "x".repeat(2000);
+    let gateway = World::new()
+        .with_config(&format!("[[routes]]\npath = \"/long\"\nrespond = {{ body = \"{long}\" }}\n"))
+        .start();
+    for path in ["/long", &format!("/{long}")] {
+        let (_, coded) = told(gateway.address, "GET", path, &[("accept-encoding", "gzip")]).await;
+        assert_eq!(
+            (said(&coded, "content-encoding"), said(&coded, "vary")),
+            ("gzip", "accept-encoding"),
+            "{path}"
+        );
+        let length: usize = said(&coded, "content-length").parse().unwrap();
+        assert!(length < 1000, "{path}: {length}");
+        let (_, plain) = told(gateway.address, "GET", path, &[]).await;
+        assert_eq!(said(&plain, "content-encoding"), "", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_slash_at_the_end_of_a_pages_path_is_what_the_config_says() {
+    for (setting, want) in [("strict", (404, "")), ("ignore", (200, "")), ("redirect", (308, "/docs?a=b"))] {
+        let gateway = World::new().with_config(&format!("[rest]\ntrailing_slash = \"{setting}\"\n")).start();
+        let (status, headers) = told(gateway.address, "GET", "/docs/?a=b", &[]).await;
+        assert_eq!((status, said(&headers, "location")), want, "{setting}");
+    }
+}

@@ -112,7 +112,7 @@ async fn every_trigger_takes_a_good_config_and_refuses_a_bad_one() {
         pull(&config(&rule("/v2/{name}")), "added GET /v2/{name} (shop.v1.Shop/Get)").await;
         assert_eq!(get(&gateway, "/v2/pen").await.messages, [json!({ "name": "pen" })], "{trigger:?}");
         assert_eq!(generation(&gateway).await, 2);
-        // A key that is not known; a name that is taken; a file that is not there.
+        // A key that is not known; a name that is taken; a file that is not there; nothing at all.
         for (bad, words) in [
             (
                 config("").replace("[gateway]", "[gatewey]"),
@@ -123,6 +123,8 @@ async fn every_trigger_takes_a_good_config_and_refuses_a_bad_one() {
                 "two upstreams",
             ),
             (config("descriptors = \"missing.binpb\"\n"), "missing.binpb"),
+            // As it is for a moment while it is written anew.
+            (String::new(), "is empty: it may be about to be written"),
         ] {
             pull(&bad, "not reloaded (").await;
             assert!(gateway.program.output().contains(words), "{words}\n{}", gateway.program.output());

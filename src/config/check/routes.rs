@@ -190,7 +190,7 @@ fn leads(to: &Text) -> Result<(), String> {
         match piece {
             Piece::Literal(text) => before.push_str(text),
             Piece::Place(Place::Host | Place::Version) => before.push('x'),
-            // It begins with a slash, which ends the host's name.
+            // It begins with a slash of its own.
             Piece::Place(Place::Path) => before.push('/'),
             Piece::Place(_) => {
                 let host = before.split_once("//").map(|(_, behind)| behind);

@@ -80,8 +80,13 @@ impl Environment {
 
 /// What Kubernetes and Docker say of a service named propylon: not the config's.
 fn is_service_link(key: &str, value: &str) -> bool {
-    let link =
-        key == "PORT" || key.starts_with("PORT_") || key == "SERVICE_HOST" || key.starts_with("SERVICE_PORT");
+    // Of a service named propylon, or of one whose name begins so (`PROPYLON_ADMIN_SERVICE_HOST`).
+    let link = ["PORT", "SERVICE_HOST", "SERVICE_PORT"]
+        .iter()
+        .any(|word| key == *word || key.ends_with(&format!("_{word}")))
+        || ["PORT_", "SERVICE_PORT_"]
+            .iter()
+            .any(|word| key.starts_with(word) || key.contains(&format!("_{word}")));
     !key.contains("__") && (link || value.starts_with("tcp://") || value.starts_with("udp://"))
 }
 

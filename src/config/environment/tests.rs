@@ -8,6 +8,8 @@ fn service_links_are_not_ours() {
     check("PORT", "tcp://10.0.0.1:80", true);
     check("SERVICE_HOST", "10.0.0.1", true);
     check("SERVICE_PORT_GRPC", "8080", true);
+    check("ADMIN_SERVICE_HOST", "10.0.0.2", true);
+    check("ADMIN_PORT_80_TCP_ADDR", "10.0.0.2", true);
     check("PORT_8080_TCP_ADDR", "10.0.0.1", true);
     check("ENV_PORT", "tcp://10.0.0.1:80", true);
     check("GATEWAY_LISTEN", "0.0.0.0:80", false);

@@ -3,6 +3,7 @@
 
 use std::{
     fmt,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -178,10 +179,19 @@ impl Config {
     }
 }
 
+/// A config is text that somebody wrote.
+const MOST_BYTES: u64 = 16 << 20;
+
 /// A file's text; for one that is a folder, no text, or not there, the reason.
 fn read(file: &Path) -> Result<String, String> {
-    let bytes = std::fs::read(file)
-        .map_err(|error| format!("the config cannot be read: {}", unreadable(file, &error)))?;
+    let cannot = |error: &std::io::Error| format!("the config cannot be read: {}", unreadable(file, error));
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).map_err(|error| cannot(&error))?;
+    // Something may be read that has no end.
+    opened.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("the config is longer than {} MiB", MOST_BYTES >> 20));
+    }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line =

@@ -14,6 +14,7 @@ use self::assets::Asset;
 use crate::{
     call::Body,
     config::{Config, Page},
+    route::router::TrailingSlash,
     snapshot::Snapshot,
     status::{Refusal, refuse},
     surface::{Request, Response, rest},
@@ -44,7 +45,19 @@ enum Place {
 /// # Errors
 /// 405, in the words of every other route.
 pub(super) fn serve(snapshot: &Snapshot, ready: bool, request: &Request) -> Option<Result<Response, Status>> {
-    let place = find(snapshot, request.uri().path())?;
+    let path = request.uri().path();
+    let place = match (find(snapshot, path), slashless(snapshot, path)) {
+        (Some(place), _) => place,
+        (None, Some((TrailingSlash::Ignore, place))) => place,
+        (None, Some((TrailingSlash::Redirect, _))) => {
+            let mut location = path.trim_end_matches('/').to_owned();
+            if let Some(query) = request.uri().query() {
+                location = format!("{location}?{query}");
+            }
+            return Some(Err(refuse(Refusal::Redirect { location }, "this path has no slash at its end")));
+        }
+        (None, _) => return None,
+    };
     let method = request.method();
     let head = method == Method::HEAD;
     if method == Method::OPTIONS {
@@ -60,6 +73,12 @@ pub(super) fn serve(snapshot: &Snapshot, ready: bool, request: &Request) -> Opti
         Place::Asset(asset) => asset.response(request.headers()),
     };
     Some(answered.map(|response| if head { without_body(response) } else { response }))
+}
+
+/// The page at a path without the slash at its end, and what the config says of such slashes.
+fn slashless(snapshot: &Snapshot, path: &str) -> Option<(TrailingSlash, Place)> {
+    let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty() && !bare.ends_with('/'))?;
+    Some((snapshot.config.rest.paths.trailing_slash, find(snapshot, bare)?))
 }
 
 /// Whether a path is that of a page, or of a file which a page consists of.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use tonic::Status;
 
 use super::{
@@ -40,8 +41,6 @@ pub(super) enum Target {
     Endpoint {
         endpoint: Arc<Endpoint>,
         form: Form,
-        /// The request's `Accept-Encoding`.
-        accept_encoding: Option<HeaderValue>,
     },
 }
 
@@ -66,16 +65,34 @@ impl Answer for RestAnswer {
             (Target::Ready(response), _) => return *response,
             (_, Err(status)) => Err(status),
             (Target::Nothing, Ok(_)) => Err(Status::internal("a request that calls nothing was answered")),
-            (Target::Http, Ok(reply)) => Ok(http::response(reply, &origin.method)),
+            (Target::Http, Ok(reply)) => coded(http::response(reply, &origin.method), &origin).await,
             (Target::Endpoint { endpoint, form, .. }, Ok(reply)) if endpoint.method().server_streaming => {
                 stream::response(endpoint, form, reply, None, origin.head()).await
             }
-            (Target::Endpoint { endpoint, accept_encoding, .. }, Ok(reply)) => {
-                unary(&endpoint, accept_encoding.as_ref(), reply, origin.head()).await
+            (Target::Endpoint { endpoint, .. }, Ok(reply)) => {
+                unary(&endpoint, origin.accept_encoding.as_ref(), reply, origin.head()).await
             }
         };
         answered.unwrap_or_else(|status| error::response(&status, &origin))
     }
+}
+
+/// Compresses what the config answers by itself, as any text is; a longer body than this is an upstream's, and passes as it
+/// comes.
+async fn coded(response: surface::Response, origin: &Origin) -> Result<surface::Response, Status> {
+    const LONGEST: u64 = 1 << 20;
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let whole = http_body::Body::size_hint(response.body()).exact();
+    let worth = whole.is_some_and(|bytes| bytes >= COMPRESSED_BYTES as u64 && bytes <= LONGEST);
+    if !worth || !content_type.is_some_and(content::is_text) {
+        return Ok(response);
+    }
+    let (mut head, body) = response.into_parts();
+    let body =
+        body.collect().await.map_err(|error| Status::internal(format!("the answer broke off: {error}")))?;
+    let body = encode(body.to_bytes(), origin.accept_encoding.as_ref(), &mut head.headers)?;
+    head.headers.remove(header::CONTENT_LENGTH);
+    Ok(surface::Response::from_parts(head, body.into()))
 }
 
 /// The response of a unary call that went well so far.

@@ -15,13 +15,18 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, request};
+use hyper::ext::ReasonPhrase;
 use prost::Message as _;
 use prost_reflect::DescriptorPool;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::profile::{ErrorValue, Profile};
+use super::{
+    answer::encode,
+    profile::{ErrorValue, Profile},
+};
 use crate::{
     call::{Body, RequestValues},
     route::Text,
@@ -52,6 +57,7 @@ pub(super) struct Origin {
     pub(super) uri: Uri,
     /// `x-request-id`, which the edge sets; a new one is made where it is missing.
     pub(super) request_id: Option<HeaderValue>,
+    pub(super) accept_encoding: Option<HeaderValue>,
     client: SocketAddr,
     /// Kept where the profile's messages have places that headers fill.
     headers: Option<Box<HeaderMap>>,
@@ -65,6 +71,7 @@ impl Origin {
             method: std::mem::take(&mut parts.method),
             uri: std::mem::take(&mut parts.uri),
             request_id: parts.headers.get(REQUEST_ID).cloned(),
+            accept_encoding: parts.headers.get(header::ACCEPT_ENCODING).cloned(),
             client: peer(&parts.extensions).address,
             headers: errors.headers.then(|| Box::new(parts.headers.clone())),
             errors: Arc::clone(errors),
@@ -157,8 +164,15 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         body.clear();
     }
-    let mut response = http::Response::new(Body::from(body));
+    let body = Bytes::from(body);
+    // A failure to compress is not worth another one.
+    let coded = encode(body.clone(), origin.accept_encoding.as_ref(), &mut headers).unwrap_or(body);
+    let mut response = http::Response::new(Body::from(coded));
     *response.status_mut() = http;
+    if http.canonical_reason().is_none() {
+        // HTTP/1.1 has its reason beside the status, and knows none for this one.
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"Client Closed Request"));
+    }
     *response.headers_mut() = headers;
     response.extensions_mut().insert(Failed { code: status.code(), message: status.message().to_owned() });
     response

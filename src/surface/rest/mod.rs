@@ -213,8 +213,7 @@ impl Surface for Rest {
             Ok(opened) => opened,
             Err(status) => return (RestAnswer { origin, target: Asked::Nothing }, Err(status)),
         };
-        let accept_encoding = parts.headers.get(header::ACCEPT_ENCODING).cloned();
-        let target = Asked::Endpoint { endpoint: Arc::clone(&endpoint), form, accept_encoding };
+        let target = Asked::Endpoint { endpoint: Arc::clone(&endpoint), form };
         let answer = RestAnswer { origin, target };
         let content_type = match endpoint.request() {
             Input::Raw => text(&parts.headers, header::CONTENT_TYPE),
