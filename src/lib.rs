@@ -9,11 +9,15 @@ pub mod status;
 
 pub mod schema;
 
+pub mod auth;
+
 pub mod route;
 
 pub mod call;
 
 pub mod transcode;
+
+pub mod store;
 
 pub mod dispatch;
 pub mod policy;

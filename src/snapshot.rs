@@ -4,6 +4,7 @@
 mod build;
 mod rules;
 mod shadow;
+mod terms;
 mod upstreams;
 
 use std::{
@@ -22,10 +23,11 @@ use crate::{
     call::{Body, Call, Reply, Road},
     config::{Config, Page},
     dispatch::{Dispatch, Local, Upstream},
-    openapi, policy,
+    openapi,
+    policy::Policies,
     route::{Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
-    services::{self, About, Explain, HealthBoard, Loaded, admin::Reload},
+    services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
     surface::{Protocol, grpc::Grpc, grpc_web::GrpcWeb, rest::Rest},
     transcode::Tables,
 };
@@ -59,6 +61,9 @@ pub struct Parts {
     pub explain: Arc<dyn Explain>,
     /// What loads the next one.
     pub reload: Arc<dyn Reload>,
+    /// The accounts, which outlive every config.
+    pub directory: Arc<Directory>,
+    pub policies: Arc<Policies>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -76,6 +81,7 @@ pub struct Snapshot {
     pub catalog: Arc<Catalog>,
     /// The gateway's own pages, by their paths.
     pub pages: Vec<(String, Page)>,
+    pub policies: Arc<Policies>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -130,7 +136,8 @@ impl Snapshot {
     /// Every mistake of the config and of descriptor files. What is wrong with a schema that an upstream's reflection
     /// gave is logged, and only the binding concerned is left out: it is not the operator's to mend.
     pub fn build(parts: &Parts, schemas: &HashMap<Arc<str>, Arc<Known>>) -> Result<Self, SnapshotError> {
-        let built = Build::new(&parts.config).run(&parts.built_in, schemas)?;
+        let built = Build::new(&parts.config, parts.policies.verifier.knows_anybody())
+            .run(&parts.built_in, schemas)?;
         let catalog = Arc::new(built.catalog);
         for conflict in catalog.conflicts() {
             warn!(
@@ -142,7 +149,14 @@ impl Snapshot {
         }
         let mut local = Servers { local: Local::default(), config: &parts.config };
         let (reload, explain) = (&parts.reload, &parts.explain);
-        services::local(&catalog, &parts.board, &parts.about, parts.loaded, reload, explain, &mut local);
+        let outliving = services::Outliving {
+            board: &parts.board,
+            about: &parts.about,
+            reload,
+            explain,
+            directory: &parts.directory,
+        };
+        services::local(&catalog, parts.loaded, outliving, &mut local);
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),
@@ -152,6 +166,7 @@ impl Snapshot {
             grpc_web: GrpcWeb { table: Arc::clone(&table) },
             rest: built.rest.build(table),
             catalog,
+            policies: Arc::clone(&parts.policies),
             dispatch: Dispatch::new(local.local, parts.upstreams.clone()),
             document: OnceLock::new(),
         })
@@ -173,7 +188,7 @@ impl Snapshot {
                     input,
                     upstream,
                     members: endpoint.members(),
-                    demands_credentials: false,
+                    demands_credentials: !endpoint.route().terms.access.is_public(),
                 }
             });
             openapi::Document::new(&self.config, listed)
@@ -237,10 +252,11 @@ impl services::Registry for Servers<'_> {
 
 impl Road for Snapshot {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
-        policy::admit(call)
+        self.policies.admit(call).await
     }
 
-    async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        self.dispatch.dispatch(call).await
+    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
+        let told = self.policies.told(&mut call);
+        told.with(self.dispatch.dispatch(call).await)
     }
 }

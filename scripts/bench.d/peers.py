@@ -65,6 +65,18 @@ def fetch(root, build):
     return Tools(root, envoy, target / "release", scratch)
 
 
+# What the policed gateway knows its caller by.
+TOKEN = "bench-0123456789-abcdefghijklmnopqrstuvwxyz"
+
+# The bare road: everyone may call, and nobody is counted.
+OPEN = """[access]
+default = "public"
+
+[rate_limits]
+enabled = false
+"""
+
+
 def run(command):
     try:
         subprocess.run(command, check=True)
@@ -94,7 +106,8 @@ class Fleet:
             starts = {
                 "relay": lambda: self.start("relay", [examples / "bench-relay", address], self.gateway_core),
                 "envoy": lambda: self.start_envoy(address),
-                "propylon": lambda: self.start_propylon(address),
+                "propylon": lambda: self.start_propylon("propylon", address, OPEN),
+                "policed": lambda: self.start_propylon("policed", address, self.policed()),
             }
             for peer in self.peers:
                 self.gateways[peer] = starts[peer]()
@@ -112,8 +125,28 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    def start_propylon(self, upstream):
-        config = self.scratch / "propylon.toml"
+    def policed(self):
+        """A token of the config that is asked for a role, and a limit that is counted and never met."""
+        token = self.scratch / "token"
+        token.write_text(TOKEN)
+        return f"""[access]
+default = "authenticated"
+
+[[access.rules]]
+match = ["bench.v1.*"]
+roles = ["caller"]
+
+[rate_limits]
+tiers = {{ free = 1000000000 }}
+
+[[auth.tokens]]
+name = "bench"
+token = {{ file = "{token}" }}
+roles = ["caller"]
+"""
+
+    def start_propylon(self, name, upstream, access):
+        config = self.scratch / f"{name}.toml"
         config.write_text(
             f"""[gateway]
 workers = 1
@@ -122,10 +155,11 @@ workers = 1
 name = "bench"
 grpc = "http://{upstream}"
 descriptors = "{self.scratch / "bench.binpb"}"
-"""
+
+{access}"""
         )
         command = [self.tools.release / "propylon", "serve", "--config", config, "--listen", "127.0.0.1:0"]
-        return self.start("propylon", command, self.gateway_core)
+        return self.start(name, command, self.gateway_core)
 
     def start_envoy(self, upstream):
         port = free_port()

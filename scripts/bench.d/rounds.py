@@ -9,10 +9,11 @@ from load import Request, drive
 
 @dataclass(frozen=True)
 class Budget:
-    """At most this much of a peer's cost."""
+    """At most this much of a peer's cost; or so many microseconds more than the peer."""
 
     peer: str
     at_most: float
+    unit: str = "x"
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,11 @@ class Row:
     title: str
     request: Request
     budgets: tuple[Budget, ...]
+    # Which gateway is judged.
+    own: str = "propylon"
 
     def peers(self):
-        return [*(budget.peer for budget in self.budgets), "propylon"]
+        return [*(budget.peer for budget in self.budgets), self.own]
 
 
 @dataclass
@@ -69,22 +72,27 @@ def measure(rows, fleet, rounds, seconds):
                 speed[gateway.name].append(rps)
         figures = ", ".join(f"{name} {statistics.median(costs):.1f} us" for name, costs in cost.items())
         print(f"{row.name}: {figures}", file=sys.stderr, flush=True)
-        own = cost["propylon"]
+        own = cost[row.own]
         for budget in row.budgets:
-            ratios = [mine / theirs for mine, theirs in zip(own, cost[budget.peer], strict=True)]
+            pairs = list(zip(own, cost[budget.peer], strict=True))
+            if budget.unit == "us":
+                ratios = [mine - theirs for mine, theirs in pairs]
+            else:
+                ratios = [mine / theirs for mine, theirs in pairs]
             results.append(
                 Result(
                     row=row.name,
                     title=row.title,
                     own_us=statistics.median(own),
                     own_spread=spread(own),
-                    own_rps=statistics.median(speed["propylon"]),
+                    own_rps=statistics.median(speed[row.own]),
                     against=budget.peer,
                     peer_us=statistics.median(cost[budget.peer]),
                     peer_spread=spread(cost[budget.peer]),
                     value=statistics.median(ratios),
                     noise=spread(ratios),
                     budget=budget.at_most,
+                    unit=budget.unit,
                 )
             )
     return results

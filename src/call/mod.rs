@@ -20,7 +20,11 @@ pub use request_values::RequestValues;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::{route::Route, schema::Method};
+use crate::{
+    auth::{Client, Limit, Principal},
+    route::Route,
+    schema::Method,
+};
 
 /// One call on its way from a surface to what answers it.
 #[derive(Debug)]
@@ -38,8 +42,31 @@ pub struct Call {
     pub timeout: Option<Duration>,
     /// When the call must have ended: set by the deadline policy, enforced by dispatch.
     pub deadline: Option<Instant>,
+    /// What policies found out about who calls.
+    pub caller: Caller,
     /// What must live until the reply's body has ended.
     pub guards: Guards,
+}
+
+/// Who calls, as far as policies have found out.
+#[derive(Debug, Default)]
+pub struct Caller {
+    /// Where the call comes from: the connection's other end, or whom a trusted proxy speaks for.
+    pub client: Option<Client>,
+    /// `None` for somebody whom nobody knows.
+    pub principal: Option<Arc<Principal>>,
+    /// The limit with the least left, of those that the call was counted by: told to the caller with the reply.
+    pub counted: Option<Counted>,
+}
+
+/// What is left of a limit.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    pub limit: Arc<Limit>,
+    /// Calls that could come now.
+    pub remaining: u64,
+    /// When all of the limit is there again.
+    pub reset_after: Duration,
 }
 
 /// What is called.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, say};
+use super::{Failure, say, serve::runtime};
 use crate::{config::Sources, gateway};
 
 #[derive(Debug, Args)]
@@ -18,6 +18,9 @@ pub(super) struct Check {
 }
 
 pub(super) fn run(arguments: &Check) -> Result<ExitCode, Failure> {
+    // Nothing is opened, but the pools of a database belong to a runtime.
+    let runtime = runtime()?;
+    let _inside = runtime.enter();
     let mut loaded = Sources::of_process(arguments.file.as_deref()).inspect();
     if loaded.routes_are_right()
         && let Err(error) = gateway::rehearse(&loaded.config)

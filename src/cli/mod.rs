@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod asked;
+mod audit;
 mod check;
 mod config;
 mod ending;
@@ -47,6 +48,8 @@ enum Command {
     Config(config::Config),
     /// Says which binding, route, policies and upstream a request would meet, and why
     Explain(explain::Explain),
+    /// Reviews a config for what would help an attacker, and grades it
+    Audit(audit::Audit),
     /// Prints the routing table
     Routes(routes::Routes),
     /// Asks a gateway, or any gRPC server, whether it serves: exit code 0 if it does, else 1
@@ -107,6 +110,7 @@ fn command() -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve).map(done),
         Some(Command::Up(up)) => up::run(&up).map(done),
         Some(Command::Explain(explain)) => explain::run(&explain).map(done),
+        Some(Command::Audit(audit)) => audit::run(&audit),
         Some(Command::Routes(routes)) => routes::run(routes).map(done),
         Some(Command::Health(health)) => health::run(&health),
         Some(Command::Check(arguments)) => check::run(&arguments),

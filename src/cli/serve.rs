@@ -15,7 +15,7 @@ use crate::{
     dispatch::worker,
     gateway::{Gateway, Source, StartError, door},
     server,
-    services::admin::Mistake,
+    services::{accounts::FirstAdmin, admin::Mistake},
 };
 
 /// How long after the drain's deadline a worker may take to end.
@@ -122,6 +122,9 @@ pub(super) fn serve(
     } else {
         say(&words.for_a_program());
     }
+    if let Some(admin) = gateway.first_admin() {
+        say(&made(&admin, std::io::stdout().is_terminal()));
+    }
     let asked = main.block_on(async {
         tokio::select! {
             () = signals.until_stop(&gateway) => true,
@@ -155,6 +158,7 @@ pub(super) fn serve(
             () = tokio::time::sleep(drain.timeout + LATE_WORKER) => None,
         }
     });
+    main.block_on(gateway.close_stores());
     main.shutdown_background();
     match drained {
         None => info!("what is in flight is closed"),
@@ -164,6 +168,22 @@ pub(super) fn serve(
     }
     info!("stopped");
     Ok(())
+}
+
+/// Tells of the admin that this start has made. Nobody else knows the password.
+fn made(admin: &FirstAdmin, person: bool) -> String {
+    let FirstAdmin { email, password } = admin;
+    if !person {
+        let said =
+            serde_json::json!({ "message": "an admin was made", "email": email, "password": password });
+        return said.to_string();
+    }
+    match password {
+        Some(password) => {
+            format!("  An admin was made: {email}, with the password {password} (shown this once).")
+        }
+        None => format!("  An admin was made: {email}."),
+    }
 }
 
 /// Tells that a worker's thread has ended, however.

@@ -2,7 +2,8 @@
 
 use super::{Failure, Up, say, serve, table, warn};
 use crate::{
-    config::{Config, Source as Written, Sources, Upstream, upstream_address},
+    auth::Rule,
+    config::{BuiltIn, Config, Own, Source as Written, Sources, Upstream, upstream_address},
     gateway::Source,
     route::Origins,
 };
@@ -40,6 +41,13 @@ pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<(Conf
     let sources = Sources::of_process(None).with_flag("--listen", "gateway.listen", listen);
     let (mut config, written) = serve::load(&sources)?;
     config.rest.method_paths = true;
+    // Nothing is kept for it: no file is made where it is started.
+    for own in [Own::Auth, Own::Users] {
+        let off = BuiltIn { enabled: false, ..config.built_ins.get(own) };
+        config.built_ins.set(own, off);
+    }
+    // Whoever starts this wants to call what is there.
+    config.callers.rules.default = std::sync::Arc::new(Rule::public("propylon up"));
     if config.cors.origins == Origins::None {
         config.cors.origins = Origins::Loopback;
     }

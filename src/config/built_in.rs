@@ -17,6 +17,8 @@ pub enum Own {
     Redoc,
     Health,
     Routing,
+    Auth,
+    Users,
     Admin,
     GrpcHealth,
     Reflection,
@@ -55,7 +57,7 @@ pub struct BuiltIn {
 pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
 
 impl Own {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Index,
         Self::Probes,
         Self::Openapi,
@@ -63,6 +65,8 @@ impl Own {
         Self::Redoc,
         Self::Health,
         Self::Routing,
+        Self::Auth,
+        Self::Users,
         Self::Admin,
         Self::GrpcHealth,
         Self::Reflection,
@@ -79,6 +83,8 @@ impl Own {
             Self::Redoc => "redoc",
             Self::Health => "health",
             Self::Routing => "routing",
+            Self::Auth => "auth",
+            Self::Users => "users",
             Self::Admin => "admin",
             Self::GrpcHealth => "grpc_health",
             Self::Reflection => "reflection",
@@ -98,6 +104,8 @@ impl Own {
             Self::Openapi => "/openapi.json",
             Self::Docs => "/docs",
             Self::Redoc => "/redoc",
+            Self::Auth => "/api/v1/auth",
+            Self::Users => "/api/v1/users",
             Self::Admin => "/admin",
         }
     }
@@ -109,6 +117,8 @@ impl Own {
             Self::Index | Self::Probes | Self::Openapi | Self::Docs | Self::Redoc => &[],
             Self::Health => &["propylon.gateway.v1.HealthService"],
             Self::Routing => &["propylon.gateway.v1.RoutingService"],
+            Self::Auth => &["propylon.gateway.v1.AuthService"],
+            Self::Users => &["propylon.gateway.v1.UserService"],
             Self::Admin => &["propylon.gateway.v1.AdminService"],
             Self::GrpcHealth => &["grpc.health.v1.Health"],
             Self::Reflection => {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Address, BuiltIns, Config, Connections, DEFAULT_LISTEN, Drain, Log, Rest, SchemaSource, Upstream,
+    Accounts, Address, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, Rest,
+    SchemaSource, Upstream,
 };
 use crate::{
     route::{Cors, Limits, router::Settings as Paths},
@@ -25,6 +26,9 @@ impl Default for Config {
             limits: Limits::default(),
             header_bytes: 64 << 10,
             timeout: Duration::from_secs(60),
+            callers: Callers::default(),
+            store: crate::store::Settings::default(),
+            accounts: Accounts::default(),
             cors: Cors::default(),
             rest: Rest::default(),
             built_ins: BuiltIns::default(),
@@ -90,6 +94,7 @@ impl Upstream {
             ca: None,
             metadata: Vec::new(),
             style: JsonStyle::default(),
+            forward_credentials: false,
         }
     }
 }

@@ -62,7 +62,13 @@ fn plain(schema: &mut Value) {
             }
             // What serde takes in place of a missing key says less than the example does.
             members.remove("default");
-            members.values_mut().for_each(plain);
+            for (keyword, value) in members.iter_mut() {
+                match value {
+                    // Names of keys, of which one may be `default` itself.
+                    Value::Object(named) if keyword == "properties" => named.values_mut().for_each(plain),
+                    value => plain(value),
+                }
+            }
         }
         Value::Array(values) => values.iter_mut().for_each(plain),
         _ => {}

@@ -2,6 +2,7 @@
 //! value is checked here, once, so that what holds a [`Config`] holds a valid one.
 
 mod built_in;
+pub mod callers;
 mod check;
 mod defaults;
 mod document;
@@ -14,6 +15,7 @@ mod secret;
 mod settings;
 mod shape;
 mod source;
+mod store;
 mod terminal;
 
 use std::{
@@ -28,6 +30,7 @@ use http::HeaderName;
 
 pub use self::{
     built_in::{BuiltIn, BuiltIns, Own, Page},
+    callers::Callers,
     check::{listen_address, time, upstream_address},
     document::Origin,
     environment::Environment,
@@ -37,9 +40,11 @@ pub use self::{
     nearby::unreadable,
     secret::Secret,
     source::{Report, Source, Span},
+    store::Accounts,
     terminal::colours,
 };
 use crate::{
+    auth::Rule,
     route::{Cors, Limits, Origins, Redirect, Respond, router::Settings as Paths},
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
@@ -69,6 +74,9 @@ pub struct Config {
     /// The longest a unary call may take.
     pub timeout: Duration,
     pub cors: Cors,
+    pub callers: Callers,
+    pub store: crate::store::Settings,
+    pub accounts: Accounts,
     pub rest: Rest,
     pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
@@ -183,6 +191,8 @@ pub struct Upstream {
     /// Sent with each call, in place of what the caller sent under the same names; each value can be sent.
     pub metadata: Vec<(HeaderName, Secret)>,
     pub style: JsonStyle,
+    /// The caller's credentials go on to it.
+    pub forward_credentials: bool,
 }
 
 /// `http://HOST:PORT` or `https://HOST:PORT`
@@ -243,6 +253,8 @@ pub struct Rules {
     pub request_bytes: Option<usize>,
     pub response_bytes: Option<usize>,
     pub cors: Option<Arc<Cors>>,
+    /// Who may call.
+    pub access: Option<Arc<Rule>>,
 }
 
 impl Config {

@@ -21,7 +21,7 @@ use super::{
     request::{Mistake, Watched},
 };
 use crate::{
-    call::{Body, Frames, Peer},
+    call::{Body, Caller, Frames, Peer},
     status::{Fault, Whose},
 };
 
@@ -41,7 +41,8 @@ impl Default for Local {
 }
 
 impl Local {
-    /// Adds a generated tonic server. A service finds its caller's [`Peer`] in the request's extensions and may put a
+    /// Adds a generated tonic server. A service finds its caller's [`Peer`] in the request's extensions, the
+    /// [`crate::auth::Client`] that it speaks for and, where it is known, the `Arc<`[`crate::auth::Principal`]`>`; and may put a
     /// [`crate::call::HttpStatus`] into its response's.
     #[must_use]
     pub fn with<S>(mut self, service: S) -> Self
@@ -72,7 +73,7 @@ impl Local {
         path: PathAndQuery,
         headers: HeaderMap,
         frames: Frames,
-        peer: Peer,
+        (peer, caller): (Peer, Caller),
     ) -> Result<Opened<ServiceBody>, Status> {
         let service =
             path.path().strip_prefix('/').and_then(|path| path.split_once('/')).map(|(name, _)| name);
@@ -93,6 +94,12 @@ impl Local {
         *request.uri_mut() = Uri::from(path);
         *request.headers_mut() = headers;
         request.extensions_mut().insert(peer);
+        if let Some(client) = caller.client {
+            request.extensions_mut().insert(client);
+        }
+        if let Some(principal) = caller.principal {
+            request.extensions_mut().insert(principal);
+        }
         let Ok(response) = service.clone().oneshot(request).await;
         if let Some(status) = mistake.as_ref().and_then(|mistake| mistake.get()) {
             return Err(status.clone());

@@ -24,7 +24,7 @@ pub use self::{
     local::Local,
 };
 use crate::{
-    call::{Body, Call, Frames, Guards, Peer, Reply, Target},
+    call::{Body, Call, Caller, Frames, Guards, Peer, Reply, Target},
     route::{Destination, Route},
     status::{Fault, Whose},
 };
@@ -48,7 +48,7 @@ impl Dispatch {
     /// What the pending message's surface says of the client's body; UNAVAILABLE for an upstream that cannot be
     /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
     pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        let Call { route, target, metadata, message, peer, deadline, guards, .. } = call;
+        let Call { route, target, metadata, message, peer, deadline, caller, guards, .. } = call;
         let path = match target {
             Target::Rpc { path, .. } => path,
             Target::Http(http) => {
@@ -63,7 +63,8 @@ impl Dispatch {
         };
         let to = self.find(&route)?;
         let Some(deadline) = deadline else {
-            let sending = Sending { path, metadata, frames: message.frames().await?, peer, deadline: None };
+            let frames = message.frames().await?;
+            let sending = Sending { path, metadata, frames, peer, caller, deadline: None };
             return Ok(to.answer(sending).await?.reply(to, None, guards));
         };
         if deadline <= Instant::now() {
@@ -76,7 +77,7 @@ impl Dispatch {
             frames = message.frames() => frames?,
             () = &mut sleep => return Err(deadline::not_sent()),
         };
-        let sending = Sending { path, metadata, frames, peer, deadline: Some(deadline) };
+        let sending = Sending { path, metadata, frames, peer, caller, deadline: Some(deadline) };
         let answer = tokio::select! {
             biased;
             answer = to.answer(sending) => answer?,
@@ -113,6 +114,7 @@ struct Sending {
     metadata: HeaderMap,
     frames: Frames,
     peer: Peer,
+    caller: Caller,
     deadline: Option<Instant>,
 }
 
@@ -133,10 +135,10 @@ impl fmt::Display for To<'_> {
 
 impl To<'_> {
     async fn answer(self, sending: Sending) -> Result<Answer, Status> {
-        let Sending { path, mut metadata, frames, peer, deadline } = sending;
+        let Sending { path, mut metadata, frames, peer, caller, deadline } = sending;
         request::head(&mut metadata, deadline);
         match self {
-            Self::Local(local) => local.call(path, metadata, frames, peer).await.map(Answer::Local),
+            Self::Local(local) => local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local),
             Self::Upstream(upstream) => upstream.call(path, metadata, frames).await.map(Answer::Upstream),
         }
     }

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use crate::config::{
-    Action, Config, Connections, Own, PathRoute, Rest, SchemaSource, ServiceRoute, Upstream,
+    Action, Callers, Config, Connections, Own, PathRoute, Rest, SchemaSource, ServiceRoute, Upstream,
 };
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 16] = [
+pub(super) const NEED_RESTART: [&str; 18] = [
     "gateway.listen",
     "gateway.workers",
     "log.level",
@@ -25,6 +25,8 @@ pub(super) const NEED_RESTART: [&str; 16] = [
     "connections.keepalive_timeout",
     "connections.max_age",
     "connections.max_age_grace",
+    "store",
+    "accounts",
 ];
 
 /// A longer value is not shown: that it changed is all that is said.
@@ -50,6 +52,8 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.log = now.log;
     next.header_bytes = now.header_bytes;
     next.connections = now.connections;
+    next.store = now.store.clone();
+    next.accounts = now.accounts.clone();
     let differ = NEED_RESTART.into_iter().filter(|key| wanted.get(*key) != held.get(*key));
     differ
         .map(|key| match held.get(key) {
@@ -100,6 +104,9 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         limits,
         header_bytes,
         timeout,
+        callers,
+        store,
+        accounts,
         cors,
         rest,
         built_ins,
@@ -123,6 +130,9 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("limits.response_bytes", &limits.response_bytes);
     keys.add("limits.header_bytes", header_bytes);
     keys.add("limits.timeout", timeout);
+    keys.callers(callers);
+    keys.long("store", store);
+    keys.long("accounts", accounts);
     keys.add("cors.origins", &cors.origins);
     keys.add("cors.credentials", &cors.credentials);
     keys.add("cors.max_age", &cors.max_age);
@@ -201,6 +211,15 @@ impl Keys {
         self.add("connections.max_age_grace", max_age_grace);
     }
 
+    fn callers(&mut self, callers: &Callers) {
+        let Callers { issuers, tokens, rules, limits, proxies } = callers;
+        self.long("auth.issuers", issuers);
+        self.long("auth.tokens", tokens);
+        self.long("access", rules);
+        self.long("rate_limits", limits);
+        self.long("gateway.trusted_proxies", proxies);
+    }
+
     fn rest(&mut self, rest: &Rest) {
         let Rest {
             title,
@@ -245,6 +264,7 @@ impl Keys {
             ca,
             metadata,
             style,
+            forward_credentials,
         } = upstream;
         self.thing(&format!("upstream {name}"));
         let key = |key: &str| format!("upstreams.{name}.{key}");
@@ -270,6 +290,7 @@ impl Keys {
         let metadata: Vec<_> = metadata.iter().map(|(name, secret)| (name, secret.fingerprint())).collect();
         self.long(&key("metadata"), &metadata);
         self.long(&key("json"), style);
+        self.add(&key("forward_credentials"), forward_credentials);
     }
 
     fn service(&mut self, route: &ServiceRoute) {

@@ -1,12 +1,15 @@
 //! The composition root: the only module that knows them all. It holds the current snapshot, and swaps in the next one
 //! when an upstream's schema (`schemas`) or the config (`reload`, asked for by `files` too) says something new.
 
+mod accounts;
+mod callers;
 mod changes;
 mod cors;
 mod door;
 mod explain;
 mod files;
 mod headers;
+mod keyring;
 mod keys;
 mod pages;
 mod rehearsal;
@@ -37,6 +40,7 @@ use crate::{
     route::catalog::Catalog,
     services::{
         HealthBoard,
+        accounts::FirstAdmin,
         admin::{Outcome, Reload as _},
     },
     snapshot::{Known, Parts, Snapshot},
@@ -48,6 +52,9 @@ pub struct Gateway {
     /// Where the config comes from.
     source: Source,
     board: Arc<HealthBoard>,
+    accounts: accounts::Accounts,
+    /// The admin that the start made, until it is told.
+    first_admin: Mutex<Option<FirstAdmin>>,
     /// Held while a snapshot is built and swapped in, so that two cannot race.
     current: Mutex<Current>,
     snapshot: ArcSwap<Snapshot>,
@@ -87,6 +94,23 @@ impl Gateway {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.snapshot.load().config)
+    }
+
+    /// The admin that the start has made, if it has made one; told once.
+    #[must_use]
+    pub fn first_admin(&self) -> Option<FirstAdmin> {
+        self.first_admin.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The public halves of the keys that sign the gateway's tokens, as a JWKS.
+    #[must_use]
+    pub fn jwks(&self) -> Arc<serde_json::Value> {
+        self.accounts.keyring.jwks()
+    }
+
+    /// Writes down what stores are told now and then, for the end of the process.
+    pub async fn close_stores(&self) {
+        self.accounts.stores.note_uses().await;
     }
 
     /// True until the gateway drains: its config is loaded, and it may be sent calls.

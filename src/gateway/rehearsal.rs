@@ -8,7 +8,7 @@ use tonic::Status;
 
 use crate::{
     call::{Body, Call, Frames, Message, Reply, Road, Target, status_of},
-    policy::{self, Described},
+    policy::Described,
     route::{Destination, Route},
     snapshot::Snapshot,
     status::Whose,
@@ -50,7 +50,7 @@ impl Rehearsal {
 
 impl Road for Rehearsal {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
-        let policies = policy::describe(call);
+        let policies = self.snapshot.policies.describe(call);
         let refusal = policies.iter().find_map(|policy| policy.effect.as_ref().err().cloned());
         self.note(|seen| {
             seen.call = Some((Arc::clone(&call.route), call.target.clone()));

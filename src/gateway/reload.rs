@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Gateway, changes, keys,
+    Gateway, callers, changes, keys,
     schemas::{self, Reading, Unread, Watch},
     start::{built, dialled},
     upstreams::{self, ByName, Prepared},
@@ -200,7 +200,10 @@ impl Gateway {
         if said.is_empty() && mistakes.is_empty() {
             return Ok(Reloaded { loaded, changes: said, needs_restart, file });
         }
+        let before = (&*current.parts.policies, &*current.parts.config);
+        let policies = callers::policies(&config, &self.accounts, Some(before))?;
         let parts = Parts {
+            policies,
             about: Arc::new(About {
                 environment: config.environment.to_string(),
                 ..(*current.parts.about).clone()
@@ -208,6 +211,7 @@ impl Gateway {
             loaded: loaded.next(),
             board: Arc::clone(&self.board),
             explain: Arc::clone(&current.parts.explain),
+            directory: Arc::clone(&current.parts.directory),
             reload: Arc::clone(&current.parts.reload),
             built_in: Arc::clone(&current.parts.built_in),
             config: Arc::new(config),

@@ -87,6 +87,7 @@ impl Source {
                 files.insert(file.clone());
             }
         }
+        files.extend(config.callers.files());
         files
     }
 

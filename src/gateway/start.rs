@@ -12,6 +12,8 @@ use tracing::warn;
 
 use super::{
     Current, Gateway, Source,
+    accounts::Accounts,
+    callers,
     explain::Explainer,
     files,
     reload::{self, Queue},
@@ -67,17 +69,27 @@ impl StartError {
 pub fn rehearse(config: &Config) -> Result<(), StartError> {
     let built_in = built_in()?;
     let prepared = upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &built_in);
+    let accounts = accounts(config)?;
+    let policies = callers::policies(config, &accounts, None).map_err(StartError)?;
     let parts = Parts {
+        policies,
         about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
         loaded: Loaded::first(),
         board: Arc::new(HealthBoard::default()),
         reload: Arc::new(Queue::new().0),
         explain: Arc::new(Explainer::default()),
+        directory: Arc::clone(&accounts.directory),
         built_in,
         config: Arc::new(config.clone()),
         upstreams: dialled(&prepared.reached),
     };
     built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map(drop).map_err(StartError)
+}
+
+/// The accounts of a config; nothing is opened yet.
+fn accounts(config: &Config) -> Result<Accounts, StartError> {
+    Accounts::new(config)
+        .map_err(|message| StartError(vec![Mistake { subject: "store".to_owned(), message }]))
 }
 
 /// The schema of the gateway's own services.
@@ -102,21 +114,30 @@ impl Gateway {
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
         let explainer = Arc::new(Explainer::default());
+        let mut accounts = accounts(&config)?;
+        callers::warn_of_open_services(&config);
+        let policies = callers::policies(&config, &accounts, None).map_err(StartError)?;
         let parts = Parts {
+            policies,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
             loaded: Loaded::first(),
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
             explain: Arc::clone(&explainer) as Arc<dyn Explain>,
+            directory: Arc::clone(&accounts.directory),
             built_in,
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
         };
         let snapshot =
             built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map_err(StartError)?;
+        // Nothing is opened, and no file made, for a config that is not taken.
+        let first_admin = accounts.start(&parts.config.accounts).await;
         parts.board.show(&snapshot.catalog);
         let gateway = Arc::new(Self {
             source,
+            accounts,
+            first_admin: Mutex::new(first_admin),
             board: Arc::clone(&parts.board),
             current: Mutex::new(Current {
                 parts,

@@ -48,7 +48,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        call::{Body, Frames, Guards, Message, Peer, Target},
+        auth::Terms,
+        call::{Body, Caller, Frames, Guards, Message, Peer, Target},
         route::{Destination, Limits, Route},
         schema::Schema,
     };
@@ -61,6 +62,7 @@ mod tests {
                 timeout: allowed.map(Duration::from_secs),
                 limits: Limits::default(),
                 cors: None,
+                terms: Terms::default(),
             }),
             target: Target::Rpc { path: http::uri::PathAndQuery::from_static("/a.B/C"), method: None },
             metadata: http::HeaderMap::new(),
@@ -68,6 +70,7 @@ mod tests {
             peer: Peer { address: ([127, 0, 0, 1], 1).into(), secure: false },
             timeout: timeout.map(Duration::from_secs),
             deadline: None,
+            caller: Caller::default(),
             guards: Guards::default(),
         }
     }

@@ -1,24 +1,87 @@
 //! What every call meets before it is dispatched, one file per policy. A policy sees the canonical call and cannot tell
 //! which surface it came by.
 
+mod address_limit;
+mod authenticate;
+mod authorize;
+mod caller_limit;
+mod client;
+mod counters;
 mod deadline;
+mod identity;
+mod limits;
+
+use std::sync::Arc;
 
 use tonic::Status;
 
-use crate::call::Call;
+pub use self::{
+    counters::Counters,
+    limits::{Limits, Reset, Settings as LimitSettings, Told},
+};
+use crate::{
+    auth::{Proxies, Verifier},
+    call::Call,
+};
 
-/// Every policy, in the order in which a call meets them.
-const POLICIES: &[Policy] = &[
-    // First: whatever waits later must know until when.
-    Policy { name: "deadline", admit: deadline::admit, describe: deadline::describe },
-];
+/// What the policies decide by. The gateway makes one for each config; counters and what was verified outlive it.
+#[derive(Debug)]
+pub struct Policies {
+    pub verifier: Arc<Verifier>,
+    pub proxies: Proxies,
+    pub limits: Limits,
+}
 
-/// One policy: what it does, and what it says of a call that it does not see in earnest.
-struct Policy {
-    name: &'static str,
-    admit: fn(&mut Call) -> Result<(), Status>,
-    /// Words for what `admit` would do, or its refusal. It charges nothing and changes nothing.
-    describe: fn(&Call) -> Result<String, Status>,
+impl Policies {
+    /// Lets every policy see the call, in this order.
+    ///
+    /// # Errors
+    /// The first policy's refusal.
+    pub async fn admit(&self, call: &mut Call) -> Result<(), Status> {
+        // First: whatever waits later must know until when.
+        deadline::admit(call)?;
+        // Whose address it is, is asked by most of what follows.
+        client::admit(self, call);
+        // Before any credential is verified: a flood without a good one is limited too.
+        address_limit::admit(self, call)?;
+        authenticate::admit(self, call).await?;
+        authorize::admit(self, call)?;
+        // After authorization: who may not call is not charged for it.
+        caller_limit::admit(self, call)?;
+        // Last: nothing that follows asks for the client's credentials any more.
+        identity::admit(self, call);
+        Ok(())
+    }
+
+    /// What every policy would do with the call, in the same order, up to the first that refuses it. Nothing is charged,
+    /// verified or changed.
+    #[must_use]
+    pub fn describe(&self, call: &Call) -> Vec<Described> {
+        let all: [(&'static str, Result<String, Status>); 7] = [
+            ("deadline", deadline::describe(call)),
+            ("client address", Ok(client::describe(self, call))),
+            ("address limit", Ok(address_limit::describe(self, call))),
+            ("authenticate", authenticate::describe(self, call)),
+            ("authorize", authorize::describe(self, call)),
+            ("caller's limit", Ok(caller_limit::describe(self, call))),
+            ("identity upstream", Ok(identity::describe(self, call))),
+        ];
+        let mut described = Vec::with_capacity(all.len());
+        for (name, effect) in all {
+            let refused = effect.is_err();
+            described.push(Described { name, effect });
+            if refused {
+                break;
+            }
+        }
+        described
+    }
+
+    /// What the caller is told of its limits, whatever the outcome of an admitted call.
+    #[must_use]
+    pub fn told(&self, call: &mut Call) -> Told {
+        Told::of(call, self.limits.settings.reset)
+    }
 }
 
 /// What one policy would do with a call.
@@ -27,27 +90,4 @@ pub struct Described {
     pub name: &'static str,
     /// In words, or the refusal.
     pub effect: Result<String, Status>,
-}
-
-/// Lets every policy see the call, in their order.
-///
-/// # Errors
-/// The first policy's refusal.
-pub fn admit(call: &mut Call) -> Result<(), Status> {
-    POLICIES.iter().try_for_each(|policy| (policy.admit)(call))
-}
-
-/// What every policy would do with the call, in their order, up to the first that refuses it.
-#[must_use]
-pub fn describe(call: &Call) -> Vec<Described> {
-    let mut described = Vec::with_capacity(POLICIES.len());
-    for policy in POLICIES {
-        let effect = (policy.describe)(call);
-        let refused = effect.is_err();
-        described.push(Described { name: policy.name, effect });
-        if refused {
-            break;
-        }
-    }
-    described
 }

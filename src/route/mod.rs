@@ -14,7 +14,10 @@ pub use self::{
     near_rpc::NearRpc,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},
 };
-use crate::schema::{Method, did_you_mean};
+use crate::{
+    auth::Terms,
+    schema::{Method, did_you_mean},
+};
 
 /// Where calls go and under which rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Route {
     /// The longest a unary call may take; a client's own timeout is cut to it. Streams are exempt.
     pub timeout: Option<Duration>,
     pub limits: Limits,
+    /// Who may call, how often, and what becomes of credentials.
+    pub terms: Terms,
     /// Which pages of other origins may call, where it is not the general rule.
     pub cors: Option<Arc<Cors>>,
 }
@@ -182,7 +187,14 @@ mod tests {
 
     fn route(name: &str) -> Arc<Route> {
         let (destination, limits) = (Destination::Local, Limits::default());
-        Arc::new(Route { name: name.into(), destination, timeout: None, limits, cors: None })
+        Arc::new(Route {
+            name: name.into(),
+            destination,
+            timeout: None,
+            limits,
+            cors: None,
+            terms: Terms::default(),
+        })
     }
 
     #[test]

@@ -123,7 +123,14 @@ mod tests {
         let schema = Schema::decode(FILE_DESCRIPTOR_SET).unwrap();
         let route = |name: &str| {
             let (destination, limits) = (Destination::Local, Limits::default());
-            Arc::new(Route { name: name.into(), destination, timeout: None, limits, cors: None })
+            Arc::new(Route {
+                name: name.into(),
+                destination,
+                timeout: None,
+                limits,
+                cors: None,
+                terms: Default::default(),
+            })
         };
         let mut table = RpcTable::default();
         for method in schema.methods() {

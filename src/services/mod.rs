@@ -1,11 +1,16 @@
-//! The gateway's own gRPC services, one file each: health, routing, admin, `grpc.health.v1` and server reflection. They
-//! answer from the catalogue of one snapshot, and from the health board, which outlives every snapshot.
+//! The gateway's own gRPC services, one file each: health, routing, auth, user, admin, `grpc.health.v1` and server
+//! reflection. They answer from the catalogue of one snapshot, and from what outlives every snapshot: the health board, and
+//! the directory of accounts.
 
+pub mod accounts;
 pub mod admin;
+mod admin_accounts;
+pub mod auth;
 pub mod grpc_health;
 pub mod health;
 pub mod reflection;
 pub mod routing;
+pub mod user;
 
 use std::{
     convert::Infallible,
@@ -17,19 +22,23 @@ use tonic::{codec::CompressionEncoding, server::NamedService};
 use tower::Service;
 
 use self::{
+    accounts::Directory,
     admin::{Admin, Reload},
+    auth::Auth,
     grpc_health::GrpcHealth,
     health::Health,
     reflection::{Reflection, ReflectionAlpha},
     routing::Routing,
+    user::Users,
 };
 pub use self::{grpc_health::HealthBoard, routing::Explain};
 use crate::{
     call::Body,
     proto::{
         gateway_v1::{
-            admin_service_server::AdminServiceServer, health_service_server::HealthServiceServer,
-            routing_service_server::RoutingServiceServer,
+            admin_service_server::AdminServiceServer, auth_service_server::AuthServiceServer,
+            health_service_server::HealthServiceServer, routing_service_server::RoutingServiceServer,
+            user_service_server::UserServiceServer,
         },
         grpc_health_v1::health_server::HealthServer,
         grpc_reflection_v1::server_reflection_server::ServerReflectionServer,
@@ -69,21 +78,27 @@ macro_rules! server {
     };
 }
 
+/// What the services answer from that outlives a snapshot.
+#[derive(Clone, Copy)]
+pub struct Outliving<'a> {
+    pub board: &'a Arc<HealthBoard>,
+    pub about: &'a Arc<About>,
+    pub reload: &'a Arc<dyn Reload>,
+    pub explain: &'a Arc<dyn Explain>,
+    pub directory: &'a Arc<Directory>,
+}
+
 /// Makes every local service's server for one snapshot, and hands it to `registry`.
-pub fn local(
-    catalog: &Arc<Catalog>,
-    board: &Arc<HealthBoard>,
-    about: &Arc<About>,
-    loaded: Loaded,
-    reload: &Arc<dyn Reload>,
-    explain: &Arc<dyn Explain>,
-    registry: &mut impl Registry,
-) {
+pub fn local(catalog: &Arc<Catalog>, loaded: Loaded, outliving: Outliving<'_>, registry: &mut impl Registry) {
+    let Outliving { board, about, reload, explain, directory } = outliving;
     let most = registry.limits();
     registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board))), most));
     let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog), Arc::clone(explain));
     registry.add(server!(RoutingServiceServer::new(routing), most));
-    registry.add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload))), most));
+    registry
+        .add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload), Arc::clone(directory))), most));
+    registry.add(server!(AuthServiceServer::new(Auth(Arc::clone(directory))), most));
+    registry.add(server!(UserServiceServer::new(Users(Arc::clone(directory))), most));
     registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board))), most));
     registry.add(server!(ServerReflectionServer::new(Reflection::new(Arc::clone(catalog))), most));
     registry.add(server!(AlphaServer::new(ReflectionAlpha::new(Arc::clone(catalog))), most));
@@ -213,8 +228,8 @@ pub(crate) mod tests {
         Arc::new(About::new("1.2.3", "test"))
     }
 
-    #[test]
-    fn every_service_of_the_contract_is_registered() {
+    #[tokio::test]
+    async fn every_service_of_the_contract_is_registered() {
         #[derive(Default)]
         struct Names(Vec<&'static str>);
         impl Registry for Names {
@@ -225,7 +240,15 @@ pub(crate) mod tests {
         let mut names = Names::default();
         let catalog = Arc::new(built_in());
         let reload: Arc<dyn Reload> = Arc::new(admin::tests::Nothing);
-        local(&catalog, &Arc::default(), &about(), Loaded::first(), &reload, &explain(), &mut names);
+        let folder = tempfile::tempdir().unwrap();
+        let outliving = Outliving {
+            board: &Arc::default(),
+            about: &about(),
+            reload: &reload,
+            explain: &explain(),
+            directory: &accounts::tests::directory(folder.path()),
+        };
+        local(&catalog, Loaded::first(), outliving, &mut names);
         let mut known: Vec<_> = catalog.services().map(|(_, service)| service.name.to_string()).collect();
         known.sort();
         names.0.sort_unstable();

@@ -320,8 +320,10 @@ mod tests {
             "library.Both",
             "library.Library",
             "propylon.gateway.v1.AdminService",
+            "propylon.gateway.v1.AuthService",
             "propylon.gateway.v1.HealthService",
             "propylon.gateway.v1.RoutingService",
+            "propylon.gateway.v1.UserService",
             "shop.Shop",
         ];
         assert_eq!(names, want);

@@ -9,14 +9,15 @@ use std::{
 
 use tracing::warn;
 
-use super::{Known, Mistake, SnapshotError, rules::ServiceRules, shadow::Shadows};
+use super::{Known, Mistake, SnapshotError, rules::ServiceRules, shadow::Shadows, terms::rulebook};
 use crate::{
+    auth::{Place, Rulebook, Terms, Used},
     config::{Action, BuiltIn, BuiltIns, Config, Own, PathRoute, Rules},
     route::{
         Destination, Limits, Route, RpcTable,
         catalog::{Catalog, PathEntry, Source},
     },
-    schema::{Binding, Files, Method, Template, bindings},
+    schema::{Binding, Files, Method, Template, Verb, bindings},
     surface::rest::{Format, RestBuilder},
     transcode::{JsonInput, JsonStyle},
 };
@@ -32,6 +33,9 @@ pub(super) struct Build<'a> {
     pub(super) mistakes: Vec<Mistake>,
     /// The `[[routes]]` that stand in the table by their pattern.
     pub(super) passing: HashSet<usize>,
+    /// Who may call what, how often; and which of these rules are about anything.
+    pub(super) book: Rulebook,
+    pub(super) used: Used,
     pub(super) built: Built,
 }
 
@@ -56,7 +60,8 @@ pub(super) struct Face<'a> {
 }
 
 impl<'a> Build<'a> {
-    pub(super) fn new(config: &'a Config) -> Self {
+    /// `knows_anybody`: there are callers whom the gateway can know.
+    pub(super) fn new(config: &'a Config, knows_anybody: bool) -> Self {
         let rules = ServiceRules::new(&config.services);
         Self {
             config,
@@ -64,6 +69,8 @@ impl<'a> Build<'a> {
             rules,
             shadows: Shadows::new(&config.built_ins),
             passing: HashSet::new(),
+            book: rulebook(config, knows_anybody),
+            used: Used::default(),
             built: Built {
                 table: RpcTable::default(),
                 rest: RestBuilder::new(config.rest.paths, Arc::new(config.rest.profile.clone())),
@@ -97,6 +104,7 @@ impl<'a> Build<'a> {
             self.built.catalog.push_page(&path);
         }
         self.unmatched(schemas, &built_in.schema);
+        self.unused_rules(schemas);
         if self.mistakes.is_empty() { Ok(self.built) } else { Err(SnapshotError(self.mistakes)) }
     }
 
@@ -145,7 +153,9 @@ impl<'a> Build<'a> {
                 own,
             };
             let rules = self.rules.of(key(method));
-            let route = self.route(method.path.as_str(), Destination::Local, None, rules);
+            let paths = self.paths_of(&face, method);
+            let terms = self.terms_of(&face, key(method), &paths, &Destination::Local);
+            let route = self.route(method.path.as_str(), Destination::Local, None, rules, terms);
             (Arc::clone(&route.name), self.method(&face, method, &route))
         });
         let known_services = source.services.len();
@@ -164,7 +174,10 @@ impl<'a> Build<'a> {
             Action::Redirect(redirect) => Destination::Redirect(Arc::clone(redirect)),
         };
         let timeout = Some(self.config.timeout);
-        let route = self.route(&path.name, destination.clone(), timeout, path.rules.clone());
+        let template = Arc::new(path.template.clone());
+        let paths: Vec<_> = path.verbs.iter().map(|verb| (verb.clone(), Arc::clone(&template))).collect();
+        let terms = self.terms_at(&key, &Place { method: "", paths: &paths }, &destination);
+        let route = self.route(&path.name, destination.clone(), timeout, path.rules.clone(), terms);
         let mut verbs = path.verbs.clone();
         verbs.sort();
         verbs.dedup();
@@ -202,6 +215,7 @@ impl<'a> Build<'a> {
         destination: Destination,
         timeout: Option<Duration>,
         rules: Rules,
+        terms: Terms,
     ) -> Arc<Route> {
         let limits = Limits {
             request_bytes: rules.request_bytes.unwrap_or(self.config.limits.request_bytes),
@@ -209,7 +223,7 @@ impl<'a> Build<'a> {
             ..self.config.limits
         };
         let timeout = rules.timeout.or(timeout);
-        Arc::new(Route { name: name.into(), destination, timeout, limits, cors: rules.cors })
+        Arc::new(Route { name: name.into(), destination, timeout, limits, cors: rules.cors, terms })
     }
 
     /// Enters a method into the tables, and says its REST bindings.
@@ -252,6 +266,23 @@ impl<'a> Build<'a> {
             }
         }
         shown
+    }
+
+    /// The paths of a method by its rules, where they are served.
+    pub(super) fn paths_of(&self, face: &Face<'_>, method: &Method) -> Vec<(Verb, Arc<Template>)> {
+        let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
+        let (bindings, _) = bindings(method, &self.config.http_rules, false);
+        let served = |binding: Binding| {
+            let template = match &face.own {
+                // What cannot be moved is told where it is entered.
+                Some((own, built_in)) if binding.entry.is_none() => {
+                    moved(&binding.template, own.prefix(), &built_in.prefix).ok()?
+                }
+                _ => binding.template,
+            };
+            Some((binding.verb, template))
+        };
+        bindings.into_iter().filter_map(served).collect()
     }
 
     fn shadow(&self, face: &Face<'_>, binding: &Binding) -> Option<String> {

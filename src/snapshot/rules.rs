@@ -19,7 +19,9 @@ impl<'a> ServiceRules<'a> {
     /// The rules of a method (`package.Service/Method`), a service, or a prefix (`package.*`).
     pub(super) fn of(&self, name: &str) -> Rules {
         let mut all = Rules::default();
-        for Rules { timeout, request_bytes, response_bytes, cors } in self.covering(name).map(|r| &r.rules) {
+        for Rules { timeout, request_bytes, response_bytes, cors, access: _ } in
+            self.covering(name).map(|r| &r.rules)
+        {
             all.timeout = all.timeout.or(*timeout);
             all.request_bytes = all.request_bytes.or(*request_bytes);
             all.response_bytes = all.response_bytes.or(*response_bytes);

@@ -14,6 +14,7 @@ use super::{
     rules::{covers, exactness},
 };
 use crate::{
+    auth::{Place, Terms},
     config::{self, SchemaSource},
     route::{
         Destination,
@@ -67,7 +68,9 @@ impl<'a> Build<'a> {
                 }
                 let (destination, timeout) = self.of_method(key(method), upstream);
                 let rules = self.rules.of(key(method));
-                let route = self.route(method.path.as_str(), destination, Some(timeout), rules);
+                let paths = self.paths_of(&face, method);
+                let terms = self.terms_of(&face, key(method), &paths, &destination);
+                let route = self.route(method.path.as_str(), destination, Some(timeout), rules, terms);
                 (Arc::clone(&route.name), self.method(&face, method, &route))
             });
         source.services.retain(|service| ours.contains(&service.name));
@@ -94,6 +97,7 @@ impl<'a> Build<'a> {
         let routed = routed.filter(|(pattern, _)| self.sent_to(pattern) == Some(&upstream.name));
         let patterns: Vec<_> = listed.chain(routed).collect();
         let (mut seen, mut named) = (HashSet::new(), Vec::new());
+        let mut made: HashSet<String> = upstream.services.iter().cloned().collect();
         for (pattern, entry) in patterns {
             let service = pattern.split('/').next().unwrap_or(pattern);
             if schema.is_some_and(|schema| schema.service(service).is_some()) {
@@ -107,15 +111,43 @@ impl<'a> Build<'a> {
             let destination = Destination::Upstream(Arc::clone(&upstream.name));
             if pattern.contains('/') {
                 let path = format!("/{pattern}");
-                let route = self.route(&path, destination, Some(timeout), self.rules.of(pattern));
+                let terms = self.terms_of_services(pattern, &destination);
+                let route = self.route(&path, destination, Some(timeout), self.rules.of(pattern), terms);
                 self.built.table.insert_path(&path, route);
                 continue;
             }
-            let route = self.route(pattern, destination, Some(timeout), self.rules.of(pattern));
+            let terms = self.terms_of_services(pattern, &destination);
+            let route =
+                self.route(pattern, destination.clone(), Some(timeout), self.rules.of(pattern), terms);
             named.push((pattern.into(), Arc::clone(&route.name)));
             self.built.table.insert_services(pattern, route);
+            // Rules about some of these services, or one method, make routes of their own.
+            for exact in self.book.within(pattern) {
+                let name = exact.to_string();
+                if config.services.iter().any(|route| route.pattern == name) || !made.insert(name.clone()) {
+                    continue;
+                }
+                let terms = self.terms_of_services(&name, &destination);
+                let rules = self.rules.of(&name);
+                if name.contains('/') {
+                    let path = format!("/{name}");
+                    let route = self.route(&path, destination.clone(), Some(timeout), rules, terms);
+                    self.built.table.insert_path(&path, route);
+                } else {
+                    let route = self.route(&name, destination.clone(), Some(timeout), rules, terms);
+                    self.built.table.insert_services(&name, route);
+                }
+            }
         }
         named
+    }
+
+    fn terms_of_services(&mut self, pattern: &str, destination: &Destination) -> Terms {
+        let path = match destination {
+            Destination::Upstream(name) => format!("upstreams.{name}"),
+            Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => String::new(),
+        };
+        self.terms_at(&path, &Place { method: pattern, paths: &[] }, destination)
     }
 
     /// Where the calls of a method go that an upstream's schema has, and how long they may take.

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::{Answer, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Encoding, FrameGuard, Frames, Guards, Message, Reply, Target},
+    call::{Body, Call, Caller, Encoding, FrameGuard, Frames, Guards, Message, Reply, Target},
     route::{Rpc, RpcTable},
     status::{Fault, Refusal, refuse, to_trailers},
 };
@@ -113,6 +113,7 @@ pub(super) fn open_call(
         peer,
         timeout,
         deadline: None,
+        caller: Caller::default(),
         guards: Guards::default(),
     })
 }

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::{Response, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Captured, Guards, HttpHead, Message, Reply, Target},
+    call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Reply, Target},
     route::Route,
     schema::Template,
 };
@@ -52,6 +52,7 @@ impl HttpEndpoint {
             peer: peer(&parts.extensions),
             timeout,
             deadline: None,
+            caller: Caller::default(),
             guards: Guards::default(),
         })
     }

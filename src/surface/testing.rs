@@ -52,6 +52,7 @@ pub(crate) fn table() -> Arc<RpcTable> {
         timeout: None,
         limits: Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000, ..Limits::default() },
         cors: None,
+        terms: Default::default(),
     });
     let mut table = RpcTable::default();
     for method in schema.methods() {

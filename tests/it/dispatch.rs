@@ -20,7 +20,7 @@ use h2::{Reason, RecvStream, server::SendResponse};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use propylon::{
-    call::{Body, Call, Frames, Guards, HttpStatus, Message, Peer, Pending, Reply, Target},
+    call::{Body, Call, Caller, Frames, Guards, HttpStatus, Message, Peer, Pending, Reply, Target},
     dispatch::{
         Dispatch, Local, Settings, Upstream,
         grpc::{Roots, Tls},
@@ -270,6 +270,7 @@ fn call(path: &'static str, message: impl Into<Frames>) -> Call {
         timeout: None,
         limits: Limits::default(),
         cors: None,
+        terms: Default::default(),
     };
     Call {
         route: Arc::new(route),
@@ -279,6 +280,7 @@ fn call(path: &'static str, message: impl Into<Frames>) -> Call {
         peer: Peer { address: ([127, 0, 0, 1], 1).into(), secure: false },
         timeout: None,
         deadline: None,
+        caller: Caller::default(),
         guards: Guards::default(),
     }
 }

@@ -319,8 +319,17 @@ async fn a_binding_is_explained_to_its_last_parameter() {
     assert_eq!((&query[0]["field"], &query[0]["type"]), (&json!("edition"), &json!("int32")));
     assert!(query[1]["problem"].as_str().unwrap().contains("did you mean `edition`"), "{query:?}");
     assert_eq!((&binding["body"], &binding["answers"]), (&json!("none"), &json!("application/json")));
-    let policies = json!([{ "name": "deadline", "effect": "5s, the client's", "refuses": false }]);
-    assert_eq!(explained["policies"], policies);
+    let policies = [
+        ("deadline", "5s, the client's"),
+        ("client address", "127.0.0.1, this machine"),
+        ("address limit", "none for this address"),
+        ("authenticate", "nobody: the call brings no credentials"),
+        ("authorize", "everyone (access.default)"),
+        ("caller's limit", "by the caller's tier, if it is known"),
+        ("identity upstream", "told: X-Gateway-Request-ID; X-User-ID, X-User-Email, X-User-Role and X-User-Permissions of a known caller; no credentials of the caller's"),
+    ]
+    .map(|(name, effect)| json!({ "name": name, "effect": effect, "refuses": false }));
+    assert_eq!(explained["policies"], json!(policies));
     assert_eq!(explained["route"]["timeout"], 60.0);
     assert_eq!(explained["route"]["cors_origins"], "https://page.example");
     let destination = &explained["destination"];
@@ -422,7 +431,13 @@ GET /v1/shelves/7/books/8?edition=3
   route        /library.v1.Library/GetBook
   rules        60 s · request 4 MiB · reply 64 MiB
   cors         pages of https://page.example
-  policies     1 deadline  60s, the route's"
+  policies     1 deadline  60s, the route's
+               2 client address  127.0.0.1, this machine
+               3 address limit  none for this address
+               4 authenticate  nobody: the call brings no credentials
+               5 authorize  everyone (access.default)
+               6 caller's limit  by the caller's tier, if it is known
+               7 identity upstream  told: X-Gateway-Request-ID; X-User-ID, X-User-Email, X-User-Role and X-User-Permissions of a known caller; no credentials of the caller's"
     );
     assert_eq!((code, text.as_str()), (0, want.as_str()), "\n{text}");
 

@@ -2,13 +2,14 @@
 //!
 //! `surfaces` is one table of calls through every surface; `check` is what is said of a wrong config; `credentials` are what
 //! the config has for its upstreams; `bad_input` is a row for each mistake of a client's, over each
-//! surface; `streaming` is what streams owe both sides; `failures` are upstreams that misbehave; `dispatch` is the road to
+//! surface; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `failures` are upstreams that misbehave; `dispatch` is the road to
 //! upstreams on its own; `routes` is what the config says of routes, built-ins and error bodies; `schemas` is where
 //! contracts come from and what becomes of them; `reload` reads the config again, `reload_load` under load; `startup` is
 //! what a gateway says when it starts, or cannot; `explain` holds what is explained against what is served; `openapi` is
 //! the document and the pages, as tools and a browser see them; `readme` runs README.md; `real_clients` drives the
 //! gateway's binary with the clients that people use (grpcio, grpcurl, buf, a browser) before an upstream of published
-//! services; `conformance` runs the protobuf conformance suite over the converter; `tidy` holds the rules about the source.
+//! services; `conformance` runs the protobuf conformance suite over the converter; `stores` runs one suite over SQLite and
+//! PostgreSQL, and one over memory and Redis, with servers that come and go; `tidy` holds the rules about the source.
 //! `support` has the worlds, the clients and the tools.
 
 #![allow(
@@ -19,6 +20,7 @@
 )]
 
 mod bad_input;
+mod callers;
 mod check;
 mod conformance;
 mod connections;
@@ -37,6 +39,7 @@ mod reload_load;
 mod routes;
 mod schemas;
 mod startup;
+mod stores;
 mod streaming;
 mod support;
 mod surfaces;

@@ -13,9 +13,11 @@ const MOST_LINES: usize = 400;
 const ORDER: &[&[&str]] = &[
     &["proto", "status"],
     &["schema"],
+    &["auth"],
     &["route"],
     &["call"],
     &["transcode"],
+    &["store"],
     &["policy", "dispatch"],
     &["services"],
     &["surface"],

@@ -1,10 +1,13 @@
 //! From the config as written to the config as meant: each value checked, and every mistake collected. In the place of what
 //! is wrong stands its default, so that the checks go on; who asked for the config is given it only if nothing was wrong.
 
+mod access;
+mod callers;
 mod files;
 mod http_rules;
 mod rest;
 mod routes;
+mod store;
 mod upstreams;
 mod values;
 
@@ -52,6 +55,11 @@ impl<'a> Check<'a> {
             log,
             connections,
             limits,
+            auth,
+            access,
+            rate_limits,
+            store,
+            accounts,
             cors,
             rest,
             builtin,
@@ -60,6 +68,7 @@ impl<'a> Check<'a> {
             http_rules,
         } = settings;
         let listen = gateway.listen.and_then(|text| self.found.take("gateway.listen", listen_address(&text)));
+        let proxies = self.proxies(&gateway.trusted_proxies, gateway.forwarded_header.as_deref());
         let upstreams = self.upstreams(upstreams);
         let connections = self.connections(connections);
         let (services, paths) = self.routes(routes, &upstreams);
@@ -84,6 +93,9 @@ impl<'a> Check<'a> {
             },
             header_bytes: limits.header_bytes.unwrap_or(default.header_bytes),
             timeout: self.time("limits.timeout", limits.timeout, default.timeout),
+            callers: self.callers(auth, access, rate_limits, proxies),
+            store: self.store(store),
+            accounts: self.accounts(accounts),
             cors: self.cors("cors", cors),
             built_ins: self.built_ins(builtin),
             rest: self.rest(rest),

@@ -41,6 +41,10 @@ impl Check<'_> {
             timeout: self.some_time(&format!("{key}.timeout"), written.timeout.take()),
             request_bytes: written.request_bytes,
             response_bytes: written.response_bytes,
+            access: written
+                .access
+                .take()
+                .map(|written| Arc::new(self.rule(&format!("{key}.access"), written))),
             cors: written.cors.take().map(|written| Arc::new(self.cors(&format!("{key}.cors"), written))),
         }
     }

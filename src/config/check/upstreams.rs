@@ -130,6 +130,7 @@ impl Check<'_> {
             authority: written.authority,
             ca,
             metadata,
+            forward_credentials: written.forward_credentials.unwrap_or(false),
             style: JsonStyle {
                 proto_names: written.json.proto_names,
                 defaults: written.json.defaults,
@@ -164,7 +165,7 @@ impl Check<'_> {
     }
 
     /// A text as it is written, unless it is a credential; or what its reference holds.
-    fn text(&mut self, name: &str, written: settings::Text) -> Result<Secret, String> {
+    pub(super) fn text(&mut self, name: &str, written: settings::Text) -> Result<Secret, String> {
         let secret = match written {
             settings::Text::Literal(_) if carries_credentials(name) => {
                 let message = "a credential is not written into the config; say where it is: { env = \"NAME\" } or { file = \"PATH\" }";

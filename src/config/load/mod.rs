@@ -160,7 +160,7 @@ impl Loaded {
     /// True if what the routes are made of is right: then conflicts among them can be looked for, whatever else is wrong.
     #[must_use]
     pub fn routes_are_right(&self) -> bool {
-        let others = ["gateway", "log", "connections", "limits", "cors"];
+        let others = ["gateway", "log", "connections", "limits", "store", "accounts", "cors"];
         self.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error).all(|mistake| {
             let section = mistake.path.split(['.', '[']).next().unwrap_or_default();
             others.contains(&section)

@@ -55,6 +55,9 @@ fn what_the_example_only_mentions_is_right_too() {
     let file = folder.path().join("propylon.toml");
     fs::write(&file, whole_example()).unwrap();
     fs::write(folder.path().join("books.key"), "5f2b8c1e9d").unwrap();
+    fs::write(folder.path().join("legacy.key"), "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
+    fs::write(folder.path().join("operator.key"), "Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
+    fs::write(folder.path().join("admin.password"), "Xy4Tn6Yb1Kd3Mf5Hg7").unwrap();
     fs::write(folder.path().join("films.binpb"), crate::proto::FILE_DESCRIPTOR_SET).unwrap();
     let ca = rcgen::generate_simple_self_signed(["books.internal".to_owned()]).unwrap();
     fs::write(folder.path().join("books-ca.pem"), ca.cert.pem()).unwrap();

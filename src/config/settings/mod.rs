@@ -2,8 +2,10 @@
 //! of the file is made from it, so each key's comment says what it does and what holds without it.
 //! `super::check` turns it into the config as meant.
 
+mod callers;
 mod rest;
 mod routes;
+mod store;
 mod upstreams;
 
 use std::collections::BTreeMap;
@@ -12,8 +14,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use self::{
+    callers::{Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, Reset, Token},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HttpRule, Redirect, Respond, Route},
+    store::{Accounts, Store},
     upstreams::{Text, Upstream},
 };
 
@@ -30,6 +34,16 @@ pub(super) struct Settings {
     pub(super) connections: Connections,
     /// How long messages and calls may be.
     pub(super) limits: Limits,
+    /// Whom the gateway knows.
+    pub(super) auth: Auth,
+    /// Who may call. A route may have rules of its own.
+    pub(super) access: Access,
+    /// How often callers may call.
+    pub(super) rate_limits: RateLimits,
+    /// Where accounts, keys and all else that outlives the gateway are kept.
+    pub(super) store: Store,
+    /// The gateway's own accounts.
+    pub(super) accounts: Accounts,
     /// Which pages of other origins may call. A route may have its own.
     pub(super) cors: Cors,
     /// The REST face of the deployment.
@@ -71,6 +85,11 @@ pub(super) struct Gateway {
     pub(super) drain: Option<Time>,
     /// Read the config again when its file, or one that it names, changes. Default: true.
     pub(super) watch_config: Option<bool>,
+    /// Networks of proxies that are believed when they say whom they speak for; nearest stands for any neighbour with a private
+    /// address, for one hop. Default: nobody is believed.
+    pub(super) trusted_proxies: Vec<String>,
+    /// Where they say it: x-forwarded-for or forwarded (RFC 7239). Default: x-forwarded-for.
+    pub(super) forwarded_header: Option<String>,
 }
 
 /// `[log]`

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Cors, Time};
+use super::{AccessRule, Cors, Time};
 
 /// `[[routes]]`: a service or a path, where it goes, and the rules that hold there.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -36,6 +36,8 @@ pub(in crate::config) struct Route {
     pub(in crate::config) response_bytes: Option<usize>,
     /// Which pages of other origins may call it. Default: [cors].
     pub(in crate::config) cors: Option<Cors>,
+    /// Who may call it, as in access.rules, without match. Default: what [access] says.
+    pub(in crate::config) access: Option<AccessRule>,
 }
 
 /// `respond` of a route

@@ -44,6 +44,8 @@ pub(in crate::config) struct Upstream {
     /// Metadata that is sent with each call to it, in place of what the caller sent under the same name; credentials by
     /// reference. Default: none.
     pub(in crate::config) metadata: BTreeMap<String, Text>,
+    /// Send the caller's own Authorization and X-API-Key on to it. Default: false.
+    pub(in crate::config) forward_credentials: Option<bool>,
     /// How its messages look as JSON.
     pub(in crate::config) json: Json,
 }

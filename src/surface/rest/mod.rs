@@ -45,7 +45,7 @@ pub use self::{
 };
 use super::{Answer as _, Protocol, Request, Response, Surface, http::HttpEndpoint, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Guards, Message, Pending, Road, Target},
+    call::{Body, Call, Caller, Guards, Message, Pending, Road, Target},
     route::{
         Route, RpcTable,
         router::{Conflict, Router, Settings},
@@ -232,6 +232,7 @@ impl Surface for Rest {
                 peer,
                 timeout,
                 deadline: None,
+                caller: Caller::default(),
                 guards: Guards::default(),
             }
         });

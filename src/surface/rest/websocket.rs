@@ -30,7 +30,7 @@ use super::{
     error::{self, Origin},
 };
 use crate::{
-    call::{Body, Call, FrameReader, Frames, Guards, Lasting, Message, Pending, Reply, Road, Target},
+    call::{Body, Call, Caller, FrameReader, Frames, Guards, Lasting, Message, Pending, Reply, Road, Target},
     status::{Refusal, refuse},
     surface::{Request, Response, peer},
     transcode::HttpBody,
@@ -99,6 +99,7 @@ pub(super) async fn serve<R: Road + 'static>(
         peer,
         timeout,
         deadline: None,
+        caller: Caller::default(),
         guards: Guards::default(),
     };
     if let Err(status) = road.admit(&mut call).await {

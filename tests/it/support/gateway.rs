@@ -19,7 +19,7 @@ pub(crate) struct TestGateway {
 impl TestGateway {
     /// Writes another config into its file, in one step.
     pub(crate) fn rewrite(&self, config: &str) {
-        self.put("propylon.toml", config.as_bytes());
+        self.put("propylon.toml", open(config).as_bytes());
     }
 
     /// Puts a file beside the config, in place of what is there, in one step.
@@ -82,9 +82,11 @@ impl World {
 
     fn command(&self) -> Command {
         let file: PathBuf = self.folder.path().join("propylon.toml");
-        std::fs::write(&file, &self.config).unwrap();
+        std::fs::write(&file, open(&self.config)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
         command.args(["serve", "--listen", self.listen, "--config"]).arg(file);
+        // What it keeps is its own: the default is a file below the folder that it is started in.
+        command.current_dir(self.folder.path());
         command
     }
 
@@ -108,4 +110,13 @@ pub(crate) fn listening(program: &mut Program) -> SocketAddr {
     let rest = program.wait_for("listening on http://", START).unwrap();
     let address = rest.split('"').next().unwrap_or_default();
     address.parse().unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
+/// A config under which everyone may call, unless it says who may: most tests are not about callers.
+pub(crate) fn open(config: &str) -> String {
+    if config.contains("[access]") {
+        config.to_owned()
+    } else {
+        format!("{config}\n[access]\ndefault = \"public\"\n")
+    }
 }

@@ -141,17 +141,15 @@ async fn unary(method: &str, mut reader: FrameReader, seen: &[String]) -> Result
     while let Some(message) = reader.next().await? {
         requests.push(message);
     }
+    let trailers = reader.take_trailers().unwrap_or_default();
+    let trailers = trailers.iter().map(|(name, value)| format!("trailer {name}={value:?}"));
+    let seen: Vec<String> = seen.iter().cloned().chain(trailers).collect();
     let first = requests.first().cloned().unwrap_or_default();
     let one = |book: Book| Ok((vec![book.encode_to_vec()], Ok(())));
     match method {
         "GetBook" | "Plain" => {
             let asked: GetBookRequest = decode(&first)?;
-            one(Book {
-                name: asked.name,
-                pages: asked.edition.into(),
-                tags: seen.to_vec(),
-                ..Book::default()
-            })
+            one(Book { name: asked.name, pages: asked.edition.into(), tags: seen, ..Book::default() })
         }
         "CreateBook" => {
             let asked: CreateBookRequest = decode(&first)?;

@@ -9,5 +9,7 @@ pub(crate) mod library;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod reflecting;
+pub(crate) mod servers;
 pub(crate) mod streams;
+pub(crate) mod tokens;
 pub(crate) mod tools;

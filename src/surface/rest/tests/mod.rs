@@ -122,6 +122,7 @@ fn rest_of(settings: Settings, style: JsonStyle, profile: Profile) -> Rest {
         timeout: None,
         limits,
         cors: None,
+        terms: Default::default(),
     });
     let mut builder = RestBuilder::new(settings, Arc::new(profile));
     for method in schema.methods() {

@@ -1,0 +1,356 @@
+//! Who may call: one rule object for every route, method and path, decided when the config was loaded. What is denied is
+//! denied, whatever else is allowed.
+
+use std::{fmt, sync::Arc};
+
+use super::{Client, Means, Network, Principal};
+
+/// The rules of one route: every one of them must admit a caller. None at all admits nobody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access(Vec<Arc<Rule>>);
+
+/// One rule about callers. Empty lists ask nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Where it is written, for who asks why.
+    pub name: Arc<str>,
+    /// Everyone may call, known or not.
+    pub public: bool,
+    /// The caller has one of these roles,
+    pub roles: Vec<Arc<str>>,
+    /// and all of these permissions,
+    pub permissions: Vec<Arc<str>>,
+    /// and all of these scopes,
+    pub scopes: Vec<Arc<str>>,
+    /// and is of one of these tiers.
+    pub tiers: Vec<Arc<str>>,
+    /// Who may call whatever the lines above say.
+    pub allow: Vec<Subject>,
+    /// Who may not, whatever any line says.
+    pub deny: Vec<Subject>,
+}
+
+/// Somebody, as `allow` and `deny` name them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// By id or e-mail address.
+    User(Arc<str>),
+    Role(Arc<str>),
+    Tier(Arc<str>),
+    /// An API key, by its id.
+    Key(Arc<str>),
+    /// The issuer of the caller's token, by its name in the config.
+    Issuer(Arc<str>),
+    /// Whoever calls from there.
+    Network(Network),
+    /// Whoever calls from this machine, with no proxy in between.
+    Loopback,
+}
+
+/// What a caller lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmet {
+    /// Nobody knows who calls, and somebody must be known.
+    Unknown,
+    /// It is among those who are denied.
+    Denied,
+    /// It has none of these roles.
+    Role(Vec<Arc<str>>),
+    Permission(Arc<str>),
+    Scope(Arc<str>),
+    Tier(Vec<Arc<str>>),
+}
+
+impl Subject {
+    /// Reads `user:ID`, `role:NAME`, `tier:NAME`, `key:ID`, `issuer:NAME`, `network:CIDR` or `loopback`.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text:?} names nobody: it is user:ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR or loopback"
+            )
+        };
+        if text == "loopback" {
+            return Ok(Self::Loopback);
+        }
+        let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(wrong)?;
+        Ok(match kind {
+            "user" => Self::User(name.into()),
+            "role" => Self::Role(name.into()),
+            "tier" => Self::Tier(name.into()),
+            "key" => Self::Key(name.into()),
+            "issuer" => Self::Issuer(name.into()),
+            "network" => Self::Network(Network::parse(name)?),
+            _ => return Err(wrong()),
+        })
+    }
+
+    fn is(&self, caller: Option<&Principal>, client: &Client) -> bool {
+        match (self, caller) {
+            (Self::Loopback, _) => client.local,
+            (Self::Network(network), _) => network.contains(client.address),
+            (_, None) => false,
+            (Self::User(user), Some(caller)) => {
+                caller.id == *user
+                    || caller.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(user))
+            }
+            (Self::Role(role), Some(caller)) => caller.has_role(role),
+            (Self::Tier(tier), Some(caller)) => caller.tier.as_ref() == Some(tier),
+            (Self::Key(key), Some(caller)) => matches!(&caller.means, Means::ApiKey { id } if id == key),
+            (Self::Issuer(name), Some(caller)) => {
+                matches!(&caller.means, Means::Token { issuer } if issuer == name)
+            }
+        }
+    }
+}
+
+impl Rule {
+    /// Everyone.
+    #[must_use]
+    pub fn public(name: &str) -> Self {
+        Self { name: name.into(), public: true, ..Self::default() }
+    }
+
+    /// Whoever is known.
+    #[must_use]
+    pub fn authenticated(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Whoever has a role.
+    #[must_use]
+    pub fn role(name: &str, role: &str) -> Self {
+        Self { roles: vec![role.into()], ..Self::authenticated(name) }
+    }
+
+    /// Whoever calls from this machine too.
+    #[must_use]
+    pub fn or_loopback(mut self) -> Self {
+        self.allow.push(Subject::Loopback);
+        self
+    }
+
+    fn decide(&self, caller: Option<&Principal>, client: &Client) -> Result<(), Unmet> {
+        if self.public || self.allow.iter().any(|subject| subject.is(caller, client)) {
+            return Ok(());
+        }
+        let caller = caller.ok_or(Unmet::Unknown)?;
+        if !self.roles.is_empty() && !self.roles.iter().any(|role| caller.has_role(role)) {
+            return Err(Unmet::Role(self.roles.clone()));
+        }
+        let lacks = |wanted: &[Arc<str>], has: &[Arc<str>]| {
+            wanted.iter().find(|wanted| !has.contains(wanted)).map(Arc::clone)
+        };
+        if let Some(permission) = lacks(&self.permissions, &caller.permissions) {
+            return Err(Unmet::Permission(permission));
+        }
+        if let Some(scope) = lacks(&self.scopes, &caller.scopes) {
+            return Err(Unmet::Scope(scope));
+        }
+        if !self.tiers.is_empty() && !caller.tier.as_ref().is_some_and(|tier| self.tiers.contains(tier)) {
+            return Err(Unmet::Tier(self.tiers.clone()));
+        }
+        Ok(())
+    }
+}
+
+impl Access {
+    /// Every one of these rules holds.
+    #[must_use]
+    pub fn all(rules: Vec<Arc<Rule>>) -> Self {
+        Self(rules)
+    }
+
+    /// Everyone may call.
+    #[must_use]
+    pub fn public() -> Self {
+        Self(vec![Arc::new(Rule::public("public"))])
+    }
+
+    /// Decides on a caller; `None` is one that nobody knows.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn decide(&self, caller: Option<&Principal>, client: &Client) -> Result<(), Unmet> {
+        if self.0.is_empty() {
+            return Err(Unmet::Denied);
+        }
+        // Before anything is allowed.
+        for rule in &self.0 {
+            if rule.deny.iter().any(|subject| subject.is(caller, client)) {
+                return Err(Unmet::Denied);
+            }
+        }
+        self.0.iter().try_for_each(|rule| rule.decide(caller, client))
+    }
+
+    /// The rules that hold.
+    #[must_use]
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.0
+    }
+
+    /// True where somebody whom nobody knows may call from anywhere.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|rule| rule.public)
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, rule) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str(" and ")?;
+            }
+            write!(f, "{rule}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = Vec::new();
+        if self.public {
+            said.push("everyone".to_owned());
+        } else {
+            for (what, list, joint) in [
+                ("role", &self.roles, " or "),
+                ("permission", &self.permissions, " and "),
+                ("scope", &self.scopes, " and "),
+                ("tier", &self.tiers, " or "),
+            ] {
+                if !list.is_empty() {
+                    said.push(format!("{what} {}", list.join(joint)));
+                }
+            }
+            if said.is_empty() {
+                said.push("authenticated callers".to_owned());
+            }
+        }
+        f.write_str(&said.join(", "))?;
+        if !self.allow.is_empty() && !self.public {
+            write!(f, ", or {}", named(&self.allow))?;
+        }
+        if !self.deny.is_empty() {
+            write!(f, ", but not {}", named(&self.deny))?;
+        }
+        write!(f, " ({})", self.name)
+    }
+}
+
+fn named(subjects: &[Subject]) -> String {
+    subjects.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "user {name}"),
+            Self::Role(name) => write!(f, "role {name}"),
+            Self::Tier(name) => write!(f, "tier {name}"),
+            Self::Key(name) => write!(f, "key {name}"),
+            Self::Issuer(name) => write!(f, "issuer {name}"),
+            Self::Network(network) => write!(f, "network {network}"),
+            Self::Loopback => f.write_str("this machine"),
+        }
+    }
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("the caller must be authenticated"),
+            Self::Denied => f.write_str("the caller is denied"),
+            Self::Role(roles) => write!(f, "the role {} is missing", roles.join(" or ")),
+            Self::Permission(permission) => write!(f, "the permission {permission} is missing"),
+            Self::Scope(scope) => write!(f, "the scope {scope} is missing"),
+            Self::Tier(tiers) => write!(f, "it is for the tier {}", tiers.join(" or ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn somebody() -> Principal {
+        Principal {
+            email: Some("u@a.example".into()),
+            roles: vec!["teacher".into()],
+            permissions: vec!["read".into(), "write".into()],
+            scopes: vec!["books".into()],
+            tier: Some("free".into()),
+            ..Principal::new("u", Means::ApiKey { id: "k1".into() })
+        }
+    }
+
+    fn list(items: &[&str]) -> Vec<Arc<str>> {
+        items.iter().map(|item| Arc::from(*item)).collect()
+    }
+
+    #[test]
+    fn a_rule_admits_who_has_what_it_asks() {
+        let far = Client { address: [203, 0, 113, 7].into(), local: false };
+        let near = Client { address: [127, 0, 0, 1].into(), local: true };
+        let check = |rule: Rule, caller: Option<&Principal>, client: &Client, want: Result<(), Unmet>| {
+            let shown = rule.to_string();
+            assert_eq!(Access::all(vec![Arc::new(rule)]).decide(caller, client), want, "{shown}");
+        };
+        let known = somebody();
+        let rule = || Rule::authenticated("r");
+        let subjects = |texts: &[&str]| texts.iter().map(|text| Subject::parse(text).unwrap()).collect();
+        check(Rule::public("r"), None, &far, Ok(()));
+        check(rule(), None, &far, Err(Unmet::Unknown));
+        check(rule(), Some(&known), &far, Ok(()));
+        check(Rule { roles: list(&["admin", "teacher"]), ..rule() }, Some(&known), &far, Ok(()));
+        check(Rule::role("r", "admin"), Some(&known), &far, Err(Unmet::Role(list(&["admin"]))));
+        check(Rule::role("r", "admin").or_loopback(), None, &far, Err(Unmet::Unknown));
+        check(Rule::role("r", "admin").or_loopback(), None, &near, Ok(()));
+        check(Rule { permissions: list(&["read", "write"]), ..rule() }, Some(&known), &far, Ok(()));
+        check(
+            Rule { permissions: list(&["read", "drop"]), ..rule() },
+            Some(&known),
+            &far,
+            Err(Unmet::Permission("drop".into())),
+        );
+        check(Rule { scopes: list(&["x"]), ..rule() }, Some(&known), &far, Err(Unmet::Scope("x".into())));
+        check(Rule { tiers: list(&["free"]), ..rule() }, Some(&known), &far, Ok(()));
+        check(
+            Rule { tiers: list(&["elite"]), ..rule() },
+            Some(&known),
+            &far,
+            Err(Unmet::Tier(list(&["elite"]))),
+        );
+        for denied in
+            ["user:u", "user:U@a.example", "role:teacher", "tier:free", "key:k1", "network:203.0.113.0/24"]
+        {
+            let rule = Rule { deny: subjects(&[denied]), allow: subjects(&["user:u"]), ..Rule::public("r") };
+            check(rule, Some(&known), &far, Err(Unmet::Denied));
+        }
+        check(Rule { deny: subjects(&["network:203.0.113.0/24"]), ..Rule::public("r") }, None, &near, Ok(()));
+        check(Rule { allow: subjects(&["user:u"]), ..Rule::role("r", "admin") }, Some(&known), &far, Ok(()));
+    }
+
+    #[test]
+    fn every_rule_must_hold_and_none_admits_nobody() {
+        let near = Client { address: [127, 0, 0, 1].into(), local: true };
+        assert_eq!(Access::all(vec![]).decide(Some(&somebody()), &near), Err(Unmet::Denied));
+        let both = Access::all(vec![Arc::new(Rule::public("a")), Arc::new(Rule::role("b", "admin"))]);
+        assert!(both.decide(Some(&somebody()), &near).is_err() && !both.is_public());
+        // A denial goes before whatever an earlier rule says.
+        let deny = Rule { deny: vec![Subject::User("u".into())], ..Rule::public("b") };
+        let denied = Access::all(vec![Arc::new(Rule::role("a", "admin")), Arc::new(deny)]);
+        assert_eq!(denied.decide(Some(&somebody()), &near), Err(Unmet::Denied));
+    }
+
+    #[test]
+    fn subjects_are_named_by_their_kind() {
+        for bad in ["", "user", "user:", "users:1", "network:1.2.3", "Loopback"] {
+            assert!(Subject::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

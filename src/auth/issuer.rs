@@ -1,0 +1,68 @@
+//! Somebody whose tokens are taken: the gateway itself, or another service, with what its tokens must say and where its
+//! keys are.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde_json::{Map, Value};
+
+use super::{
+    Failed, KeySet, Principal, Refused, Remote,
+    claims::{ClaimMap, Times, is_for},
+    jose::Token,
+};
+
+/// The most seconds by which clocks may differ.
+pub const MOST_SKEW: u64 = 60;
+
+/// One issuer of tokens.
+#[derive(Debug)]
+pub struct Issuer {
+    /// Its name in the config.
+    pub name: Arc<str>,
+    /// What `iss` must be; `None` where its tokens need have none.
+    pub issuer: Option<String>,
+    /// What `aud` must name one of; empty where its tokens need have none.
+    pub audiences: Vec<String>,
+    pub keys: KeySource,
+    pub claims: ClaimMap,
+    /// Seconds by which its clock may differ; at most [`MOST_SKEW`].
+    pub skew: u64,
+}
+
+/// Where an issuer's keys are.
+#[derive(Debug)]
+pub enum KeySource {
+    /// Here; they can be exchanged.
+    Here(Arc<ArcSwap<KeySet>>),
+    /// At its JWKS.
+    Remote(Arc<Remote>),
+}
+
+impl Issuer {
+    /// True where it may have issued a token with these claims, which nobody has verified yet.
+    #[must_use]
+    pub fn may_have_issued(&self, claims: &Map<String, Value>) -> bool {
+        self.issuer.as_ref().is_none_or(|wanted| claims.get("iss").and_then(Value::as_str) == Some(wanted))
+    }
+
+    /// Verifies a token of this issuer's.
+    ///
+    /// # Errors
+    /// What is wrong with it; or its keys cannot be had.
+    pub async fn verify(&self, token: &Token<'_>, now: u64) -> Result<Principal, Failed> {
+        let signed = match &self.keys {
+            KeySource::Here(keys) => keys.load().signed(token),
+            KeySource::Remote(remote) => remote.keys(token).await.map_err(Failed::Away)?.signed(token),
+        };
+        if !signed {
+            return Err(Refused::Signature.into());
+        }
+        // Only now is anything believed.
+        let times = Times::read(&token.claims, now, self.skew.min(MOST_SKEW))?;
+        if !self.audiences.is_empty() && !is_for(&token.claims, &self.audiences) {
+            return Err(Refused::Audience.into());
+        }
+        Ok(self.claims.principal(&token.claims, &self.name, times)?)
+    }
+}

@@ -1,0 +1,61 @@
+//! Who calls, and on what terms a route may be called: credentials and what makes them good, access rules, limits. Pure
+//! domain: it knows no surface and no store; what it needs of a store it says in traits ([`ApiKeys`], [`Revocations`]).
+
+pub mod access;
+mod api_key;
+mod cache;
+pub mod claims;
+pub mod client;
+mod credential;
+mod fetch;
+mod issuer;
+pub mod jose;
+mod json;
+pub mod keys;
+mod limit;
+mod mint;
+mod principal;
+mod refused;
+mod remote;
+mod rulebook;
+mod rules;
+mod terms;
+mod verifier;
+
+pub use self::{
+    access::{Access, Rule, Subject, Unmet},
+    api_key::ApiKey,
+    client::{Client, Network, Proxies},
+    credential::{API_KEY, Presented},
+    fetch::{Endpoint, Fetch, Https},
+    issuer::{Issuer, KeySource, MOST_SKEW},
+    keys::{Key, KeySet, SigningKey},
+    limit::Limit,
+    mint::{Minter, NewToken},
+    principal::{Means, Principal},
+    refused::{Failed, Refused},
+    remote::Remote,
+    rulebook::{Entry, Rulebook, Used},
+    rules::{Cover, Pattern, Place},
+    terms::{Credentials, RouteLimit, Scope, Terms},
+    verifier::{ApiKeys, Revocations, StaticToken, Verifier},
+};
+
+/// SHA-256 of a credential: what is looked up, cached and kept in its place.
+pub type Digest = [u8; 32];
+
+/// The digest of a credential's text.
+#[must_use]
+pub fn digest(text: &[u8]) -> Digest {
+    let mut out = [0; 32];
+    // SHA-256 has 32 bytes.
+    out.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text).as_ref());
+    out
+}
+
+/// Seconds since 1970, by the wall clock.
+#[must_use]
+pub fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,199 @@
+//! Says who calls, by the credentials that a call brings: tokens of trusted issuers, API keys, and the tokens that are
+//! written in the config. What was verified is remembered until it expires, is revoked, or keys change.
+
+use std::{fmt, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use subtle::ConstantTimeEq as _;
+
+use super::{
+    ApiKey, Digest, Failed, Issuer, Presented, Principal, Refused, cache::Cache, credential::Credential,
+    digest, jose,
+};
+
+/// How long a verified token is taken without looking again, in seconds; less where it expires sooner.
+const TOKEN_SECONDS: u64 = 300;
+/// The same for an API key, which its owner may take back.
+const KEY_SECONDS: u64 = 10;
+
+/// Where API keys are kept.
+pub trait ApiKeys: Send + Sync {
+    /// The caller that a key belongs to: `None` for a key that is not there, has been taken back, or has expired.
+    ///
+    /// # Errors
+    /// They cannot be asked now, and why.
+    fn find<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Result<Option<Principal>, String>>;
+}
+
+/// What has been revoked before it expired, as this replica knows it; asked at every call.
+pub trait Revocations: Send + Sync {
+    fn revoked(&self, caller: &Principal) -> bool;
+}
+
+/// A token that is written in the config, and whose it is.
+#[derive(Clone)]
+pub struct StaticToken {
+    digest: Digest,
+    caller: Arc<Principal>,
+}
+
+impl StaticToken {
+    #[must_use]
+    pub fn new(token: &str, caller: Principal) -> Self {
+        Self { digest: digest(token.as_bytes()), caller: Arc::new(caller.told()) }
+    }
+}
+
+impl fmt::Debug for StaticToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticToken").field("caller", &self.caller.id).finish_non_exhaustive()
+    }
+}
+
+/// Verifies credentials.
+#[derive(Default)]
+pub struct Verifier {
+    issuers: Vec<Issuer>,
+    tokens: Vec<StaticToken>,
+    api_keys: Option<Arc<dyn ApiKeys>>,
+    revocations: Option<Arc<dyn Revocations>>,
+    cache: Cache,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("issuers", &self.issuers).field("tokens", &self.tokens).finish()
+    }
+}
+
+impl Verifier {
+    /// Takes tokens of these issuers, and these tokens as they are.
+    #[must_use]
+    pub fn new(issuers: Vec<Issuer>, tokens: Vec<StaticToken>) -> Self {
+        Self { issuers, tokens, ..Self::default() }
+    }
+
+    /// Takes API keys too.
+    #[must_use]
+    pub fn with_api_keys(mut self, keys: Arc<dyn ApiKeys>) -> Self {
+        self.api_keys = Some(keys);
+        self
+    }
+
+    /// Refuses what has been revoked.
+    #[must_use]
+    pub fn with_revocations(mut self, revocations: Arc<dyn Revocations>) -> Self {
+        self.revocations = Some(revocations);
+        self
+    }
+
+    /// True where there is any way to be known here.
+    #[must_use]
+    pub fn knows_anybody(&self) -> bool {
+        !self.issuers.is_empty() || !self.tokens.is_empty() || self.api_keys.is_some()
+    }
+
+    /// Verifies everything anew from now on: a key or an issuer was taken back.
+    pub fn forget(&self) {
+        self.cache.forget();
+    }
+
+    /// The caller, where its credentials were verified before and are still good.
+    #[must_use]
+    pub fn remembered(&self, presented: &Presented<'_>, now: u64) -> Option<Arc<Principal>> {
+        let one = |credential: &Credential<'_>| {
+            let caller = self.cache.find(&credential.digest, now)?;
+            (!self.revoked(&caller)).then_some(caller)
+        };
+        match (&presented.bearer, &presented.key) {
+            (Some(credential), None) | (None, Some(credential)) => one(credential),
+            (Some(bearer), Some(key)) => {
+                let (bearer, key) = (one(bearer)?, one(key)?);
+                (bearer.id == key.id).then_some(bearer)
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Verifies a call's credentials. Where there are two, both must be good, and of the same caller.
+    ///
+    /// # Errors
+    /// What is wrong with them; or it cannot be told now.
+    pub async fn verify(&self, presented: &Presented<'_>, now: u64) -> Result<Arc<Principal>, Failed> {
+        let bearer = match &presented.bearer {
+            Some(credential) => Some(self.one(credential, true, now).await?),
+            None => None,
+        };
+        let key = match &presented.key {
+            Some(credential) => Some(self.one(credential, false, now).await?),
+            None => None,
+        };
+        match (bearer, key) {
+            (Some(bearer), Some(key)) if bearer.id != key.id => Err(Refused::Disagree.into()),
+            (Some(caller), _) | (None, Some(caller)) => Ok(caller),
+            (None, None) => Err(Refused::Unknown.into()),
+        }
+    }
+
+    async fn one(
+        &self,
+        credential: &Credential<'_>,
+        may_be_token: bool,
+        now: u64,
+    ) -> Result<Arc<Principal>, Failed> {
+        let caller = match self.cache.find(&credential.digest, now) {
+            Some(caller) => caller,
+            None => {
+                let generation = self.cache.generation();
+                let (caller, seconds) = self.look(credential, may_be_token, now).await?;
+                let until = caller.expires.unwrap_or(u64::MAX).min(now.saturating_add(seconds));
+                self.cache.keep(&credential.digest, &caller, now, until, generation);
+                caller
+            }
+        };
+        if self.revoked(&caller) { Err(Refused::Revoked.into()) } else { Ok(caller) }
+    }
+
+    async fn look(
+        &self,
+        credential: &Credential<'_>,
+        may_be_token: bool,
+        now: u64,
+    ) -> Result<(Arc<Principal>, u64), Failed> {
+        // Every one is compared, and each whole: how long it takes says nothing of a token.
+        let mut found = None;
+        for token in &self.tokens {
+            if bool::from(token.digest[..].ct_eq(&credential.digest[..])) {
+                found = Some(Arc::clone(&token.caller));
+            }
+        }
+        if let Some(caller) = found {
+            return Ok((caller, TOKEN_SECONDS));
+        }
+        if ApiKey::id(credential.text).is_some()
+            && let Some(keys) = &self.api_keys
+        {
+            let caller =
+                keys.find(&credential.digest).await.map_err(Failed::Away)?.ok_or(Refused::Unknown)?;
+            return Ok((Arc::new(caller.told()), KEY_SECONDS));
+        }
+        if !may_be_token || self.issuers.is_empty() {
+            return Err(Refused::Unknown.into());
+        }
+        let token = jose::parse(credential.text)?;
+        let mut refused = Failed::Refused(Refused::Issuer);
+        for issuer in self.issuers.iter().filter(|issuer| issuer.may_have_issued(&token.claims)) {
+            match issuer.verify(&token, now).await {
+                Ok(caller) => return Ok((Arc::new(caller), TOKEN_SECONDS)),
+                // Another issuer's key may have signed it; what is said is what the first one that did found wrong.
+                Err(Failed::Refused(Refused::Signature)) if refused != Failed::Refused(Refused::Issuer) => {}
+                Err(failed) => refused = failed,
+            }
+        }
+        Err(refused)
+    }
+
+    fn revoked(&self, caller: &Principal) -> bool {
+        self.revocations.as_ref().is_some_and(|revocations| revocations.revoked(caller))
+    }
+}

@@ -1,0 +1,144 @@
+//! What the policies decide by, made from the config. What was counted, and what was verified while nothing about it has
+//! changed, outlives a config.
+
+use std::{fs, sync::Arc};
+
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use super::accounts::Accounts;
+use crate::{
+    auth::{
+        Endpoint, Fetch, Https, Issuer, Key, KeySet, KeySource, Means, Principal, Remote, StaticToken,
+        Verifier,
+    },
+    config::{
+        Config,
+        callers::{Callers, ConfigToken, Keys, TrustedIssuer},
+    },
+    policy::{Counters, Limits, Policies},
+    services::{accounts::StoredKeys, admin::Mistake},
+};
+
+/// The policies of a config. `before`: those of the config before it, and that config.
+///
+/// # Errors
+/// A file that it names cannot be used.
+pub(super) fn policies(
+    config: &Config,
+    own: &Accounts,
+    before: Option<(&Policies, &Config)>,
+) -> Result<Arc<Policies>, Vec<Mistake>> {
+    let callers = &config.callers;
+    let same = |old: &Config| {
+        old.callers.issuers == callers.issuers
+            && old.callers.tokens == callers.tokens
+            && !names_files(callers)
+    };
+    let verifier = match before {
+        // With the keys it has read, and whom it remembers.
+        Some((policies, old)) if same(old) => Arc::clone(&policies.verifier),
+        _ => Arc::new(verifier(callers, own)?),
+    };
+    let counters =
+        before.map_or_else(|| Arc::new(Counters::default()), |(policies, _)| policies.limits.counters());
+    Ok(Arc::new(Policies {
+        verifier,
+        proxies: callers.proxies.clone(),
+        limits: Limits::new(callers.limits.clone(), counters),
+    }))
+}
+
+/// Says at the start that services are open which others than this machine reach.
+pub(super) fn warn_of_open_services(config: &Config) {
+    let open = config.callers.rules.default.public && !config.upstreams.is_empty();
+    if open && !config.listen.ip().is_loopback() {
+        tracing::warn!(
+            listen = %config.listen,
+            "every method of the upstreams that no rule names is open to whoever reaches the gateway (access.default)"
+        );
+    }
+}
+
+/// A file may have changed although its name has not.
+fn names_files(callers: &Callers) -> bool {
+    callers.issuers.iter().any(|issuer| {
+        matches!(&issuer.keys, Keys::Jwks { ca: Some(_), .. } | Keys::Discovery { ca: Some(_), .. })
+    })
+}
+
+fn verifier(callers: &Callers, own: &Accounts) -> Result<Verifier, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let mut issuers = Vec::with_capacity(callers.issuers.len() + 1);
+    if own.in_use {
+        issuers.push(own.keyring.issuer());
+    }
+    for written in &callers.issuers {
+        match issuer(written) {
+            Ok(issuer) => issuers.push(issuer),
+            Err(why) => {
+                let subject = format!("auth.issuers.{}", written.name);
+                mistakes.push(Mistake { message: format!("{subject}: {why}"), subject });
+            }
+        }
+    }
+    if mistakes.is_empty() {
+        let verifier = Verifier::new(issuers, callers.tokens.iter().map(token).collect());
+        if !own.in_use {
+            return Ok(verifier);
+        }
+        let keys = Arc::new(StoredKeys(Arc::clone(&own.stores)));
+        Ok(verifier.with_api_keys(keys).with_revocations(Arc::clone(&own.stores.revoked) as _))
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn issuer(written: &TrustedIssuer) -> Result<Issuer, String> {
+    let keys = match &written.keys {
+        Keys::Secret { secret, algorithm } => {
+            let key = Key::secret(secret.expose().as_bytes(), algorithm)?;
+            KeySource::Here(Arc::new(arc_swap::ArcSwap::from_pointee(KeySet::new(vec![key]))))
+        }
+        Keys::Jwks { address, ca } => {
+            KeySource::Remote(Arc::new(Remote::at(Endpoint::parse(address)?, fetch(ca.as_deref())?)))
+        }
+        Keys::Discovery { issuer, ca } => {
+            KeySource::Remote(Arc::new(Remote::discovered(issuer, fetch(ca.as_deref())?)?))
+        }
+    };
+    Ok(Issuer {
+        name: Arc::clone(&written.name),
+        issuer: written.issuer.clone(),
+        audiences: written.audiences.clone(),
+        keys,
+        claims: written.claims.clone(),
+        skew: written.leeway.as_secs(),
+    })
+}
+
+fn fetch(ca: Option<&std::path::Path>) -> Result<Arc<dyn Fetch>, String> {
+    let mut more = Vec::new();
+    if let Some(file) = ca {
+        let wrong = |why: &dyn std::fmt::Display| format!("ca {}: {why}", file.display());
+        let pem = fs::read(file).map_err(|error| wrong(&error))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            more.push(certificate.map_err(|error| wrong(&error))?);
+        }
+        if more.is_empty() {
+            return Err(wrong(&"it has no certificate"));
+        }
+    }
+    Ok(Arc::new(Https::new(&more)?))
+}
+
+fn token(written: &ConfigToken) -> StaticToken {
+    let caller = Principal {
+        email: written.email.clone(),
+        roles: written.roles.clone(),
+        permissions: written.permissions.clone(),
+        scopes: written.scopes.clone(),
+        tier: written.tier.clone(),
+        ..Principal::new(Arc::clone(&written.user), Means::Static { name: Arc::clone(&written.name) })
+    };
+    StaticToken::new(written.token.expose(), caller)
+}

@@ -1,0 +1,208 @@
+//! What the account services share: the stores, the tokens, the passwords, and the rules between them. `auth`, `user` and
+//! `admin_accounts` speak for it; nothing here knows a message but the user's.
+
+mod attempts;
+mod caller;
+mod check;
+mod keys;
+mod password;
+mod present;
+mod session;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use prost::Message as _;
+use tonic::Status;
+
+pub(super) use self::{
+    caller::{Caller, Context},
+    check::{Violations, email, name, words},
+    password::check as new_password,
+    present::{count, user},
+};
+pub use self::{
+    keys::StoredKeys,
+    password::Passwords,
+    session::{AccessToken, Tokens},
+};
+use crate::{
+    proto::gateway_v1::User,
+    store::{Account, Limit, Micros, NewAccount, Revocation, Revoked, StoreError, Stores, email_key},
+};
+
+/// How long what is known of an account is kept beside the database.
+const CACHED: Duration = Duration::from_secs(30);
+
+/// The rules for accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// False: accounts are made by nobody but the operator.
+    pub registration: bool,
+    /// What a new account has.
+    pub roles: Vec<String>,
+    pub tier: String,
+    /// How long an access token is good for; what is revoked is remembered as long.
+    pub access_lifetime: Duration,
+    /// How long a refresh token is good for.
+    pub refresh_lifetime: Duration,
+    /// Attempts to log in, by account and by address.
+    pub logins_by_account: Limit,
+    pub logins_by_address: Limit,
+    /// Accounts made from one address.
+    pub registrations: Limit,
+    /// Refresh tokens shown from one address.
+    pub refreshes: Limit,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            registration: true,
+            roles: vec!["user".to_owned()],
+            tier: "free".to_owned(),
+            access_lifetime: Duration::from_secs(15 * 60),
+            refresh_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
+            logins_by_account: Limit::of_seconds(10, 300, 0),
+            logins_by_address: Limit::of_seconds(30, 60, 30),
+            registrations: Limit::of_seconds(20, 3600, 10),
+            refreshes: Limit::of_seconds(120, 60, 60),
+        }
+    }
+}
+
+/// The accounts of this gateway.
+pub struct Directory {
+    pub(super) stores: Arc<Stores>,
+    pub(super) tokens: Arc<dyn Tokens>,
+    pub(super) passwords: Passwords,
+    pub(super) rules: Rules,
+}
+
+impl Directory {
+    #[must_use]
+    pub fn new(stores: Arc<Stores>, tokens: Arc<dyn Tokens>, passwords: Passwords, rules: Rules) -> Self {
+        Self { stores, tokens, passwords, rules }
+    }
+
+    /// Makes an admin where there is none, of any number of replicas that start at once by one of them. Without a password
+    /// one is made up; the answer is what to show, once.
+    ///
+    /// # Errors
+    /// The e-mail or the password will not do (in words), or the database is away.
+    pub async fn first_admin(
+        &self,
+        email: &str,
+        password: Option<&str>,
+    ) -> Result<Option<FirstAdmin>, FirstAdminError> {
+        let mut wrong = Violations::default();
+        let email = wrong.check("ADMIN_EMAIL", check::email(email)).unwrap_or_default();
+        let given = password.is_some();
+        let password = match password {
+            Some(password) => {
+                wrong.check("ADMIN_PASSWORD", password::check(password, &email)).unwrap_or_default()
+            }
+            None => session::random_text(18).map_err(FirstAdminError::Broken)?,
+        };
+        if let Some(words) = wrong.words() {
+            return Err(FirstAdminError::Invalid(words));
+        }
+        // Hashing costs, and there is an admin nearly always.
+        if self.stores.accounts.counts().await.map_err(FirstAdminError::Store)?.admins > 0 {
+            return Ok(None);
+        }
+        let hash = self
+            .passwords
+            .hash(password.clone())
+            .await
+            .map_err(|s| FirstAdminError::Broken(s.message().into()))?;
+        let new = NewAccount {
+            id: uuid::Uuid::now_v7().to_string(),
+            email_key: email_key(&email),
+            email: email.clone(),
+            username: "admin".to_owned(),
+            password: hash,
+            roles: vec![crate::store::ADMIN.to_owned()],
+            permissions: Vec::new(),
+            tier: self.rules.tier.clone(),
+        };
+        let made = self.stores.accounts.create_first_admin(&new, Micros::now()).await;
+        let made = made.map_err(FirstAdminError::Store)?;
+        Ok(made.map(|_| FirstAdmin { email, password: (!given).then_some(password) }))
+    }
+
+    /// An account, as it was known a moment ago at the most.
+    pub(super) async fn user(&self, id: &str) -> Result<Option<User>, Status> {
+        let key = cache_key(id);
+        // A cache that is away costs a look-up.
+        if let Ok(Some(bytes)) = self.stores.cache.get(&key).await
+            && let Ok(known) = User::decode(bytes)
+        {
+            return Ok(Some(known));
+        }
+        let Some(account) = self.stores.accounts.get(id).await? else { return Ok(None) };
+        let user = user(&account);
+        let _ = self.stores.cache.set(&key, user.encode_to_vec().into(), CACHED).await;
+        Ok(Some(user))
+    }
+
+    /// Forgets what was known of an account that has changed.
+    pub(super) async fn changed(&self, id: &str) {
+        // Where the cache is away, what it has is over in half a minute.
+        let _ = self.stores.cache.delete(&cache_key(id)).await;
+    }
+
+    /// Ends tokens: of an account, of sessions, or an API key.
+    pub(super) async fn revoke(&self, kind: Revoked, ids: &[String]) -> Result<(), StoreError> {
+        let now = Micros::now();
+        // A replica's clock may be a little behind, and a token be good for a little longer than it says.
+        let expires_at = now.after(self.rules.access_lifetime).after(Duration::from_secs(300));
+        let one = |id: &String| Revocation { kind, id: id.clone(), up_to: now, expires_at };
+        self.stores.revoke(&ids.iter().map(one).collect::<Vec<_>>()).await
+    }
+
+    /// The account of a caller who has one here.
+    pub(super) async fn own_account(&self, caller: &Caller) -> Result<Account, Status> {
+        let gone = || Status::not_found("the account is gone");
+        self.stores.accounts.get(caller.account()?).await?.ok_or_else(gone)
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+/// An admin that was just made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstAdmin {
+    pub email: String,
+    /// The password that was made up: it is shown once, and kept nowhere.
+    pub password: Option<String>,
+}
+
+/// Why no admin was made.
+#[derive(Debug)]
+pub enum FirstAdminError {
+    /// What the operator gave will not do; in words.
+    Invalid(String),
+    Store(StoreError),
+    Broken(String),
+}
+
+impl fmt::Display for FirstAdminError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(words) | Self::Broken(words) => f.write_str(words),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for FirstAdminError {}
+
+fn cache_key(id: &str) -> String {
+    format!("propylon:user:{id}")
+}

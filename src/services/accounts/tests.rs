@@ -1,0 +1,462 @@
+//! The account services over SQLite, with tokens that are issued and verified as in the gateway: what a caller is comes out
+//! of its credentials alone.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use argon2::Params;
+use http::HeaderMap;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::StatusExt as _;
+
+use super::{Directory, FirstAdmin, Passwords, Rules, StoredKeys};
+use crate::{
+    auth::{Client, Failed, Minter, Presented, Refused, SigningKey, Verifier},
+    proto::gateway_v1::{
+        CreateApiKeyRequest, DeleteAccountRequest, DeleteUserRequest, GetAdminStatsRequest,
+        GetCurrentUserRequest, GetProfileRequest, GetStatsRequest, ListApiKeysRequest, ListAuditLinesRequest,
+        ListUsersRequest, LoginRequest, LoginResponse, LogoutRequest, RefreshRequest, RegisterRequest,
+        RegisterResponse, RevokeApiKeyRequest, UpdateProfileRequest, UpdateUserRequest, User,
+        admin_service_server::AdminService as _, auth_service_server::AuthService as _,
+        user_service_server::UserService as _,
+    },
+    services::{
+        admin::{Admin, tests::Nothing},
+        auth::Auth,
+        user::Users,
+    },
+    store::{DatabaseUrl, Limit, Settings, Stores},
+};
+
+const PASSWORD: &str = "Correct-Horse-7";
+
+/// A directory over a new database in a folder.
+pub(crate) fn directory(folder: &Path) -> Arc<Directory> {
+    world(folder, Rules::default()).directory
+}
+
+struct World {
+    directory: Arc<Directory>,
+    auth: Auth,
+    users: Users,
+    admin: Admin,
+    verifier: Verifier,
+}
+
+fn world(folder: &Path, rules: Rules) -> World {
+    let database = DatabaseUrl::parse(&format!("sqlite:{}", folder.join("p.db").display())).unwrap();
+    let stores = Arc::new(Stores::new(&Settings { database, ..Settings::default() }).unwrap());
+    let key = SigningKey::generate().unwrap();
+    let minter = Arc::new(Minter::ed25519("propylon", "propylon", rules.access_lifetime, key));
+    let verifier = Verifier::new(vec![minter.as_issuer()], Vec::new())
+        .with_api_keys(Arc::new(StoredKeys(Arc::clone(&stores))))
+        .with_revocations(Arc::clone(&stores.revoked) as _);
+    // As cheap as it goes: what it costs is measured elsewhere.
+    let passwords = Passwords::with(Params::new(8, 1, 1, None).unwrap(), 4).unwrap();
+    let directory = Arc::new(Directory::new(stores, minter, passwords, rules));
+    World {
+        auth: Auth(Arc::clone(&directory)),
+        users: Users(Arc::clone(&directory)),
+        admin: Admin::new(Arc::new(Nothing), Arc::clone(&directory)),
+        directory,
+        verifier,
+    }
+}
+
+/// What a call brings along: a bearer token, an API key, or nothing.
+#[derive(Clone, Copy)]
+enum By<'a> {
+    Nobody,
+    Token(&'a str),
+    Key(&'a str),
+}
+
+impl World {
+    /// A request as it comes to a service: with the caller that the verifier finds, if it takes the credential.
+    async fn call<T>(&self, by: By<'_>, message: T) -> Result<Request<T>, Failed> {
+        let mut request = Request::new(message);
+        request.extensions_mut().insert(Client { address: "192.0.2.1".parse().unwrap(), local: false });
+        request.metadata_mut().insert("x-request-id", "req-7".parse().unwrap());
+        let mut headers = HeaderMap::new();
+        match by {
+            By::Nobody => return Ok(request),
+            By::Token(token) => headers.insert("authorization", format!("Bearer {token}").parse().unwrap()),
+            By::Key(key) => headers.insert("x-api-key", key.parse().unwrap()),
+        };
+        let presented = Presented::read(&headers).unwrap().unwrap();
+        let now = crate::auth::now();
+        let caller = match self.verifier.remembered(&presented, now) {
+            Some(caller) => caller,
+            None => self.verifier.verify(&presented, now).await?,
+        };
+        request.extensions_mut().insert(caller);
+        Ok(request)
+    }
+
+    async fn ok<T>(&self, by: By<'_>, message: T) -> Request<T> {
+        self.call(by, message).await.unwrap()
+    }
+
+    async fn register(&self, email: &str) -> RegisterResponse {
+        let asked =
+            RegisterRequest { email: email.into(), username: "somebody".into(), password: PASSWORD.into() };
+        self.auth.register(self.ok(By::Nobody, asked).await).await.unwrap().into_inner()
+    }
+
+    async fn login(&self, email: &str, password: &str) -> Result<LoginResponse, Status> {
+        let asked = LoginRequest { email: email.into(), password: password.into() };
+        self.auth.login(self.ok(By::Nobody, asked).await).await.map(Response::into_inner)
+    }
+
+    async fn me(&self, by: By<'_>) -> Result<User, Failed> {
+        let request = self.call(by, GetCurrentUserRequest {}).await?;
+        Ok(self.auth.get_current_user(request).await.unwrap().into_inner().user.unwrap())
+    }
+
+    async fn refresh(&self, token: &str) -> Result<crate::proto::gateway_v1::RefreshResponse, Status> {
+        let asked = RefreshRequest { refresh_token: token.into() };
+        self.auth.refresh(self.ok(By::Nobody, asked).await).await.map(Response::into_inner)
+    }
+
+    /// An admin's token.
+    async fn admin(&self) -> String {
+        self.directory.first_admin("admin@x.example", Some(PASSWORD)).await.unwrap().unwrap();
+        self.login("admin@x.example", PASSWORD).await.unwrap().access_token
+    }
+}
+
+fn revoked() -> Failed {
+    Failed::Refused(Refused::Revoked)
+}
+
+#[tokio::test]
+async fn a_session_from_its_begin_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("Alice@Example.com").await;
+    let user = made.user.unwrap();
+    assert_eq!(
+        (user.email.as_str(), user.roles.as_slice(), user.tier.as_str()),
+        ("Alice@Example.com", &["user".to_owned()][..], "free")
+    );
+    assert!(user.is_active && !user.is_admin && uuid::Uuid::parse_str(&user.id).is_ok());
+    assert_eq!((made.token_type.as_str(), made.expires_in), ("bearer", 900));
+    assert_eq!(world.me(By::Token(&made.access_token)).await.unwrap(), user);
+    // Another login is a session of its own.
+    let other = world.login("ALICE@example.com", PASSWORD).await.unwrap();
+    let first = world.login("alice@example.com", PASSWORD).await.unwrap();
+    let second = world.refresh(&first.refresh_token).await.unwrap();
+    assert_eq!(world.me(By::Token(&second.access_token)).await.unwrap().id, user.id);
+    // The old one again: the family ends, with every token that came of it, and no other.
+    assert_eq!(world.refresh(&first.refresh_token).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(world.refresh(&second.refresh_token).await.unwrap_err().code(), Code::Unauthenticated);
+    for token in [&first.access_token, &second.access_token] {
+        assert_eq!(world.me(By::Token(token)).await.unwrap_err(), revoked());
+    }
+    assert_eq!(world.me(By::Token(&other.access_token)).await.unwrap().id, user.id);
+    // Logout ends the session of the token, and its refresh token.
+    let request = world.ok(By::Token(&other.access_token), LogoutRequest::default()).await;
+    world.auth.logout(request).await.unwrap();
+    assert_eq!(world.me(By::Token(&other.access_token)).await.unwrap_err(), revoked());
+    assert_eq!(world.refresh(&other.refresh_token).await.unwrap_err().code(), Code::Unauthenticated);
+    // By a refresh token alone; and all that are left.
+    let (one, two) = (
+        world.login("alice@example.com", PASSWORD).await.unwrap(),
+        world.login("alice@example.com", PASSWORD).await.unwrap(),
+    );
+    let by_refresh = LogoutRequest { refresh_token: one.refresh_token, all: false };
+    world.auth.logout(world.ok(By::Nobody, by_refresh).await).await.unwrap();
+    assert_eq!(world.me(By::Token(&one.access_token)).await.unwrap_err(), revoked());
+    let all = LogoutRequest { all: true, ..LogoutRequest::default() };
+    world.auth.logout(world.ok(By::Token(&two.access_token), all).await).await.unwrap();
+    for token in [&two.access_token, &made.access_token] {
+        assert_eq!(world.me(By::Token(token)).await.unwrap_err(), revoked());
+    }
+    // And at once a new one is good.
+    let again = world.login("alice@example.com", PASSWORD).await.unwrap();
+    assert_eq!(world.me(By::Token(&again.access_token)).await.unwrap().id, user.id);
+    assert_eq!(
+        world.auth.logout(world.ok(By::Nobody, LogoutRequest::default()).await).await.unwrap_err().code(),
+        Code::Unauthenticated
+    );
+}
+
+#[tokio::test]
+async fn a_login_says_nothing_of_who_has_an_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = Rules { logins_by_address: Limit::of_seconds(1000, 60, 0), ..Rules::default() };
+    let world = world(folder.path(), rules);
+    world.register("alice@x.example").await;
+    let mut off = world.register("off@x.example").await.user.unwrap();
+    let admin = world.admin().await;
+    off.is_active = false;
+    let mask = Some(prost_types::FieldMask { paths: vec!["is_active".into()] });
+    let change = UpdateUserRequest { user: Some(off), update_mask: mask };
+    world.admin.update_user(world.ok(By::Token(&admin), change).await).await.unwrap();
+    let long = "x".repeat(1 << 20);
+    for (email, password) in [
+        ("alice@x.example", "wrong-password"),
+        ("nobody@x.example", "wrong-password"),
+        ("nobody@x.example", PASSWORD),
+        ("off@x.example", PASSWORD),
+        ("off@x.example", "wrong"),
+        ("not an e-mail", PASSWORD),
+        ("", ""),
+        ("alice@x.example\0", PASSWORD),
+        ("alice@x.example", &long),
+        (&long, PASSWORD),
+        ("' OR 1=1 --", "' OR 1=1 --"),
+    ] {
+        let status = world.login(email, password).await.unwrap_err();
+        let said = (status.code(), status.message());
+        assert_eq!(said, (Code::Unauthenticated, "Incorrect email or password"), "{:.40}", email);
+        assert!(status.details().is_empty() && status.metadata().is_empty());
+    }
+    // The limit of an account is the same for one that is not there.
+    for email in ["alice@x.example", "ghost@x.example"] {
+        let mut refused = None;
+        for _ in 0..12 {
+            refused = world
+                .login(email, "wrong-password")
+                .await
+                .err()
+                .filter(|s| s.code() == Code::ResourceExhausted);
+        }
+        let status = refused.unwrap();
+        assert!(status.message().starts_with("too many attempts; try again in "), "{}", status.message());
+        assert!(status.get_details_retry_info().unwrap().retry_delay.unwrap() > Duration::ZERO);
+    }
+    // Refresh tokens: unknown, malformed, huge.
+    let mut said = Vec::new();
+    for token in ["", "ppr_nothing", "x", &long] {
+        let status = world.refresh(token).await.unwrap_err();
+        said.push((status.code(), status.message().to_owned()));
+    }
+    said.dedup();
+    assert_eq!(said.len(), 1, "{said:?}");
+}
+
+#[tokio::test]
+async fn logins_are_limited_by_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = Rules { logins_by_address: Limit::of_seconds(3, 60, 0), ..Rules::default() };
+    let world = world(folder.path(), rules);
+    let mut codes = Vec::new();
+    for number in 0..5 {
+        codes.push(world.login(&format!("user{number}@x.example"), "wrong").await.unwrap_err().code());
+    }
+    use Code::{ResourceExhausted, Unauthenticated};
+    assert_eq!(
+        codes,
+        [Unauthenticated, Unauthenticated, Unauthenticated, ResourceExhausted, ResourceExhausted]
+    );
+}
+
+#[tokio::test]
+async fn registering_says_all_that_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let fields = async |email: &str, username: &str, password: &str| -> Vec<String> {
+        let asked =
+            RegisterRequest { email: email.into(), username: username.into(), password: password.into() };
+        let status = world.auth.register(world.ok(By::Nobody, asked).await).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        status
+            .get_details_bad_request()
+            .unwrap()
+            .field_violations
+            .into_iter()
+            .map(|wrong| wrong.field)
+            .collect()
+    };
+    let long = "x".repeat(1 << 20);
+    assert_eq!(fields("nope", "", "short").await, ["email", "username", "password"]);
+    assert_eq!(fields("a@x.example", "alice", "password123").await, ["password"]);
+    assert_eq!(fields(&long, &long, &long).await, ["email", "username", "password"]);
+    assert_eq!(fields("a\0@x.example", "a\0", "abcdefg\0h").await, ["email", "username", "password"]);
+    world.register("alice@x.example").await;
+    for spelling in ["ALICE@x.example", " alice@X.EXAMPLE ", "ａlice@x.example"] {
+        let asked =
+            RegisterRequest { email: spelling.into(), username: "b".into(), password: PASSWORD.into() };
+        let status = world.auth.register(world.ok(By::Nobody, asked).await).await.unwrap_err();
+        assert_eq!(status.code(), Code::AlreadyExists, "{spelling}: {status:?}");
+    }
+    let closed = self::world(folder.path(), Rules { registration: false, ..Rules::default() });
+    let asked =
+        RegisterRequest { email: "b@x.example".into(), username: "b".into(), password: PASSWORD.into() };
+    let status = closed.auth.register(closed.ok(By::Nobody, asked).await).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn an_account_is_its_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("alice@x.example").await;
+    let other = world.login("alice@x.example", PASSWORD).await.unwrap();
+    let by = By::Token(&made.access_token);
+    let update = async |change: UpdateProfileRequest| {
+        world
+            .users
+            .update_profile(world.ok(by, change).await)
+            .await
+            .map(|user| user.into_inner().user.unwrap())
+    };
+    let change = UpdateProfileRequest {
+        username: Some("Alice B.".into()),
+        profile: [("city".to_owned(), "Paris".to_owned())].into(),
+        ..UpdateProfileRequest::default()
+    };
+    let user = update(change).await.unwrap();
+    assert_eq!(
+        (user.username.as_str(), user.profile.get("city").map(String::as_str)),
+        ("Alice B.", Some("Paris"))
+    );
+    // What was read before is not what is read now.
+    let read =
+        world.users.get_profile(world.ok(by, GetProfileRequest {}).await).await.unwrap().into_inner().user;
+    assert_eq!(read, Some(user));
+    // A new password wants the current one, and ends the other sessions.
+    let new = |current: &str| UpdateProfileRequest {
+        password: Some("Another-Horse-8".into()),
+        current_password: current.into(),
+        ..UpdateProfileRequest::default()
+    };
+    let status = update(new("wrong")).await.unwrap_err();
+    assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "current_password");
+    update(new(PASSWORD)).await.unwrap();
+    assert_eq!(world.me(By::Token(&other.access_token)).await.unwrap_err(), revoked());
+    assert!(world.me(by).await.is_ok());
+    assert!(world.login("alice@x.example", PASSWORD).await.is_err());
+    assert!(world.login("alice@x.example", "Another-Horse-8").await.is_ok());
+    let stats = world.users.get_stats(world.ok(by, GetStatsRequest {}).await).await.unwrap().into_inner();
+    assert_eq!((stats.logins, stats.api_keys, stats.tier.as_str()), (2, 0, "free"));
+    assert!(stats.last_login_at.is_some() && stats.member_since.is_some());
+    world.users.delete_account(world.ok(by, DeleteAccountRequest {}).await).await.unwrap();
+    assert_eq!(world.me(by).await.unwrap_err(), revoked());
+    assert!(world.login("alice@x.example", "Another-Horse-8").await.is_err());
+    world.register("alice@x.example").await;
+    let nobody = world.users.get_profile(world.ok(By::Nobody, GetProfileRequest {}).await).await.unwrap_err();
+    assert_eq!(nobody.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn an_admin_administers_and_leaves_traces() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let admin = world.admin().await;
+    let admin = By::Token(&admin);
+    let alice = world.register("alice@x.example").await;
+    let id = alice.user.as_ref().unwrap().id.clone();
+    let update = async |by: By<'_>, user: User, paths: &[&str]| {
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        let asked =
+            UpdateUserRequest { user: Some(user), update_mask: Some(prost_types::FieldMask { paths }) };
+        world.admin.update_user(world.ok(by, asked).await).await.map(|user| user.into_inner().user.unwrap())
+    };
+    let wanted =
+        User { id: id.clone(), roles: vec!["editor".into()], tier: "premium".into(), ..User::default() };
+    // Not everybody may.
+    let status = update(By::Token(&alice.access_token), wanted.clone(), &["roles"]).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::PermissionDenied, "this needs the role admin"));
+    let user = update(admin, wanted.clone(), &["roles", "tier"]).await.unwrap();
+    assert_eq!(
+        (user.roles, user.tier.as_str(), user.username.as_str()),
+        (vec!["editor".to_owned()], "premium", "somebody")
+    );
+    // What the token said is over: the next one says it anew.
+    assert_eq!(world.me(By::Token(&alice.access_token)).await.unwrap_err(), revoked());
+    let again = world.login("alice@x.example", PASSWORD).await.unwrap();
+    assert_eq!(world.me(By::Token(&again.access_token)).await.unwrap().roles, ["editor"]);
+    for (paths, field) in [(&["email"][..], "update_mask"), (&[], "user"), (&["tier"], "user.tier")] {
+        let bad = User { id: id.clone(), ..User::default() };
+        let status = update(admin, bad, paths).await.unwrap_err();
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, field, "{paths:?}");
+    }
+    let nobody = update(admin, User { id: "nobody".into(), ..wanted.clone() }, &["tier"]).await.unwrap_err();
+    assert_eq!(nobody.code(), Code::NotFound);
+    // The last admin stays one.
+    let own = world.me(admin).await.unwrap();
+    let status = update(admin, User { roles: vec![], ..own.clone() }, &["roles"]).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+    // A key for the account: what both may.
+    let asked = CreateApiKeyRequest {
+        name: "ci".into(),
+        user_id: id.clone(),
+        roles: vec!["editor".into(), "admin".into()],
+        scopes: vec!["all".into()],
+        expires_in_days: Some(30),
+        ..CreateApiKeyRequest::default()
+    };
+    let made = world.admin.create_api_key(world.ok(admin, asked).await).await.unwrap().into_inner();
+    let key = made.api_key.unwrap();
+    assert!(made.key.starts_with(&key.prefix) && made.id == key.id && key.expires_at.is_some());
+    let caller = world.ok(By::Key(&made.key), ()).await;
+    let principal = caller.extensions().get::<Arc<crate::auth::Principal>>().unwrap();
+    assert_eq!((&*principal.id, principal.roles.len(), &*principal.roles[0]), (&*id, 1, "editor"));
+    // It acts for the account, but does not take it over.
+    assert_eq!(world.me(By::Key(&made.key)).await.unwrap().id, id);
+    let status = world
+        .users
+        .delete_account(world.ok(By::Key(&made.key), DeleteAccountRequest {}).await)
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let listed = world
+        .admin
+        .list_api_keys(world.ok(admin, ListApiKeysRequest::default()).await)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(listed.api_keys, std::slice::from_ref(&key));
+    let asked = RevokeApiKeyRequest { id: key.id.clone() };
+    world.admin.revoke_api_key(world.ok(admin, asked).await).await.unwrap();
+    assert_eq!(world.me(By::Key(&made.key)).await.unwrap_err(), revoked());
+    let stats = world
+        .admin
+        .get_admin_stats(world.ok(admin, GetAdminStatsRequest {}).await)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((stats.users, stats.admins, stats.api_keys), (2, 1, 0));
+    assert_eq!(stats.stores[0].status, "up");
+    let users = world
+        .admin
+        .list_users(world.ok(admin, ListUsersRequest { page_size: 1, ..ListUsersRequest::default() }).await);
+    let users = users.await.unwrap().into_inner();
+    assert_eq!(
+        (users.users[0].email.as_str(), users.next_page_token.as_str()),
+        ("admin@x.example", &*own.id)
+    );
+    world.admin.delete_user(world.ok(admin, DeleteUserRequest { id: id.clone() }).await).await.unwrap();
+    assert_eq!(world.me(By::Token(&again.access_token)).await.unwrap_err(), revoked());
+    let lines = world
+        .admin
+        .list_audit_lines(world.ok(admin, ListAuditLinesRequest::default()).await)
+        .await
+        .unwrap()
+        .into_inner();
+    let said: Vec<_> = lines.lines.iter().map(|line| line.action.as_str()).collect();
+    assert_eq!(said, ["user.delete", "key.revoke", "key.create", "user.update"]);
+    let last = lines.lines.last().unwrap();
+    assert_eq!(
+        (&*last.actor, &*last.target, &*last.request_id, &*last.address),
+        (&*own.id, &*id, "req-7", "192.0.2.1")
+    );
+    assert_eq!(last.details, "roles: editor; tier: premium");
+    assert!(lines.lines.iter().all(|line| !format!("{line:?}").contains(&made.key)));
+}
+
+#[tokio::test]
+async fn two_replicas_that_start_make_one_admin() {
+    let folder = tempfile::tempdir().unwrap();
+    let worlds: Vec<_> = (0..4).map(|_| world(folder.path(), Rules::default())).collect();
+    let starts = worlds.iter().map(|world| world.directory.first_admin("admin@localhost", None));
+    let made: Vec<FirstAdmin> =
+        futures_util::future::join_all(starts).await.into_iter().filter_map(Result::unwrap).collect();
+    let [admin] = made.as_slice() else { panic!("{} were made", made.len()) };
+    let password = admin.password.as_deref().unwrap();
+    assert!(password.len() >= 20);
+    assert!(worlds[0].login("admin@localhost", password).await.unwrap().user.unwrap().is_admin);
+    let wrong = worlds[0].directory.first_admin("nope", Some("short")).await.unwrap_err().to_string();
+    assert!(wrong.starts_with("ADMIN_EMAIL: ") && wrong.contains("; ADMIN_PASSWORD: "), "{wrong}");
+}

@@ -1,0 +1,128 @@
+//! The terms of each route: which of the config's rules hold there.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tracing::warn;
+
+use super::{
+    Known, Mistake,
+    build::{Build, Face},
+};
+use crate::{
+    auth::{Access, Credentials, Entry, Pattern, Place, Rule, Rulebook, Terms},
+    config::{Config, SchemaSource},
+    route::Destination,
+    schema::{Template, Verb, did_you_mean},
+};
+
+/// The rules of a config, those of its routes among them.
+pub(super) fn rulebook(config: &Config, knows_anybody: bool) -> Rulebook {
+    let mut book = config.callers.rules.clone();
+    if !knows_anybody {
+        // Nobody could ever be an administrator: then `AdminService` itself decides, by where a call comes from.
+        let name = "this machine alone, as AdminService sees to: nobody can be known here";
+        book.own.push(Entry {
+            key: "default".into(),
+            patterns: vec![Pattern::Service("propylon.gateway.v1.AdminService".to_owned())],
+            what: Arc::new(Rule::public(name)),
+        });
+    }
+    for route in &config.services {
+        let Some(rule) = &route.rules.access else { continue };
+        let pattern = match (route.pattern.split_once('/'), route.pattern.strip_suffix('*')) {
+            (Some(_), _) => Pattern::Method(route.pattern.clone()),
+            (None, Some(prefix)) => Pattern::Package(prefix.to_owned()),
+            (None, None) => Pattern::Service(route.pattern.clone()),
+        };
+        let key = format!("routes[{}].access", route.entry).into();
+        book.access.push(Entry { key, patterns: vec![pattern], what: Arc::clone(rule) });
+    }
+    for route in &config.paths {
+        let Some(rule) = &route.rules.access else { continue };
+        let about = |verb: &Verb| Pattern::Path {
+            verb: (*verb != Verb::Any).then(|| verb.clone()),
+            template: route.template.clone(),
+        };
+        let key = format!("routes[{}].access", route.entry).into();
+        let patterns = route.verbs.iter().map(about).collect();
+        book.access.push(Entry { key, patterns, what: Arc::clone(rule) });
+    }
+    book
+}
+
+impl Build<'_> {
+    /// The terms of a method whose schema is known. `paths` are those of its rules: the path that every method may have is
+    /// its name over again, and is under the rules of its name.
+    pub(super) fn terms_of(
+        &mut self,
+        face: &Face<'_>,
+        name: &str,
+        paths: &[(Verb, Arc<Template>)],
+        destination: &Destination,
+    ) -> Terms {
+        match self.terms(&Place { method: name, paths }, destination) {
+            Ok(terms) => terms,
+            Err(why) => {
+                self.mistake(face, None, why);
+                nobody()
+            }
+        }
+    }
+
+    /// The terms of services whose schema is not known, of one method of theirs, or of a path.
+    pub(super) fn terms_at(&mut self, path: &str, place: &Place<'_>, destination: &Destination) -> Terms {
+        match self.terms(place, destination) {
+            Ok(terms) => terms,
+            Err(why) => {
+                self.mistakes.push(Mistake::new(path, why));
+                nobody()
+            }
+        }
+    }
+
+    fn terms(&mut self, place: &Place<'_>, destination: &Destination) -> Result<Terms, String> {
+        let own = *destination == Destination::Local;
+        let (access, limits) = self.book.terms(place, own, &mut self.used)?;
+        let forward = match destination {
+            Destination::Upstream(name) => self
+                .config
+                .upstreams
+                .iter()
+                .any(|upstream| upstream.name == *name && upstream.forward_credentials),
+            Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => false,
+        };
+        Ok(Terms { access, limits, credentials: Arc::new(Credentials { forward, own: Vec::new() }) })
+    }
+
+    /// A rule that is about nothing is a mistake, once every schema is known. Where a schema comes by reflection, what it
+    /// has today may be gone tomorrow: there it is only told.
+    pub(super) fn unused_rules(&mut self, schemas: &HashMap<Arc<str>, Arc<Known>>) {
+        let upstreams = &self.config.upstreams;
+        let known = |name: &Arc<str>, schema: &SchemaSource| {
+            schemas.contains_key(name) || *schema == SchemaSource::Unknown
+        };
+        if !upstreams.iter().all(|upstream| known(&upstream.name, &upstream.schema)) {
+            return;
+        }
+        let strict = !upstreams.iter().any(|up| matches!(up.schema, SchemaSource::Reflection { .. }));
+        let names: Vec<String> = schemas
+            .values()
+            .flat_map(|known| known.schema.methods())
+            .map(|method| method.path.as_str().trim_start_matches('/').to_owned())
+            .collect();
+        for (key, pattern) in self.book.unused(&self.used) {
+            let near = did_you_mean(&pattern.to_string(), names.iter().map(String::as_str));
+            let mistake = Mistake::new(&*key, format!("{pattern} is about nothing that is served{near}"));
+            if strict {
+                self.mistakes.push(mistake);
+            } else {
+                warn!("{mistake}");
+            }
+        }
+    }
+}
+
+/// Terms on which nobody may call: what is not understood is not opened.
+fn nobody() -> Terms {
+    Terms { access: Access::all(Vec::new()), ..Terms::default() }
+}

@@ -1,0 +1,187 @@
+//! Accounts: who may log in, and what is known of them.
+
+use std::collections::BTreeMap;
+
+use tonic::async_trait;
+
+use super::{AuditLine, Micros, Page, PasswordHash, StoreError};
+
+/// The role that may administer the gateway; the last active account with it cannot lose it.
+pub const ADMIN: &str = "admin";
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// A UUID (version 7).
+    pub id: String,
+    /// As its owner wrote it, trimmed.
+    pub email: String,
+    pub username: String,
+    /// Sorted, each once.
+    pub roles: Vec<String>,
+    /// Sorted, each once.
+    pub permissions: Vec<String>,
+    /// Such as `free`: which rate limit holds.
+    pub tier: String,
+    /// False: it cannot log in, and none of its credentials is taken.
+    pub active: bool,
+    /// What its owner says of themselves; the gateway gives it no meaning.
+    pub profile: BTreeMap<String, String>,
+    pub created_at: Micros,
+    pub updated_at: Micros,
+    pub last_login_at: Option<Micros>,
+    /// How often it has logged in.
+    pub logins: i64,
+}
+
+impl Account {
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.roles.iter().any(|role| role == ADMIN)
+    }
+}
+
+/// An account to be made.
+#[derive(Debug, Clone)]
+pub struct NewAccount {
+    /// A UUID (version 7) made for it.
+    pub id: String,
+    pub email: String,
+    /// The e-mail as it is compared: see [`email_key`].
+    pub email_key: String,
+    pub username: String,
+    pub password: PasswordHash,
+    pub roles: Vec<String>,
+    pub permissions: Vec<String>,
+    pub tier: String,
+}
+
+/// What changes of an account; `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct AccountChange {
+    pub username: Option<String>,
+    pub roles: Option<Vec<String>>,
+    pub permissions: Option<Vec<String>>,
+    pub tier: Option<String>,
+    pub active: Option<bool>,
+    pub profile: Option<BTreeMap<String, String>>,
+    pub password: Option<PasswordHash>,
+}
+
+/// Which accounts are listed.
+#[derive(Debug, Clone, Default)]
+pub struct AccountFilter {
+    /// Those whose e-mail contains this, whatever its case.
+    pub email: Option<String>,
+    pub active: Option<bool>,
+}
+
+/// How many accounts there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountCounts {
+    pub total: i64,
+    pub active: i64,
+    pub admins: i64,
+    pub by_tier: BTreeMap<String, i64>,
+}
+
+/// Keeps accounts. Every operation is bounded by the store's timeout.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// `Conflict(EmailTaken)`: of any number that try at once, exactly one makes it.
+    async fn create(&self, new: &NewAccount, now: Micros) -> Result<Account, StoreError>;
+
+    /// Makes an admin where no account has that role; `None` where one has. Of any number that try at once, one makes
+    /// it. An account that has the e-mail already becomes an admin, with this password.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn create_first_admin(&self, new: &NewAccount, now: Micros) -> Result<Option<Account>, StoreError>;
+
+    /// # Errors
+    /// The store's own.
+    async fn get(&self, id: &str) -> Result<Option<Account>, StoreError>;
+
+    /// The account with an e-mail (as [`email_key`] makes it), and its password's hash.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn by_email(&self, key: &str) -> Result<Option<(Account, PasswordHash)>, StoreError>;
+
+    /// An account's password hash.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn password(&self, id: &str) -> Result<Option<PasswordHash>, StoreError>;
+
+    /// Changes an account, and writes the audit line with it or not at all; `None` where there is no such account.
+    ///
+    /// # Errors
+    /// `Conflict(LastAdmin)`.
+    async fn update(
+        &self,
+        id: &str,
+        change: &AccountChange,
+        audit: Option<&AuditLine>,
+        now: Micros,
+    ) -> Result<Option<Account>, StoreError>;
+
+    /// Replaces a password's hash by another of the same password, made with today's parameters, if it is still `old`.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn rehash(&self, id: &str, old: &PasswordHash, new: &PasswordHash) -> Result<(), StoreError>;
+
+    /// Notes that an account has logged in.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn logged_in(&self, id: &str, now: Micros) -> Result<(), StoreError>;
+
+    /// Deletes an account with its API keys and refresh tokens; false where there is none. Audit lines stay.
+    ///
+    /// # Errors
+    /// `Conflict(LastAdmin)`.
+    async fn delete(&self, id: &str, audit: Option<&AuditLine>, now: Micros) -> Result<bool, StoreError>;
+
+    /// Accounts in the order they were made.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn list(&self, filter: &AccountFilter, page: &Page) -> Result<Vec<Account>, StoreError>;
+
+    /// # Errors
+    /// The store's own.
+    async fn counts(&self) -> Result<AccountCounts, StoreError>;
+}
+
+/// An e-mail address as it is compared: in NFKC, without case. Two spellings of one address are one account.
+#[must_use]
+pub fn email_key(email: &str) -> String {
+    use unicode_normalization::UnicodeNormalization as _;
+    // Lower case can leave what composes again, so that a second pass is what makes it stable.
+    email.trim().nfkc().collect::<String>().to_lowercase().nfkc().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_has_one_key_however_it_is_spelt() {
+        let check = |text: &str, want: &str| {
+            assert_eq!(email_key(text), want, "{text:?}");
+            assert_eq!(email_key(want), want, "{text:?} twice");
+        };
+        check(" Alice@Example.COM ", "alice@example.com");
+        check("ALICE+tag@example.com", "alice+tag@example.com");
+        // Composed and decomposed, full width, ligatures.
+        check("Jose\u{301}@example.com", "josé@example.com");
+        check("ａlice@example.com", "alice@example.com");
+        check("ﬁona@example.com", "fiona@example.com");
+        check("İ@example.com", "i\u{307}@example.com");
+    }
+}

@@ -1,0 +1,27 @@
+//! A cache: values that may be gone at any time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tonic::async_trait;
+
+use super::StoreError;
+
+/// Keeps values for a while, in this process or in Redis. What cannot be reached is an error; who asks treats that as a
+/// value that is not there.
+#[async_trait]
+pub trait Cache: Send + Sync {
+    /// # Errors
+    /// The store's own.
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// Keeps a value for `ttl` at most (to the millisecond; one that is over at once is not kept).
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError>;
+
+    /// # Errors
+    /// The store's own.
+    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+}

@@ -1,0 +1,234 @@
+//! Whether a store can be reached: what operations found out, for those that come next, for the health report and for the
+//! log. A store that is away is not asked by every call, but by one now and then.
+
+use std::{
+    borrow::Cow,
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use super::{Micros, StoreError};
+
+/// How soon a store that is away is asked again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How a store is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Nobody has asked it yet.
+    Unknown,
+    Up {
+        since: Micros,
+    },
+    Down {
+        since: Micros,
+        /// Why, as the last who asked was told.
+        error: String,
+    },
+}
+
+/// Stands before one store.
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// `database` or `redis`
+    store: &'static str,
+    /// Where it is, without its password.
+    address: String,
+    /// The longest an operation may take, the wait for a connection included.
+    limit: Duration,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// While it is away: how often it was asked in vain, and when it may be asked again.
+    failures: u32,
+    next: Instant,
+    /// When it last answered.
+    answered: Option<Instant>,
+}
+
+impl Gate {
+    pub(super) fn new(store: &'static str, address: String, limit: Duration) -> Self {
+        let inner = Inner { state: State::Unknown, failures: 0, next: Instant::now(), answered: None };
+        Self { store, address, limit, inner: Mutex::new(inner) }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.inner().state.clone()
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Runs one operation, bounded in time. While the store is away most are refused at once.
+    pub(super) async fn run<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.enter()?;
+        let begun = Instant::now();
+        let result = timeout(self.limit, operation).await.unwrap_or_else(|_| {
+            let why = format!("no answer within {} ms", self.limit.as_millis());
+            Err(self.away(why))
+        });
+        match &result {
+            Err(StoreError::Away { why, .. }) => Err(self.failed(why, begun)),
+            _ => {
+                self.answered();
+                result
+            }
+        }
+    }
+
+    /// An error that says that the store is away. What comes out of [`Gate::run`] says when to come back.
+    pub(super) fn away(&self, why: impl Into<Cow<'static, str>>) -> StoreError {
+        StoreError::Away { store: self.store, retry_after: FIRST_PAUSE, why: why.into() }
+    }
+
+    /// Lets an operation through, unless the store is away and has been asked a moment ago.
+    fn enter(&self) -> Result<(), StoreError> {
+        let mut inner = self.inner();
+        let State::Down { error, .. } = &inner.state else { return Ok(()) };
+        let now = Instant::now();
+        if now < inner.next {
+            let (retry_after, why) = (inner.next - now, error.clone().into());
+            return Err(StoreError::Away { store: self.store, retry_after, why });
+        }
+        // This one finds out; the others are refused until it has, or has had the time to.
+        inner.next = now + self.limit;
+        Ok(())
+    }
+
+    fn answered(&self) {
+        let mut inner = self.inner();
+        inner.answered = Some(Instant::now());
+        if let State::Up { .. } = inner.state {
+            return;
+        }
+        let before = std::mem::replace(&mut inner.state, State::Up { since: Micros::now() });
+        inner.failures = 0;
+        drop(inner);
+        match before {
+            State::Down { since, .. } => {
+                let away_ms = u64::try_from(Micros::now().since(since).as_millis()).unwrap_or(u64::MAX);
+                info!(store = self.store, address = self.address, away_ms, "the store is back");
+            }
+            _ => info!(store = self.store, address = self.address, "the store is there"),
+        }
+    }
+
+    /// Notes a failure of an operation that began at `begun`.
+    fn failed(&self, why: &str, begun: Instant) -> StoreError {
+        let mut inner = self.inner();
+        let error =
+            |retry_after| StoreError::Away { store: self.store, retry_after, why: why.to_owned().into() };
+        // Others were answered in the meantime: this one had bad luck, or the store is slow, but it is there.
+        if matches!(inner.state, State::Up { .. }) && inner.answered.is_some_and(|at| at > begun) {
+            return error(FIRST_PAUSE);
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << inner.failures.min(6)).min(LONGEST_PAUSE);
+        inner.failures = inner.failures.saturating_add(1);
+        inner.next = Instant::now() + pause;
+        let since = match inner.state {
+            State::Down { since, .. } => since,
+            _ => Micros::now(),
+        };
+        let before = std::mem::replace(&mut inner.state, State::Down { since, error: why.to_owned() });
+        drop(inner);
+        if !matches!(before, State::Down { .. }) {
+            warn!(store = self.store, address = self.address, "the store cannot be reached: {why}");
+        }
+        error(pause)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Polls a future once.
+    async fn pending<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
+        std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+    }
+
+    fn gate() -> Gate {
+        Gate::new("database", "here".into(), Duration::from_secs(2))
+    }
+
+    async fn fail(gate: &Gate) -> StoreError {
+        gate.run::<()>(async { Err(gate.away("refused")) }).await.unwrap_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_is_away_is_asked_less_and_less() {
+        let gate = gate();
+        assert_eq!(gate.state(), State::Unknown);
+        let mut asked = 0;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            let mut reached = false;
+            let error = gate
+                .run::<()>(async {
+                    reached = true;
+                    Err(gate.away("refused"))
+                })
+                .await
+                .unwrap_err();
+            asked += u32::from(reached);
+            let StoreError::Away { retry_after, why, .. } = error else { panic!("{error:?}") };
+            assert!(retry_after <= LONGEST_PAUSE && why == "refused");
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        assert!((15..=20).contains(&asked), "asked {asked} times in a minute");
+        assert!(matches!(gate.state(), State::Down { error, .. } if error == "refused"));
+        tokio::time::advance(LONGEST_PAUSE).await;
+        assert_eq!(gate.run(async { Ok(7) }).await, Ok(7));
+        assert!(matches!(gate.state(), State::Up { .. }));
+        // And then from the beginning.
+        let StoreError::Away { retry_after, .. } = fail(&gate).await else { panic!() };
+        assert_eq!(retry_after, FIRST_PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_finds_out_while_the_others_are_refused() {
+        let gate = gate();
+        fail(&gate).await;
+        tokio::time::advance(FIRST_PAUSE).await;
+        let hanging = gate.run::<()>(std::future::pending());
+        tokio::pin!(hanging);
+        assert!(pending(hanging.as_mut()).await);
+        let StoreError::Away { retry_after, .. } = fail(&gate).await else { panic!() };
+        assert_eq!(retry_after, Duration::from_secs(2));
+        let StoreError::Away { why, .. } = hanging.await.unwrap_err() else { panic!() };
+        assert_eq!(why, "no answer within 2000 ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_slow_operation_among_others_does_not_make_a_store_away() {
+        let gate = gate();
+        gate.run(async { Ok(()) }).await.unwrap();
+        let slow = gate.run::<()>(std::future::pending());
+        tokio::pin!(slow);
+        assert!(pending(slow.as_mut()).await);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        gate.run(async { Ok(()) }).await.unwrap();
+        slow.await.unwrap_err();
+        assert!(matches!(gate.state(), State::Up { .. }));
+        // Conflicts are answers.
+        let taken = StoreError::Conflict(super::super::Conflict::EmailTaken);
+        assert_eq!(gate.run::<()>(async { Err(taken.clone()) }).await.unwrap_err(), taken);
+        assert!(matches!(gate.state(), State::Up { .. }));
+    }
+}

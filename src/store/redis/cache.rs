@@ -1,0 +1,37 @@
+//! The cache in Redis: `GET`, `SET … PX`, `DEL`, under the keys as they are.
+
+use std::time::Duration;
+
+use ::redis::cmd;
+use bytes::Bytes;
+use tonic::async_trait;
+
+use super::Redis;
+use crate::store::{Cache, StoreError};
+
+#[async_trait]
+impl Cache for Redis {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let mut command = cmd("GET");
+        command.arg(key);
+        let value: Option<Vec<u8>> =
+            self.run(|mut connection| async move { command.query_async(&mut connection).await }).await?;
+        Ok(value.map(Bytes::from))
+    }
+
+    async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).min(10 * 365 * 24 * 60 * 60 * 1000);
+        if ttl == 0 {
+            return self.delete(key).await;
+        }
+        let mut command = cmd("SET");
+        command.arg(key).arg(&*value).arg("PX").arg(ttl);
+        self.run(|mut connection| async move { command.query_async(&mut connection).await }).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let mut command = cmd("DEL");
+        command.arg(key);
+        self.run(|mut connection| async move { command.query_async(&mut connection).await }).await
+    }
+}

@@ -1,0 +1,88 @@
+//! Refresh tokens: opaque, kept as digests, another at each use. All that came from one login are a family; whoever shows
+//! one that was used already has stolen it or was stolen from, and ends the family.
+
+use tonic::async_trait;
+
+use super::{Digest, Micros, StoreError};
+
+/// The first refresh token of a login.
+#[derive(Debug, Clone)]
+pub struct NewFamily {
+    /// A UUID (version 7): the session, `sid` in access tokens.
+    pub id: String,
+    pub account: String,
+    pub digest: Digest,
+    pub expires_at: Micros,
+}
+
+/// What came of showing a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// The old one is used up; the new one is good.
+    Rotated(Session),
+    /// It was used before: its family has ended now, and whatever came of it.
+    Reused(Session),
+    /// Its time is over, or its family ended before.
+    Ended(Session),
+    Unknown,
+}
+
+/// Whose token it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub family: String,
+    pub account: String,
+}
+
+/// Keeps refresh tokens. Every operation is bounded by the store's timeout.
+#[async_trait]
+pub trait RefreshTokens: Send + Sync {
+    /// Begins a family.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn begin(&self, new: &NewFamily, now: Micros) -> Result<(), StoreError>;
+
+    /// Uses a token up and puts another in its place, in one step: of any number that show the same token at once, at
+    /// most one gets [`Rotation::Rotated`].
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn rotate(
+        &self,
+        old: &Digest,
+        new: &Digest,
+        expires_at: Micros,
+        now: Micros,
+    ) -> Result<Rotation, StoreError>;
+
+    /// Whose a token is, without using it up; `None` where it is unknown.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn session(&self, token: &Digest) -> Result<Option<Session>, StoreError>;
+
+    /// Ends a family; false where there was none that had not ended.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn end(&self, family: &str, now: Micros) -> Result<bool, StoreError>;
+
+    /// Ends all families of an account but one (none is called ""); which.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn end_all(&self, account: &str, but: &str, now: Micros) -> Result<Vec<String>, StoreError>;
+
+    /// How many families go on.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn count_live(&self, now: Micros) -> Result<i64, StoreError>;
+
+    /// Forgets families whose time was over before `before`; how many.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn forget(&self, before: Micros) -> Result<u64, StoreError>;
+}

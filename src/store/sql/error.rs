@@ -1,0 +1,33 @@
+//! What the databases' errors mean: away, or broken. Conflicts are not found out by errors, but by what statements return.
+
+use sqlx::error::{DatabaseError, Error};
+
+use crate::store::StoreError;
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        let why = match error {
+            Error::PoolTimedOut => "no connection could be had in time".to_owned(),
+            Error::Io(error) => error.to_string(),
+            Error::Tls(error) => format!("TLS: {error}"),
+            Error::PoolClosed | Error::WorkerCrashed | Error::Protocol(_) | Error::BeginFailed => {
+                error.to_string()
+            }
+            Error::Database(error) if away(&*error) => error.message().to_owned(),
+            other => return Self::Broken(other.to_string()),
+        };
+        Self::Away { store: "database", retry_after: std::time::Duration::from_millis(100), why: why.into() }
+    }
+}
+
+/// True where the database says that it cannot answer just now, or not this client; the statement is not at fault.
+fn away(error: &dyn DatabaseError) -> bool {
+    let code = error.code().unwrap_or_default();
+    if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+        // Extended result codes keep the primary one in their lowest byte: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
+        return code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14));
+    }
+    // Connection exceptions, invalid authorization, no such database, transaction rollback (deadlock), insufficient
+    // resources, operator intervention, system errors, read-only transaction (a standby).
+    ["08", "28", "3D", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class)) || code == "25006"
+}

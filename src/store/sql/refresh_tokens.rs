@@ -1,0 +1,95 @@
+//! Refresh tokens in SQL. Whatever happens to a family takes the family's row first, so that it happens one after another.
+
+use tonic::async_trait;
+
+use super::{Database, args};
+use crate::store::{Digest, Micros, NewFamily, RefreshTokens, Rotation, Session, StoreError};
+
+const INSERT: &str = "INSERT INTO refresh_tokens (digest, family, expires_at) VALUES ($1, $2, $3)";
+const SESSION: &str =
+    "SELECT f.id, f.account FROM refresh_tokens t JOIN refresh_families f ON f.id = t.family
+                       WHERE t.digest = $1";
+const END: &str = "UPDATE refresh_families SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING id";
+
+#[async_trait]
+impl RefreshTokens for Database {
+    async fn begin(&self, new: &NewFamily, now: Micros) -> Result<(), StoreError> {
+        let sql = "INSERT INTO refresh_families (id, account, created_at, used_at, expires_at)
+                   VALUES ($1, $2, $3, $3, $4)";
+        self.run(async {
+            let mut work = Self::begin(self).await?;
+            work.rows(sql, args![&new.id, &new.account, now, new.expires_at]).await?;
+            work.rows(INSERT, args![new.digest.hex(), &new.id, new.expires_at]).await?;
+            work.commit().await
+        })
+        .await
+    }
+
+    async fn rotate(
+        &self,
+        old: &Digest,
+        new: &Digest,
+        expires_at: Micros,
+        now: Micros,
+    ) -> Result<Rotation, StoreError> {
+        let take_family = "UPDATE refresh_families SET used_at = $2
+                           WHERE id = $1 AND ended_at IS NULL AND expires_at > $2 RETURNING id";
+        let use_up = "UPDATE refresh_tokens SET used_at = $2
+                      WHERE digest = $1 AND used_at IS NULL AND expires_at > $2 RETURNING digest";
+        let extend = "UPDATE refresh_families SET expires_at = $2 WHERE id = $1";
+        self.run(async {
+            let mut work = Self::begin(self).await?;
+            let Some(row) = work.row(SESSION, args![old.hex()]).await? else { return Ok(Rotation::Unknown) };
+            let session = Session { family: row.text("id")?, account: row.text("account")? };
+            if work.row(take_family, args![&session.family, now]).await?.is_none() {
+                return Ok(Rotation::Ended(session));
+            }
+            if work.row(use_up, args![old.hex(), now]).await?.is_some() {
+                work.rows(INSERT, args![new.hex(), &session.family, expires_at]).await?;
+                work.rows(extend, args![&session.family, expires_at]).await?;
+                work.commit().await?;
+                return Ok(Rotation::Rotated(session));
+            }
+            let used = "SELECT digest FROM refresh_tokens WHERE digest = $1 AND used_at IS NOT NULL";
+            if work.row(used, args![old.hex()]).await?.is_none() {
+                return Ok(Rotation::Ended(session));
+            }
+            work.rows(END, args![&session.family, now]).await?;
+            work.commit().await?;
+            Ok(Rotation::Reused(session))
+        })
+        .await
+    }
+
+    async fn session(&self, token: &Digest) -> Result<Option<Session>, StoreError> {
+        self.run(async {
+            let row = self.row(SESSION, args![token.hex()]).await?;
+            row.map(|row| Ok(Session { family: row.text("id")?, account: row.text("account")? })).transpose()
+        })
+        .await
+    }
+
+    async fn end(&self, family: &str, now: Micros) -> Result<bool, StoreError> {
+        self.run(async { Ok(!self.write(END, args![family, now]).await?.is_empty()) }).await
+    }
+
+    async fn end_all(&self, account: &str, but: &str, now: Micros) -> Result<Vec<String>, StoreError> {
+        let sql = "UPDATE refresh_families SET ended_at = $2
+                   WHERE account = $1 AND ended_at IS NULL AND id <> $3 RETURNING id";
+        self.run(async {
+            let ended = self.write(sql, args![account, now, but]).await?;
+            ended.iter().map(|row| row.text("id")).collect()
+        })
+        .await
+    }
+
+    async fn count_live(&self, now: Micros) -> Result<i64, StoreError> {
+        let sql = "SELECT COUNT(*) AS n FROM refresh_families WHERE ended_at IS NULL AND expires_at > $1";
+        self.run(async { self.row(sql, args![now]).await?.map_or(Ok(0), |row| row.int("n")) }).await
+    }
+
+    async fn forget(&self, before: Micros) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM refresh_families WHERE expires_at < $1 RETURNING id";
+        self.run(async { Ok(self.write(sql, args![before]).await?.len() as u64) }).await
+    }
+}

@@ -1,0 +1,104 @@
+//! The schema's versions, compiled in: what is missing is applied, in one transaction and by one replica, before the first
+//! operation.
+
+use sqlx::{Postgres, Sqlite};
+
+use super::{Database, Pools, Work, args};
+use crate::store::{Digest, Micros, StoreError};
+
+/// One step of the schema, in both dialects.
+struct Migration {
+    version: i64,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! migrations {
+    ($($version:literal $file:literal),* $(,)?) => { &[$(Migration {
+        version: $version,
+        sqlite: include_str!(concat!("migrations/sqlite/", $file)),
+        postgres: include_str!(concat!("migrations/postgres/", $file)),
+    }),*] };
+}
+
+/// In order; a step that was released is never changed.
+const MIGRATIONS: &[Migration] = migrations![1 "0001_callers.sql"];
+
+/// The number of PostgreSQL's advisory lock: "propylon" in ASCII.
+const LOCK: i64 = 0x7072_6f70_796c_6f6e;
+
+/// Brings the schema up to date. A database that knows versions beyond this binary's is used as it is: a newer replica
+/// has been there, and steps only ever add.
+///
+/// # Errors
+/// The database is away, or was made by other steps than these.
+pub(super) async fn migrate(database: &Database) -> Result<(), StoreError> {
+    if let Pools::Sqlite { file, .. } = &database.pools {
+        make_file(file).await?;
+    }
+    let mut work = database.begin().await?;
+    if let Work::Postgres(_) = &work {
+        // SQLite's BEGIN IMMEDIATE is such a lock.
+        work.rows("SELECT pg_advisory_xact_lock($1)", args![LOCK]).await?;
+    }
+    work.rows(
+        "CREATE TABLE IF NOT EXISTS schema_versions
+         (version BIGINT PRIMARY KEY, digest TEXT NOT NULL, applied_at BIGINT NOT NULL)",
+        args![],
+    )
+    .await?;
+    let mut applied = Vec::new();
+    for row in work.rows("SELECT version, digest FROM schema_versions ORDER BY version", args![]).await? {
+        applied.push((row.int("version")?, row.text("digest")?));
+    }
+    for migration in MIGRATIONS {
+        let version = migration.version;
+        let sql = match &work {
+            Work::Sqlite(_) => migration.sqlite,
+            Work::Postgres(_) => migration.postgres,
+        };
+        let digest = Digest::of(sql.as_bytes()).hex();
+        match applied.iter().find(|(known, _)| *known == version) {
+            Some((_, known)) if *known == digest => continue,
+            Some(_) => {
+                let why = format!("the database's schema has another version {version} than this gateway");
+                return Err(StoreError::Broken(why));
+            }
+            None => {}
+        }
+        match &mut work {
+            Work::Sqlite(work) => sqlx::raw_sql(sql).execute::<_, Sqlite>(&mut **work).await.map(drop)?,
+            Work::Postgres(work) => sqlx::raw_sql(sql).execute::<_, Postgres>(&mut **work).await.map(drop)?,
+        }
+        let sql = "INSERT INTO schema_versions (version, digest, applied_at) VALUES ($1, $2, $3)";
+        work.rows(sql, args![version, digest, Micros::now()]).await?;
+        tracing::info!(store = "database", version, "the schema has a new version");
+    }
+    work.commit().await?;
+    if let Some((newest, _)) = applied.last()
+        && MIGRATIONS.last().is_some_and(|last| last.version < *newest)
+    {
+        tracing::warn!(
+            store = "database",
+            version = newest,
+            "the schema is of a newer gateway than this one"
+        );
+    }
+    Ok(())
+}
+
+/// Makes SQLite's file and its folder where they are missing, for this user alone: there are password hashes and a signing
+/// key in it. SQLite gives its `-wal` and `-shm` the file's permissions.
+async fn make_file(file: &std::path::Path) -> Result<(), StoreError> {
+    let wrong = |what: &str, path: &std::path::Path, error: std::io::Error| StoreError::Away {
+        store: "database",
+        retry_after: std::time::Duration::from_millis(100),
+        why: format!("cannot make the {what} {}: {error}", path.display()).into(),
+    };
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let made = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await;
+        made.map_err(|error| wrong("folder", folder, error))?;
+    }
+    let opened = tokio::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file).await;
+    opened.map(drop).map_err(|error| wrong("database", file, error))
+}

@@ -1,0 +1,252 @@
+//! All stores of one gateway, as the config names them: what opens them, asks how they are, and keeps what this process
+//! knows of them up to date.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{debug, warn};
+
+use super::{
+    Accounts, ApiKeys, Audit, Away, Cache, Counters, DatabaseUrl, Limit, Micros, RedisUrl, RefreshTokens,
+    Revocation, RevocationList, Revocations, SigningKeys, State, StoreError, Taken,
+    memory::{MemoryCache, MemoryCounters},
+    redis::Redis,
+    sql::{self, Database},
+};
+
+/// How often what others have revoked is read, and the stores are asked whether they are there.
+const WATCH: Duration = Duration::from_secs(1);
+/// How often it is written down when API keys were used last.
+const NOTE_USES: Duration = Duration::from_secs(30);
+/// How often what is over is forgotten, and how long after it was over.
+const TIDY: Duration = Duration::from_secs(600);
+const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Where the stores are, and how long they are waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub database: DatabaseUrl,
+    /// Where the cache and the counters are; in this process without.
+    pub redis: Option<RedisUrl>,
+    /// The longest an operation of the database may take, the wait for a connection included.
+    pub timeout: Duration,
+    /// The longest the wait for a connection may take.
+    pub connect_timeout: Duration,
+    /// The most connections: PostgreSQL's, or SQLite's readers.
+    pub connections: u32,
+    /// The longest an operation of Redis may take.
+    pub redis_timeout: Duration,
+    /// What the counters' keys in Redis begin with.
+    pub redis_prefix: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database: DatabaseUrl::Sqlite("data/propylon.db".into()),
+            redis: None,
+            timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(3),
+            connections: 10,
+            redis_timeout: Duration::from_millis(500),
+            redis_prefix: "propylon:".to_owned(),
+        }
+    }
+}
+
+/// The stores. Nothing is opened until it is used.
+pub struct Stores {
+    pub accounts: Arc<dyn Accounts>,
+    pub api_keys: Arc<dyn ApiKeys>,
+    pub refresh_tokens: Arc<dyn RefreshTokens>,
+    pub signing_keys: Arc<dyn SigningKeys>,
+    pub revocations: Arc<dyn Revocations>,
+    pub audit: Arc<dyn Audit>,
+    pub cache: Arc<dyn Cache>,
+    /// What is revoked, as this process knows it; kept up to date by [`Stores::watch`].
+    pub revoked: Arc<RevocationList>,
+    /// Counters of this process: where there is no Redis, or while it is away.
+    pub local: Arc<MemoryCounters>,
+    database: Arc<Database>,
+    redis: Option<Arc<Redis>>,
+    /// When API keys were used last, until it is written down.
+    uses: Mutex<HashMap<String, Micros>>,
+}
+
+/// How one store is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreHealth {
+    /// `database` or `redis`
+    pub store: &'static str,
+    /// Without a password.
+    pub address: String,
+    pub state: State,
+}
+
+impl Stores {
+    /// Must be called in the runtime that outlives the others.
+    ///
+    /// # Errors
+    /// TLS to Redis cannot be set up.
+    pub fn new(settings: &Settings) -> Result<Self, StoreError> {
+        let database = Arc::new(Database::new(&sql::Settings {
+            url: settings.database.clone(),
+            timeout: settings.timeout,
+            connect_timeout: settings.connect_timeout,
+            connections: settings.connections,
+        }));
+        let redis = settings.redis.as_ref();
+        let redis = redis.map(|url| Redis::new(url, settings.redis_timeout, &settings.redis_prefix));
+        let redis = redis.transpose()?.map(Arc::new);
+        Ok(Self {
+            accounts: Arc::clone(&database) as _,
+            api_keys: Arc::clone(&database) as _,
+            refresh_tokens: Arc::clone(&database) as _,
+            signing_keys: Arc::clone(&database) as _,
+            revocations: Arc::clone(&database) as _,
+            audit: Arc::clone(&database) as _,
+            cache: match &redis {
+                Some(redis) => Arc::clone(redis) as _,
+                None => Arc::new(MemoryCache::default()),
+            },
+            revoked: Arc::default(),
+            local: Arc::default(),
+            database,
+            redis,
+            uses: Mutex::default(),
+        })
+    }
+
+    /// Asks a limit for one call. `Ok(None)`: Redis is away, and the limit lets every call through then.
+    ///
+    /// # Errors
+    /// Redis is away, and the limit lets no call through then.
+    pub async fn take(&self, key: &str, limit: &Limit, away: Away) -> Result<Option<Taken>, StoreError> {
+        let Some(redis) = &self.redis else { return Ok(Some(self.local.take_now(key, limit, None))) };
+        match (redis.take(key, limit).await, away) {
+            (Ok(taken), _) => Ok(Some(taken)),
+            (Err(_), Away::Open) => Ok(None),
+            (Err(_), Away::Local) => Ok(Some(self.local.take_now(key, limit, None))),
+            (Err(error), Away::Closed) => Err(error),
+        }
+    }
+
+    /// The counters that replicas share; `None` without a Redis.
+    #[must_use]
+    pub fn counters(&self) -> Option<Arc<dyn Counters>> {
+        self.redis.clone().map(|redis| redis as _)
+    }
+
+    /// Revokes: here at once, for the other replicas within seconds.
+    ///
+    /// # Errors
+    /// The database's; what was revoked holds in this process all the same.
+    pub async fn revoke(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
+        for revocation in revocations {
+            self.revoked.insert(revocation);
+        }
+        self.revocations.add(revocations).await
+    }
+
+    /// Notes that an API key was used; written down with others a little later.
+    pub fn key_used(&self, id: &str, now: Micros) {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        match uses.get_mut(id) {
+            Some(at) => *at = now.max(*at),
+            None => drop(uses.insert(id.to_owned(), now)),
+        }
+    }
+
+    /// How the stores are doing, as far as is known.
+    #[must_use]
+    pub fn health(&self) -> Vec<StoreHealth> {
+        let mut stores = vec![StoreHealth {
+            store: "database",
+            address: self.database.address().to_owned(),
+            state: self.database.state(),
+        }];
+        if let Some(redis) = &self.redis {
+            let (address, state) = (redis.address().to_owned(), redis.state());
+            stores.push(StoreHealth { store: "redis", address, state });
+        }
+        stores
+    }
+
+    /// Asks each store whether it is there, and waits for the answers. The database's schema is then up to date.
+    ///
+    /// # Errors
+    /// The first that is not there; the database's comes first.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let redis = async {
+            match &self.redis {
+                Some(redis) => redis.ping().await,
+                None => Ok(()),
+            }
+        };
+        let (database, redis) = tokio::join!(self.database.ping(), redis);
+        database.and(redis)
+    }
+
+    /// Reads what others have revoked, notes the use of keys, forgets what is over, and finds out when a store that was away
+    /// is back. Runs until it is dropped.
+    pub async fn watch(&self) {
+        let mut tick = interval(WATCH);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut noted, mut tidied) = (Instant::now(), Instant::now());
+        loop {
+            tick.tick().await;
+            let now = Micros::now();
+            // What goes wrong is logged by the gate, once.
+            let redis = async {
+                if let Some(redis) = &self.redis {
+                    let _ = redis.ping().await;
+                }
+            };
+            let _ = tokio::join!(self.revoked.read(&*self.revocations, now), redis);
+            if noted.elapsed() >= NOTE_USES {
+                noted = Instant::now();
+                self.note_uses().await;
+            }
+            if tidied.elapsed() >= TIDY {
+                tidied = Instant::now();
+                self.tidy(now).await;
+            }
+        }
+    }
+
+    /// Writes down when API keys were used last. For the end of the process too.
+    pub async fn note_uses(&self) {
+        let uses = std::mem::take(&mut *self.uses.lock().unwrap_or_else(PoisonError::into_inner));
+        if uses.is_empty() {
+            return;
+        }
+        let uses: Vec<_> = uses.into_iter().collect();
+        if self.api_keys.used(&uses).await.is_err() {
+            for (id, at) in &uses {
+                self.key_used(id, *at);
+            }
+        }
+    }
+
+    async fn tidy(&self, now: Micros) {
+        self.revoked.forget(now);
+        let before = now.before(KEEP);
+        let forgotten = tokio::try_join!(self.revocations.forget(before), self.refresh_tokens.forget(before));
+        match forgotten {
+            Ok((revocations, sessions)) => debug!(revocations, sessions, "forgot what is over"),
+            Err(StoreError::Away { .. }) => {}
+            Err(error) => warn!("cannot forget what is over: {error}"),
+        }
+    }
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").field("health", &self.health()).finish_non_exhaustive()
+    }
+}

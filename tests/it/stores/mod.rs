@@ -1,0 +1,118 @@
+//! The stores: one suite over SQLite and PostgreSQL, one over memory and Redis, with the same results; then servers that
+//! are killed, that hang and that come back, and a writer that is killed in the middle.
+
+mod accounts;
+mod callers;
+mod counters;
+mod durability;
+mod outages;
+
+use std::{future::Future, path::Path, time::Duration};
+
+use propylon::store::{
+    DatabaseUrl, Digest, Micros, NewAccount, PasswordHash, RedisUrl, Settings, Stores, email_key,
+};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use crate::support::servers::Server;
+
+/// Two replicas on one database that nobody used before.
+struct Pair {
+    one: Stores,
+    other: Stores,
+}
+
+fn settings(database: &str) -> Settings {
+    Settings { database: DatabaseUrl::parse(database).unwrap(), ..Settings::default() }
+}
+
+fn with_redis(settings: Settings, url: &str) -> Settings {
+    Settings { redis: Some(RedisUrl::parse(url).unwrap()), ..settings }
+}
+
+fn open(settings: &Settings) -> Stores {
+    Stores::new(settings).unwrap()
+}
+
+fn sqlite(folder: &Path) -> Settings {
+    settings(&format!("sqlite:{}", folder.join("data/propylon.db").display()))
+}
+
+/// A database of its own on a server.
+async fn postgres(server: &Server, name: &str) -> Settings {
+    let mut connection = PgConnection::connect(&server.url("postgres")).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+    settings(&server.url(name))
+}
+
+/// Runs each case over both databases, each time over a new one.
+macro_rules! over_both_databases {
+    ($($module:ident::$case:ident),* $(,)?) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn over_sqlite() {
+            $({
+                let folder = tempfile::tempdir().unwrap();
+                let settings = sqlite(folder.path());
+                let pair = Pair { one: open(&settings), other: open(&settings) };
+                bounded(stringify!($case), $module::$case(&pair)).await;
+            })*
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn over_postgres() {
+            let Some(server) = Server::postgres() else { return };
+            $({
+                let settings = postgres(&server, stringify!($case)).await;
+                let pair = Pair { one: open(&settings), other: open(&settings) };
+                bounded(stringify!($case), $module::$case(&pair)).await;
+            })*
+        }
+    };
+}
+
+over_both_databases! {
+    accounts::are_kept,
+    accounts::change,
+    accounts::go_with_what_they_own,
+    accounts::one_email_is_one_account_however_many_try,
+    accounts::there_is_one_first_admin_however_many_try,
+    accounts::the_last_admin_stays,
+    accounts::are_listed_and_counted,
+    accounts::may_be_called_anything,
+    callers::api_keys_are_kept,
+    callers::refresh_tokens_rotate,
+    callers::a_refresh_token_is_used_once_however_many_try,
+    callers::families_end,
+    callers::there_is_one_signing_key_however_many_start,
+    callers::signing_keys_rotate_once,
+    callers::revocations_are_seen_in_order,
+    callers::a_revocation_is_seen_by_the_other_replica_within_seconds,
+    callers::audit_lines_stay,
+    callers::who_starts_at_once_finds_one_schema,
+}
+
+async fn bounded<T>(what: &str, case: impl Future<Output = T>) -> T {
+    // A machine under load is slow; nothing takes minutes.
+    tokio::time::timeout(Duration::from_secs(120), case).await.unwrap_or_else(|_| panic!("{what} hangs"))
+}
+
+fn new_account(email: &str) -> NewAccount {
+    NewAccount {
+        id: uuid::Uuid::now_v7().to_string(),
+        email: email.to_owned(),
+        email_key: email_key(email),
+        username: "somebody".to_owned(),
+        password: PasswordHash("$argon2id$1".to_owned()),
+        roles: vec!["user".to_owned()],
+        permissions: vec![],
+        tier: "free".to_owned(),
+    }
+}
+
+fn digest(text: &str) -> Digest {
+    Digest::of(text.as_bytes())
+}
+
+fn second(number: i64) -> Micros {
+    Micros::from_seconds(1_700_000_000 + number)
+}
