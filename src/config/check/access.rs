@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Check, callers::texts};
+use super::{Check, callers::texts, values};
 use crate::{
     auth::{Entry, Limit, Network, Pattern, Rule, Rulebook, Scope, Subject},
-    config::settings,
+    config::{document::path::child, mistake::Mistake, settings},
     policy::{LimitSettings, Reset},
+    schema::nearest,
 };
 
 impl Check<'_> {
@@ -21,25 +22,39 @@ impl Check<'_> {
         for (number, mut written) in written.rules.into_iter().enumerate() {
             let key: Arc<str> = format!("access.rules[{number}]").into();
             let patterns = self.patterns(&key, &std::mem::take(&mut written.patterns));
-            for pattern in &patterns {
+            let mut own = Vec::with_capacity(patterns.len());
+            for pattern in patterns {
                 // Which is meant, is not for us to guess.
-                if let Some(first) = book.access.iter().find(|entry| entry.patterns.contains(pattern)) {
-                    let message = format!("{pattern} has a rule already, {}", first.key);
-                    self.found.add(format!("{key}.match"), message);
+                let first = book.access.iter().find(|entry| entry.patterns.contains(&pattern));
+                let first = first.map(|entry| &*entry.key).or(own.contains(&pattern).then_some(&*key));
+                match first {
+                    Some(first) => {
+                        let message = format!("{pattern} has a rule already, {first}");
+                        let mistake = Mistake::new(format!("{key}.match"), message);
+                        self.found.push(mistake.within(pattern.to_string()));
+                    }
+                    None => own.push(pattern),
                 }
             }
+            let patterns = own;
             let what = Arc::new(self.rule(&key, written));
             book.access.push(Entry { key, patterns, what });
         }
     }
 
     fn patterns(&mut self, key: &str, written: &[String]) -> Vec<Pattern> {
-        if written.is_empty() {
+        if written.is_empty() && !self.found.below(&format!("{key}.match")) {
             self.found.add(key, "it is about nothing: `match` names methods or paths");
         }
         let mut patterns = Vec::with_capacity(written.len());
         for (index, text) in written.iter().enumerate() {
-            patterns.extend(self.found.take(format!("{key}.match[{index}]"), Pattern::parse(text)));
+            match Pattern::parse(text) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(why) => {
+                    let mistake = Mistake::new(format!("{key}.match[{index}]"), why);
+                    self.found.push(mistake.meaning(pattern_meant(text)));
+                }
+            }
         }
         patterns
     }
@@ -58,14 +73,20 @@ impl Check<'_> {
                 let message = format!("a public rule asks for no {name}; take one of the two");
                 self.found.add(format!("{key}.{name}"), message);
             }
-            if list.iter().any(String::is_empty) {
-                self.found.add(format!("{key}.{name}"), "one of them is empty");
+            if let Some(index) = list.iter().position(String::is_empty) {
+                self.found.add(format!("{key}.{name}[{index}]"), "it is empty");
             }
         }
         let mut subjects = |name: &str, list: Vec<String>| {
             let mut subjects = Vec::with_capacity(list.len());
             for (index, text) in list.iter().enumerate() {
-                subjects.extend(self.found.take(format!("{key}.{name}[{index}]"), Subject::parse(text)));
+                match Subject::parse(text) {
+                    Ok(subject) => subjects.push(subject),
+                    Err(why) => {
+                        let mistake = Mistake::new(format!("{key}.{name}[{index}]"), why);
+                        self.found.push(mistake.meaning(subject_meant(text)));
+                    }
+                }
             }
             subjects
         };
@@ -87,7 +108,7 @@ impl Check<'_> {
         default: LimitSettings,
         book: &mut Rulebook,
     ) -> LimitSettings {
-        let window = self.time("rate_limits.window", written.window, default.window);
+        let window = self.window("rate_limits.window", written.window, default.window);
         let enabled = written.enabled.unwrap_or(default.enabled);
         let (calls, burst) = default.address.as_ref().map_or((0, 0), |limit| (limit.calls, limit.burst));
         let (calls, burst) = (written.address.unwrap_or(calls), written.burst.unwrap_or(burst));
@@ -98,31 +119,35 @@ impl Check<'_> {
                 default.tiers.iter().map(|(name, limit)| (Arc::clone(name), calls(limit))).collect()
             }
         };
+        if written.burst.is_some_and(|burst| burst > 0) && calls == 0 {
+            let message = "it does nothing: rate_limits.address is 0, which is no limit";
+            self.found.push(Mistake::new("rate_limits.burst", message).of_key());
+        }
         let mut limits: BTreeMap<Arc<str>, Option<Arc<Limit>>> = BTreeMap::new();
         for (name, calls) in tiers {
-            let key = format!("rate_limits.tiers.{name}");
+            let key = child("rate_limits.tiers", &name);
             let limit = self.limit(&key, &format!("tier-{name}"), calls, 0, window);
             limits.insert(name, limit);
         }
         let default_tier = written.default_tier.map_or(default.default_tier, Arc::from);
-        if !limits.contains_key(&default_tier) {
+        if !limits.contains_key(&default_tier) && !self.found.below("rate_limits.tiers") {
             let known: Vec<&str> = limits.keys().map(|name| &**name).collect();
             let message = format!("{default_tier:?} is not among the tiers ({})", known.join(", "));
-            self.found.add("rate_limits.default_tier", message);
+            let mistake = Mistake::new("rate_limits.default_tier", message);
+            self.found.push(mistake.near(&default_tier, known));
         }
         let (mut exempt, mut exempt_loopback) = (default.exempt, default.exempt_loopback);
         if let Some(written) = written.exempt {
             exempt_loopback = written.iter().any(|text| text == "loopback");
             exempt.clear();
             for (index, text) in written.iter().enumerate().filter(|(_, text)| *text != "loopback") {
-                let network = Network::parse(text).map_err(|why| format!("{why}, or \"loopback\""));
-                exempt.extend(self.found.take(format!("rate_limits.exempt[{index}]"), network));
+                exempt.extend(self.network(&format!("rate_limits.exempt[{index}]"), text, "loopback"));
             }
         }
         for (number, written) in written.rules.into_iter().enumerate() {
             self.limit_rule(number, written, window, book);
         }
-        let address = self.limit("rate_limits.address", "address", calls, burst, window);
+        let address = self.limit("rate_limits.burst", "address", calls, burst, window);
         LimitSettings {
             enabled,
             address: address.filter(|_| enabled),
@@ -147,11 +172,12 @@ impl Check<'_> {
         book: &mut Rulebook,
     ) {
         let key: Arc<str> = format!("rate_limits.rules[{number}]").into();
-        let window = self.time(&format!("{key}.window"), written.window, window);
+        let window = self.window(&format!("{key}.window"), written.window, window);
         let name = written.name.unwrap_or_else(|| format!("rule-{number}"));
         let patterns = self.patterns(&key, &written.patterns);
         // A rule without calls was told of by its shape.
-        let Some(limit) = self.limit(&key, &name, written.calls, written.burst, window) else { return };
+        let limit = self.limit(&format!("{key}.burst"), &name, written.calls, written.burst, window);
+        let Some(limit) = limit else { return };
         let scope = match written.by {
             None | Some(settings::By::Caller) => Scope::Caller,
             Some(settings::By::Address) => Scope::Address,
@@ -160,19 +186,143 @@ impl Check<'_> {
         book.limits.push(Entry { key, patterns, what: (limit, scope) });
     }
 
-    /// `None` for one of 0 calls.
+    /// A window of a limit.
+    fn window(&mut self, key: &str, written: Option<settings::Time>, default: Duration) -> Duration {
+        let Some(settings::Time(text)) = written else { return default };
+        let window = values::time(&text).and_then(|window| match window {
+            window if window < SHORTEST_WINDOW => {
+                Err(format!("{text:?} is too short; the shortest window is 1s"))
+            }
+            window if window > LONGEST_WINDOW => {
+                Err(format!("{text:?} is too long; the longest window is 24h"))
+            }
+            window => Ok(window),
+        });
+        self.found.take(key, window).unwrap_or(default)
+    }
+
+    /// A network; `word` may stand in its place, and is not looked for here.
+    pub(super) fn network(&mut self, key: &str, text: &str, word: &str) -> Option<Network> {
+        let why = match Network::parse(text) {
+            Ok(network) => return Some(network),
+            Err(why) => why,
+        };
+        let mistake = Mistake::new(key, format!("{why}; or {word:?}"));
+        let near = nearest(text, [word]).map(str::to_owned);
+        self.found.push(mistake.meaning(near.or_else(|| network_meant(text))));
+        None
+    }
+
+    /// `None` for one of 0 calls. `burst_key` is where its burst is written; the window is right.
     fn limit(
         &mut self,
-        key: &str,
+        burst_key: &str,
         name: &str,
         calls: u32,
         burst: u32,
         window: Duration,
     ) -> Option<Arc<Limit>> {
-        let limit = Limit::new(name, calls, burst, window).map(Arc::new);
-        if calls > 0 && limit.is_none() {
-            self.found.add(key, format!("a window is between a second and a day, and not {window:?}"));
+        if calls.checked_add(burst).is_none() {
+            let message = format!("with {calls} calls it comes to more than {}", u32::MAX);
+            self.found.add(burst_key, message);
         }
-        limit
+        Limit::new(name, calls, burst, window).map(Arc::new)
+    }
+
+    /// Tiers that have no limit of their own are counted as the default one: they are told, in case they were mistyped.
+    pub(super) fn known_tier(&mut self, key: String, tier: &str, known: &[Arc<str>]) {
+        if known.iter().any(|known| **known == *tier) {
+            return;
+        }
+        let message =
+            format!("{tier:?} is not among rate_limits.tiers; its calls are counted as default_tier's");
+        let mistake = Mistake::new(key, message).near(tier, known.iter().map(|known| &**known));
+        self.found.push(mistake.warning());
+    }
+}
+
+/// What a limit can be counted by.
+const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
+const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A pattern that was likely meant: a verb in capitals, a dot for a slash, stars where a prefix ends.
+fn pattern_meant(text: &str) -> Option<String> {
+    let upper = || {
+        let (verb, path) = text.split_once(' ')?;
+        Some(format!("{} {}", verb.to_ascii_uppercase(), path.trim_start()))
+    };
+    let candidates = [
+        upper(),
+        Some(text.trim().trim_start_matches('/').to_owned()),
+        text.strip_suffix("/*").map(|package| format!("{package}.*")),
+        text.rsplit_once('#').map(|(service, method)| format!("{service}/{method}")),
+        (text.matches('/').count() > 1).then(|| format!("/{text}")),
+        text.strip_suffix("**").map(|prefix| format!("{prefix}*")),
+    ];
+    candidates.into_iter().flatten().find(|meant| meant != text && Pattern::parse(meant).is_ok())
+}
+
+/// The kinds of subjects.
+const SUBJECTS: [&str; 6] = ["user", "role", "tier", "key", "issuer", "network"];
+
+/// A subject that was likely meant.
+fn subject_meant(text: &str) -> Option<String> {
+    let Some((kind, name)) = text.split_once([':', '=']) else {
+        return match Network::parse(text) {
+            Ok(_) => Some(format!("network:{text}")),
+            Err(_) => nearest(text, ["loopback"]).map(str::to_owned),
+        };
+    };
+    let name = name.trim();
+    let near = nearest(kind.trim(), SUBJECTS)?;
+    let name = if near == "network" {
+        network_meant(name).unwrap_or_else(|| name.to_owned())
+    } else {
+        name.to_owned()
+    };
+    let meant = format!("{near}:{name}");
+    (meant != text && Subject::parse(&meant).is_ok()).then_some(meant)
+}
+
+/// A network that was likely meant: with fewer bits, or zeros for what is missing of an address.
+fn network_meant(text: &str) -> Option<String> {
+    let (address, bits) = text.split_once('/')?;
+    let mut parts: Vec<&str> = address.split('.').filter(|part| !part.is_empty() && *part != "*").collect();
+    let most = if address.contains(':') { 128 } else { 32 };
+    if most == 32 {
+        parts.resize(4, "0");
+    }
+    let address = if most == 32 { parts.join(".") } else { address.to_owned() };
+    let bits = bits.parse::<u32>().ok().map_or(most, |bits| bits.min(most));
+    let meant = format!("{address}/{bits}");
+    Network::parse(&meant).is_ok().then_some(meant)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant_is_guessed() {
+        let check = |meant: fn(&str) -> Option<String>, text: &str, want: Option<&str>| {
+            assert_eq!(meant(text).as_deref(), want, "{text}");
+        };
+        check(pattern_meant, "get /v1/items", Some("GET /v1/items"));
+        check(pattern_meant, "/shop.v1.Shop/Get#", None);
+        check(pattern_meant, "shop.v1.Shop#Get", Some("shop.v1.Shop/Get"));
+        check(pattern_meant, "shop.v1/*", Some("shop.v1.*"));
+        check(pattern_meant, "v1/items/{id}", Some("/v1/items/{id}"));
+        check(pattern_meant, "shop.v1.**", Some("shop.v1.*"));
+        check(pattern_meant, "???", None);
+        check(subject_meant, "rol:admin", Some("role:admin"));
+        check(subject_meant, "role=admin", Some("role:admin"));
+        check(subject_meant, "10.0.0.0/8", Some("network:10.0.0.0/8"));
+        check(subject_meant, "network:10.0.0/8", Some("network:10.0.0.0/8"));
+        check(subject_meant, "loopbak", Some("loopback"));
+        check(subject_meant, "everybody", None);
+        check(network_meant, "10.0.0.0/33", Some("10.0.0.0/32"));
+        check(network_meant, "10/8", Some("10.0.0.0/8"));
+        check(network_meant, "::1/129", Some("::1/128"));
+        check(network_meant, "office/8", None);
     }
 }
