@@ -13,10 +13,7 @@ use tonic::{Code, Status};
 use super::{Failure, serve, up};
 use crate::{
     config::{Address, Config, SchemaSource, Source as Written, Sources, upstream_address},
-    dispatch::{
-        self, Upstream,
-        grpc::{Roots, Settings, Tls},
-    },
+    dispatch::{self, Roots, Settings, Tls, Upstream},
     gateway::Gateway,
     proto::gateway_v1::{ExplainRouteRequest, ExplainRouteResponse, ListRoutesRequest, ListRoutesResponse},
     services::routing,

@@ -3,12 +3,14 @@
 
 mod ask;
 mod deadline;
+mod dial;
 pub mod grpc;
 pub mod local;
 pub mod reflection;
 mod reply;
 mod request;
 mod respond;
+mod tls;
 pub mod worker;
 
 use std::{collections::HashMap, fmt, sync::Arc};
@@ -22,6 +24,7 @@ pub use self::{
     ask::ask,
     grpc::{Settings, Upstream},
     local::Local,
+    tls::{Roots, Tls},
 };
 use crate::{
     call::{Body, Call, Caller, Frames, Guards, Peer, Reply, Target},

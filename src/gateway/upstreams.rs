@@ -6,10 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::{
     config::{self, Config, SchemaSource, read_file},
-    dispatch::{
-        Upstream,
-        grpc::{Roots, Settings, Tls},
-    },
+    dispatch::{Roots, Settings, Tls, Upstream},
     schema::Schema,
     services::admin::Mistake,
     snapshot::Known,

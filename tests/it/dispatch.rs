@@ -21,11 +21,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use propylon::{
     call::{Body, Call, Caller, Frames, Guards, HttpStatus, Message, Peer, Pending, Reply, Target},
-    dispatch::{
-        Dispatch, Local, Settings, Upstream,
-        grpc::{Roots, Tls},
-        reflection,
-    },
+    dispatch::{Dispatch, Local, Roots, Settings, Tls, Upstream, reflection},
     route::{Destination, Limits, Route},
     status::{Fault, Refusal, Whose, from_trailers, refuse},
 };

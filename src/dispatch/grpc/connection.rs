@@ -2,7 +2,6 @@
 //! the upstream's SETTINGS have come, so that a stalled peer is noticed and its MAX_CONCURRENT_STREAMS is known.
 
 use std::{
-    io,
     pin::Pin,
     sync::{
         Arc, Weak,
@@ -17,13 +16,15 @@ use h2::client::SendRequest;
 use http::uri::Authority;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, timeout},
 };
 use tonic::Status;
 
-use super::{Settings, pool::Pool, tls::Connector};
-use crate::status::Fault;
+use super::{Settings, pool::Pool};
+use crate::dispatch::{
+    dial::Dial,
+    tls::{Connector, Speaks},
+};
 
 /// What one stream may have on its way to us: enough for 1 GB/s at 1 ms, and all that a slow client can pile up.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -40,16 +41,24 @@ const NO_SETTINGS: usize = usize::MAX - 1;
 
 /// Where an upstream is, and how to get there.
 pub(super) struct Address {
-    label: Arc<str>,
+    dial: Dial,
     settings: Settings,
-    tls: Option<Connector>,
 }
 
 impl Address {
     pub(super) fn new(label: Arc<str>, settings: Settings, authority: &Authority) -> Result<Self, String> {
-        let tls = settings.tls.as_ref().map(|tls| Connector::new(tls, authority.host())).transpose();
+        let Settings { host, port, tls, connect_timeout, handshake_timeout, .. } = &settings;
+        let tls = tls.as_ref().map(|tls| Connector::new(tls, authority.host(), Speaks::Http2)).transpose();
         let tls = tls.map_err(|error| format!("{label}: {error}"))?;
-        Ok(Self { label, settings, tls })
+        let dial = Dial {
+            label,
+            host: host.clone(),
+            port: *port,
+            tls,
+            connect_timeout: *connect_timeout,
+            handshake_timeout: *handshake_timeout,
+        };
+        Ok(Self { dial, settings })
     }
 
     pub(super) fn max_connections(&self) -> usize {
@@ -58,58 +67,23 @@ impl Address {
 
     /// UNAVAILABLE, of a call that was not sent.
     pub(super) fn unavailable(&self, what: impl std::fmt::Display) -> Status {
-        Fault::upstream().unsent().on(Status::unavailable(format!("{} {what}", self.label)))
+        self.dial.unavailable(what)
     }
 
     /// Opens a connection and starts its driver on the current runtime.
     pub(super) async fn connect(self: &Arc<Self>, pool: &Weak<Pool>) -> Result<Arc<Connection>, Status> {
-        let tcp = self.dial().await?;
-        let shaken = timeout(self.settings.handshake_timeout, async {
-            match &self.tls {
-                None => self.open(tcp, pool).await,
-                Some(connector) => match connector.connect(tcp).await {
-                    Ok(stream) => self.open(stream, pool).await,
-                    Err(what) => Err(self.unavailable(what)),
-                },
-            }
-        });
-        shaken.await.unwrap_or_else(|_| {
-            let within = self.settings.handshake_timeout;
-            Err(self.unavailable(format_args!(
-                "accepted the connection but did not finish its handshake within {within:?}"
-            )))
-        })
-    }
-
-    /// Tries every address of the host, and gives each a fair part of the time that is left.
-    async fn dial(&self) -> Result<TcpStream, Status> {
-        let Settings { host, port, connect_timeout, .. } = &self.settings;
-        let until = Instant::now() + *connect_timeout;
-        let late =
-            || self.unavailable(format_args!("did not accept a connection within {connect_timeout:?}"));
-        let found = timeout_at(until, tokio::net::lookup_host((host.as_str(), *port))).await;
-        let found = found
-            .map_err(|_| self.unavailable(format_args!("could not be looked up within {connect_timeout:?}")))?
-            .map_err(|error| self.unavailable(format_args!("could not be looked up: {error}")))?;
-        let addresses: Vec<_> = found.collect();
-        let mut failure = self.unavailable("has no address");
-        for (tried, address) in addresses.iter().enumerate() {
-            let left = until.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX).max(1);
-            failure = match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(tcp)) => {
-                    // Only latency is lost where it cannot be set.
-                    let _ = tcp.set_nodelay(true);
-                    return Ok(tcp);
+        let tcp = self.dial.tcp().await?;
+        self.dial
+            .shake(async {
+                match &self.dial.tls {
+                    None => self.open(tcp, pool).await,
+                    Some(connector) => match connector.connect(tcp).await {
+                        Ok(stream) => self.open(stream, pool).await,
+                        Err(what) => Err(self.unavailable(what)),
+                    },
                 }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    self.unavailable("refused the connection")
-                }
-                Ok(Err(error)) => self.unavailable(format_args!("could not be connected to: {error}")),
-                Err(_) => late(),
-            };
-        }
-        Err(failure)
+            })
+            .await
     }
 
     async fn open<T>(self: &Arc<Self>, io: T, pool: &Weak<Pool>) -> Result<Arc<Connection>, Status>
@@ -164,7 +138,7 @@ impl Address {
                 why = upkeep.run(pings) => Some(why),
             };
             if let Some(why) = ended {
-                tracing::debug!(upstream = %upkeep.address.label, why, "connection lost");
+                tracing::debug!(upstream = %upkeep.address.dial.label, why, "connection lost");
             }
             upkeep.remove();
         });

@@ -4,7 +4,6 @@
 mod connection;
 mod pool;
 mod stream;
-mod tls;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,9 +14,9 @@ use http::{
 use tonic::Status;
 
 pub(super) use self::stream::UpstreamBody;
-pub use self::tls::{Roots, Tls};
 use self::{connection::Address, pool::Pool};
 use super::{
+    Tls,
     reply::{self, Opened},
     worker,
 };

@@ -1,4 +1,4 @@
-//! TLS towards an upstream: whom to trust, under which name, and HTTP/2 by ALPN. One crypto provider, aws-lc-rs.
+//! TLS towards an upstream: whom to trust, under which name, and which HTTP by ALPN. One crypto provider, aws-lc-rs.
 
 use std::sync::Arc;
 
@@ -34,10 +34,18 @@ pub enum Roots {
 pub(super) struct Connector {
     tls: TlsConnector,
     name: ServerName<'static>,
+    speaks: Speaks,
+}
+
+/// What is spoken over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http1,
+    Http2,
 }
 
 impl Connector {
-    pub(super) fn new(tls: &Tls, host: &str) -> Result<Self, String> {
+    pub(super) fn new(tls: &Tls, host: &str, speaks: Speaks) -> Result<Self, String> {
         let host = tls.server_name.as_deref().unwrap_or(host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned())
@@ -47,8 +55,11 @@ impl Connector {
             .map_err(|error| format!("no usable TLS version: {error}"))?
             .with_root_certificates(tls.roots.store()?)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self { tls: Arc::new(config).into(), name })
+        config.alpn_protocols = vec![match speaks {
+            Speaks::Http1 => b"http/1.1".to_vec(),
+            Speaks::Http2 => b"h2".to_vec(),
+        }];
+        Ok(Self { tls: Arc::new(config).into(), name, speaks })
     }
 
     /// Shakes hands; says what went wrong in words that follow the upstream's name.
@@ -58,9 +69,11 @@ impl Connector {
             .connect(self.name.clone(), tcp)
             .await
             .map_err(|error| format!("failed its TLS handshake: {error}"))?;
-        match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Ok(stream),
-            _ => Err("did not agree to HTTP/2 in its TLS handshake (ALPN h2)".into()),
+        match (self.speaks, stream.get_ref().1.alpn_protocol()) {
+            // Without ALPN it is HTTP/1.1 that is spoken.
+            (Speaks::Http1, None | Some(b"http/1.1")) | (Speaks::Http2, Some(b"h2")) => Ok(stream),
+            (Speaks::Http1, _) => Err("did not agree to HTTP/1.1 in its TLS handshake".into()),
+            (Speaks::Http2, _) => Err("did not agree to HTTP/2 in its TLS handshake (ALPN h2)".into()),
         }
     }
 }
