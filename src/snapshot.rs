@@ -23,7 +23,7 @@ use tracing::warn;
 use crate::{
     call::{Body, Call, Reply, Road},
     config::{self, Config, Page},
-    dispatch::{Dispatch, Local, Upstream},
+    dispatch::{Dispatch, HttpUpstream, Local, Upstream},
     openapi,
     policy::Policies,
     route::{Destination, Limits, Route, catalog::Catalog},
@@ -68,6 +68,8 @@ pub struct Parts {
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    /// Those that speak plain HTTP.
+    pub proxied: HashMap<Arc<str>, Arc<HttpUpstream>>,
 }
 
 /// One version of everything.
@@ -172,7 +174,7 @@ impl Snapshot {
             rest: built.rest.build(table),
             catalog,
             policies: Arc::clone(&parts.policies),
-            dispatch: Dispatch::new(local.local, parts.upstreams.clone()),
+            dispatch: Dispatch::new(local.local, parts.upstreams.clone(), parts.proxied.clone()),
             document: OnceLock::new(),
         })
     }
@@ -185,7 +187,10 @@ impl Snapshot {
                 let (style, input) = endpoint.json_settings();
                 let upstream = match &endpoint.route().destination {
                     Destination::Upstream(name) => Some(Arc::clone(name)),
-                    Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => None,
+                    Destination::Local
+                    | Destination::Respond(_)
+                    | Destination::Redirect(_)
+                    | Destination::Proxy(_) => None,
                 };
                 openapi::Listed {
                     binding: endpoint.binding(),

@@ -35,7 +35,7 @@ pub use self::{
     principal::{Means, Principal},
     refused::{Failed, Refused},
     remote::Remote,
-    rulebook::{Entry, Rulebook, Used},
+    rulebook::{Entry, Rulebook, Used, Whose},
     rules::{Cover, Pattern, Place},
     terms::{Credentials, RouteLimit, Scope, Terms},
     verifier::{ApiKeys, Revocations, StaticToken, Verifier},

@@ -28,6 +28,17 @@ pub struct Rulebook {
     pub own: Vec<Entry<Arc<Rule>>>,
 }
 
+/// Who answers a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// A service of the gateway's own.
+    Own,
+    /// An upstream, whatever it speaks.
+    Upstream,
+    /// The config itself says the answer.
+    Written,
+}
+
 /// Which patterns have matched anything so far, by key and number.
 #[derive(Debug, Default)]
 pub struct Used(BTreeSet<(Arc<str>, usize)>);
@@ -70,14 +81,14 @@ impl Default for Rulebook {
 }
 
 impl Rulebook {
-    /// The terms on which a place may be called. `own`: it is the gateway's.
+    /// The terms on which a place may be called.
     ///
     /// # Errors
     /// A rule names some of a path's requests and not the others: which it is, is not known before a request comes.
     pub fn terms(
         &self,
         place: &Place<'_>,
-        own: bool,
+        whose: Whose,
         used: &mut Used,
     ) -> Result<(Access, Vec<RouteLimit>), String> {
         let mut chosen: Vec<Arc<Rule>> = Vec::new();
@@ -99,12 +110,12 @@ impl Rulebook {
             match best(&self.access, covers, used) {
                 Some(rule) => choose(rule),
                 // A path that no rule covers does not become open because another one is.
-                None if by_name.is_none() => choose(self.fallback(place, own)),
+                None if by_name.is_none() => choose(self.fallback(place, whose)),
                 None => {}
             }
         }
         if chosen.is_empty() {
-            chosen.push(Arc::clone(self.fallback(place, own)));
+            chosen.push(Arc::clone(self.fallback(place, whose)));
         }
         // What a less exact rule denies is denied.
         for entry in &self.access {
@@ -127,14 +138,15 @@ impl Rulebook {
         Ok((Access::all(chosen), limits))
     }
 
-    fn fallback(&self, place: &Place<'_>, own: bool) -> &Arc<Rule> {
-        if place.method.is_empty() {
-            return &self.answers;
+    fn fallback(&self, place: &Place<'_>, whose: Whose) -> &Arc<Rule> {
+        match whose {
+            Whose::Written => &self.answers,
+            Whose::Own => {
+                let named = best(&self.own, |pattern| pattern.names(place), &mut Used::default());
+                named.unwrap_or(&self.default)
+            }
+            Whose::Upstream => &self.default,
         }
-        if own && let Some(rule) = best(&self.own, |pattern| pattern.names(place), &mut Used::default()) {
-            return rule;
-        }
-        &self.default
     }
 
     /// The patterns that have matched nothing: where each is written, and the pattern.
@@ -260,7 +272,12 @@ mod tests {
         let mut check = |method: &str, paths: &[&str], own: bool, want: &str| {
             let paths: Vec<_> =
                 paths.iter().map(|path| (Verb::Get, Arc::new(Template::parse(path).unwrap()))).collect();
-            let got = match book.terms(&Place { method, paths: &paths }, own, &mut used) {
+            let whose = match (own, method.is_empty()) {
+                (true, _) => Whose::Own,
+                (false, true) => Whose::Written,
+                (false, false) => Whose::Upstream,
+            };
+            let got = match book.terms(&Place { method, paths: &paths }, whose, &mut used) {
                 Ok((access, _)) => access.to_string(),
                 Err(error) => error,
             };

@@ -85,6 +85,18 @@ pub struct HttpHead {
     pub uri: Uri,
     /// What the variables of the route's path template captured.
     pub captured: Vec<Captured>,
+    /// The client asks to go on in another protocol, and its connection can.
+    pub upgrade: Option<Upgrade>,
+}
+
+/// A connection that can go on in another protocol, once that is agreed to with a 101.
+#[derive(Debug, Clone)]
+pub struct Upgrade {
+    /// Which: what the client's `Upgrade` says.
+    pub protocol: http::HeaderValue,
+    pub on: hyper::upgrade::OnUpgrade,
+    /// Kept for as long as the connection is used.
+    pub lasting: Option<Lasting>,
 }
 
 /// What one variable of a path template captured.

@@ -35,6 +35,7 @@ impl Default for Config {
             upstreams: Vec::new(),
             services: Vec::new(),
             paths: Vec::new(),
+            http_upstreams: Vec::new(),
             http_rules: Vec::new(),
         }
     }

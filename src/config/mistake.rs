@@ -137,8 +137,19 @@ pub(super) const UPSTREAM_HOW: [&str; 11] = [
 ];
 
 /// Keys of a route that do not decide which calls come to it.
-pub(super) const ROUTE_HOW: [&str; 8] =
-    ["access", "cors", "name", "redirect", "request_bytes", "respond", "response_bytes", "timeout"];
+pub(super) const ROUTE_HOW: [&str; 11] = [
+    "access",
+    "add_prefix",
+    "cors",
+    "keep_host",
+    "name",
+    "redirect",
+    "request_bytes",
+    "respond",
+    "response_bytes",
+    "strip_segments",
+    "timeout",
+];
 
 /// Collects mistakes.
 #[derive(Debug, Default)]

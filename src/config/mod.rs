@@ -47,7 +47,7 @@ pub use self::{
 };
 use crate::{
     auth::Rule,
-    route::{Cors, Limits, Origins, Redirect, Respond, router::Settings as Paths},
+    route::{Cors, Limits, Origins, Proxy, Redirect, Respond, router::Settings as Paths},
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
     transcode::{JsonInput, JsonStyle},
@@ -84,6 +84,7 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     pub services: Vec<ServiceRoute>,
     pub paths: Vec<PathRoute>,
+    pub http_upstreams: Vec<HttpUpstream>,
     pub http_rules: Vec<HttpRule>,
 }
 
@@ -197,6 +198,25 @@ pub struct Upstream {
     pub forward_credentials: bool,
 }
 
+/// `[[upstreams]]` with `http`: one that speaks plain HTTP/1.1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpUpstream {
+    pub name: Arc<str>,
+    pub address: Address,
+    /// Its `Host` and TLS server name, where they differ from the address.
+    pub authority: Option<String>,
+    pub connect_timeout: Duration,
+    pub handshake_timeout: Duration,
+    /// Overrides the general limit: how long the head of a response may take.
+    pub timeout: Option<Duration>,
+    /// PEM file of the certificate authorities to trust, in place of the machine's own.
+    pub ca: Option<PathBuf>,
+    /// Sent with each request, in place of what the client sent under the same names; each value can be sent.
+    pub headers: Vec<(HeaderName, Secret)>,
+    /// The caller's credentials go on to it.
+    pub forward_credentials: bool,
+}
+
 /// `http://HOST:PORT` or `https://HOST:PORT`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -246,6 +266,7 @@ pub struct PathRoute {
 pub enum Action {
     Respond(Arc<Respond>),
     Redirect(Arc<Redirect>),
+    Proxy(Arc<Proxy>),
 }
 
 /// Rules of a route, each in place of the general one.
@@ -260,6 +281,12 @@ pub struct Rules {
 }
 
 impl Config {
+    /// True where calls may go to somebody else.
+    #[must_use]
+    pub fn has_upstreams(&self) -> bool {
+        !self.upstreams.is_empty() || !self.http_upstreams.is_empty()
+    }
+
     /// True where the answer to a page depends on its origin, on some route.
     #[must_use]
     pub fn answers_by_origin(&self) -> bool {

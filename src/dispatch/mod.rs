@@ -5,6 +5,7 @@ mod ask;
 mod deadline;
 mod dial;
 pub mod grpc;
+mod http;
 pub mod local;
 pub mod reflection;
 mod reply;
@@ -15,19 +16,20 @@ pub mod worker;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use http::HeaderMap;
+use ::http::HeaderMap;
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use self::respond::Asked;
 pub use self::{
     ask::ask,
     grpc::{Settings, Upstream},
+    http::{HttpSettings, HttpUpstream},
     local::Local,
     tls::{Roots, Tls},
 };
+use self::{http::Proxied, respond::Asked};
 use crate::{
-    call::{Body, Call, Caller, Frames, Guards, Peer, Reply, Target},
+    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Reply, Target},
     route::{Destination, Route},
     status::{Fault, Whose},
 };
@@ -37,12 +39,17 @@ use crate::{
 pub struct Dispatch {
     local: Local,
     upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+    proxied: HashMap<Arc<str>, Arc<HttpUpstream>>,
 }
 
 impl Dispatch {
     #[must_use]
-    pub fn new(local: Local, upstreams: HashMap<Arc<str>, Arc<Upstream>>) -> Self {
-        Self { local, upstreams }
+    pub fn new(
+        local: Local,
+        upstreams: HashMap<Arc<str>, Arc<Upstream>>,
+        proxied: HashMap<Arc<str>, Arc<HttpUpstream>>,
+    ) -> Self {
+        Self { local, upstreams, proxied }
     }
 
     /// Sends a call to its route's destination and waits for the reply's head.
@@ -54,13 +61,24 @@ impl Dispatch {
         let Call { route, target, metadata, message, peer, deadline, caller, guards, .. } = call;
         let path = match target {
             Target::Rpc { path, .. } => path,
-            Target::Http(http) => {
+            Target::Http(head) => {
+                if let Destination::Proxy(proxy) = &route.destination {
+                    let Message::Body(body) = message else { return Err(misrouted(&route.name)) };
+                    let upstream =
+                        self.proxied.get(&proxy.upstream).ok_or_else(|| not_there(&proxy.upstream))?;
+                    let client = caller.client.map_or(peer.address.ip(), |client| client.address);
+                    let (headers, secure, limits) = (metadata, peer.secure, route.limits);
+                    let proxied = Proxied { head, headers, body, client, secure, limits, deadline, guards };
+                    return upstream.call(proxy, proxied).await;
+                }
                 respond::drain(message, route.limits, deadline).await?;
-                let asked = Asked { http, headers: metadata, peer };
+                let asked = Asked { http: head, headers: metadata, peer };
                 return match &route.destination {
                     Destination::Respond(respond) => Ok(asked.respond(respond, guards)),
                     Destination::Redirect(redirect) => Ok(asked.redirect(redirect, guards)),
-                    Destination::Local | Destination::Upstream(_) => Err(misrouted(&route.name)),
+                    Destination::Local | Destination::Upstream(_) | Destination::Proxy(_) => {
+                        Err(misrouted(&route.name))
+                    }
                 };
             }
         };
@@ -92,14 +110,18 @@ impl Dispatch {
     fn find(&self, route: &Route) -> Result<To<'_>, Status> {
         match &route.destination {
             Destination::Local => Ok(To::Local(&self.local)),
-            Destination::Upstream(name) => self
-                .upstreams
-                .get(name)
-                .map(To::Upstream)
-                .ok_or_else(|| ours(format!("a route names upstream {name:?}, which is not there"))),
-            Destination::Respond(_) | Destination::Redirect(_) => Err(misrouted(&route.name)),
+            Destination::Upstream(name) => {
+                self.upstreams.get(name).map(To::Upstream).ok_or_else(|| not_there(name))
+            }
+            Destination::Respond(_) | Destination::Redirect(_) | Destination::Proxy(_) => {
+                Err(misrouted(&route.name))
+            }
         }
     }
+}
+
+fn not_there(upstream: &str) -> Status {
+    ours(format!("a route names upstream {upstream:?}, which is not there"))
 }
 
 fn misrouted(route: &str) -> Status {
@@ -113,7 +135,7 @@ fn ours(message: String) -> Status {
 
 /// What is needed of a call to send it.
 struct Sending {
-    path: http::uri::PathAndQuery,
+    path: ::http::uri::PathAndQuery,
     metadata: HeaderMap,
     frames: Frames,
     peer: Peer,

@@ -217,7 +217,12 @@ mod tests {
             value: (*value).to_owned(),
             multi: *multi,
         });
-        let http = HttpHead { method: Method::GET, uri: uri.parse().unwrap(), captured: captured.collect() };
+        let http = HttpHead {
+            method: Method::GET,
+            uri: uri.parse().unwrap(),
+            captured: captured.collect(),
+            upgrade: None,
+        };
         let peer = Peer { address: ([127, 0, 0, 1], 1).into(), secure: false };
         Asked { http: Box::new(http), headers: HeaderMap::new(), peer }
     }

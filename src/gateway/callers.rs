@@ -51,7 +51,7 @@ pub(super) fn policies(
 
 /// Says at the start that services are open which others than this machine reach.
 pub(super) fn warn_of_open_services(config: &Config) {
-    let open = config.callers.rules.default.public && !config.upstreams.is_empty();
+    let open = config.callers.rules.default.public && config.has_upstreams();
     if open && !config.listen.ip().is_loopback() {
         tracing::warn!(
             listen = %config.listen,

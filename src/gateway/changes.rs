@@ -38,6 +38,7 @@ fn shown(destination: &Destination) -> String {
     match destination {
         Destination::Local => "the gateway itself".to_owned(),
         Destination::Upstream(name) => format!("upstream {name}"),
+        Destination::Proxy(proxy) => format!("upstream {}", proxy.upstream),
         Destination::Respond(_) | Destination::Redirect(_) => "the config".to_owned(),
     }
 }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use crate::config::{
-    Action, Callers, Config, Connections, Own, PathRoute, Rest, SchemaSource, ServiceRoute, Upstream,
+    Action, Callers, Config, Connections, HttpUpstream, Own, PathRoute, Rest, SchemaSource, ServiceRoute,
+    Upstream,
 };
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
@@ -111,6 +112,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         rest,
         built_ins,
         upstreams,
+        http_upstreams,
         services,
         paths,
         http_rules,
@@ -146,6 +148,9 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     }
     for upstream in upstreams {
         keys.upstream(upstream);
+    }
+    for upstream in http_upstreams {
+        keys.http_upstream(upstream);
     }
     for route in services {
         keys.service(route);
@@ -293,6 +298,31 @@ impl Keys {
         self.add(&key("forward_credentials"), forward_credentials);
     }
 
+    fn http_upstream(&mut self, upstream: &HttpUpstream) {
+        let HttpUpstream {
+            name,
+            address,
+            authority,
+            connect_timeout,
+            handshake_timeout,
+            timeout,
+            ca,
+            headers,
+            forward_credentials,
+        } = upstream;
+        self.thing(&format!("upstream {name}"));
+        let key = |key: &str| format!("upstreams.{name}.{key}");
+        self.text(&key("http"), &address.to_string());
+        self.text(&key("authority"), authority.as_deref().unwrap_or("none"));
+        self.add(&key("connect_timeout"), connect_timeout);
+        self.add(&key("handshake_timeout"), handshake_timeout);
+        self.text(&key("timeout"), &timeout.map_or("none".to_owned(), |timeout| format!("{timeout:?}")));
+        self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
+        let headers: Vec<_> = headers.iter().map(|(name, secret)| (name, secret.fingerprint())).collect();
+        self.long(&key("metadata"), &headers);
+        self.add(&key("forward_credentials"), forward_credentials);
+    }
+
     fn service(&mut self, route: &ServiceRoute) {
         let ServiceRoute { pattern, upstream, rules, entry: _ } = route;
         let name = format!("route {pattern}");
@@ -309,6 +339,7 @@ impl Keys {
         match action {
             Action::Respond(respond) => self.long(&format!("{name}: respond"), respond),
             Action::Redirect(redirect) => self.long(&format!("{name}: redirect"), redirect),
+            Action::Proxy(proxy) => self.long(&format!("{name}: upstream"), proxy),
         }
         self.long(&format!("{name}: rules"), rules);
     }

@@ -63,7 +63,7 @@ impl Road for Rehearsal {
         match call.route.destination {
             // The route itself answers: there is nothing to keep from being sent.
             Destination::Respond(_) | Destination::Redirect(_) => return self.snapshot.dispatch(call).await,
-            Destination::Local | Destination::Upstream(_) => {}
+            Destination::Local | Destination::Upstream(_) | Destination::Proxy(_) => {}
         }
         let end = sendable(call.message).await;
         self.note(|seen| seen.end = Some(end.clone()));

@@ -139,11 +139,16 @@ impl Gateway {
         });
         let mut config = read?;
         let needs_restart = keys::hold(&mut config, &now);
-        let (reached, known, built_in) = {
+        let (reached, proxied, known, built_in) = {
             let current = self.current();
-            (current.reached.clone(), current.schemas.clone(), Arc::clone(&current.parts.built_in))
+            (
+                current.reached.clone(),
+                current.parts.proxied.clone(),
+                current.schemas.clone(),
+                Arc::clone(&current.parts.built_in),
+            )
         };
-        let prepared = upstreams::prepare(&config, &reached, &known, &built_in);
+        let prepared = upstreams::prepare(&config, &reached, &proxied, &known, &built_in);
         Ok(Read { config, needs_restart, prepared })
     }
 
@@ -167,7 +172,8 @@ impl Gateway {
         fresh: &ByName<Arc<Upstream>>,
         mut come: ByName<Reading>,
     ) -> Result<Reloaded, Vec<Mistake>> {
-        let Read { config, needs_restart, prepared: Prepared { reached, described, mistakes } } = read;
+        let Read { config, needs_restart, prepared } = read;
+        let Prepared { reached, described, proxied, mistakes } = prepared;
         let mut current = self.current();
         let mut schemas = described;
         let mut here = ByName::new();
@@ -216,6 +222,7 @@ impl Gateway {
             built_in: Arc::clone(&current.parts.built_in),
             config: Arc::new(config),
             upstreams,
+            proxied,
         };
         let snapshot = built(Snapshot::build(&parts, &schemas), mistakes)?;
         let before = self.catalog();

@@ -87,6 +87,10 @@ impl Source {
                 files.insert(file.clone());
             }
         }
+        for upstream in &config.http_upstreams {
+            files.extend(upstream.ca.clone());
+            files.extend(upstream.headers.iter().filter_map(|(_, secret)| secret.file().map(Path::to_owned)));
+        }
         files.extend(config.callers.files());
         files
     }

@@ -69,7 +69,7 @@ impl StartError {
 /// What a gateway would refuse to start with.
 pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<config::Mistake>> {
     let built_in = built_in().map_err(|error| error.mistakes())?;
-    let prepared = upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &built_in);
+    let prepared = upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
     let accounts = accounts(config).map_err(|error| error.mistakes())?;
     let mut mistakes = prepared.mistakes;
     let policies = match callers::policies(config, &accounts, None) {
@@ -93,6 +93,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         built_in,
         config: Arc::new(config.clone()),
         upstreams: dialled(&prepared.reached),
+        proxied: prepared.proxied.clone(),
     };
     let mut told = StartError(mistakes).mistakes();
     if let Err(error) = Snapshot::build(&parts, &prepared.described) {
@@ -138,7 +139,8 @@ impl Gateway {
     async fn begin(config: Config, source: Source, opens: bool) -> Result<Arc<Self>, StartError> {
         let built_in = built_in()?;
         let files = watch::Sender::new(source.sight(&[&config]));
-        let prepared = upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &built_in);
+        let prepared =
+            upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
         let explainer = Arc::new(Explainer::default());
@@ -156,6 +158,7 @@ impl Gateway {
             built_in,
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
+            proxied: prepared.proxied.clone(),
         };
         let snapshot =
             built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map_err(StartError)?;

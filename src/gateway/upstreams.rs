@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::{
     config::{self, Config, SchemaSource, read_file},
-    dispatch::{Roots, Settings, Tls, Upstream},
+    dispatch::{HttpSettings, HttpUpstream, Roots, Settings, Tls, Upstream},
     schema::Schema,
     services::admin::Mistake,
     snapshot::Known,
@@ -27,6 +27,8 @@ pub(super) type ByName<T> = HashMap<Arc<str>, T>;
 pub(super) struct Prepared {
     pub(super) reached: ByName<Reached>,
     pub(super) described: ByName<Arc<Known>>,
+    /// Those that speak plain HTTP.
+    pub(super) proxied: ByName<Arc<HttpUpstream>>,
     pub(super) mistakes: Vec<Mistake>,
 }
 
@@ -34,6 +36,7 @@ pub(super) struct Prepared {
 pub(super) fn prepare(
     config: &Config,
     before: &ByName<Reached>,
+    proxied: &ByName<Arc<HttpUpstream>>,
     known: &ByName<Arc<Known>>,
     built_in: &Known,
 ) -> Prepared {
@@ -66,6 +69,21 @@ pub(super) fn prepare(
             Err(why) => prepared.mistake(format!("upstreams.{name}.descriptors"), why),
         }
     }
+    for written in &config.http_upstreams {
+        let name = &written.name;
+        let made = http_settings(written).and_then(|settings| match proxied.get(name) {
+            Some(upstream) if *upstream.settings() == settings => Ok(Arc::clone(upstream)),
+            _ => HttpUpstream::new(settings, config.workers).map(Arc::new).map_err(|why| ("", why)),
+        });
+        match made {
+            Ok(upstream) => {
+                prepared.proxied.insert(Arc::clone(name), upstream);
+            }
+            Err((key, why)) => {
+                prepared.mistake(format!("upstreams.{name}{key}"), format!("upstream {name:?}: {why}"));
+            }
+        }
+    }
     prepared
 }
 
@@ -75,23 +93,42 @@ impl Prepared {
     }
 }
 
-/// How dispatch reaches an upstream; or what is wrong, and with which key.
-fn settings(written: &config::Upstream) -> Result<Settings, (&'static str, String)> {
+/// What is wrong, and with which key.
+type Wrong = (&'static str, String);
+
+fn roots(ca: Option<&Path>) -> Result<Roots, Wrong> {
+    let Some(file) = ca else { return Ok(Roots::Native) };
+    let why = |why| (".ca", format!("ca {}: {why}", file.display()));
+    Ok(Roots::Pem(read_file(file).map_err(why)?))
+}
+
+fn authority(written: Option<&str>) -> Result<Option<http::uri::Authority>, Wrong> {
+    let Some(text) = written else { return Ok(None) };
+    let why = |error| (".authority", format!("authority {text:?}: {error}"));
+    Ok(Some(text.parse().map_err(why)?))
+}
+
+/// How dispatch reaches an upstream that speaks plain HTTP.
+fn http_settings(written: &config::HttpUpstream) -> Result<HttpSettings, Wrong> {
     let config::Address { tls, host, port } = &written.address;
-    let roots = match &written.ca {
-        None => Roots::Native,
-        Some(file) => {
-            let why = |why| (".ca", format!("ca {}: {why}", file.display()));
-            Roots::Pem(read_file(file).map_err(why)?)
-        }
-    };
-    let authority = match &written.authority {
-        None => None,
-        Some(text) => {
-            let why = |error| (".authority", format!("authority {text:?}: {error}"));
-            Some(text.parse().map_err(why)?)
-        }
-    };
+    let roots = roots(written.ca.as_deref())?;
+    Ok(HttpSettings {
+        name: Arc::clone(&written.name),
+        host: host.clone(),
+        port: *port,
+        tls: tls.then_some(Tls { roots, server_name: None }),
+        authority: authority(written.authority.as_deref())?,
+        headers: written.headers.iter().filter_map(metadata).collect(),
+        connect_timeout: written.connect_timeout,
+        handshake_timeout: written.handshake_timeout,
+    })
+}
+
+/// How dispatch reaches an upstream.
+fn settings(written: &config::Upstream) -> Result<Settings, Wrong> {
+    let config::Address { tls, host, port } = &written.address;
+    let roots = roots(written.ca.as_deref())?;
+    let authority = authority(written.authority.as_deref())?;
     Ok(Settings {
         tls: tls.then_some(Tls { roots, server_name: None }),
         authority,

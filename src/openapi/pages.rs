@@ -9,7 +9,7 @@ use utoipa::openapi::{
     tag::TagBuilder,
 };
 
-use super::{Writer, errors, http_method, omission, schema::schema};
+use super::{Writer, errors, http_method, omission, omission_for, schema::schema};
 use crate::{
     config::{Action, Config, Page, PathRoute},
     route::{Piece, Place, Text},
@@ -91,6 +91,13 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
 }
 
 fn route(writer: &mut Writer, route: &PathRoute, at: usize) {
+    if let Action::Proxy(proxy) = &route.action {
+        let reason = format!("what it is, is upstream {}'s own to say", proxy.upstream);
+        for verb in &route.verbs {
+            writer.omitted.push(omission_for(verb, &route.template, &route.name, reason.clone()));
+        }
+        return;
+    }
     let variables = route.template.variables();
     let path = writer.paths.path(&route.template, |index| {
         variables.get(index).map(|variable| variable.field_path.to_string()).unwrap_or_default()
@@ -118,6 +125,7 @@ fn route(writer: &mut Writer, route: &PathRoute, at: usize) {
             let response = ResponseBuilder::new().description("Go there.").header("Location", location);
             (redirect.status.as_u16().to_string(), response.build(), "Redirects")
         }
+        Action::Proxy(_) => return,
     };
     // A name said twice is one parameter.
     parameters.sort_by(|a, b| a.name.cmp(&b.name));

@@ -215,6 +215,7 @@ impl Source {
         match &self.destination {
             Destination::Local => "built-in",
             Destination::Upstream(name) => name,
+            Destination::Proxy(proxy) => &proxy.upstream,
             Destination::Respond(_) | Destination::Redirect(_) => "config",
         }
     }

@@ -4,6 +4,7 @@ pub mod catalog;
 mod cors;
 mod near_rpc;
 mod nearest_template;
+mod proxy;
 mod respond;
 pub mod router;
 
@@ -12,6 +13,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 pub use self::{
     cors::{Cors, Origins},
     near_rpc::NearRpc,
+    proxy::Proxy,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},
 };
 use crate::{
@@ -45,6 +47,8 @@ pub enum Destination {
     /// A response that is written in the config.
     Respond(Arc<Respond>),
     Redirect(Arc<Redirect>),
+    /// An HTTP upstream, and as what requests go there.
+    Proxy(Arc<Proxy>),
 }
 
 /// Limits of one message.

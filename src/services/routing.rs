@@ -120,6 +120,7 @@ fn paths(catalog: &Catalog) -> Vec<PathInfo> {
         let (kind, target) = match &entry.destination {
             Destination::Respond(respond) => ("respond", respond.status.as_u16().to_string()),
             Destination::Redirect(redirect) => ("redirect", redirect.to.to_string()),
+            Destination::Proxy(proxy) => ("proxy", proxy.upstream.to_string()),
             Destination::Local => ("built-in", String::new()),
             Destination::Upstream(name) => ("upstream", name.to_string()),
         };

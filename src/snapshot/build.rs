@@ -179,12 +179,20 @@ impl<'a> Build<'a> {
         let destination = match &path.action {
             Action::Respond(respond) => Destination::Respond(Arc::clone(respond)),
             Action::Redirect(redirect) => Destination::Redirect(Arc::clone(redirect)),
+            Action::Proxy(proxy) => Destination::Proxy(Arc::clone(proxy)),
         };
-        let timeout = Some(self.config.timeout);
+        let mut rules = path.rules.clone();
+        let mut timeout = Some(self.config.timeout);
+        if let Action::Proxy(proxy) = &path.action {
+            let upstream = self.config.http_upstreams.iter().find(|upstream| upstream.name == proxy.upstream);
+            timeout = upstream.and_then(|upstream| upstream.timeout).or(timeout);
+            // A body goes on as it comes, and fills no memory.
+            rules.request_bytes = rules.request_bytes.or(Some(usize::MAX));
+        }
         let template = Arc::new(path.template.clone());
         let paths: Vec<_> = path.verbs.iter().map(|verb| (verb.clone(), Arc::clone(&template))).collect();
         let terms = self.terms_at(&key, &Place { method: "", paths: &paths }, &destination);
-        let route = self.route(&path.name, destination.clone(), timeout, path.rules.clone(), terms);
+        let route = self.route(&path.name, destination.clone(), timeout, rules, terms);
         let mut verbs = path.verbs.clone();
         verbs.sort();
         verbs.dedup();

@@ -12,7 +12,7 @@ use super::{
     build::{Build, Face, key},
 };
 use crate::{
-    auth::{Access, Credentials, Entry, Pattern, Place, Rule, Rulebook, Terms},
+    auth::{Access, Credentials, Entry, Pattern, Place, Rule, Rulebook, Terms, Whose},
     config::{Config, SchemaSource},
     route::Destination,
     schema::{Template, Verb, nearest},
@@ -84,7 +84,11 @@ impl Build<'_> {
     }
 
     fn terms(&mut self, place: &Place<'_>, destination: &Destination) -> Result<Terms, String> {
-        let own = *destination == Destination::Local;
+        let own = match destination {
+            Destination::Local => Whose::Own,
+            Destination::Respond(_) | Destination::Redirect(_) => Whose::Written,
+            Destination::Upstream(_) | Destination::Proxy(_) => Whose::Upstream,
+        };
         let (access, limits) = self.book.terms(place, own, &mut self.used)?;
         let forward = match destination {
             Destination::Upstream(name) => self
@@ -92,6 +96,11 @@ impl Build<'_> {
                 .upstreams
                 .iter()
                 .any(|upstream| upstream.name == *name && upstream.forward_credentials),
+            Destination::Proxy(proxy) => self
+                .config
+                .http_upstreams
+                .iter()
+                .any(|upstream| upstream.name == proxy.upstream && upstream.forward_credentials),
             Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => false,
         };
         Ok(Terms { access, limits, credentials: Arc::new(Credentials { forward, own: Vec::new() }) })

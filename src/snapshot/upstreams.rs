@@ -52,9 +52,10 @@ impl<'a> Build<'a> {
             };
             let owner = match &owner.destination {
                 Destination::Upstream(name) => format!("upstream {name:?}"),
-                Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => {
-                    "the gateway itself".to_owned()
-                }
+                Destination::Local
+                | Destination::Respond(_)
+                | Destination::Redirect(_)
+                | Destination::Proxy(_) => "the gateway itself".to_owned(),
             };
             let message = format!(
                 "service {service} is served by {owner} and by upstream {:?}; a [[routes]] entry says which is meant",
@@ -146,7 +147,10 @@ impl<'a> Build<'a> {
     fn terms_of_services(&mut self, pattern: &str, destination: &Destination) -> Terms {
         let path = match destination {
             Destination::Upstream(name) => format!("upstreams.{name}"),
-            Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => String::new(),
+            Destination::Local
+            | Destination::Respond(_)
+            | Destination::Redirect(_)
+            | Destination::Proxy(_) => String::new(),
         };
         self.terms_at(&path, &Place { method: pattern, paths: &[] }, destination)
     }

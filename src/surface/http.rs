@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode, header, request};
+use http::{HeaderValue, Method, StatusCode, Version, header, request};
 use tonic::Status;
 
 use super::{Response, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Reply, Target},
+    call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Reply, Target, Upgrade},
     route::Route,
     schema::Template,
 };
@@ -35,7 +35,7 @@ impl HttpEndpoint {
     /// INVALID_ARGUMENT for a bad timeout.
     pub(super) fn open(
         &self,
-        parts: request::Parts,
+        mut parts: request::Parts,
         body: Body,
         captures: Vec<String>,
     ) -> Result<Call, Status> {
@@ -43,7 +43,8 @@ impl HttpEndpoint {
         let captured = self.variables.iter().zip(captures);
         let captured =
             captured.map(|((name, multi), value)| Captured { name: Arc::clone(name), value, multi: *multi });
-        let head = HttpHead { method: parts.method, uri: parts.uri, captured: captured.collect() };
+        let (captured, upgrade) = (captured.collect(), upgrade(&mut parts));
+        let head = HttpHead { method: parts.method, uri: parts.uri, captured, upgrade };
         Ok(Call {
             route: Arc::clone(&self.route),
             target: Target::Http(Box::new(head)),
@@ -58,15 +59,36 @@ impl HttpEndpoint {
     }
 }
 
+/// The upgrade that a request asks for (RFC 9110, 7.8).
+fn upgrade(parts: &mut request::Parts) -> Option<Upgrade> {
+    let named = |value: &HeaderValue| {
+        let tokens = value.to_str().unwrap_or_default().split(',');
+        tokens.into_iter().any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+    };
+    let protocol = parts.headers.get(header::UPGRADE)?.clone();
+    if parts.version != Version::HTTP_11 || !parts.headers.get_all(header::CONNECTION).iter().any(named) {
+        return None;
+    }
+    let on = parts.extensions.remove()?;
+    Some(Upgrade { protocol, on, lasting: parts.extensions.remove() })
+}
+
 /// The response of a reply, as it is; of HEAD without its body.
 pub(super) fn response(reply: Reply, method: &Method) -> Response {
     let Reply { metadata: headers, body, http_status, guards } = reply;
     let status = http_status.map_or(StatusCode::OK, |status| status.0);
+    let (length, upgrade) =
+        (headers.get(header::CONTENT_LENGTH).cloned(), headers.get(header::UPGRADE).cloned());
     let mut headers = metadata::of_http_reply(headers);
+    if let Some(protocol) = upgrade.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) {
+        headers.insert(header::UPGRADE, protocol);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
     let body = if *method == Method::HEAD {
-        let length = http_body::Body::size_hint(&body).exact().filter(|_| !is_bodiless(status));
-        if let Some(length) = length {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        // What an upstream says of a body that it does not send stands.
+        let own = || http_body::Body::size_hint(&body).exact().map(HeaderValue::from);
+        if let Some(length) = length.or_else(own).filter(|_| !is_bodiless(status)) {
+            headers.insert(header::CONTENT_LENGTH, length);
         }
         Body::empty()
     } else {

@@ -248,7 +248,7 @@ fn dispatch(address: SocketAddr, change: impl FnOnce(&mut Settings)) -> Arc<Disp
     let mut settings = settings(address);
     change(&mut settings);
     let upstream = Arc::new(Upstream::new(settings, 2).unwrap());
-    Arc::new(Dispatch::new(Local::default(), HashMap::from([("books".into(), upstream)])))
+    Arc::new(Dispatch::new(Local::default(), HashMap::from([("books".into(), upstream)]), HashMap::new()))
 }
 
 struct Whole(&'static str);
@@ -718,7 +718,7 @@ where
 
 #[tokio::test]
 async fn local_services_take_the_same_road() {
-    let dispatch = Dispatch::new(Local::default().with(Service), HashMap::new());
+    let dispatch = Dispatch::new(Local::default().with(Service), HashMap::new(), HashMap::new());
     let local = |path, frames: Frames| {
         let mut call = call(path, frames);
         let mut route = Route::clone(&call.route);

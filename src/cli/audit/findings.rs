@@ -7,7 +7,7 @@ use super::{
     callers::{issuers, limits, proxies, tokens},
 };
 use crate::{
-    auth::{Access, Pattern, Place, Rule, Subject, Used},
+    auth::{Access, Pattern, Place, Rule, Subject, Used, Whose},
     config::{Config, Own},
     route::Origins,
 };
@@ -62,7 +62,7 @@ pub(super) fn exposed(config: &Config) -> bool {
 }
 
 fn open_services(config: &Config) -> Found {
-    if !config.callers.rules.default.public || config.upstreams.is_empty() {
+    if !config.callers.rules.default.public || !config.has_upstreams() {
         return Vec::new();
     }
     let (severity, who) = if exposed(config) {
@@ -115,7 +115,7 @@ fn open_administration(config: &Config) -> Found {
         return Vec::new();
     }
     let place = Place { method: "propylon.gateway.v1.AdminService/Reload", paths: &[] };
-    let Ok((access, _)) = config.callers.rules.terms(&place, true, &mut Used::default()) else {
+    let Ok((access, _)) = config.callers.rules.terms(&place, Whose::Own, &mut Used::default()) else {
         return Vec::new();
     };
     let key = || access.rules().first().map_or_else(String::new, |rule| rule.name.to_string());
@@ -142,7 +142,7 @@ fn open_administration(config: &Config) -> Found {
 
 fn nobody_known(config: &Config) -> Found {
     let callers = &config.callers;
-    let closed = !callers.rules.default.public && !config.upstreams.is_empty();
+    let closed = !callers.rules.default.public && config.has_upstreams();
     if !closed || !callers.issuers.is_empty() || !callers.tokens.is_empty() {
         return Vec::new();
     }
@@ -173,17 +173,18 @@ fn upstreams_in_plain_text(config: &Config) -> Found {
     let local = |host: &str| {
         host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     };
-    let far =
-        config.upstreams.iter().filter(|upstream| !upstream.address.tls && !local(&upstream.address.host));
-    far.map(|upstream| {
-        let (severity, what) = match upstream.forward_credentials {
+    let grpc = config.upstreams.iter().map(|it| ("grpc", &it.name, &it.address, it.forward_credentials));
+    let http = config.http_upstreams.iter().map(|it| ("http", &it.name, &it.address, it.forward_credentials));
+    let far = grpc.chain(http).filter(|(_, _, address, _)| !address.tls && !local(&address.host));
+    far.map(|(speaks, name, address, forward_credentials)| {
+        let (severity, what) = match forward_credentials {
             true => (Severity::High, "calls, and the callers' credentials that go on with them"),
             false => (Severity::Medium, "calls, and who is said to make them"),
         };
         finding(
             severity,
-            format!("upstreams.{}.grpc", upstream.name),
-            format!("{} is in plain text: who is on the way reads and changes {what}", upstream.address),
+            format!("upstreams.{name}.{speaks}"),
+            format!("{address} is in plain text: who is on the way reads and changes {what}"),
             "https://, with `ca` where its certificate is your own",
         )
     })
@@ -251,7 +252,7 @@ fn told_to_everyone(config: &Config) -> Found {
     }
     let is_public = |method: &str| {
         let place = Place { method, paths: &[] };
-        let terms = config.callers.rules.terms(&place, true, &mut Used::default());
+        let terms = config.callers.rules.terms(&place, Whose::Own, &mut Used::default());
         terms.is_ok_and(|(access, _): (Access, _)| access.is_public())
     };
     let mut found = Vec::new();

@@ -5,6 +5,8 @@ mod access;
 mod callers;
 mod files;
 mod http_rules;
+mod http_upstreams;
+mod proxy;
 mod rest;
 mod routes;
 mod store;
@@ -72,9 +74,11 @@ impl<'a> Check<'a> {
             .iter()
             .map(|upstream| Some(upstream.name.clone()).filter(|name| !name.is_empty()))
             .collect();
-        let upstreams = self.upstreams(upstreams);
+        let of_http = upstreams.iter().filter(|upstream| upstream.http.is_some());
+        let of_http: Vec<String> = of_http.map(|upstream| upstream.name.clone()).collect();
+        let (upstreams, http_upstreams) = self.upstreams(upstreams);
         let connections = self.connections(connections);
-        let (services, paths) = self.routes(routes, named.as_deref());
+        let (services, paths) = self.routes(routes, named.as_deref(), &of_http);
         let callers = self.callers(auth, access, rate_limits, proxies);
         let tiers: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();
         Config {
@@ -103,6 +107,7 @@ impl<'a> Check<'a> {
             built_ins: self.built_ins(builtin),
             rest: self.rest(rest),
             upstreams,
+            http_upstreams,
             services,
             paths,
             http_rules: self.http_rules(http_rules),

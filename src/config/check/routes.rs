@@ -23,14 +23,15 @@ impl Check<'_> {
         &mut self,
         written: Vec<settings::Route>,
         upstreams: Option<&[String]>,
+        of_http: &[String],
     ) -> (Vec<ServiceRoute>, Vec<PathRoute>) {
         let (mut services, mut paths) = (Vec::new(), Vec::new());
         for (index, route) in written.into_iter().enumerate() {
             let key = format!("routes[{index}]");
             match (route.service.is_some(), route.path.is_some()) {
-                (true, false) => services.extend(self.service(index, route, upstreams)),
+                (true, false) => services.extend(self.service(index, route, upstreams, of_http)),
                 (false, true) => {
-                    let path = self.path(index, route);
+                    let path = self.path(index, route, upstreams, of_http);
                     paths.extend(path.filter(|_| !self.found.leaves_open(&key, &ROUTE_HOW)));
                 }
                 (true, true) => {
@@ -61,6 +62,7 @@ impl Check<'_> {
         entry: usize,
         mut written: settings::Route,
         upstreams: Option<&[String]>,
+        of_http: &[String],
     ) -> Option<ServiceRoute> {
         let key = &format!("routes[{entry}]");
         let rules = self.rules(key, &mut written);
@@ -68,17 +70,20 @@ impl Check<'_> {
             ("methods", written.methods.is_some()),
             ("respond", written.respond.is_some()),
             ("redirect", written.redirect.is_some()),
+            ("strip_segments", written.strip_segments.is_some()),
+            ("add_prefix", written.add_prefix.is_some()),
+            ("keep_host", written.keep_host.is_some()),
         ];
         for (name, _) in others.iter().filter(|(_, there)| *there) {
             let message = format!("{name} is for a route with `path`; this one has `service`");
             self.found.push(Mistake::new(format!("{key}.{name}"), message).of_key());
         }
-        if let (Some(name), Some(names)) = (written.upstream.as_deref(), upstreams)
-            && !names.iter().any(|known| known == name)
-        {
-            let message = format!("{name:?} is not among the upstreams");
-            let mistake = Mistake::new(format!("{key}.upstream"), message);
-            self.found.push(mistake.near(name, names.iter().map(String::as_str)));
+        if let Some(name) = written.upstream.as_deref() {
+            self.upstream_of(key, name, upstreams);
+            if of_http.iter().any(|known| known == name) {
+                let message = format!("{name:?} speaks plain HTTP, and a service is called by gRPC");
+                self.found.add(format!("{key}.upstream"), message);
+            }
         }
         let service = written.service?;
         let pattern = match service.split_once('/') {
@@ -89,23 +94,44 @@ impl Check<'_> {
         Some(ServiceRoute { entry, pattern, upstream: written.upstream.map(Into::into), rules })
     }
 
-    fn path(&mut self, entry: usize, mut written: settings::Route) -> Option<PathRoute> {
+    /// A route's upstream is there.
+    pub(super) fn upstream_of(&mut self, key: &str, name: &str, upstreams: Option<&[String]>) {
+        if let Some(names) = upstreams
+            && !names.iter().any(|known| known == name)
+        {
+            let message = format!("{name:?} is not among the upstreams");
+            let mistake = Mistake::new(format!("{key}.upstream"), message);
+            self.found.push(mistake.near(name, names.iter().map(String::as_str)));
+        }
+    }
+
+    fn path(
+        &mut self,
+        entry: usize,
+        mut written: settings::Route,
+        upstreams: Option<&[String]>,
+        of_http: &[String],
+    ) -> Option<PathRoute> {
         let key = &format!("routes[{entry}]");
         let rules = self.rules(key, &mut written);
-        if written.upstream.is_some() {
-            let message =
-                "upstream is for a route with `service`; this one has `path`, and answers by itself";
-            self.found.push(Mistake::new(format!("{key}.upstream"), message).of_key());
-        }
         if written.response_bytes.is_some() {
-            let message =
-                "it does nothing: a route with `path` answers by itself, and transcodes no response";
+            let message = "it does nothing: of a route with `path` no response is transcoded";
             self.found.push(Mistake::new(format!("{key}.response_bytes"), message).of_key());
         }
-        let path = written.path?;
+        let proxied = written.upstream.is_some();
+        let of_upstreams = [
+            ("strip_segments", written.strip_segments.is_some()),
+            ("add_prefix", written.add_prefix.is_some()),
+            ("keep_host", written.keep_host.is_some()),
+        ];
+        for (name, _) in of_upstreams.iter().filter(|(_, there)| *there && !proxied) {
+            let message = format!("{name} is for a route with `upstream`; this one has none");
+            self.found.push(Mistake::new(format!("{key}.{name}"), message).of_key());
+        }
+        let path = written.path.take()?;
         let template = Template::parse(&path).map_err(|problem| problem.to_string());
         let template = self.found.take(format!("{key}.path"), template);
-        let mut verbs = vec![Verb::Get];
+        let mut verbs = vec![if proxied { Verb::Any } else { Verb::Get }];
         if let Some(names) = &written.methods {
             if names.is_empty() {
                 self.found.add(format!("{key}.methods"), "it is empty; \"*\" stands for any method");
@@ -118,7 +144,15 @@ impl Check<'_> {
             }
             verbs = names.iter().map(|name| Verb::parse(&name.to_ascii_uppercase())).collect();
         }
-        let action = match (written.respond, written.redirect) {
+        let action = match (written.respond.take(), written.redirect.take()) {
+            (None, None) if proxied => {
+                let proxy = self.proxy(key, &written, template.as_ref(), upstreams, of_http);
+                Some(Action::Proxy(Arc::new(proxy)))
+            }
+            _ if proxied => {
+                self.found.add(key, "a route with `path` has one of `upstream`, `respond` and `redirect`");
+                None
+            }
             (Some(written), None) => {
                 let respond = self.respond(&format!("{key}.respond"), written, template.as_ref());
                 respond.map(|respond| Action::Respond(Arc::new(respond)))
@@ -129,11 +163,11 @@ impl Check<'_> {
             }
             (None, None) if self.found.below(key) => None,
             _ => {
-                self.found.add(key, "a route with `path` has either `respond` or `redirect`");
+                self.found.add(key, "a route with `path` has one of `upstream`, `respond` and `redirect`");
                 None
             }
         };
-        let name = written.name.unwrap_or(path).into();
+        let name = written.name.take().unwrap_or(path).into();
         // What is wrong with the answer leaves the path as it is: whether another has it too, can be said.
         let action = action.unwrap_or_else(|| Action::Respond(Arc::new(nothing())));
         Some(PathRoute { entry, name, verbs, template: template?, action, rules })

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{
-        SchemaSource, Upstream,
+        Address, HttpUpstream, SchemaSource, Upstream,
         document::path::child,
         mistake::{Mistake, UPSTREAM_HOW},
         secret::{Reference, Secret},
@@ -40,9 +40,12 @@ const RESERVED: [&str; 10] = [
 
 impl Check<'_> {
     /// Each upstream but those of which it is not known what they serve, or where.
-    pub(super) fn upstreams(&mut self, written: Vec<settings::Upstream>) -> Vec<Upstream> {
+    pub(super) fn upstreams(
+        &mut self,
+        written: Vec<settings::Upstream>,
+    ) -> (Vec<Upstream>, Vec<HttpUpstream>) {
         let mut names = HashSet::new();
-        let mut upstreams = Vec::with_capacity(written.len());
+        let (mut upstreams, mut http) = (Vec::with_capacity(written.len()), Vec::new());
         for (index, upstream) in written.into_iter().enumerate() {
             let path = format!("upstreams[{index}]");
             let name = &upstream.name;
@@ -50,22 +53,41 @@ impl Check<'_> {
             if !name.is_empty() && !names.insert(name.clone()) {
                 self.found.add(format!("{path}.name"), format!("two upstreams are named {name:?}"));
             }
-            let upstream = self.upstream(&path, upstream);
-            upstreams.extend(upstream.filter(|_| !self.found.leaves_open(&path, &UPSTREAM_HOW)));
+            self.upstream_name(&path, name);
+            match (&upstream.grpc, &upstream.http) {
+                (Some(_), Some(_)) => {
+                    self.found.add(path, "it has both `grpc` and `http`; what it speaks is one of them");
+                }
+                (None, None) => {
+                    if !self.found.below(&path) {
+                        self.found
+                            .add(path, "it has neither `grpc` nor `http`; one of them says where it is");
+                    }
+                }
+                (Some(_), None) => {
+                    let upstream = self.upstream(&path, upstream);
+                    upstreams.extend(upstream.filter(|_| !self.found.leaves_open(&path, &UPSTREAM_HOW)));
+                }
+                (None, Some(_)) => {
+                    let upstream = self.http_upstream(&path, upstream);
+                    http.extend(upstream.filter(|_| !self.found.leaves_open(&path, &UPSTREAM_HOW)));
+                }
+            }
         }
-        upstreams
+        (upstreams, http)
+    }
+
+    fn upstream_name(&mut self, path: &str, name: &str) {
+        if name == "built-in" || name.contains(char::is_whitespace) {
+            self.found.add(format!("{path}.name"), format!("{name:?} is no name for an upstream"));
+        }
     }
 
     fn upstream(&mut self, path: &str, written: settings::Upstream) -> Option<Upstream> {
         let key = |name: &str| format!("{path}.{name}");
         let name = written.name.as_str();
-        if name == "built-in" || name.contains(char::is_whitespace) {
-            self.found.add(key("name"), format!("{name:?} is no name for an upstream"));
-        }
-        let address = match written.grpc.as_str() {
-            "" => None,
-            text => self.found.take(key("grpc"), upstream_address(text)),
-        };
+        let address = written.grpc.as_deref().filter(|text| !text.is_empty());
+        let address = address.and_then(|text| self.found.take(key("grpc"), upstream_address(text)));
         if written.reflection_interval.is_some()
             && (written.descriptors.is_some() || written.reflection == Some(false))
         {
@@ -94,22 +116,8 @@ impl Check<'_> {
         for (index, text) in services.iter().enumerate() {
             self.found.take(format!("{}[{index}]", key("services")), service_pattern(text.clone()));
         }
-        if let Some(authority) = &written.authority
-            && authority.parse::<http::uri::Authority>().is_err()
-        {
-            self.found
-                .add(key("authority"), format!("{authority:?} is not an authority; it is HOST or HOST:PORT"));
-        }
-        let mut ca: Option<PathBuf> = written.ca.map(|file| self.looks.folder.join(file));
-        if let Some(file) = &ca {
-            if address.as_ref().is_some_and(|address| !address.tls) {
-                let message = "the address is not https, so no certificate is ever checked against it";
-                self.found.push(Mistake::new(key("ca"), message).warning());
-            }
-            if self.looks.files && self.found.take(key("ca"), files::certificates(file)).is_none() {
-                ca = None;
-            }
-        }
+        let authority = self.authority(&key("authority"), written.authority);
+        let ca = self.ca(&key("ca"), written.ca, address.as_ref());
         let metadata = self.metadata(&key("metadata"), written.metadata);
         let default = Upstream::at(name, address?);
         Some(Upstream {
@@ -136,7 +144,7 @@ impl Check<'_> {
                 default.keepalive_timeout,
             ),
             timeout: self.some_time(&key("timeout"), written.timeout),
-            authority: written.authority.filter(|_| !self.found.below(&key("authority"))),
+            authority,
             ca,
             metadata,
             forward_credentials: written.forward_credentials.unwrap_or(false),
@@ -150,7 +158,33 @@ impl Check<'_> {
         })
     }
 
-    fn metadata(
+    pub(super) fn authority(&mut self, path: &str, written: Option<String>) -> Option<String> {
+        let authority = written?;
+        if authority.parse::<http::uri::Authority>().is_err() {
+            self.found.add(path, format!("{authority:?} is not an authority; it is HOST or HOST:PORT"));
+            return None;
+        }
+        Some(authority)
+    }
+
+    pub(super) fn ca(
+        &mut self,
+        path: &str,
+        written: Option<PathBuf>,
+        address: Option<&Address>,
+    ) -> Option<PathBuf> {
+        let file = self.looks.folder.join(written?);
+        if address.is_some_and(|address| !address.tls) {
+            let message = "the address is not https, so no certificate is ever checked against it";
+            self.found.push(Mistake::new(path, message).warning());
+        }
+        if self.looks.files {
+            self.found.take(path, files::certificates(&file))?;
+        }
+        Some(file)
+    }
+
+    pub(super) fn metadata(
         &mut self,
         path: &str,
         written: BTreeMap<String, settings::Text>,

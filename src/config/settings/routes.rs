@@ -20,11 +20,17 @@ pub(in crate::config) struct Route {
     pub(in crate::config) name: Option<String>,
     /// What is called by gRPC's names, whatever surface it comes by: package.Service, package.* or package.Service/Method.
     pub(in crate::config) service: Option<String>,
-    /// The upstream that answers the service. Default: who serves it already.
+    /// The upstream that answers: of a service a gRPC one, of a path an HTTP one. Default: of a service, who serves it already.
     pub(in crate::config) upstream: Option<String>,
-    /// What is called by an HTTP path: a path template such as /docs/{page=**}. It has respond or redirect.
+    /// What is called by an HTTP path: a path template such as /docs/{page=**}. It has upstream, respond or redirect.
     pub(in crate::config) path: Option<String>,
-    /// The HTTP methods of the path; "*" for any. Default: GET.
+    /// How many segments of the path its upstream does not see: 1 makes /users/7 of /api/users/7. Default: 0.
+    pub(in crate::config) strip_segments: Option<usize>,
+    /// What its upstream sees before the path that is left, such as /v2. Default: nothing.
+    pub(in crate::config) add_prefix: Option<String>,
+    /// Send the client's own Host to its upstream. Default: false, the upstream's.
+    pub(in crate::config) keep_host: Option<bool>,
+    /// The HTTP methods of the path; "*" for any. Default: GET; of one with an upstream any.
     pub(in crate::config) methods: Option<Vec<String>>,
     /// Answer by itself.
     pub(in crate::config) respond: Option<Respond>,

@@ -10,14 +10,18 @@ use super::Time;
 /// `[[upstreams]]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(extend("required" = ["name", "grpc"]))]
+#[schemars(extend("required" = ["name"]))]
 pub(in crate::config) struct Upstream {
     /// Names it in logs, errors and routes.
     #[schemars(length(min = 1))]
     pub(in crate::config) name: String,
-    /// Its address: http://HOST:PORT (HTTP/2 in plain text) or https://HOST:PORT.
+    /// The address of one that speaks gRPC: http://HOST:PORT (HTTP/2 in plain text) or https://HOST:PORT.
     #[schemars(length(min = 1))]
-    pub(in crate::config) grpc: String,
+    pub(in crate::config) grpc: Option<String>,
+    /// The address of one that speaks plain HTTP/1.1, in place of grpc: http://HOST:PORT or https://HOST:PORT. [[routes]]
+    /// with a path lead there.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) http: Option<String>,
     /// A file with an encoded google.protobuf.FileDescriptorSet: its schema, in place of reflection. Default: none.
     pub(in crate::config) descriptors: Option<PathBuf>,
     /// Read its schema from its own server reflection. Default: true, unless there are descriptors.
@@ -34,14 +38,14 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) keepalive_interval: Option<Time>,
     /// How long the answer to a ping may take. Default: 20s.
     pub(in crate::config) keepalive_timeout: Option<Time>,
-    /// The longest a unary call may take. Default: limits.timeout.
+    /// The longest a unary call may take, or an HTTP response's head. Default: limits.timeout.
     pub(in crate::config) timeout: Option<Time>,
-    /// The :authority of calls, and the name that TLS asks for. Default: the address's host and port.
+    /// The :authority or Host of calls, and the name that TLS asks for. Default: the address's host and port.
     #[schemars(length(min = 1))]
     pub(in crate::config) authority: Option<String>,
     /// A PEM file of the certificate authorities to trust. Default: the machine's own.
     pub(in crate::config) ca: Option<PathBuf>,
-    /// Metadata that is sent with each call to it, in place of what the caller sent under the same name; credentials by
+    /// Metadata, or headers, that are sent with each call to it, in place of what the caller sent under the same name; credentials by
     /// reference. Default: none.
     pub(in crate::config) metadata: BTreeMap<String, Text>,
     /// Send the caller's own Authorization and X-API-Key on to it. Default: false.

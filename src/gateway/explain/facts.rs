@@ -66,6 +66,16 @@ pub(super) fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestin
                 schema_known: source.is_some_and(|source| source.files.is_some()),
             }
         }
+        Destination::Proxy(proxy) => {
+            let upstreams = &snapshot.config.http_upstreams;
+            let upstream = upstreams.iter().find(|upstream| upstream.name == proxy.upstream);
+            ExplainedDestination {
+                kind: "upstream".to_owned(),
+                name: proxy.upstream.to_string(),
+                address: upstream.map(|upstream| upstream.address.to_string()).unwrap_or_default(),
+                ..Default::default()
+            }
+        }
         Destination::Respond(respond) => ExplainedDestination {
             kind: "respond".to_owned(),
             name: respond.status.as_u16().to_string(),

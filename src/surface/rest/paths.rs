@@ -165,7 +165,10 @@ impl Paths {
             // The gateway's own methods have no other paths, whatever the setting.
             let setting = match route.destination {
                 Destination::Upstream(_) => ", and this one with `method_paths = true` under [rest]",
-                Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => "",
+                Destination::Local
+                | Destination::Respond(_)
+                | Destination::Redirect(_)
+                | Destination::Proxy(_) => "",
             };
             return Some(format!(
                 "the method is served as gRPC and gRPC-Web; over REST it has the paths of its google.api.http \

@@ -8,6 +8,7 @@ pub(crate) mod gateway;
 pub(crate) mod library;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod recorder;
 pub(crate) mod reflecting;
 pub(crate) mod servers;
 pub(crate) mod streams;

@@ -1,0 +1,48 @@
+//! `[[upstreams]]` with `http` checked.
+
+use super::{Check, values::upstream_address};
+use crate::config::{HttpUpstream, Upstream, mistake::Mistake, settings};
+
+impl Check<'_> {
+    /// `None` where it is not known where the upstream is.
+    pub(super) fn http_upstream(&mut self, path: &str, written: settings::Upstream) -> Option<HttpUpstream> {
+        let key = |name: &str| format!("{path}.{name}");
+        let of_grpc = [
+            ("descriptors", written.descriptors.is_some()),
+            ("reflection", written.reflection.is_some()),
+            ("reflection_interval", written.reflection_interval.is_some()),
+            ("services", written.services.is_some()),
+            ("keepalive_interval", written.keepalive_interval.is_some()),
+            ("keepalive_timeout", written.keepalive_timeout.is_some()),
+        ];
+        for (name, _) in of_grpc.iter().filter(|(_, there)| *there) {
+            let message = format!("{name} is for an upstream with `grpc`; this one has `http`");
+            self.found.push(Mistake::new(key(name), message).of_key());
+        }
+        let address = written.http.filter(|text| !text.is_empty());
+        let address = address.and_then(|text| self.found.take(key("http"), upstream_address(&text)));
+        let authority = self.authority(&key("authority"), written.authority);
+        let ca = self.ca(&key("ca"), written.ca, address.as_ref());
+        let headers = self.metadata(&key("metadata"), written.metadata);
+        let default = Upstream::at(&written.name, address?);
+        Some(HttpUpstream {
+            name: default.name,
+            address: default.address,
+            authority,
+            connect_timeout: self.time(
+                &key("connect_timeout"),
+                written.connect_timeout,
+                default.connect_timeout,
+            ),
+            handshake_timeout: self.time(
+                &key("handshake_timeout"),
+                written.handshake_timeout,
+                default.handshake_timeout,
+            ),
+            timeout: self.some_time(&key("timeout"), written.timeout),
+            ca,
+            headers,
+            forward_credentials: written.forward_credentials.unwrap_or(false),
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! A request's body on its way to an HTTP upstream: within its limit, at its pace, and the client's own mistakes kept apart
+//! from what the upstream makes of them.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use tonic::Status;
+
+use crate::{
+    call::{Body, Pace, status_of},
+    route::Limits,
+    status::{Refusal, Whose, refuse},
+};
+
+/// The client's mistake, once it was seen.
+pub(super) type Mistake = Arc<OnceLock<Status>>;
+
+/// What is sent of a client's body.
+pub(super) struct Outgoing {
+    body: Body,
+    limit: usize,
+    left: usize,
+    pace: Pace,
+    mistake: Mistake,
+}
+
+impl Outgoing {
+    /// # Errors
+    /// 413 for a body that says itself that it is too long.
+    pub(super) fn new(body: Body, limits: Limits) -> Result<(Self, Mistake), Status> {
+        let limit = limits.request_bytes;
+        if body.size_hint().lower() > limit as u64 {
+            return Err(too_large(limit));
+        }
+        let mistake = Mistake::default();
+        let pace = Pace::new(limits.request_pause);
+        Ok((Self { body, limit, left: limit, pace, mistake: Arc::clone(&mistake) }, mistake))
+    }
+
+    fn fail(&self, status: Status) -> Status {
+        self.mistake.get_or_init(|| status).clone()
+    }
+}
+
+fn too_large(limit: usize) -> Status {
+    refuse(Refusal::TooLarge, format!("the request's body is over the limit of {limit} bytes"))
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            return this.pace.poll_pause(cx).map(|late| Some(Err(this.fail(late))));
+        };
+        this.pace.moved();
+        let Some(frame) = frame else { return Poll::Ready(None) };
+        let frame = frame.map_err(|error| status_of(error, Whose::Client)).and_then(|frame| {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            this.left = this.left.checked_sub(length).ok_or_else(|| too_large(this.limit))?;
+            Ok(frame)
+        });
+        Poll::Ready(Some(frame.map_err(|status| this.fail(status))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,258 @@
+//! Routes to plain HTTP upstreams: what goes on and how, what comes back, and upstreams that misbehave.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{Method, Request};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::{
+    client::{http1, http2, request, rest},
+    gateway::{TestGateway, World},
+    library::PATIENCE,
+    recorder::Recorder,
+};
+
+async fn start(more: &str) -> (TestGateway, Recorder) {
+    let upstream = Recorder::start().await;
+    let gateway = World::new()
+        .with_config(&format!(
+            r#"
+            [[upstreams]]
+            name = "users"
+            http = "http://{}"
+            timeout = "1s"
+            [[routes]]
+            path = "/api/users/{{rest=**}}"
+            upstream = "users"
+            strip_segments = 1
+            [[routes]]
+            path = "/raw/{{rest=**}}"
+            upstream = "users"
+            strip_segments = 1
+            [[routes]]
+            path = "/v1/{{rest=**}}"
+            methods = ["GET", "POST"]
+            upstream = "users"
+            strip_segments = 1
+            add_prefix = "/v2"
+            keep_host = true
+            request_bytes = 1000
+            {more}
+            "#,
+            upstream.address
+        ))
+        .start();
+    (gateway, upstream)
+}
+
+/// What the upstream saw of a request.
+async fn seen(
+    gateway: &TestGateway,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Value {
+    let response =
+        http1(gateway.address, request(&method, path, headers, Bytes::copy_from_slice(body.as_bytes())))
+            .await;
+    let text = String::from_utf8_lossy(&response.body().0).into_owned();
+    assert_eq!(response.status(), 200, "{path}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_goes_on_as_it_came() {
+    let (gateway, upstream) = start("").await;
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let body = if method == Method::GET { "" } else { "{\"a\": 1}" };
+        let seen =
+            seen(&gateway, method.clone(), "/api/users/7/b%2Fc?x=1&x=%20", &[("x-a", "1")], body).await;
+        assert_eq!(seen["method"], method.as_str());
+        assert_eq!(seen["path"], "/users/7/b%2Fc?x=1&x=%20");
+        assert_eq!(seen["body"], body);
+        let headers = &seen["headers"];
+        assert_eq!((&headers["x-a"], &headers["host"]), (&"1".into(), &upstream.address.to_string().into()));
+        assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(headers["x-forwarded-host"], "test");
+        assert_eq!(headers["via"], "1.1 propylon");
+        assert!(headers["x-gateway-request-id"].is_string(), "{headers}");
+    }
+    // One connection is enough for one after another, whichever worker they came to.
+    assert!(upstream.connections() <= 4, "{}", upstream.connections());
+    let over_http2 =
+        http2(gateway.address, request(&Method::GET, "/api/users", &[("te", "trailers")], "")).await;
+    let text: Value = serde_json::from_slice(&over_http2.body().0).unwrap();
+    assert_eq!((&text["path"], &text["headers"]["te"]), (&"/users".into(), &Value::Null));
+    let prefixed = seen(&gateway, Method::GET, "/v1/a?b=c", &[("host", "shop.example")], "").await;
+    assert_eq!(prefixed["path"], "/v2/a?b=c");
+    assert_eq!(prefixed["headers"]["host"], "shop.example");
+}
+
+#[tokio::test]
+async fn what_a_client_says_of_itself_is_not_believed() {
+    let (gateway, _upstream) = start("").await;
+    let lies = [
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "https"),
+        ("x-real-ip", "203.0.113.9"),
+        ("forwarded", "for=203.0.113.9"),
+        ("x-user-id", "admin"),
+        ("x_user_role", "admin"),
+        ("connection", "x-dropped, keep-alive"),
+        ("x-dropped", "1"),
+        ("authorization", "Basic YTpi"),
+    ];
+    let seen = seen(&gateway, Method::GET, "/api/users", &lies, "").await.to_string();
+    for lie in ["203.0.113.9", "evil.example", "https", "admin", "x-dropped", "YTpi"] {
+        assert!(!seen.contains(lie), "{lie}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_comes_back_as_it_is() {
+    let (gateway, _upstream) = start("").await;
+    let response = http1(gateway.address, request(&Method::GET, "/raw/teapot", &[], "")).await;
+    assert_eq!((response.status().as_u16(), &response.body().0[..]), (418, &b"short and stout"[..]));
+    let headers = response.headers();
+    assert_eq!(headers["x-own"], "1");
+    assert_eq!(headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a=1", "b=2"]);
+    assert!(!headers.contains_key("x-hop"), "{headers:?}");
+    assert!(headers.contains_key("x-request-id"), "{headers:?}");
+    let head = http1(gateway.address, request(&Method::HEAD, "/raw/teapot", &[], "")).await;
+    assert_eq!((head.status().as_u16(), head.body().0.len()), (418, 0));
+    // A path that the upstream does not see is refused here; the verbs of a route are its own.
+    for (method, path, status) in
+        [(Method::PUT, "/v1/a", 405), (Method::GET, "/nowhere", 404), (Method::GET, "/raw/..%2fadmin", 400)]
+    {
+        let answer = rest(gateway.address, request(&method, path, &[], "")).await;
+        assert_eq!(answer.http, status, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_go_through_as_they_come() {
+    let (gateway, _upstream) = start("").await;
+    // Events come one by one, long before the response has ended.
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let get = Request::get("/raw/events").header("host", "a").body(http_body_util::Empty::<Bytes>::new());
+    let response = timeout(PATIENCE, sender.send_request(get.unwrap())).await.unwrap().unwrap();
+    let mut events = response.into_body().into_data_stream();
+    for number in 0..3 {
+        let event = timeout(PATIENCE, events.next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(event, format!("data: {number}\n\n"));
+    }
+    drop(events);
+    // A long upload fills no memory here.
+    let before = memory_kb(&gateway);
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let chunk = Bytes::from(vec![b'x'; 1 << 20]);
+    let chunks =
+        futures_util::stream::repeat_n(chunk, 200).map(|chunk| Ok::<_, std::io::Error>(Frame::data(chunk)));
+    let post = Request::post("/raw/upload").header("host", "a").body(StreamBody::new(chunks)).unwrap();
+    let response = timeout(PATIENCE, sender.send_request(post)).await.unwrap().unwrap();
+    let seen: Value =
+        serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!(seen["length"], 200 << 20);
+    let grown = memory_kb(&gateway).saturating_sub(before);
+    assert!(grown < 32 << 10, "{grown} kB more");
+    // A route may have a limit.
+    let long = "x".repeat(1001);
+    let answer = rest(gateway.address, request(&Method::POST, "/v1/a", &[], long)).await;
+    assert_eq!(answer.http, 413, "{answer:?}");
+}
+
+fn memory_kb(gateway: &TestGateway) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.program.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_upgrade_becomes_a_tunnel() {
+    let (gateway, _upstream) = start("").await;
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    let sent = "GET /raw/chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: shout\r\n\r\n";
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let head = async {
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        String::from_utf8(answer).unwrap().to_ascii_lowercase()
+    };
+    let head = timeout(PATIENCE, head).await.unwrap();
+    assert!(head.starts_with("http/1.1 101 ") && head.contains("\r\nupgrade: shout\r\n"), "{head}");
+    for word in ["hello", "again"] {
+        stream.write_all(word.as_bytes()).await.unwrap();
+        let mut said = [0; 5];
+        timeout(PATIENCE, stream.read_exact(&mut said)).await.unwrap().unwrap();
+        assert_eq!(said, *word.to_ascii_uppercase().as_bytes());
+    }
+    // An upstream that does not agree answers as it likes.
+    let (gateway, _upstream) = start("").await;
+    let plain = http1(gateway.address, request(&Method::GET, "/raw/x", &[("upgrade", "shout")], "")).await;
+    assert_eq!(plain.status(), 200);
+}
+
+#[tokio::test]
+async fn a_sick_upstream_is_told_of_in_words() {
+    let (gateway, upstream) = start(
+        "[[upstreams]]\nname = \"gone\"\nhttp = \"http://127.0.0.1:9\"\n[[routes]]\npath = \"/gone\"\nupstream = \"gone\"",
+    )
+    .await;
+    for (path, status, words) in [
+        ("/gone", 503, "refused the connection"),
+        ("/raw/closes", 503, "closed the connection before it answered"),
+        ("/raw/garbage", 503, "did not answer in HTTP/1.1"),
+        ("/raw/slow", 504, "deadline passed before a response came"),
+    ] {
+        let begun = Instant::now();
+        let answer = rest(gateway.address, request(&Method::GET, path, &[], "")).await;
+        assert_eq!(answer.http, status, "{path}: {answer:?}");
+        assert!(answer.message.contains(words) && answer.message.contains("upstream \""), "{answer:?}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{path}: {:?}", begun.elapsed());
+    }
+    // What may have been seen is not sent again.
+    let before = upstream.requests();
+    rest(gateway.address, request(&Method::GET, "/raw/closes", &[], "")).await;
+    assert_eq!(upstream.requests() - before, 1);
+    // A response that breaks off is no whole response.
+    let mut stream = TcpStream::connect(gateway.address).await.unwrap();
+    stream.write_all(b"GET /raw/breaks HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("half"), "{answer}");
+    assert!(answer.contains("content-length: 100"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_route_to_an_upstream_is_for_known_callers_unless_it_says_so() {
+    let (gateway, upstream) =
+        start("[[routes]]\npath = \"/open\"\nupstream = \"users\"\naccess = { public = true }\n[access]")
+            .await;
+    let before = upstream.requests();
+    let refused = rest(gateway.address, request(&Method::GET, "/api/users", &[], "")).await;
+    assert_eq!((refused.http, refused.code), (401, 16), "{refused:?}");
+    assert_eq!(upstream.requests(), before, "a refused request is not sent");
+    let open = rest(gateway.address, request(&Method::GET, "/open", &[], "")).await;
+    assert_eq!(open.http, 200, "{open:?}");
+}
