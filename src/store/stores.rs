@@ -43,6 +43,8 @@ pub struct Settings {
     pub redis_timeout: Duration,
     /// What the counters' keys in Redis begin with.
     pub redis_prefix: String,
+    /// The gateway takes calls only while the stores can be reached.
+    pub ready: bool,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             connections: 10,
             redis_timeout: Duration::from_millis(500),
             redis_prefix: "propylon:".to_owned(),
+            ready: false,
         }
     }
 }
@@ -72,6 +75,8 @@ pub struct Stores {
     pub revoked: Arc<RevocationList>,
     /// Counters of this process: where there is no Redis, or while it is away.
     pub local: Arc<MemoryCounters>,
+    /// The gateway takes calls only while they can be reached.
+    pub required: bool,
     database: Arc<Database>,
     redis: Option<Arc<Redis>>,
     /// When API keys were used last, until it is written down.
@@ -86,6 +91,8 @@ pub struct StoreHealth {
     /// Without a password.
     pub address: String,
     pub state: State,
+    /// How long its last answer took; `None` while it is away, or nobody has asked it.
+    pub latency: Option<Duration>,
 }
 
 impl Stores {
@@ -116,6 +123,7 @@ impl Stores {
             },
             revoked: Arc::default(),
             local: Arc::default(),
+            required: settings.ready,
             database,
             redis,
             uses: Mutex::default(),
@@ -165,16 +173,15 @@ impl Stores {
     /// How the stores are doing, as far as is known.
     #[must_use]
     pub fn health(&self) -> Vec<StoreHealth> {
-        let mut stores = vec![StoreHealth {
-            store: "database",
-            address: self.database.address().to_owned(),
-            state: self.database.state(),
-        }];
-        if let Some(redis) = &self.redis {
-            let (address, state) = (redis.address().to_owned(), redis.state());
-            stores.push(StoreHealth { store: "redis", address, state });
-        }
+        let mut stores = vec![self.database.health()];
+        stores.extend(self.redis.as_ref().map(|redis| redis.health()));
         stores
+    }
+
+    /// True while every store can be reached, as far as is known.
+    #[must_use]
+    pub fn are_up(&self) -> bool {
+        self.health().iter().all(|store| matches!(store.state, State::Up { .. }))
     }
 
     /// Asks each store whether it is there, and waits for the answers. The database's schema is then up to date.

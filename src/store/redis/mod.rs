@@ -18,7 +18,7 @@ use tokio::{
     sync::OnceCell,
 };
 
-use super::{RedisUrl, State, StoreError, gate::Gate};
+use super::{RedisUrl, StoreError, StoreHealth, gate::Gate};
 
 /// A Redis or Valkey server. Every operation goes through [`Redis::run`].
 pub(super) struct Redis {
@@ -51,12 +51,8 @@ impl Redis {
         })
     }
 
-    pub(super) fn state(&self) -> State {
-        self.gate.state()
-    }
-
-    pub(super) fn address(&self) -> &str {
-        self.gate.address()
+    pub(super) fn health(&self) -> StoreHealth {
+        self.gate.health()
     }
 
     /// Asks whether the server is there.
