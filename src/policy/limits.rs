@@ -223,8 +223,18 @@ fn network_of(address: IpAddr) -> IpAddr {
 pub struct Told(Option<(Counted, Reset)>);
 
 impl Told {
-    pub(super) fn of(call: &mut Call, reset: Reset) -> Self {
-        Self(call.caller.counted.take().map(|counted| (counted, reset)))
+    pub(super) fn of(call: &Call, reset: Reset) -> Self {
+        Self(call.caller.counted.clone().map(|counted| (counted, reset)))
+    }
+
+    /// It alone, for a head that is given before the outcome is known.
+    #[must_use]
+    pub fn ahead(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some((Counted { limit, remaining, reset_after }, reset)) = &self.0 {
+            tell(&mut headers, limit, *remaining, *reset_after, *reset);
+        }
+        headers
     }
 
     /// Puts it into what the caller gets, whatever that is.

@@ -75,7 +75,7 @@ impl Policies {
 
     /// What the caller is told of its limits, whatever the outcome of an admitted call.
     #[must_use]
-    pub fn told(&self, call: &mut Call) -> Told {
+    pub fn told(&self, call: &Call) -> Told {
         Told::of(call, self.limits.settings.reset)
     }
 }
