@@ -71,16 +71,19 @@ impl Accounts {
         config: &config::Accounts,
         board: &Arc<HealthBoard>,
     ) -> Option<FirstAdmin> {
+        // Limits are counted there also where there are no accounts.
+        let stores = Arc::clone(&self.stores);
+        self.tasks.spawn(async move { stores.watch_redis().await });
+        if self.stores.required {
+            board.set_without_store(true);
+            let (stores, board, in_use) = (Arc::clone(&self.stores), Arc::clone(board), self.in_use);
+            self.tasks.spawn(async move { tell_readiness(&stores, &board, in_use).await });
+        }
         if !self.in_use {
             return None;
         }
         let stores = Arc::clone(&self.stores);
         self.tasks.spawn(async move { stores.watch().await });
-        if self.stores.required {
-            board.set_without_store(true);
-            let (stores, board) = (Arc::clone(&self.stores), Arc::clone(board));
-            self.tasks.spawn(async move { tell_readiness(&stores, &board).await });
-        }
         let (keyring, stores) = (Arc::clone(&self.keyring), Arc::clone(&self.stores));
         let (signs, signing) = tokio::sync::oneshot::channel();
         self.tasks.spawn(async move { keyring.keep(&stores, signs).await });
@@ -101,10 +104,10 @@ impl Accounts {
     }
 }
 
-/// Says on the board whether the stores can be reached, of which a gateway takes no calls without.
-async fn tell_readiness(stores: &Stores, board: &HealthBoard) {
+/// Says on the board whether the stores can be reached, without which no calls are taken. `database`: it is in use.
+async fn tell_readiness(stores: &Stores, board: &HealthBoard, database: bool) {
     loop {
-        let away = !stores.are_up();
+        let away = !stores.are_up(database);
         if board.set_without_store(away) {
             match away {
                 true => warn!("no calls are taken until the stores can be reached again (store.ready)"),

@@ -265,7 +265,7 @@ fn every_listed_name_does_what_it_says() {
     });
     let limit = |config: &Config| {
         let limits = &config.callers.limits;
-        limits.address.as_ref().map(|limit| (limit.calls, limit.burst, limits.window.as_millis()))
+        limits.address.as_ref().map(|limit| (limit.rate.calls(), limit.rate.burst(), limit.rate.window_ms()))
     };
     check(&[("RATE_LIMIT_ENABLED", "false")], &|c| !c.callers.limits.enabled);
     check(&[("RATE_LIMIT_GLOBAL", "5"), ("RATE_LIMIT_WINDOW", "2000")], &|c| limit(c) == Some((5, 0, 2000)));

@@ -77,7 +77,13 @@ impl Redis {
             .run(async {
                 let connect = || self.client.get_multiplexed_async_connection_with_config(&self.config);
                 let connection = place.get_or_try_init(connect).await.map_err(|error| self.error(&error))?;
-                operation(connection.clone()).await.map_err(|error| self.error(&error))
+                operation(connection.clone()).await.map_err(|error| {
+                    // It is closed, so the other runtimes' are: once the server is back they would say again that it is away.
+                    if error.is_unrecoverable_error() && !error.is_timeout() {
+                        self.connections().clear();
+                    }
+                    self.error(&error)
+                })
             })
             .await;
         match &result {

@@ -4,6 +4,7 @@
 mod access;
 mod attacks;
 mod limits;
+mod redis;
 mod spoofing;
 
 use std::net::SocketAddr;
