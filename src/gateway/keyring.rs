@@ -193,3 +193,96 @@ impl fmt::Display for Failed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::{Means, Presented, Verifier},
+        store::{DatabaseUrl, Settings},
+    };
+
+    const LIFETIME: Duration = Duration::from_secs(900);
+
+    /// A replica's keyring over the database of a folder.
+    struct Replica {
+        keyring: Keyring,
+        stores: Stores,
+    }
+
+    fn replica(folder: &std::path::Path) -> Replica {
+        let database = DatabaseUrl::parse(&format!("sqlite:{}", folder.join("p.db").display())).unwrap();
+        let stores = Stores::new(&Settings { database, ..Settings::default() }).unwrap();
+        Replica { keyring: Keyring::new(LIFETIME, None).unwrap(), stores }
+    }
+
+    impl Replica {
+        /// The names of the keys that are published at a time.
+        async fn at(&self, now: Micros) -> Vec<String> {
+            self.keyring.read(&self.stores, now).await.unwrap();
+            let set = self.keyring.jwks().unwrap();
+            set["keys"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|key| key["kid"].as_str().unwrap().to_owned())
+                .collect()
+        }
+
+        fn token(&self, now: Micros) -> String {
+            let caller = Principal::new("u", Means::Token { issuer: auth::OWN.into() });
+            self.keyring.issue(&caller, now).unwrap().text
+        }
+
+        async fn takes(&self, token: &str, now: Micros) -> bool {
+            let verifier = Verifier::new(vec![self.keyring.issuer()], Vec::new());
+            let mut headers = http::HeaderMap::new();
+            headers.insert(http::header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            let presented = Presented::read(&headers).unwrap().unwrap();
+            verifier.verify(&presented, u64::try_from(now.seconds()).unwrap()).await.is_ok()
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_are_exchanged_with_an_overlap_and_by_one_replica() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (replica(folder.path()), replica(folder.path()));
+        assert_eq!(one.keyring.jwks().unwrap_err().code(), tonic::Code::Unavailable);
+        let begun = Micros::now();
+        let first = one.at(begun).await;
+        assert_eq!((first.len(), other.at(begun).await), (1, first.clone()));
+        // It is old: the next is published, and does not sign yet.
+        let old = begun.after(AGE).after(Duration::from_secs(1));
+        let both = one.at(old).await;
+        assert_eq!((both.len(), &both[1], other.at(old).await), (2, &first[0], both.clone()));
+        let by_first = one.token(old);
+        assert!(other.takes(&by_first, old).await);
+        // A replica that has not read since takes what the next one signs only once it has: that is what AHEAD is for.
+        let next = old.after(AHEAD);
+        assert_eq!(one.at(next).await, both);
+        let by_second = one.token(next);
+        assert!(other.takes(&by_second, next).await && one.takes(&by_first, next).await);
+        // The last token of the first key has expired: it is gone.
+        let last = next.after(LIFETIME).after(Duration::from_secs(2 * MOST_SKEW + 1));
+        assert_eq!(one.at(last).await, [both[0].clone()]);
+        assert!(!one.takes(&by_first, next).await, "whatever it says of its time");
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_neither_kept_nor_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut replica = replica(folder.path());
+        std::fs::write(folder.path().join("key"), "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
+        let config =
+            crate::config::Config::parse("[auth]\nsecret = { file = \"key\" }", folder.path()).unwrap();
+        replica.keyring = Keyring::new(LIFETIME, config.callers.secret.as_ref()).unwrap();
+        let (signs, signing) = oneshot::channel();
+        replica.keyring.keep(&replica.stores, signs).await;
+        signing.await.unwrap();
+        assert_eq!(*replica.keyring.jwks().unwrap(), serde_json::json!({ "keys": [] }));
+        let now = Micros::now();
+        let token = replica.token(now);
+        assert!(replica.takes(&token, now).await);
+        assert!(replica.stores.signing_keys.all(now).await.unwrap().is_empty());
+    }
+}

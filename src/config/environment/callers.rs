@@ -76,10 +76,9 @@ pub(super) fn no_burst(_: &str, _: &Node) -> Read {
 pub(super) fn per_minute(written: &str, root: &Node) -> Read {
     let window = root.get("rate_limits.window").map(|node| &node.value);
     let a_minute = match window {
-        None => true,
         Some(Value::Text(window)) => crate::config::time(window).is_ok_and(|window| window.as_secs() == 60),
-        // Its shape is told of elsewhere.
-        Some(_) => true,
+        // It is one by default. What is no text is told of elsewhere.
+        None | Some(_) => true,
     };
     if a_minute {
         return calls(written, root);
@@ -96,7 +95,7 @@ pub(super) fn api_token(environment: &Environment, root: &mut Node) {
     if there.is_none_or(|token| token.is_empty() || service_link(token)) {
         return;
     }
-    let mut tokens = match root.get("auth.tokens").map(|node| node.clone()) {
+    let mut tokens = match root.get("auth.tokens").cloned() {
         Some(Node { value: Value::List(tokens), .. }) => tokens,
         None => Vec::new(),
         // Its shape is told of elsewhere.

@@ -11,6 +11,9 @@ use super::{
     login, me, register, text,
 };
 
+/// What a request brings: its name, its headers, and what is said of them (nothing where they are good).
+type Presented<'a> = (&'a str, Vec<(&'a str, String)>, &'a str);
+
 /// The stores themselves, to put things there that take months to come about.
 fn stores(place: &Place) -> Stores {
     let database = DatabaseUrl::parse(&place.database).unwrap();
@@ -32,7 +35,7 @@ async fn credentials_of_every_kind_that_are_not_good() {
         let expired = expired(&place, text(&ann["user"], "id")).await;
         let (signed, _) = anns.rsplit_once('.').unwrap();
         let (anns, bobs, refresh) = (bearer(anns), bearer(bobs), bearer(text(&ann, "refresh_token")));
-        let rows: Vec<(&str, Vec<(&str, String)>, &str)> = vec![
+        let rows: Vec<Presented<'_>> = vec![
             ("a token", vec![("authorization", anns.clone())], ""),
             ("a key", vec![("x-api-key", key.clone())], ""),
             ("both of one", vec![("authorization", bobs.clone()), ("x-api-key", key.clone())], ""),

@@ -158,7 +158,10 @@ async fn keys_are_read_over_tls_by_the_configs_own_authority() {
         assert_eq!(outcome.message, "credentials cannot be verified now; try again soon", "{surface}");
     }
     let log = gateway.program.output();
-    assert!(log.contains("an issuer's keys cannot be read: ") && log.contains("invalid peer certificate"), "{log}");
+    assert!(
+        log.contains("an issuer's keys cannot be read: ") && log.contains("invalid peer certificate"),
+        "{log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
