@@ -4,7 +4,7 @@
 mod access;
 mod attacks;
 mod limits;
-mod redis;
+mod outages;
 mod spoofing;
 
 use std::net::SocketAddr;
