@@ -79,17 +79,17 @@ async fn the_first_admin_is_shown_once() {
     };
     let mut first = start();
     let address = listening(&mut first);
-    let told = first.wait_for("An admin was made: ", super::super::support::library::PATIENCE).unwrap();
+    let told = first.wait_for("an admin was made: ", super::super::support::library::PATIENCE).unwrap();
     let (email, rest) = told.split_once(", with the password ").unwrap();
     let password = rest.split(' ').next().unwrap();
     assert_eq!(good(&login(address, email, password).await)["user"]["is_admin"], true);
-    assert!(rest.ends_with("(shown this once)."), "{told}");
+    assert!(rest.ends_with("(shown this once)"), "{told}");
     first.signal("TERM");
     first.exit_code(super::super::support::library::PATIENCE).unwrap();
     let mut second = start();
     let address = listening(&mut second);
     assert_eq!(good(&login(address, email, password).await)["user"]["is_admin"], true);
-    assert!(!second.output().contains("An admin was made"), "{}", second.output());
+    assert!(!second.output().contains("an admin was made"), "{}", second.output());
 }
 
 /// ADMIN_EMAIL says whose account it is. Who has registered with it before is not the admin: their sessions end.

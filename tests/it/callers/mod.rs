@@ -5,7 +5,7 @@ mod access;
 mod attacks;
 mod issuers;
 mod limits;
-mod redis;
+mod outages;
 mod spoofing;
 
 use std::net::SocketAddr;
