@@ -16,6 +16,8 @@ use crate::config::{
     mistake::{Mistake, Mistakes, Part},
 };
 
+const SERVICE_LINK: &str = "this is the address of a service link";
+
 /// A variable, the key it sets, and how.
 struct Name {
     name: &'static str,
@@ -75,11 +77,7 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
             continue;
         };
         let part = || Part::Variable(name.into());
-        let read = if service_link(written) {
-            Read::NotOurs("this is the address of a service link")
-        } else {
-            read(written, root)
-        };
+        let read = if service_link(written) { Read::NotOurs(SERVICE_LINK) } else { read(written, root) };
         match read {
             Read::Here => {
                 let value = serde_json::json!({ "env": name });
@@ -114,6 +112,11 @@ fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes
         });
         let Some(first) = addresses.first() else { continue };
         let key = format!("upstreams[{index}].grpc");
+        if service_link(first) {
+            let part = Part::Variable(variable.as_str().into());
+            found.push(Mistake::new(key, format!("{SERVICE_LINK}; it is ignored")).warning().at(part));
+            continue;
+        }
         if addresses.len() > 1 {
             let message =
                 format!("it has {} addresses, and an upstream has one: the first is taken", addresses.len());

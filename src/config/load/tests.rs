@@ -329,6 +329,15 @@ fn service_links_are_ignored_with_a_warning() {
 }
 
 #[test]
+fn an_upstreams_address_is_no_service_link() {
+    let books = "[[upstreams]]\nname = \"books\"\ngrpc = \"http://h:1\"\n";
+    let loaded = load(books, &[("BOOKS_SERVICE_URL", "tcp://10.0.0.1:80")]);
+    let (config, warnings) = loaded.accept().unwrap_or_else(|error| panic!("{error}"));
+    assert!(warnings.to_string().contains("BOOKS_SERVICE_URL"), "{warnings}");
+    assert_eq!(config.upstreams[0].address.host, "h");
+}
+
+#[test]
 fn the_one_token_is_that_of_the_configs_own_entry() {
     let text = "[[auth.tokens]]\nname = \"owner\"\ntoken = { env = \"API_TOKEN\" }\nroles = [\"admin\"]";
     let (config, _) = load(text, &[("API_TOKEN", "Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv")]).accept().unwrap();
