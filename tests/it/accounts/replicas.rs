@@ -9,6 +9,7 @@ use super::{ADMIN, NEW_KEY, PASSWORD, Place, admin, ask, bearer, good, login, me
 use crate::support::{
     client::{request, rest},
     gateway::{TestGateway, World, listening},
+    library::PATIENCE,
     process::Program,
 };
 
@@ -79,13 +80,13 @@ async fn the_first_admin_is_shown_once() {
     };
     let mut first = start();
     let address = listening(&mut first);
-    let told = first.wait_for("an admin was made: ", super::super::support::library::PATIENCE).unwrap();
+    let told = first.wait_for("an admin was made: ", PATIENCE).unwrap();
     let (email, rest) = told.split_once(", with the password ").unwrap();
     let password = rest.split(' ').next().unwrap();
     assert_eq!(good(&login(address, email, password).await)["user"]["is_admin"], true);
     assert!(rest.ends_with("(shown this once)"), "{told}");
     first.signal("TERM");
-    first.exit_code(super::super::support::library::PATIENCE).unwrap();
+    first.exit_code(PATIENCE).unwrap();
     let mut second = start();
     let address = listening(&mut second);
     assert_eq!(good(&login(address, email, password).await)["user"]["is_admin"], true);

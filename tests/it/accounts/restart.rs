@@ -11,7 +11,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    LOGOUT, NEW_KEY, PASSWORD, Place, REGISTER, USERS, admin, ask, bearer, good, login, me, register, text,
+    LOGOUT, NEW_KEY, PASSWORD, Place, REGISTER, admin, ask, bearer, good, login, me, register, text,
 };
 use crate::support::{
     client::{request, rest},
@@ -113,6 +113,5 @@ async fn a_kill_loses_no_registration_that_was_answered() {
             place.name
         );
         assert!(acknowledged.len() >= 10, "{acknowledged:?}");
-        let _ = USERS;
     }
 }
