@@ -2,7 +2,7 @@
 //! its limits, and a drain with a hard deadline.
 //!
 //! ```text
-//! accept ── caps (in total, per address) ── sniff (which HTTP?) ── connection (hyper over a Wire)
+//! accept ── caps (in total, per address) ── calm (who flooded waits) ── sniff (which HTTP?) ── connection (hyper over a Wire)
 //!                                                                     ├─ wire:    what is read and written, bounded
 //!                                                                     │   └─ frames: HTTP/2 frames counted, floods ended
 //!                                                                     ├─ exchange: its requests, bodies paced
@@ -11,6 +11,7 @@
 
 mod accept;
 mod answer;
+mod calm;
 mod caps;
 mod checks;
 mod connection;
@@ -28,6 +29,7 @@ pub use accept::listen;
 pub use files::raise_open_files;
 
 use crate::config::Connections;
+use calm::Calm;
 use caps::Caps;
 
 /// What every connection is held to.
@@ -43,6 +45,7 @@ pub struct Rules {
 pub struct Server {
     rules: Rules,
     caps: Arc<Caps>,
+    calm: Arc<Calm>,
 }
 
 impl Server {
@@ -50,6 +53,7 @@ impl Server {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         let caps = Caps::new(rules.connections.max, rules.connections.max_per_address);
-        Self { rules, caps: Arc::new(caps) }
+        let calm = Calm::new(rules.connections.flood_wait);
+        Self { rules, caps: Arc::new(caps), calm: Arc::new(calm) }
     }
 }

@@ -4,6 +4,7 @@
 use std::{
     future::Future as _,
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
@@ -18,7 +19,13 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{caps::Permit, exchange::Gauges, frames::Frames, quiet::Quiet, sniff::Start};
+use super::{
+    caps::Permit,
+    exchange::Gauges,
+    frames::{Frames, SLICE},
+    quiet::Quiet,
+    sniff::Start,
+};
 
 /// How long, and for how many bytes, a client that was answered early is listened to, so that it reads the answer: a
 /// socket closed with something unread takes back what it has sent.
@@ -105,15 +112,22 @@ impl Wire {
         let come = frames.come(bytes);
         gauges.block.store(if frames.open { frames.blocks } else { 0 }, Relaxed);
         let Err(flood) = come else { return Ok(()) };
-        if let Some(unsaid) = FLOODS.says() {
-            let peer = self.stream.peer_addr().ok();
-            warn!(?peer, unsaid, "a connection was closed: {flood}");
-        }
         if self.whole {
             // One try: a client that floods is not waited for.
             let _ = self.stream.try_write(&goaway(frames.last_stream));
         }
+        gauges.flooded.store(true, Relaxed);
+        if let Ok(peer) = self.stream.peer_addr() {
+            say_flood(peer, &flood.to_string());
+        }
         Err(io::Error::other(flood))
+    }
+}
+
+/// Tells of a flood that was ended.
+pub(super) fn say_flood(peer: SocketAddr, flood: &str) {
+    if let Some(unsaid) = FLOODS.says() {
+        warn!(%peer, unsaid, "a connection was closed: {flood}");
     }
 }
 
@@ -137,6 +151,14 @@ impl Patience {
     }
 }
 
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.frames.as_mut().is_some_and(|frames| frames.wasted(std::time::Instant::now())) {
+            self.gauges.flooded.store(true, Relaxed);
+        }
+    }
+}
+
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -146,10 +168,16 @@ impl AsyncRead for Wire {
         }
         let before = buf.filled().len();
         let first = this.start.take(buf.remaining());
-        if first.is_empty() {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        } else {
+        let slice = this.frames.as_ref().map_or(usize::MAX, Frames::slice);
+        if !first.is_empty() {
             buf.put_slice(first);
+        } else if slice < buf.remaining() {
+            let mut bytes = [0; SLICE];
+            let mut part = ReadBuf::new(bytes.get_mut(..slice).unwrap_or_default());
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
+            buf.put_slice(part.filled());
+        } else {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         }
         let come = buf.filled().get(before..).unwrap_or_default();
         Poll::Ready(if come.is_empty() { Ok(()) } else { this.read(come) })
