@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 pub use self::{
-    door::{Door, door},
+    door::{Door, HeadFault, MOST_HEADERS, door},
     source::Source,
     start::{StartError, rehearse},
 };

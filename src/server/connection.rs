@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     call::{Lasting, Peer},
-    gateway::Door,
+    gateway::{Door, HeadFault},
 };
 
 /// A connection on which nothing has come when the drain begins may have its first call on the way: it has so long.
@@ -137,11 +137,20 @@ async fn one(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, chec
     let mut connection = worker.http1.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let retire = |connection: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(connection);
     let ended = watched(&mut connection, retire, worker, gauges, Http::One, checks).await;
-    if let Ended::LateHead = ended
-        && let Some(parts) = connection.into_parts()
-    {
-        let response = worker.door.late_head(worker.rules.connections.header_timeout).await;
-        answer::last(parts.io, response).await;
+    let Some(parts) = connection.into_parts() else { return ended };
+    let mut wire = parts.io.into_inner();
+    let fault = match &ended {
+        Ended::LateHead => Some(HeadFault::Late(worker.rules.connections.header_timeout)),
+        Ended::Itself(Err(error)) if error.is_parse() => wire.take_refusal().map(|refused| match refused {
+            StatusCode::URI_TOO_LONG => HeadFault::UriTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => HeadFault::TooLarge,
+            _ => HeadFault::Malformed(error.to_string()),
+        }),
+        Ended::Itself(_) | Ended::Closed(_) => None,
+    };
+    match fault {
+        Some(fault) => answer::last(wire, worker.door.refuse_head(fault).await).await,
+        None => answer::rest(wire).await,
     }
     ended
 }
@@ -178,6 +187,9 @@ fn service(
             let mut response = door.serve(request).await;
             let status = response.status();
             let last = status == StatusCode::REQUEST_TIMEOUT || gauges.last.load(Relaxed);
+            if status == StatusCode::SWITCHING_PROTOCOLS {
+                gauges.tunnel.store(true, Relaxed);
+            }
             if http == Http::One && last && status != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -4,7 +4,8 @@
 //! ```text
 //! accept ── caps (in total, per address) ── calm (who flooded waits) ── sniff (which HTTP?) ── connection (hyper over a Wire)
 //!                                                                     ├─ wire:    what is read and written, bounded
-//!                                                                     │   └─ frames: HTTP/2 frames counted, floods ended
+//!                                                                     │   ├─ frames: HTTP/2 frames counted, floods ended
+//!                                                                     │   └─ refusal: hyper's own answers kept back
 //!                                                                     ├─ exchange: its requests, bodies paced
 //!                                                                     └─ checks:  idle, half-sent, stalled, too old
 //! ```
@@ -20,6 +21,7 @@ mod files;
 mod frames;
 mod http;
 mod quiet;
+mod refusal;
 mod sniff;
 mod wire;
 

@@ -33,8 +33,8 @@ const SLACK: Duration = Duration::from_millis(1);
 /// Calls whose 99th percentile is looked at.
 const CALLS: usize = 200;
 /// How often a flood is measured before it is too much, each time beside what the calls take just before: other programs of
-/// the machine disturb one measurement or two, and a gateway that a flood holds up fails them all.
-const ROUNDS: usize = 5;
+/// the machine disturb some measurements, and a gateway that a flood holds up fails them all.
+const ROUNDS: usize = 8;
 /// The most that the gateway's memory may grow by while it is flooded, in KiB.
 const GROWTH: usize = 32 << 10;
 
