@@ -83,7 +83,8 @@ impl Door {
                 }
             }
         };
-        if arrival.protocol == Protocol::Rest {
+        // Native gRPC has no use for them: no browser speaks it.
+        if arrival.protocol != Protocol::Grpc {
             headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
             headers::time(began, response.headers_mut());
         }

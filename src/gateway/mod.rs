@@ -44,6 +44,7 @@ use crate::{
         admin::{Outcome, Reload as _},
     },
     snapshot::{Known, Parts, Snapshot},
+    store::StoreHealth,
 };
 
 /// A gateway that runs.
@@ -100,6 +101,12 @@ impl Gateway {
     #[must_use]
     pub fn first_admin(&self) -> Option<FirstAdmin> {
         self.first_admin.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How the stores that accounts and keys are kept in are doing; none where nothing is kept.
+    #[must_use]
+    pub fn stores(&self) -> Vec<StoreHealth> {
+        if self.accounts.in_use { self.accounts.stores.health() } else { Vec::new() }
     }
 
     /// The public halves of the keys that sign the gateway's tokens, as a JWKS.
