@@ -109,6 +109,7 @@ impl Frames {
 
     /// Whether the client has used up most of what it is allowed, as one does that floods and ends its connection itself.
     pub(super) fn wasted(&mut self, now: Instant) -> bool {
+        self.earn_by_what_was_sent();
         self.control.mostly_spent(now) || self.resets.mostly_spent(now)
     }
 
@@ -135,6 +136,13 @@ impl Frames {
         }
         self.crowded = turn - self.turn >= CROWD;
         Ok(())
+    }
+
+    fn earn_by_what_was_sent(&mut self) {
+        if self.sent >= CONTROL_BYTES {
+            self.control.earn(u32::try_from(self.sent / CONTROL_BYTES).unwrap_or(u32::MAX));
+            self.sent %= CONTROL_BYTES;
+        }
     }
 
     /// Takes account of the frame whose header is whole.
@@ -180,10 +188,7 @@ impl Frames {
             return Ok(());
         }
         // Only now, so that frames in their usual number cost no more than being counted.
-        if self.sent >= CONTROL_BYTES {
-            self.control.earn(u32::try_from(self.sent / CONTROL_BYTES).unwrap_or(u32::MAX));
-            self.sent %= CONTROL_BYTES;
-        }
+        self.earn_by_what_was_sent();
         if self.control.spend(1) { Ok(()) } else { Err(Flood(name)) }
     }
 }
@@ -325,6 +330,13 @@ mod tests {
         check(600, Duration::ZERO, true);
         check(600, Duration::from_secs(1), false);
         check(999, Duration::from_secs(1), true);
+        // A quick download, and its windows.
+        let mut frames = frames();
+        for _ in 0..900 {
+            frames.sent(150);
+            frames.come(&frame(0x8, 0, 1, 4)).unwrap();
+        }
+        assert!(!frames.wasted(start));
     }
 
     #[test]
