@@ -33,6 +33,8 @@ use super::{
 /// socket closed with something unread takes back what it has sent.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1 << 20;
+/// The same of HTTP/2, whose clients send no body beyond the end of their last call: more than this is a flood that goes on.
+const LINGER_FRAMES: usize = 16 << 10;
 
 static FLOODS: Quiet = Quiet::new();
 
@@ -294,8 +296,8 @@ impl AsyncWrite for Wire {
                 return Poll::Ready(Ok(()));
             }
         }
-        let ending =
-            this.ending.get_or_insert_with(|| Ending { clock: Box::pin(sleep(LINGER)), bytes: LINGER_BYTES });
+        let bytes = if this.frames.is_some() { LINGER_FRAMES } else { LINGER_BYTES };
+        let ending = this.ending.get_or_insert_with(|| Ending { clock: Box::pin(sleep(LINGER)), bytes });
         let mut scrap = [0; 4096];
         while ending.clock.as_mut().poll(cx).is_pending() {
             let mut scrap = ReadBuf::new(&mut scrap);

@@ -32,8 +32,8 @@ use crate::support::{
 const SLACK: Duration = Duration::from_millis(1);
 /// Calls whose 99th percentile is looked at.
 const CALLS: usize = 200;
-/// How often a flood is measured before it is too much, each time beside what the calls take just before: other programs of
-/// the machine disturb some measurements, and a gateway that a flood holds up fails them all.
+/// How often a flood is measured before it is too much: other programs of the machine disturb some measurements, and a gateway
+/// that a flood holds up fails them all.
 const ROUNDS: usize = 8;
 /// The most that the gateway's memory may grow by while it is flooded, in KiB.
 const GROWTH: usize = 32 << 10;
@@ -201,53 +201,64 @@ fn floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     ]
 }
 
-/// Measures one flood: what was found each time, the last within what is promised, or none. What is compared is one client's
-/// calls over one connection, right before the flood and while two clients flood as fast as they are let, from an address
-/// that has never flooded before and that is also the calling client's. The flooders are threads beside it: what they cost a
-/// machine is their own business only once they are in the gateway's way, so nothing is taken off for them.
-fn flooded(gateway: &TestGateway, from: Ipv4Addr, first: &[u8], again: &[u8]) -> (bool, Vec<String>) {
-    let mut said = Vec::new();
+/// Measures one flood, and whether what is promised holds. What is compared is one client's calls over one connection, right
+/// before the flood and while two clients flood as fast as they are let, from an address that has never flooded before and
+/// that is also the calling client's. The flooders are threads beside it: nothing is taken off for what they cost the machine.
+///
+/// One measurement holds where it is within twice the `least` that the calls ever took without a flood. On a machine that
+/// is never left alone none may; then the least of them is held against what the calls usually took there.
+fn flooded(
+    gateway: &TestGateway,
+    from: Ipv4Addr,
+    (first, again): (&[u8], &[u8]),
+    least: &mut Duration,
+) -> (bool, Vec<String>) {
+    let (mut said, mut usual, mut flooded) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let [a, b, _, d] = from.octets();
         let from = Ipv4Addr::new(a, b, u8::try_from(round).unwrap(), d);
         let mut bystander = Bystander::connect_from(gateway.address, from);
-        let usual = bystander.p99();
+        let without = bystander.p99();
         let before = memory(gateway);
         let flooders =
             [(); 2].map(|()| Flooder::start(gateway.address, from, first.to_vec(), again.to_vec()));
-        let flooded = bystander.p99();
+        let with = bystander.p99();
         let connections: usize = flooders.into_iter().map(Flooder::stop).sum();
         let grown = memory(gateway).saturating_sub(before);
-        said.push(format!(
-            "p99 {flooded:?} (usually {usual:?}), {connections} connections, {grown} KiB more"
-        ));
+        said.push(format!("p99 {with:?} (without {without:?}), {connections} connections, {grown} KiB more"));
         assert!(connections > 2, "it was never ended: {}", said.join("; "));
         assert!(grown <= GROWTH, "the most is {GROWTH} KiB: {}", said.join("; "));
-        if flooded <= usual * 2 + SLACK {
+        *least = without.min(*least);
+        if with <= *least * 2 + SLACK {
             return (true, said);
         }
+        usual.push(without);
+        flooded.push(with);
     }
-    (false, said)
+    usual.sort_unstable();
+    (flooded.into_iter().min().unwrap() <= usual[ROUNDS / 2] * 2 + SLACK, said)
 }
 
 #[test]
 fn a_flood_of_frames_is_nobody_elses_concern() {
     // One worker, so that the flood and the bystander share it.
     let gateway = World::new().with_config("[gateway]\nworkers = 1").start();
-    Bystander::connect(gateway.address).p99();
+    let mut bystander = Bystander::connect(gateway.address);
+    let mut least = bystander.p99().min(bystander.p99());
     let before = memory(&gateway);
     let mut floods_said = Vec::new();
     let mut held = true;
     for (flood, (name, first, again)) in (1..).zip(floods()) {
-        let (holds, said) = flooded(&gateway, Ipv4Addr::new(127, 1, 0, flood), &first, &again);
+        let from = Ipv4Addr::new(127, 1, 0, flood);
+        let (holds, said) = flooded(&gateway, from, (&first, &again), &mut least);
         floods_said.push(format!("{name}: {}", said.join("; ")));
         held &= holds;
     }
     let said = floods_said.join("\n");
-    assert!(held, "{said}");
+    assert!(held, "at least {least:?}\n{said}");
     let grown = memory(&gateway).saturating_sub(before);
     assert!(grown <= GROWTH, "{grown} KiB more after all floods; the most is {GROWTH}\n{said}");
-    println!("{said}\nafter all floods {grown} KiB more");
+    println!("{said}\nat least {least:?}; after all floods {grown} KiB more");
     // A line a second at most, of each kind.
     let lines = gateway.program.output().lines().filter(|line| line.contains("a flood of")).count();
     assert!((1..60).contains(&lines), "{lines} lines of the log about floods");
