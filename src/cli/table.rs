@@ -93,7 +93,8 @@ mod tests {
             files: None,
         });
         let config = Config::default();
-        let words = Words { config: &config, catalog: &catalog, address: ([127, 0, 0, 1], 8080).into() };
+        let address = ([127, 0, 0, 1], 8080).into();
+        let words = Words { config: &config, catalog: &catalog, address, stores: &[] };
         let want = "\
 http://127.0.0.1:9000  1 service, 2 methods
 
