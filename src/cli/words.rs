@@ -103,7 +103,7 @@ impl Words<'_> {
                 "methods": methods(source),
             })
         });
-        let stores = self.stores.iter().map(|StoreHealth { store, address, state }| match state {
+        let stores = self.stores.iter().map(|StoreHealth { store, address, state, .. }| match state {
             State::Up { .. } => json!({ "name": store, "address": address, "up": true }),
             State::Unknown => json!({ "name": store, "address": address, "up": false }),
             State::Down { error, .. } => {
@@ -285,7 +285,12 @@ mod tests {
     fn stores() -> [StoreHealth; 2] {
         let since = Micros::now();
         let down = State::Down { since, error: "connection refused".to_owned() };
-        let store = |store, address: &str, state| StoreHealth { store, address: address.to_owned(), state };
+        let store = |store, address: &str, state| StoreHealth {
+            store,
+            address: address.to_owned(),
+            state,
+            latency: None,
+        };
         [
             store("database", "sqlite:data/propylon.db", State::Up { since }),
             store("redis", "redis://cache:6379/0", down),

@@ -8,7 +8,7 @@ use crate::config::{
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 19] = [
+pub(super) const NEED_RESTART: [&str; 20] = [
     "gateway.listen",
     "gateway.workers",
     "log.level",
