@@ -422,7 +422,7 @@ fn the_schema_has_each_default_that_a_comment_names() {
                 serde_json::Value::Array(values) => values.first().is_none_or(|value| value == first),
                 serde_json::Value::Object(members) => members.contains_key(first),
                 serde_json::Value::Null => false,
-                value => value.to_string() == first,
+                value => format!("{value}") == first,
             };
             if !same {
                 differ.push(format!(
