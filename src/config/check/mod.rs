@@ -5,6 +5,7 @@ mod access;
 mod callers;
 mod files;
 mod http_rules;
+mod meant;
 mod rest;
 mod routes;
 mod store;
