@@ -2,6 +2,7 @@
 //! A new one is built beside the old and swapped in whole; a call keeps the one it began with.
 
 mod build;
+mod http_rules;
 mod rules;
 mod shadow;
 mod terms;
@@ -21,7 +22,7 @@ use tracing::warn;
 
 use crate::{
     call::{Body, Call, Reply, Road},
-    config::{Config, Page},
+    config::{self, Config, Page},
     dispatch::{Dispatch, Local, Upstream},
     openapi,
     policy::Policies,
@@ -93,16 +94,20 @@ pub struct SnapshotError(Vec<Mistake>);
 /// One mistake of the config, or of a descriptor file that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// What of the config it belongs to, such as `routes[2]`, `http_rules[0]`, `upstreams.books`, `builtin.docs`; entries
-    /// are counted from 0.
-    pub path: String,
-    /// What is wrong, and what is near.
-    pub message: String,
+    /// At the key that it belongs to, such as `routes[2].path`, `upstreams.books`, `builtin.docs`.
+    pub told: config::Mistake,
+    /// The sections that must be right for it to be one: what stands for nothing may stand for what is wrong there.
+    pub needs: &'static [&'static str],
 }
 
 impl Mistake {
     fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
+        Self { told: config::Mistake::new(path, message), needs: &[] }
+    }
+
+    /// It is one only where these sections of the config are right.
+    fn needing(self, needs: &'static [&'static str]) -> Self {
+        Self { needs, ..self }
     }
 }
 
@@ -116,7 +121,7 @@ impl SnapshotError {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        write!(f, "{}: {}", self.told.path, self.told.sentence())
     }
 }
 

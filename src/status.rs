@@ -4,7 +4,7 @@
 //! Sources: google.rpc.Code (its HTTP mapping), "gRPC over HTTP/2" (Status, Status-Message, percent-encoding),
 //! "HTTP to gRPC Status Code Mapping".
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use base64::{
     Engine as _, alphabet,
@@ -162,6 +162,18 @@ pub fn http_of(code: Code) -> StatusCode {
         Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The most characters of a client's own text that an answer says again.
+const MOST_SHOWN: usize = 200;
+
+/// As much of a client's own text as an answer says again: whoever sends a path of 60 kB need not be sent it back.
+#[must_use]
+pub fn shown(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MOST_SHOWN) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
     }
 }
 

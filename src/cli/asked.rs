@@ -17,7 +17,7 @@ use crate::{
         self, Upstream,
         grpc::{Roots, Settings, Tls},
     },
-    gateway::{Gateway, Source},
+    gateway::Gateway,
     proto::gateway_v1::{ExplainRouteRequest, ExplainRouteResponse, ListRoutesRequest, ListRoutesResponse},
     services::routing,
 };
@@ -72,7 +72,7 @@ impl Asked {
         }
         let (config, written) = self.built_config()?;
         let answer = runtime.block_on(async {
-            let gateway = Gateway::start(config.clone(), Source::fixed(config))
+            let gateway = Gateway::only_to_ask(config)
                 .await
                 .map_err(|error| serve::wrong(written.report(&error.mistakes())))?;
             let silent = away(&gateway);
@@ -92,14 +92,14 @@ impl Asked {
     fn built_config(&self) -> Result<(Config, Written), Failure> {
         match &self.config {
             None if !self.grpc.is_empty() => up::config(&self.grpc, None),
-            file => serve::load(&Sources::of_process(file.as_deref())),
+            file => serve::load(&Sources::of_process(file.as_deref()).without_secrets()),
         }
     }
 }
 
 /// The config that `propylon serve` would run on.
 pub(super) fn config(file: Option<&Path>) -> Result<Config, Failure> {
-    serve::load(&Sources::of_process(file)).map(|(config, _)| config)
+    serve::load(&Sources::of_process(file).without_secrets()).map(|(config, _)| config)
 }
 
 /// The upstreams whose schema should be known by now, and is not.

@@ -5,7 +5,10 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::{Failure, say, serve::runtime};
-use crate::{config::Sources, gateway};
+use crate::{
+    config::{Loaded, Sources},
+    gateway,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -17,16 +20,19 @@ pub(super) struct Check {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Check) -> Result<ExitCode, Failure> {
+/// Adds what a gateway would refuse to start with to what is wrong with a config already.
+pub(super) fn rehearsed(mut loaded: Loaded) -> Result<Loaded, Failure> {
     // Nothing is opened, but the pools of a database belong to a runtime.
     let runtime = runtime()?;
     let _inside = runtime.enter();
-    let mut loaded = Sources::of_process(arguments.file.as_deref()).inspect();
-    if loaded.routes_are_right()
-        && let Err(error) = gateway::rehearse(&loaded.config)
-    {
-        loaded.mistakes.extend(error.mistakes());
+    if let Err(more) = gateway::rehearse(&loaded.config, |section| loaded.hides_nothing(section)) {
+        loaded.mistakes.extend(more);
     }
+    Ok(loaded)
+}
+
+pub(super) fn run(arguments: &Check) -> Result<ExitCode, Failure> {
+    let loaded = rehearsed(Sources::of_process(arguments.file.as_deref()).inspect())?;
     let report = loaded.report();
     let (errors, warnings) = report.count();
     if arguments.json {

@@ -3,11 +3,12 @@
 use super::{Failure, Openapi, say, serve, up};
 use crate::{
     config::{SchemaSource, Sources},
-    gateway::{Gateway, Source},
+    gateway::Gateway,
 };
 
 pub(super) fn run(arguments: &Openapi) -> Result<(), Failure> {
-    let (mut config, written) = serve::load(&Sources::of_process(arguments.config.as_deref()))?;
+    let (mut config, written) =
+        serve::load(&Sources::of_process(arguments.config.as_deref()).without_secrets())?;
     if !arguments.grpc.is_empty() {
         up::add(&mut config, &arguments.grpc)?;
         // As `up` serves them.
@@ -22,7 +23,7 @@ pub(super) fn run(arguments: &Openapi) -> Result<(), Failure> {
         .collect();
     let runtime = serve::runtime()?;
     let gateway = runtime
-        .block_on(Gateway::start(config.clone(), Source::fixed(config)))
+        .block_on(Gateway::only_to_ask(config))
         .map_err(|error| serve::wrong(written.report(&error.mistakes())))?;
     let catalog = gateway.catalog();
     let silent = asked.iter().find(|(name, _)| {

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Failure, Serve, ending, paint::Paint, say, warn, words::Words};
+use super::{Failure, Serve, check, ending, paint::Paint, say, warn, words::Words};
 use crate::{
     config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources, colours},
     dispatch::worker,
@@ -46,7 +46,11 @@ pub(super) fn run(arguments: &Serve) -> Result<(), Failure> {
 /// # Errors
 /// Everything that is wrong with it.
 pub(super) fn load(sources: &Sources) -> Result<(Config, Written), Failure> {
-    let loaded = sources.inspect();
+    let mut loaded = sources.inspect();
+    if loaded.is_wrong() {
+        // All that is wrong is told at once, as `check` tells it.
+        loaded = check::rehearsed(loaded)?;
+    }
     let written = loaded.source.clone();
     let (config, warnings) = loaded.accept().map_err(wrong)?;
     if !warnings.is_empty() {

@@ -11,6 +11,42 @@ use super::{document::Language, settings::Settings};
 /// Every key with its default.
 const EXAMPLE: &str = include_str!("../../config/propylon.example.toml");
 
+/// The one key of the file that is no setting.
+pub(super) const SCHEMA_KEY: &str = "$schema";
+
+/// Defaults that the example cannot show: those of entries of lists that it only mentions.
+const UNSHOWN: [(&str, &str, &str); 29] = [
+    ("/$defs/Issuer", "audience", "[]"),
+    ("/$defs/Issuer", "check_issuer", "true"),
+    ("/$defs/Issuer", "check_audience", "true"),
+    ("/$defs/Issuer", "discovery", "false"),
+    ("/$defs/Issuer", "algorithm", "\"HS256\""),
+    ("/$defs/Issuer", "leeway", "\"60s\""),
+    ("/$defs/Claims", "id", "\"sub\""),
+    ("/$defs/Claims", "email", "\"email\""),
+    ("/$defs/Claims", "roles", "[]"),
+    ("/$defs/Claims", "permissions", "[]"),
+    ("/$defs/Claims", "scopes", "[\"scope\"]"),
+    ("/$defs/Token", "roles", "[]"),
+    ("/$defs/Token", "permissions", "[]"),
+    ("/$defs/Token", "scopes", "[]"),
+    ("/$defs/AccessRule", "public", "false"),
+    ("/$defs/AccessRule", "roles", "[]"),
+    ("/$defs/AccessRule", "permissions", "[]"),
+    ("/$defs/AccessRule", "scopes", "[]"),
+    ("/$defs/AccessRule", "tiers", "[]"),
+    ("/$defs/AccessRule", "allow", "[]"),
+    ("/$defs/AccessRule", "deny", "[]"),
+    ("/$defs/LimitRule", "burst", "0"),
+    ("/$defs/LimitRule", "by", "\"caller\""),
+    ("/$defs/Route", "methods", "[\"GET\"]"),
+    ("/$defs/Respond", "status", "200"),
+    ("/$defs/Redirect", "status", "308"),
+    ("/$defs/Redirect", "keep_query", "true"),
+    ("/$defs/BuiltIn", "enabled", "true"),
+    ("/$defs/BuiltIn", "proto_names", "true"),
+];
+
 /// The schema.
 #[must_use]
 pub fn json_schema() -> &'static Value {
@@ -18,9 +54,19 @@ pub fn json_schema() -> &'static Value {
         let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Settings>();
         let mut schema = schema.to_value();
         plain(&mut schema);
-        if let Ok(example) = Language::Toml.read(EXAMPLE) {
-            let definitions = schema.get("$defs").cloned().unwrap_or_default();
-            defaults(&mut schema, &example.plain(), &definitions);
+        if let Some(example) = Language::Toml.read(EXAMPLE).root {
+            defaults(&mut schema, &example.plain());
+        }
+        for (place, key, value) in UNSHOWN {
+            put(
+                &mut schema,
+                &format!("{place}/properties/{key}"),
+                serde_json::from_str(value).unwrap_or_default(),
+            );
+        }
+        if let Some(keys) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            let what = "The address of this schema, for editors. Default: none.";
+            keys.insert(SCHEMA_KEY.to_owned(), json!({ "type": "string", "description": what }));
         }
         schema
     });
@@ -75,32 +121,42 @@ fn plain(schema: &mut Value) {
     }
 }
 
-/// The example shows the defaults: those of sections go into the schema, for editors. Those of lists are of their entries.
-fn defaults(schema: &mut Value, example: &Value, definitions: &Value) {
-    let Some(sections) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
-    let mut of_sections = Vec::new();
-    for (section, property) in sections.iter() {
-        let (Some(name), Some(values)) =
-            (property.get("$ref").and_then(Value::as_str), example.get(section).and_then(Value::as_object))
-        else {
-            continue;
-        };
-        for (key, value) in values {
-            let known = &resolve(property, definitions)["properties"][key];
-            if !known.is_null() && !value.is_object() {
-                of_sections.push((
-                    name.trim_start_matches("#/").replace('/', "\u{1}"),
-                    key.clone(),
-                    value.clone(),
-                ));
+/// The example shows the defaults: they go into the schema, for editors. Of lists of tables it shows one that has every
+/// default, the upstream; its own keys are examples.
+fn defaults(schema: &mut Value, example: &Value) {
+    const SHOWN: [&str; 1] = ["upstreams"];
+    let mut walk: Vec<(String, &Value)> = vec![(String::new(), example)];
+    while let Some((place, values)) = walk.pop() {
+        for (key, value) in values.as_object().into_iter().flatten() {
+            let at = format!("{place}/properties/{key}");
+            let Some(property) = schema.pointer(&at) else { continue };
+            let name = |schema: &Value| {
+                schema.get("$ref").and_then(Value::as_str).map(|name| name.trim_start_matches('#').to_owned())
+            };
+            let items = name(&property["items"]);
+            match (name(property), items, value) {
+                (Some(name), _, Value::Object(_)) => walk.push((name, value)),
+                (_, Some(name), Value::Array(entries)) if SHOWN.contains(&key.as_str()) => {
+                    walk.extend(entries.iter().map(|entry| (name.clone(), entry)));
+                }
+                (_, Some(_), Value::Array(entries)) if !entries.is_empty() => {}
+                (None, _, Value::Object(members)) if members.is_empty() => {}
+                (None, ..) if property["additionalProperties"]["$ref"].is_string() => {}
+                _ => put(schema, &at, value.clone()),
             }
         }
     }
-    for (definition, key, value) in of_sections {
-        let pointer = format!("/{}/properties/{key}", definition.replace('\u{1}', "/"));
-        if let Some(Value::Object(property)) = schema.pointer_mut(&pointer) {
-            property.insert("default".to_owned(), value);
-        }
+}
+
+/// Gives a key its default, unless it has to be written.
+fn put(schema: &mut Value, at: &str, value: Value) {
+    let Some((definition, key)) = at.rsplit_once("/properties/") else { return };
+    let required = schema.pointer(&format!("{definition}/required")).and_then(Value::as_array);
+    if required.is_some_and(|keys| keys.iter().any(|known| known == key)) {
+        return;
+    }
+    if let Some(Value::Object(property)) = schema.pointer_mut(at) {
+        property.insert("default".to_owned(), value);
     }
 }
 

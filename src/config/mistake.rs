@@ -1,7 +1,12 @@
 //! What is wrong with a config, by the path of its key. Where that key was written is the [`Source`](super::Source)'s to say.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Range,
+    sync::Arc,
+};
 
+use super::document::Origin;
 use crate::schema::nearest;
 
 /// One thing that is wrong.
@@ -29,6 +34,10 @@ pub enum Severity {
 pub(super) enum Part {
     Value,
     Key,
+    /// This text within the value.
+    Within(String),
+    /// What was written there.
+    Written(Origin),
     /// These bytes of the file, which has no tree.
     Bytes(Range<usize>),
     /// What this environment variable says, which is not in the tree.
@@ -72,8 +81,31 @@ impl Mistake {
         self.at(Part::Key)
     }
 
+    /// This text of the value is wrong; all of the value, where it is not written so.
+    #[must_use]
+    pub fn within(self, text: impl Into<String>) -> Self {
+        self.at(Part::Within(text.into()))
+    }
+
     pub(super) fn at(self, part: Part) -> Self {
         Self { part, ..self }
+    }
+
+    /// The section of the config that it is in; empty for the whole file.
+    pub(super) fn section(&self) -> &str {
+        self.path.split(['.', '[']).next().unwrap_or_default()
+    }
+
+    /// Whatever was meant here, it is about the same calls.
+    pub(super) fn says_only_how(&self) -> bool {
+        let how: &[&str] = match self.section() {
+            "upstreams" => &UPSTREAM_HOW,
+            "routes" => &ROUTE_HOW,
+            "builtin" | "http_rules" => &[],
+            _ => return true,
+        };
+        let key = self.path.split_once('.').map_or("", |(_, behind)| behind);
+        how.contains(&key.split(['.', '[']).next().unwrap_or_default())
     }
 
     /// The message with what was likely meant.
@@ -89,13 +121,53 @@ impl Mistake {
     }
 }
 
+/// Keys of an upstream that do not decide which calls come to it.
+pub(super) const UPSTREAM_HOW: [&str; 11] = [
+    "authority",
+    "ca",
+    "connect_timeout",
+    "forward_credentials",
+    "handshake_timeout",
+    "json",
+    "keepalive_interval",
+    "keepalive_timeout",
+    "metadata",
+    "reflection_interval",
+    "timeout",
+];
+
+/// Keys of a route that do not decide which calls come to it.
+pub(super) const ROUTE_HOW: [&str; 8] =
+    ["access", "cors", "name", "redirect", "request_bytes", "respond", "response_bytes", "timeout"];
+
 /// Collects mistakes.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(pub(super) Vec<Mistake>);
+pub(super) struct Mistakes {
+    all: Vec<Mistake>,
+    /// By the paths of errors, and all paths around these: the keys right below that have one; empty for the path itself.
+    wrong: HashMap<String, BTreeSet<String>>,
+}
 
 impl Mistakes {
     pub(super) fn push(&mut self, mistake: Mistake) {
-        self.0.push(mistake);
+        if mistake.severity == Severity::Error {
+            let path = mistake.path.as_str();
+            let mut ends = path.match_indices(['.', '[']).map(|(at, _)| at).chain([path.len()]).peekable();
+            while let Some(end) = ends.next() {
+                let next = ends.peek().copied().unwrap_or(end);
+                let (around, key) =
+                    (path.get(..end).unwrap_or_default(), path.get(end..next).unwrap_or_default());
+                let key = key.trim_start_matches('.');
+                if !self.wrong.get(around).is_some_and(|keys| keys.contains(key)) {
+                    self.wrong.entry(around.to_owned()).or_default().insert(key.to_owned());
+                }
+            }
+        }
+        self.all.push(mistake);
+    }
+
+    pub(super) fn into_all(self) -> Vec<Mistake> {
+        self.all
     }
 
     /// An error in the value of a key.
@@ -110,12 +182,12 @@ impl Mistakes {
 
     /// True if a mistake that is no warning is at this path or below.
     pub(super) fn below(&self, path: &str) -> bool {
-        self.0.iter().any(|one| {
-            one.severity == Severity::Error
-                && one
-                    .path
-                    .strip_prefix(path)
-                    .is_some_and(|rest| rest.is_empty() || path.is_empty() || rest.starts_with(['.', '[']))
-        })
+        if path.is_empty() { !self.wrong.is_empty() } else { self.wrong.contains_key(path) }
+    }
+
+    /// True if an error at this entry, or below it, leaves open what it is about: all its keys but these say no more than
+    /// how.
+    pub(super) fn leaves_open(&self, entry: &str, but: &[&str]) -> bool {
+        self.wrong.get(entry).is_some_and(|keys| keys.iter().any(|key| !but.contains(&key.as_str())))
     }
 }

@@ -7,6 +7,7 @@ mod check;
 mod defaults;
 mod document;
 mod environment;
+mod excerpt;
 mod json_schema;
 mod load;
 mod mistake;
@@ -34,12 +35,13 @@ pub use self::{
     check::{listen_address, time, upstream_address},
     document::Origin,
     environment::Environment,
+    excerpt::Span,
     json_schema::json_schema,
     load::{ConfigError, Flag, Loaded, Sources},
     mistake::{Mistake, Severity},
-    nearby::unreadable,
+    nearby::{read_file, unreadable},
     secret::Secret,
-    source::{Report, Source, Span},
+    source::{Report, Source},
     store::Accounts,
     terminal::colours,
 };

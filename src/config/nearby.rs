@@ -1,6 +1,11 @@
 //! Words for a file that cannot be read: why, and what is called nearly the same beside it.
 
-use std::{ffi::OsStr, io, path::Path};
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use crate::schema::did_you_mean;
 
@@ -20,6 +25,36 @@ pub fn unreadable(file: &Path, error: &io::Error) -> String {
     }
 }
 
+/// Descriptors of whole organisations are a few MiB; what is longer is something else.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// A file that a config names, whole.
+///
+/// # Errors
+/// Why it cannot be read, as the end of a sentence: it is none, or it is too long.
+pub fn read_file(file: &Path) -> Result<Vec<u8>, String> {
+    read_up_to(file, MOST_BYTES)
+}
+
+/// The same with another bound. Only a regular file is read: a device or a pipe may have no end, or never begin.
+pub(super) fn read_up_to(file: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let cannot = |error: io::Error| unreadable(file, &error);
+    let found = file.metadata().map_err(cannot)?;
+    if found.is_dir() {
+        return Err(cannot(io::ErrorKind::IsADirectory.into()));
+    }
+    if !found.is_file() {
+        return Err("it is a device or a pipe, not a file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    File::open(file).map_err(cannot)?.take(most + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > most {
+        return Err(format!("it has more than {most} bytes"));
+    }
+    Ok(bytes)
+}
+
 /// The nearest name in the file's folder, as the end of a sentence; empty where none is near.
 fn nearest(file: &Path) -> String {
     let folder = file.parent().filter(|folder| folder.as_os_str() != "").unwrap_or(Path::new("."));
@@ -36,6 +71,19 @@ fn nearest(file: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_end_is_not_begun() {
+        for device in ["/dev/zero", "/dev/urandom", "/dev/null"] {
+            assert_eq!(read_file(Path::new(device)).unwrap_err(), "it is a device or a pipe, not a file");
+        }
+        assert_eq!(read_file(Path::new("/dev")).unwrap_err(), "it is a folder, not a file");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("long");
+        File::create(&file).unwrap().set_len(1 << 30).unwrap();
+        assert_eq!(read_file(&file).unwrap_err(), "it has more than 67108864 bytes");
+        assert_eq!(read_up_to(&file, 9).unwrap_err(), "it has more than 9 bytes");
+    }
 
     #[test]
     fn a_file_that_cannot_be_read() {

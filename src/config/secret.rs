@@ -1,13 +1,13 @@
 //! Secrets: read once, when the config is loaded, from where the config says they are; never shown.
 
 use std::{
-    fmt, fs,
+    fmt,
     hash::{BuildHasher as _, RandomState},
     path::Path,
     sync::{Arc, LazyLock},
 };
 
-use super::{environment::Environment, nearby::unreadable};
+use super::{environment::Environment, nearby::read_up_to};
 
 /// A shorter one can be guessed.
 const LEAST_BYTES: usize = 8;
@@ -55,6 +55,12 @@ impl Secret {
         Self { text: text.into(), file: None }
     }
 
+    /// What stands for a secret that is not there, where nobody is called with it: nobody can know it.
+    pub(super) fn stand_in() -> Self {
+        let part = || RandomState::new().hash_one(());
+        Self::new(&format!("{:016x}{:016x}{:016x}{:016x}", part(), part(), part(), part()))
+    }
+
     /// Reads a secret.
     ///
     /// # Errors
@@ -69,11 +75,10 @@ impl Secret {
                 let wrong = |why: &dyn fmt::Display| {
                     format!("the secret's file {} cannot be used: {why}", file.display())
                 };
-                let length = fs::metadata(file).map_err(|error| wrong(&unreadable(file, &error)))?.len();
-                if length > MOST_BYTES {
-                    return Err(wrong(&format!("it has {length} bytes; the most is {MOST_BYTES}")));
-                }
-                fs::read_to_string(file).map_err(|error| wrong(&unreadable(file, &error)))?
+                let bytes = read_up_to(file, MOST_BYTES).map_err(|why| wrong(&why))?;
+                let text = String::from_utf8(bytes).map_err(|_| wrong(&"it is not UTF-8 text"))?;
+                // Editors of some systems put a mark of the byte order before a text.
+                text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)
             }
         };
         let text = text.trim_end_matches(['\n', '\r']);
@@ -144,6 +149,8 @@ impl fmt::Debug for Secret {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -185,5 +192,18 @@ mod tests {
         assert_eq!((read.expose(), read.file()), (token.expose(), Some(file.as_path())));
         let missing = Secret::read(Reference::File(&folder.path().join("tok")), &environment).unwrap_err();
         assert!(missing.contains("cannot be used: No such file"), "{missing}");
+        fs::write(&file, "\u{feff}5f2b8c1e9d\n").unwrap();
+        assert_eq!(Secret::read(Reference::File(&file), &environment).unwrap().expose(), token.expose());
+        for (bytes, want) in [
+            (&b"\xff\xfe5\0f\0"[..], "it is not UTF-8 text"),
+            (&[b'a'; 65537], "it has more than 65536 bytes"),
+            (b"\n", "is empty"),
+        ] {
+            fs::write(&file, bytes).unwrap();
+            let refused = Secret::read(Reference::File(&file), &environment).unwrap_err();
+            assert!(refused.contains(want), "{refused}");
+        }
+        let endless = Secret::read(Reference::File(Path::new("/dev/zero")), &environment).unwrap_err();
+        assert!(endless.ends_with("it is a device or a pipe, not a file"), "{endless}");
     }
 }

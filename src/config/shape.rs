@@ -1,15 +1,15 @@
 //! The tree of a config against the schema of the file: every unknown key, wrong type and missing key at once. What is
 //! right is left, and becomes the settings; what is wrong is as if it had not been written.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range, sync::LazyLock};
 
 use serde_json::Value as Json;
 
 use super::{
     check::has_credentials,
     document::{Entry, Node, Origin, Value, path::child},
-    json_schema::{json_schema, resolve},
-    mistake::{Mistake, Mistakes},
+    json_schema::{SCHEMA_KEY, json_schema, resolve},
+    mistake::{Mistake, Mistakes, Part},
 };
 use crate::schema::nearest;
 
@@ -36,11 +36,15 @@ impl Shape<'_> {
         };
         match &node.value {
             // As if it had not been written.
-            Value::Null => None,
+            Value::Null | Value::Wrong => None,
             Value::Table(entries) if types.contains(&"object") => Some(self.table(entries, schema, path)),
             Value::List(nodes) if types.contains(&"array") => self.list(nodes, &schema["items"], path),
             Value::Text(text) if types.contains(&"string") => self.text(text, schema, path),
             Value::Integer(number) if types.contains(&"integer") => self.integer(*number, schema, path),
+            Value::Beyond(number) if types.contains(&"integer") => {
+                self.out_of_range(number, schema, path);
+                None
+            }
             Value::Bool(value) if types.contains(&"boolean") => Some((*value).into()),
             value => {
                 self.found.push(wrong_type(value, &types, schema, path));
@@ -51,13 +55,18 @@ impl Shape<'_> {
 
     fn table(&mut self, entries: &[Entry], schema: &Json, path: &str) -> Json {
         let mut right = serde_json::Map::new();
-        for Entry { key, node, .. } in entries {
+        for Entry { key, node, origin } in entries {
             let below = child(path, key);
+            // Editors read it, and nobody else.
+            if path.is_empty() && key == SCHEMA_KEY {
+                self.node(node, &schema["properties"][key], &below);
+                continue;
+            }
             let property = &schema["properties"][key];
             let other = &schema["additionalProperties"];
             let schema = match (property, other) {
                 (Json::Null, Json::Bool(false)) => {
-                    self.unknown(key, schema, path);
+                    self.unknown(key, origin, schema, path);
                     continue;
                 }
                 (Json::Null, other) => other,
@@ -75,36 +84,18 @@ impl Shape<'_> {
         Json::Object(right)
     }
 
-    fn unknown(&mut self, key: &str, schema: &Json, path: &str) {
+    fn unknown(&mut self, key: &str, origin: &Origin, schema: &Json, path: &str) {
         let known: Vec<&str> =
             schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let known: Vec<&str> = known.into_iter().filter(|name| *name != SCHEMA_KEY).collect();
         let near = nearest(key, known.iter().copied());
-        let message = match (near, self.elsewhere(key)) {
+        let message = match (near, elsewhere().get(key)) {
             (Some(_), _) => "there is no such key".to_owned(),
             (None, Some(section)) => format!("there is no such key here; there is one in [{section}]"),
             (None, None) => format!("there is no such key; there are {}", known.join(", ")),
         };
-        self.found.push(Mistake::new(child(path, key), message).meaning(near).of_key());
-    }
-
-    /// The section that has a key of this name.
-    fn elsewhere(&self, key: &str) -> Option<String> {
-        let sections = json_schema()["properties"].as_object()?;
-        sections.iter().find_map(|(name, schema)| {
-            let section = resolve(schema, self.definitions);
-            let lists = section["items"].is_object();
-            let section = if lists { resolve(&section["items"], self.definitions) } else { section };
-            let name = if lists { format!("[{name}]") } else { name.clone() };
-            let properties = section["properties"].as_object()?;
-            if properties.contains_key(key) {
-                return Some(name);
-            }
-            let inner = |(inner, schema): (&String, &Json)| {
-                let below = resolve(schema, self.definitions);
-                below["properties"].get(key).map(|_| format!("{name}.{inner}"))
-            };
-            properties.iter().find_map(inner).filter(|_| !lists)
-        })
+        let mistake = Mistake::new(child(path, key), message).meaning(near);
+        self.found.push(mistake.at(Part::Written(origin.clone())));
     }
 
     /// The places of a list do not move: what is no table among tables is an empty one, and one wrong value spoils a list
@@ -146,25 +137,60 @@ impl Shape<'_> {
     }
 
     fn integer(&mut self, number: i64, schema: &Json, path: &str) -> Option<Json> {
-        let least = schema["minimum"].as_i64();
-        let most = match schema["format"].as_str() {
-            Some("uint16") => Some(i64::from(u16::MAX)),
-            Some("uint32") => Some(i64::from(u32::MAX)),
-            _ => None,
-        };
-        let most = schema["maximum"].as_i64().or(most);
+        let (least, most) = range(schema);
         if least.is_none_or(|least| number >= least) && most.is_none_or(|most| number <= most) {
             return Some(number.into());
         }
-        let range = match (least, most) {
-            (Some(least), Some(most)) => format!("{least} to {most}"),
-            (Some(least), None) => format!("{least} or more"),
-            (None, Some(most)) => format!("{most} or less"),
-            (None, None) => return Some(number.into()),
-        };
-        self.found.add(path, format!("{number} is out of range; it is {range}"));
+        self.out_of_range(&number.to_string(), schema, path);
         None
     }
+
+    fn out_of_range(&mut self, number: &str, schema: &Json, path: &str) {
+        let range = match range(schema) {
+            (Some(least), Some(most)) => format!("it is {least} to {most}"),
+            (Some(least), None) => format!("it is {least} or more"),
+            (None, Some(most)) => format!("it is {most} or less"),
+            (None, None) => "it is too large".to_owned(),
+        };
+        self.found.add(path, format!("{number} is out of range; {range}"));
+    }
+}
+
+/// The first section that has a key, by the names of keys; a list's entries stand in two brackets.
+fn elsewhere() -> &'static HashMap<String, String> {
+    static SECTIONS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
+        let mut keys = HashMap::new();
+        let schema = json_schema();
+        let definitions = &schema["$defs"];
+        for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+            let section = resolve(schema, definitions);
+            let lists = section["items"].is_object();
+            let section = if lists { resolve(&section["items"], definitions) } else { section };
+            let name = if lists { format!("[{name}]") } else { name.clone() };
+            let Some(properties) = section["properties"].as_object() else { continue };
+            for key in properties.keys() {
+                keys.entry(key.clone()).or_insert_with(|| name.clone());
+            }
+            for (inner, schema) in properties.iter().filter(|_| !lists) {
+                let below = resolve(schema, definitions)["properties"].as_object();
+                for key in below.into_iter().flatten().map(|(key, _)| key) {
+                    keys.entry(key.clone()).or_insert_with(|| format!("{name}.{inner}"));
+                }
+            }
+        }
+        keys
+    });
+    &SECTIONS
+}
+
+/// The least and the most that a number may be.
+fn range(schema: &Json) -> (Option<i64>, Option<i64>) {
+    let most = match schema["format"].as_str() {
+        Some("uint16") => Some(i64::from(u16::MAX)),
+        Some("uint32") => Some(i64::from(u32::MAX)),
+        _ => None,
+    };
+    (schema["minimum"].as_i64(), schema["maximum"].as_i64().or(most))
 }
 
 /// The bytes of the file that may hold a secret: a text in the place of a reference, and what else stands in one.

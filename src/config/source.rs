@@ -1,12 +1,16 @@
 //! Where a config came from: its file, its environment, its flags. It says where each key was written, and shows what is
 //! wrong there the way compilers do.
 
-use std::{fmt, ops::Range, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 use serde_json::json;
 
 use super::{
-    document::{Node, Origin, path},
+    document::{
+        Node, Origin,
+        path::{self, Finder},
+    },
+    excerpt::{Excerpt, Lines, Span, escaped},
     mistake::{Mistake, Part, Severity},
     shape,
 };
@@ -22,22 +26,8 @@ pub struct Source {
     pub(super) root: Node,
 }
 
-/// The most characters of a line that are shown, and how many of them before what is underlined.
-const MOST_SHOWN: usize = 160;
-const SHOWN_BEFORE: usize = 60;
-
 /// What a line may not have that is shown of a file that cannot be read, so that nothing is known of it.
 const TELLTALES: [&str; 7] = ["authorization", "cookie", "token", "key", "secret", "password", "credential"];
-
-/// A place in the config file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Span {
-    pub bytes: Range<usize>,
-    /// From 1 on.
-    pub line: usize,
-    /// From 1 on, in characters.
-    pub column: usize,
-}
 
 /// Mistakes with the places where they are: what a person, an editor or a program is shown.
 #[derive(Debug, Clone, Default)]
@@ -52,10 +42,7 @@ struct Finding {
     given_by: Option<String>,
     /// As a person would say it.
     key: String,
-    /// The line it is in, with stars in the place of secrets.
-    shown: Option<String>,
-    /// How long it is, in characters.
-    length: usize,
+    excerpt: Option<Excerpt>,
     mistake: Mistake,
 }
 
@@ -97,7 +84,7 @@ impl Source {
     #[must_use]
     pub fn locate(&self, path: &str) -> Option<Span> {
         match self.root.find(path, false)? {
-            Origin::File(bytes) => Some(self.span(bytes.clone())),
+            Origin::File(bytes) => Some(Lines::of(&self.text).span(bytes.clone())),
             _ => None,
         }
     }
@@ -111,29 +98,38 @@ impl Source {
     /// Mistakes with their places, in the order of the file.
     #[must_use]
     pub fn report(&self, mistakes: &[Mistake]) -> Report {
-        let mut findings: Vec<Finding> = mistakes.iter().map(|mistake| self.finding(mistake)).collect();
+        let (text, shown) = (Lines::of(&self.text), Lines::of(&self.shown));
+        let mut finder = Finder::of(&self.root);
+        let findings = mistakes.iter().map(|mistake| self.finding(mistake, &text, &shown, &mut finder));
+        let mut findings: Vec<Finding> = findings.collect();
         findings.sort_by_key(|finding| finding.span.as_ref().map(|span| (span.line, span.column)));
         Report(findings)
     }
 
-    fn finding(&self, mistake: &Mistake) -> Finding {
+    fn finding<'s>(
+        &'s self,
+        mistake: &Mistake,
+        text: &Lines<'s>,
+        shown: &Lines<'s>,
+        finder: &mut Finder<'s>,
+    ) -> Finding {
         let origin = match &mistake.part {
             Part::Bytes(bytes) => Some(Origin::File(bytes.clone())),
             Part::Variable(name) => Some(Origin::Variable(name.clone())),
-            part => self.root.find(&mistake.path, *part == Part::Key).cloned(),
+            Part::Written(origin) => Some(origin.clone()),
+            Part::Within(part) => {
+                finder.find(&mistake.path, false).cloned().map(|origin| self.within(origin, part))
+            }
+            part => finder.find(&mistake.path, *part == Part::Key).cloned(),
         };
         let (span, given_by) = match origin {
-            Some(Origin::File(bytes)) => (Some(self.span(bytes)), None),
+            Some(Origin::File(bytes)) => (Some(text.span(bytes)), None),
             Some(Origin::Variable(name) | Origin::Flag(name)) => (None, Some(name.to_string())),
             None | Some(Origin::Default) => (None, None),
         };
         Finding {
             file: self.file.as_ref().filter(|_| given_by.is_none()).map(|file| file.display().to_string()),
-            shown: span.as_ref().and_then(|span| self.shown.lines().nth(span.line - 1)).map(str::to_owned),
-            length: span
-                .as_ref()
-                .and_then(|span| self.text.get(span.bytes.clone()))
-                .map_or(0, |text| text.chars().count()),
+            excerpt: span.as_ref().map(|span| Excerpt::of(text, shown, span)),
             span,
             given_by,
             key: path::spoken(&self.root, &mistake.path),
@@ -141,14 +137,14 @@ impl Source {
         }
     }
 
-    fn span(&self, bytes: Range<usize>) -> Span {
-        let before = self.text.get(..bytes.start).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Span {
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-            bytes,
-        }
+    /// The place of a text within a value.
+    fn within(&self, origin: Origin, part: &str) -> Origin {
+        let Origin::File(value) = &origin else { return origin };
+        let at = self.text.get(value.clone()).and_then(|text| text.find(part));
+        at.map_or(origin.clone(), |at| {
+            let start = value.start + at;
+            Origin::File(start..start + part.len())
+        })
     }
 }
 
@@ -197,7 +193,7 @@ impl Report {
                     "column": finding.span.as_ref().map(|span| span.column),
                     "key": mistake.path,
                     "message": message,
-                    "text": finding.underlined().map(|(text, _)| text),
+                    "text": finding.excerpt.as_ref().map(|excerpt| &excerpt.underlined),
                     "suggestion": mistake.suggestion,
                     "severity": match mistake.severity {
                         Severity::Error => "error",
@@ -207,34 +203,6 @@ impl Report {
             })
             .collect()
     }
-}
-
-impl Finding {
-    /// What is underlined, and how many characters stand before it. What goes on in further lines is underlined to the end
-    /// of its first.
-    fn underlined(&self) -> Option<(String, usize)> {
-        let (line, span) = (self.shown.as_deref()?, self.span.as_ref()?);
-        let before = span.column - 1;
-        let text: String = line.chars().skip(before).take(self.length).collect();
-        Some((text.trim_end().to_owned(), before))
-    }
-}
-
-/// What is shown of a line that is too long for a terminal: around what is underlined. The line, how many characters stand
-/// before what is underlined, and how long that is.
-fn window(line: &str, before: usize, length: usize) -> (String, usize, usize) {
-    let whole = line.chars().count();
-    if whole <= MOST_SHOWN {
-        return (line.to_owned(), before, length);
-    }
-    let from = before.saturating_sub(SHOWN_BEFORE);
-    let to = (from + MOST_SHOWN).min(whole);
-    let open = if from > 0 { "…" } else { "" };
-    let close = if to < whole { "…" } else { "" };
-    let middle: String = line.chars().skip(from).take(to - from).collect();
-    let before = before - from + open.chars().count();
-    let shown = open.chars().count() + to - from;
-    (format!("{open}{middle}{close}"), before, length.min(shown.saturating_sub(before)))
 }
 
 /// As many stars as characters; line ends stay.
@@ -268,9 +236,9 @@ impl Finding {
                 f.write_str("warning: ")?;
             }
             if !self.key.is_empty() {
-                write!(f, "{}: ", self.key)?;
+                write!(f, "{}: ", escaped(&self.key))?;
             }
-            f.write_str(&self.mistake.sentence())
+            write!(f, "{}", escaped(&self.mistake.sentence()))
         })
     }
 }
@@ -278,14 +246,14 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.line())?;
-        if let (Some(line), Some(span), Some((text, before))) = (&self.shown, &self.span, self.underlined()) {
-            let (line, before, length) = window(line, before, text.chars().count());
+        if let (Some(excerpt), Some(span)) = (&self.excerpt, &self.span) {
+            let Excerpt { line, before, length, .. } = excerpt;
             let number = span.line.to_string();
             let margin = " ".repeat(number.len());
             // Tabs stay tabs, so that the carets stand under what they mean.
             let indent: String =
-                line.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-            let carets = "^".repeat(length.max(1));
+                line.chars().take(*before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+            let carets = "^".repeat((*length).max(1));
             write!(f, "\n{margin} |\n{number} | {line}\n{margin} | {indent}{carets}")?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What the policies decide by, made from the config. What was counted, and what was verified while nothing about it has
 //! changed, outlives a config.
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
@@ -14,6 +14,7 @@ use crate::{
     config::{
         Config,
         callers::{Callers, ConfigToken, Keys, TrustedIssuer},
+        read_file,
     },
     policy::{Limits, Policies},
     services::{accounts::StoredKeys, admin::Mistake},
@@ -74,7 +75,7 @@ fn verifier(callers: &Callers, own: &Accounts) -> Result<Verifier, Vec<Mistake>>
         match issuer(written) {
             Ok(issuer) => issuers.push(issuer),
             Err(why) => {
-                let subject = format!("auth.issuers.{}", written.name);
+                let subject = format!("auth.issuers.{}{}", written.name, key_of_keys(&written.keys));
                 mistakes.push(Mistake { message: format!("{subject}: {why}"), subject });
             }
         }
@@ -114,11 +115,21 @@ fn issuer(written: &TrustedIssuer) -> Result<Issuer, String> {
     })
 }
 
+/// The key of what can be wrong with the keys of an issuer whose config is right: a file.
+fn key_of_keys(keys: &Keys) -> &'static str {
+    match keys {
+        Keys::Secret { .. } => ".secret",
+        Keys::Jwks { ca: Some(_), .. } | Keys::Discovery { ca: Some(_), .. } => ".ca",
+        Keys::Jwks { .. } => ".jwks",
+        Keys::Discovery { .. } => ".discovery",
+    }
+}
+
 fn fetch(ca: Option<&std::path::Path>) -> Result<Arc<dyn Fetch>, String> {
     let mut more = Vec::new();
     if let Some(file) = ca {
         let wrong = |why: &dyn std::fmt::Display| format!("ca {}: {why}", file.display());
-        let pem = fs::read(file).map_err(|error| wrong(&error))?;
+        let pem = read_file(file).map_err(|why| wrong(&why))?;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             more.push(certificate.map_err(|error| wrong(&error))?);
         }

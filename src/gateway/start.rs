@@ -21,7 +21,7 @@ use super::{
     upstreams::{self, ByName},
 };
 use crate::{
-    config::{self, Config},
+    config::{self, Callers, Config},
     dispatch::Upstream,
     proto,
     schema::Schema,
@@ -62,15 +62,26 @@ impl StartError {
 }
 
 /// Builds a snapshot of a config and its descriptor files, and throws it away: nothing is asked of any upstream, and what
-/// an upstream's reflection would say is not known.
+/// an upstream's reflection would say is not known. `sure`: whether a section is as its author meant it; what another
+/// mistake there may have caused is not told.
 ///
 /// # Errors
 /// What a gateway would refuse to start with.
-pub fn rehearse(config: &Config) -> Result<(), StartError> {
-    let built_in = built_in()?;
+pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<config::Mistake>> {
+    let built_in = built_in().map_err(|error| error.mistakes())?;
     let prepared = upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &built_in);
-    let accounts = accounts(config)?;
-    let policies = callers::policies(config, &accounts, None).map_err(StartError)?;
+    let accounts = accounts(config).map_err(|error| error.mistakes())?;
+    let mut mistakes = prepared.mistakes;
+    let policies = match callers::policies(config, &accounts, None) {
+        Ok(policies) => policies,
+        Err(more) => {
+            mistakes.extend(more);
+            // What is wrong with who is known leaves what is served as it is.
+            let nobody = Config { callers: Callers::default(), ..config.clone() };
+            let policies = callers::policies(&nobody, &accounts, None);
+            policies.map_err(|mistakes| StartError(mistakes).mistakes())?
+        }
+    };
     let parts = Parts {
         policies,
         about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
@@ -83,7 +94,12 @@ pub fn rehearse(config: &Config) -> Result<(), StartError> {
         config: Arc::new(config.clone()),
         upstreams: dialled(&prepared.reached),
     };
-    built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map(drop).map_err(StartError)
+    let mut told = StartError(mistakes).mistakes();
+    if let Err(error) = Snapshot::build(&parts, &prepared.described) {
+        let certain = error.mistakes().iter().filter(|mistake| mistake.needs.iter().all(|name| sure(name)));
+        told.extend(certain.map(|mistake| mistake.told.clone()));
+    }
+    if told.is_empty() { Ok(()) } else { Err(told) }
 }
 
 /// The accounts of a config; nothing is opened yet.
@@ -108,6 +124,18 @@ impl Gateway {
     /// # Errors
     /// What is wrong with the config or with a descriptor file.
     pub async fn start(config: Config, source: Source) -> Result<Arc<Self>, StartError> {
+        Self::begin(config, source, true).await
+    }
+
+    /// The same for who only asks what would be served: no store is opened, no file made, no admin made.
+    ///
+    /// # Errors
+    /// What is wrong with the config or with a descriptor file.
+    pub async fn only_to_ask(config: Config) -> Result<Arc<Self>, StartError> {
+        Self::begin(config.clone(), Source::fixed(config), false).await
+    }
+
+    async fn begin(config: Config, source: Source, opens: bool) -> Result<Arc<Self>, StartError> {
         let built_in = built_in()?;
         let files = watch::Sender::new(source.sight(&[&config]));
         let prepared = upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &built_in);
@@ -132,7 +160,8 @@ impl Gateway {
         let snapshot =
             built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map_err(StartError)?;
         // Nothing is opened, and no file made, for a config that is not taken.
-        let first_admin = accounts.start(&parts.config.accounts, &parts.board).await;
+        let first_admin =
+            if opens { accounts.start(&parts.config.accounts, &parts.board).await } else { None };
         parts.board.show(&snapshot.catalog);
         let gateway = Arc::new(Self {
             source,
@@ -199,7 +228,8 @@ pub(super) fn built(
         Ok(_) => Err(mistakes),
         Err(error) => {
             let more = error.mistakes().iter();
-            mistakes.extend(more.map(|one| Mistake { subject: one.path.clone(), message: one.to_string() }));
+            mistakes
+                .extend(more.map(|one| Mistake { subject: one.told.path.clone(), message: one.to_string() }));
             Err(mistakes)
         }
     }

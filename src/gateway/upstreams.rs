@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 use http::{HeaderName, HeaderValue};
 
 use crate::{
-    config::{self, Config, SchemaSource, unreadable},
+    config::{self, Config, SchemaSource, read_file},
     dispatch::{
         Upstream,
         grpc::{Roots, Settings, Tls},
@@ -46,7 +46,8 @@ pub(super) fn prepare(
         let made = settings(written).and_then(|settings| match before.get(name) {
             Some(reached) if reached.settings == settings => Ok(reached.clone()),
             _ => {
-                let upstream = Arc::new(Upstream::new(settings.clone(), config.workers)?);
+                let upstream = Upstream::new(settings.clone(), config.workers).map_err(|why| ("", why))?;
+                let upstream = Arc::new(upstream);
                 Ok(Reached { settings, upstream })
             }
         });
@@ -54,7 +55,9 @@ pub(super) fn prepare(
             Ok(reached) => {
                 prepared.reached.insert(Arc::clone(name), reached);
             }
-            Err(why) => prepared.mistake(format!("upstreams.{name}"), format!("upstream {name:?}: {why}")),
+            Err((key, why)) => {
+                prepared.mistake(format!("upstreams.{name}{key}"), format!("upstream {name:?}: {why}"));
+            }
         }
         let SchemaSource::Descriptors(file) = &written.schema else { continue };
         match descriptors(name, file) {
@@ -75,19 +78,22 @@ impl Prepared {
     }
 }
 
-/// How dispatch reaches an upstream.
-fn settings(written: &config::Upstream) -> Result<Settings, String> {
+/// How dispatch reaches an upstream; or what is wrong, and with which key.
+fn settings(written: &config::Upstream) -> Result<Settings, (&'static str, String)> {
     let config::Address { tls, host, port } = &written.address;
     let roots = match &written.ca {
         None => Roots::Native,
         Some(file) => {
-            let why = |error| format!("ca {}: {}", file.display(), unreadable(file, &error));
-            Roots::Pem(std::fs::read(file).map_err(why)?)
+            let why = |why| (".ca", format!("ca {}: {why}", file.display()));
+            Roots::Pem(read_file(file).map_err(why)?)
         }
     };
     let authority = match &written.authority {
         None => None,
-        Some(text) => Some(text.parse().map_err(|error| format!("authority {text:?}: {error}"))?),
+        Some(text) => {
+            let why = |error| (".authority", format!("authority {text:?}: {error}"));
+            Some(text.parse().map_err(why)?)
+        }
     };
     Ok(Settings {
         tls: tls.then_some(Tls { roots, server_name: None }),
@@ -113,6 +119,6 @@ fn descriptors(upstream: &str, file: &Path) -> Result<Schema, String> {
     let wrong = |why: &dyn fmt::Display| {
         format!("upstream {upstream:?}: cannot use the descriptors {}: {why}", file.display())
     };
-    let bytes = std::fs::read(file).map_err(|error| wrong(&unreadable(file, &error)))?;
+    let bytes = read_file(file).map_err(|why| wrong(&why))?;
     Schema::decode(&bytes).map_err(|error| wrong(&error))
 }

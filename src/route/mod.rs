@@ -17,6 +17,7 @@ pub use self::{
 use crate::{
     auth::Terms,
     schema::{Method, did_you_mean},
+    status::shown,
 };
 
 /// Where calls go and under which rules.
@@ -103,9 +104,9 @@ impl std::fmt::Display for RpcMiss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Malformed => f.write_str("a gRPC path is /package.Service/Method"),
-            Self::UnknownService { service, near } => write!(f, "unknown service {service}{near}"),
+            Self::UnknownService { service, near } => write!(f, "unknown service {}{near}", shown(service)),
             Self::UnknownMethod { service, method, near } => {
-                write!(f, "unknown method {method} for service {service}{near}")
+                write!(f, "unknown method {} for service {}{near}", shown(method), shown(service))
             }
         }
     }

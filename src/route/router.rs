@@ -200,6 +200,11 @@ impl<T> Router<T> {
         })
     }
 
+    /// Every template, in the order of insertion; one that has several HTTP methods is there for each.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.entries.iter().map(|entry| &entry.template)
+    }
+
     /// Every value, in the order of insertion.
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().map(|entry| &entry.value)

@@ -27,8 +27,8 @@ pub struct Binding {
     pub variables: Vec<BoundVariable>,
     /// Whether it stands for a method without annotation: `POST /package.Service/Method`.
     pub implicit: bool,
-    /// Which entry of the config's list its rule comes from.
-    pub entry: Option<usize>,
+    /// Where the config says its rule, as in [`HttpRule::entry`].
+    pub entry: Option<Arc<str>>,
 }
 
 /// What the request's body holds.
@@ -60,8 +60,8 @@ pub struct BindingError {
     pub rule: String,
     /// What is wrong, and what is near.
     pub reason: String,
-    /// Which entry of the config's list the rule comes from.
-    pub entry: Option<usize>,
+    /// Where the config says the rule, as in [`HttpRule::entry`].
+    pub entry: Option<Arc<str>>,
 }
 
 /// All bindings of `method`: of the `configured` rules that select it, else of its annotation; and what is wrong with those
@@ -90,22 +90,6 @@ pub fn bindings(
     (made, errors)
 }
 
-/// An error for every configured rule that selects none of `methods`, naming the nearest.
-pub fn unmatched_selectors(configured: &[HttpRule], methods: &[&str]) -> Vec<BindingError> {
-    let unmatched = configured.iter().filter(|rule| !methods.iter().any(|method| rule.selects(method)));
-    unmatched
-        .map(|rule| BindingError {
-            method: rule.selector.clone(),
-            rule: rule.to_string(),
-            reason: format!(
-                "the selector names no known method{}",
-                did_you_mean(&rule.selector, methods.iter().copied())
-            ),
-            entry: rule.entry,
-        })
-        .collect()
-}
-
 impl Binding {
     /// Checks `rule` against the messages of `method`.
     pub fn resolve(method: &Arc<Method>, rule: &HttpRule) -> Result<Self, BindingError> {
@@ -113,7 +97,7 @@ impl Binding {
             method: method.full_name.to_string(),
             rule: rule.to_string(),
             reason,
-            entry: rule.entry,
+            entry: rule.entry.clone(),
         };
         let verb = match &rule.verb {
             Verb::Custom(name) if http::Method::from_bytes(name.as_bytes()).is_err() => {
@@ -156,7 +140,7 @@ impl Binding {
             response_body,
             variables,
             implicit: false,
-            entry: rule.entry,
+            entry: rule.entry.clone(),
         })
     }
 
@@ -388,19 +372,6 @@ mod tests {
             &[HttpRule::new("shop.*", Verb::Any, "/a")],
             true,
             &["* /a (shop.Books.Update)", "POST /shop.Books/Update (shop.Books.Update)"],
-        );
-    }
-
-    #[test]
-    fn a_selector_without_method_is_named_with_the_nearest() {
-        let rules =
-            [HttpRule::new("shop.Book.Update", Verb::Get, "/a"), HttpRule::new("shop.*", Verb::Get, "/b")];
-        let errors = unmatched_selectors(&rules, &["shop.Books.Update"]);
-        assert_eq!(
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            [
-                "shop.Book.Update: GET /a: the selector names no known method (did you mean \"shop.Books.Update\"?)"
-            ]
         );
     }
 }

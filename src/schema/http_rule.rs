@@ -3,7 +3,7 @@
 //!
 //! Specification: google/api/http.proto (extension 72295728 of `google.protobuf.MethodOptions`).
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use prost::Message;
 
@@ -20,8 +20,8 @@ pub struct HttpRule {
     pub body: String,
     /// `""` (the whole response) or the name of a top-level response field.
     pub response_body: String,
-    /// Which entry of the config's list it comes from, counted from 0; none for an annotation.
-    pub entry: Option<usize>,
+    /// Where the config says it, such as `http_rules[2].get`; none for an annotation.
+    pub entry: Option<Arc<str>>,
 }
 
 /// An HTTP method as a rule names it.
@@ -56,10 +56,10 @@ impl HttpRule {
         }
     }
 
-    /// The same rule as one of an entry of the config's list.
+    /// The same rule as one that the config says under this key.
     #[must_use]
-    pub fn of_entry(mut self, entry: usize) -> Self {
-        self.entry = Some(entry);
+    pub fn of_entry(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.entry = Some(key.into());
         self
     }
 

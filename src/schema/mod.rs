@@ -20,7 +20,7 @@ use http::uri::PathAndQuery;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use prost_types::method_options::IdempotencyLevel;
 
-pub use binding::{Binding, BindingError, Body, BoundVariable, bindings, unmatched_selectors};
+pub use binding::{Binding, BindingError, Body, BoundVariable, bindings};
 pub use error_details::with_error_details;
 pub use files::{File, Files};
 pub use http_rule::{HttpRule, Verb};

@@ -9,12 +9,16 @@ pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) 
     if wanted.is_empty() || wanted.len() > MAX_LENGTH {
         return None;
     }
+    let wanted = plain(wanted);
     let mut best: Option<(f64, &str)> = None;
-    for candidate in candidates {
-        if candidate.len() > MAX_LENGTH {
+    for candidate in candidates.into_iter().filter(|candidate| candidate.len() <= MAX_LENGTH) {
+        let known = plain(candidate);
+        // Every letter that one has more is a difference: most names are told apart by their lengths.
+        let (short, long) = (wanted.len().min(known.len()), wanted.len().max(known.len()));
+        if wanted.is_ascii() && known.is_ascii() && short * 10 < long * 6 {
             continue;
         }
-        let likeness = likeness(wanted, candidate);
+        let likeness = strsim::normalized_damerau_levenshtein(&wanted, &known);
         if likeness >= 0.6 && best.is_none_or(|(value, _)| likeness > value) {
             best = Some((likeness, candidate));
         }
@@ -29,8 +33,11 @@ pub fn did_you_mean<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a s
 
 /// How alike two names are, from 0 to 1, upper and lower case and `_` making little difference.
 pub fn likeness(a: &str, b: &str) -> f64 {
-    let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
     strsim::normalized_damerau_levenshtein(&plain(a), &plain(b))
+}
+
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

@@ -29,13 +29,15 @@ const HEALTH_CHECK: &str = "propylon.gateway.v1.HealthService.Check";
 pub(super) struct Build<'a> {
     pub(super) config: &'a Config,
     pub(super) rules: ServiceRules<'a>,
-    shadows: Shadows,
+    pub(super) shadows: Shadows,
     pub(super) mistakes: Vec<Mistake>,
     /// The `[[routes]]` that stand in the table by their pattern.
     pub(super) passing: HashSet<usize>,
     /// Who may call what, how often; and which of these rules are about anything.
     pub(super) book: Rulebook,
     pub(super) used: Used,
+    /// Where `http_rules` are written of which it has been told that they are wrong, or that others hide them.
+    pub(super) hidden: HashSet<Arc<str>>,
     pub(super) built: Built,
 }
 
@@ -63,6 +65,8 @@ impl<'a> Build<'a> {
     /// `knows_anybody`: there are callers whom the gateway can know.
     pub(super) fn new(config: &'a Config, knows_anybody: bool) -> Self {
         let rules = ServiceRules::new(&config.services);
+        let rest = config.http_rules.iter().filter(|rule| Template::parse(&rule.template).is_err());
+        let unreadable = rest.filter_map(|rule| rule.entry.clone()).collect();
         Self {
             config,
             mistakes: rules.twins(),
@@ -71,6 +75,7 @@ impl<'a> Build<'a> {
             passing: HashSet::new(),
             book: rulebook(config, knows_anybody),
             used: Used::default(),
+            hidden: unreadable,
             built: Built {
                 table: RpcTable::default(),
                 rest: RestBuilder::new(config.rest.paths, Arc::new(config.rest.profile.clone())),
@@ -94,6 +99,7 @@ impl<'a> Build<'a> {
         for path in &self.config.paths {
             self.path(path);
         }
+        self.configured_rules(&built_in.schema);
         for upstream in &self.config.upstreams {
             match schemas.get(&upstream.name) {
                 Some(known) => self.known(upstream, known),
@@ -102,6 +108,7 @@ impl<'a> Build<'a> {
         }
         for (path, _) in self.config.built_ins.pages() {
             self.built.catalog.push_page(&path);
+            self.built.rest.add_page(&path);
         }
         self.unmatched(schemas, &built_in.schema);
         self.unused_rules(schemas);
@@ -129,7 +136,7 @@ impl<'a> Build<'a> {
                     route.pattern,
                     own.name()
                 );
-                self.mistakes.push(Mistake::new(format!("routes[{}]", route.entry), message));
+                self.mistakes.push(Mistake::new(format!("routes[{}].service", route.entry), message));
             }
         }
     }
@@ -198,7 +205,7 @@ impl<'a> Build<'a> {
                     .map_err(|conflict| conflict.to_string()),
             };
             if let Err(message) = added {
-                self.mistakes.push(Mistake::new(&key, message));
+                self.mistakes.push(Mistake::new(format!("{key}.path"), message));
             }
         }
         self.built.catalog.push_path(PathEntry {
@@ -232,7 +239,11 @@ impl<'a> Build<'a> {
         self.built.table.insert_method(Arc::clone(method), Arc::clone(route));
         let (mut bindings, errors) = bindings(method, &self.config.http_rules, face.method_paths);
         for error in errors {
-            self.mistake(face, error.entry, error.to_string());
+            if error.entry.as_ref().is_some_and(|entry| self.hidden.contains(entry)) {
+                continue;
+            }
+            let message = error.to_string();
+            self.mistake(face, error.entry.as_deref(), message);
         }
         if let Some((own, built_in)) = &face.own {
             for binding in bindings.iter_mut().filter(|binding| binding.entry.is_none()) {
@@ -253,7 +264,10 @@ impl<'a> Build<'a> {
         let mut shown = Vec::with_capacity(bindings.len());
         for binding in bindings {
             let text = format!("{} {}", binding.verb.as_str(), binding.template.as_str());
-            let entry = binding.entry;
+            let entry = binding.entry.clone();
+            if entry.as_ref().is_some_and(|entry| self.hidden.contains(entry)) {
+                continue;
+            }
             let added = match self.shadow(face, &binding) {
                 Some(what) => {
                     Err(format!("{text} of {} would never be reached: there is {what}", method.full_name))
@@ -262,7 +276,7 @@ impl<'a> Build<'a> {
             };
             match added {
                 Ok(()) => shown.push(text),
-                Err(error) => self.mistake(face, entry, error),
+                Err(error) => self.mistake(face, entry.as_deref(), error),
             }
         }
         shown
@@ -293,9 +307,8 @@ impl<'a> Build<'a> {
     }
 
     /// A mistake in what a source's schema or, where there is an `entry`, the config's `http_rules` say of it.
-    pub(super) fn mistake(&mut self, face: &Face<'_>, entry: Option<usize>, message: String) {
-        let path = if entry.is_some() { rule_path(entry) } else { face.path.clone() };
-        let mistake = Mistake { path, message };
+    pub(super) fn mistake(&mut self, face: &Face<'_>, entry: Option<&str>, message: String) {
+        let mistake = Mistake::new(entry.unwrap_or(&face.path), message);
         if face.strict {
             self.mistakes.push(mistake);
         } else {
@@ -307,10 +320,6 @@ impl<'a> Build<'a> {
 /// `package.Service/Method`
 pub(super) fn key(method: &Method) -> &str {
     method.path.as_str().trim_start_matches('/')
-}
-
-pub(super) fn rule_path(entry: Option<usize>) -> String {
-    entry.map_or_else(|| "http_rules".to_owned(), |entry| format!("http_rules[{entry}]"))
 }
 
 /// A template with another prefix; one that does not begin with the old one stays where it is.

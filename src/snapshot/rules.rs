@@ -53,7 +53,7 @@ impl<'a> ServiceRules<'a> {
             if let Some(first) = first.get(pattern.as_str()) {
                 let message =
                     format!("two routes match the same calls: {pattern:?} here and in routes[{first}]");
-                mistakes.push(Mistake::new(format!("routes[{entry}]"), message));
+                mistakes.push(Mistake::new(format!("routes[{entry}].service"), message));
             } else {
                 first.insert(pattern, *entry);
             }
@@ -155,9 +155,9 @@ mod tests {
     fn twins_are_named() {
         let routes = [route(0, "a.*", None, None, None), route(4, "a.*", None, None, None)];
         let mistakes = ServiceRules::new(&routes).twins();
-        let [Mistake { path, message }] = mistakes.as_slice() else { panic!("{mistakes:?}") };
-        assert_eq!(path, "routes[4]");
-        assert_eq!(message, "two routes match the same calls: \"a.*\" here and in routes[0]");
+        let [Mistake { told, .. }] = mistakes.as_slice() else { panic!("{mistakes:?}") };
+        assert_eq!(told.path, "routes[4].service");
+        assert_eq!(told.message, "two routes match the same calls: \"a.*\" here and in routes[0]");
         assert_eq!(ServiceRules::new(&routes[..1]).twins(), []);
     }
 }

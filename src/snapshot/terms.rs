@@ -1,18 +1,21 @@
 //! The terms of each route: which of the config's rules hold there.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use tracing::warn;
 
 use super::{
     Known, Mistake,
-    build::{Build, Face},
+    build::{Build, Face, key},
 };
 use crate::{
     auth::{Access, Credentials, Entry, Pattern, Place, Rule, Rulebook, Terms},
     config::{Config, SchemaSource},
     route::Destination,
-    schema::{Template, Verb, did_you_mean},
+    schema::{Template, Verb, nearest},
 };
 
 /// The rules of a config, those of its routes among them.
@@ -105,14 +108,32 @@ impl Build<'_> {
             return;
         }
         let strict = !upstreams.iter().any(|up| matches!(up.schema, SchemaSource::Reflection { .. }));
-        let names: Vec<String> = schemas
-            .values()
-            .flat_map(|known| known.schema.methods())
-            .map(|method| method.path.as_str().trim_start_matches('/').to_owned())
-            .collect();
-        for (key, pattern) in self.book.unused(&self.used) {
-            let near = did_you_mean(&pattern.to_string(), names.iter().map(String::as_str));
-            let mistake = Mistake::new(&*key, format!("{pattern} is about nothing that is served{near}"));
+        let methods = schemas.values().flat_map(|known| known.schema.methods());
+        let methods: Vec<&str> = methods.map(|method| key(method)).collect();
+        let services: BTreeSet<&str> =
+            self.built.catalog.services().map(|(_, service)| &*service.name).collect();
+        let of_service = |name: &&str| name.rsplit_once('.').map(|(package, _)| format!("{package}.*"));
+        let packages: BTreeSet<String> = services.iter().filter_map(of_service).collect();
+        let paths: BTreeSet<&str> = self.built.rest.templates().collect();
+        // A pattern is like those of its own kind.
+        let near = |pattern: &str| -> Option<String> {
+            let found = match pattern.split_once(' ') {
+                Some((verb, path)) => {
+                    return nearest(path, paths.iter().copied()).map(|near| format!("{verb} {near}"));
+                }
+                None if pattern.starts_with('/') => nearest(pattern, paths.iter().copied()),
+                None if pattern.contains('/') => nearest(pattern, methods.iter().copied()),
+                None if pattern.ends_with('*') => nearest(pattern, packages.iter().map(String::as_str)),
+                None => nearest(pattern, services.iter().copied()),
+            };
+            found.map(str::to_owned)
+        };
+        for (rule, pattern) in self.book.unused(&self.used) {
+            let pattern = pattern.to_string();
+            let list = if rule.starts_with("routes") { rule.to_string() } else { format!("{rule}.match") };
+            let mut mistake = Mistake::new(list, format!("{pattern} is about nothing that is served"))
+                .needing(&["upstreams", "builtin", "routes", "http_rules"]);
+            mistake.told = mistake.told.meaning(near(&pattern)).within(pattern);
             if strict {
                 self.mistakes.push(mistake);
             } else {

@@ -10,7 +10,8 @@ use tracing::warn;
 
 use super::{
     Known, Mistake,
-    build::{Build, Face, key, rule_path},
+    build::{Build, Face, key},
+    http_rules::unmatched_selectors,
     rules::{covers, exactness},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         Destination,
         catalog::{EVERY_SERVERS_OWN, Source},
     },
-    schema::{Method, Schema, did_you_mean, unmatched_selectors},
+    schema::{Method, Schema},
 };
 
 impl<'a> Build<'a> {
@@ -195,9 +196,7 @@ impl<'a> Build<'a> {
         let methods: Vec<_> =
             own.chain(schemas.values().flat_map(|known| known.schema.methods())).cloned().collect();
         let names: Vec<_> = methods.iter().map(|method| &*method.full_name).collect();
-        let selectors = unmatched_selectors(&self.config.http_rules, &names).into_iter();
-        let mut mistakes: Vec<_> =
-            selectors.map(|error| Mistake::new(rule_path(error.entry), error.to_string())).collect();
+        let mut mistakes = unmatched_selectors(&self.config.http_rules, &names);
         let services = || self.built.catalog.services().map(|(_, service)| &*service.name);
         for route in &self.config.services {
             let matched = self.passing.contains(&route.entry)
@@ -208,9 +207,14 @@ impl<'a> Build<'a> {
                 continue;
             }
             let keys = methods.iter().map(|method| key(method)).filter(|_| route.pattern.contains('/'));
-            let near = did_you_mean(&route.pattern, services().chain(keys));
-            let message = format!("no service or method that is served is {:?}{near}", route.pattern);
-            mistakes.push(Mistake::new(format!("routes[{}]", route.entry), message));
+            let message = format!("no service or method that is served is {:?}", route.pattern);
+            let mut mistake = Mistake::new(format!("routes[{}].service", route.entry), message).needing(&[
+                "upstreams",
+                "builtin",
+                "routes",
+            ]);
+            mistake.told = mistake.told.near(&route.pattern, services().chain(keys));
+            mistakes.push(mistake);
         }
         if upstreams.iter().any(|upstream| matches!(upstream.schema, SchemaSource::Reflection { .. })) {
             for mistake in mistakes {

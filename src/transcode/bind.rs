@@ -54,7 +54,7 @@ impl RequestPlan {
             method: binding.method.full_name.to_string(),
             rule: format!("{} {}", binding.verb, binding.template),
             reason,
-            entry: binding.entry,
+            entry: binding.entry.clone(),
         };
         let resolve = |path: &str| Target::resolve(codec, path).map_err(|error| fail(error.to_string()));
         let variables = binding.variables.iter().map(|variable| resolve(&variable.field_path()));

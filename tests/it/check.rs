@@ -18,6 +18,8 @@ fn folder() -> tempfile::TempDir {
     write("library.binpb", &DESCRIPTORS);
     write("broken.binpb", b"no descriptors");
     write("empty.pem", b"");
+    write("nothing.key", "\u{feff}\n".as_bytes());
+    write("binary.key", b"5f2b8c1e9d-not-base64");
     let ca = rcgen::generate_simple_self_signed(["books.internal".to_owned()]).unwrap();
     write("ca.pem", ca.cert.pem().as_bytes());
     folder
@@ -114,4 +116,74 @@ fn the_schema_is_printed() {
     let schema: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((code, &schema["$schema"]), (0, &"https://json-schema.org/draft/2020-12/schema".into()));
     assert_eq!(schema["properties"]["gateway"]["$ref"], "#/$defs/Gateway");
+}
+
+#[test]
+fn what_only_prints_needs_no_secret_and_opens_no_store() {
+    let folder = folder();
+    let text = "[[upstreams]]\nname = \"books\"\ngrpc = \"http://127.0.0.1:9\"\ndescriptors = \"library.binpb\"\n\
+                metadata = { authorization = { env = \"MISSING\" } }\n\
+                [[auth.tokens]]\nname = \"robot\"\ntoken = { file = \"missing.key\" }\n";
+    fs::write(folder.path().join("secrets.toml"), text).unwrap();
+    for (arguments, want) in [
+        (&["routes", "--config", "secrets.toml"][..], "library.v1.Library"),
+        (&["openapi", "--config", "secrets.toml"], "\"openapi\": \"3.1"),
+        (&["explain", "GET", "/livez", "--config", "secrets.toml"], "200 OK"),
+    ] {
+        let (code, said) = run(&mut propylon(folder.path(), arguments, ""));
+        assert!(code == 0 && said.contains(want), "{arguments:?} gave {code}: {said}");
+    }
+    assert!(!folder.path().join("data").exists(), "a store was opened");
+    let (code, said) = run(&mut propylon(folder.path(), &["serve", "--config", "secrets.toml"], ""));
+    assert!(code == 78 && said.contains("the environment variable MISSING is not set"), "{said}");
+}
+
+#[test]
+fn serve_tells_what_it_would_refuse_beside_what_is_written_wrongly() {
+    let folder = folder();
+    for name in ["sections_of_every_kind.toml", "hidden_rules.toml", "secrets_of_callers.toml"] {
+        let environment =
+            fs::read_to_string(inputs().join(Path::new(name).with_extension("env"))).unwrap_or_default();
+        let (_, checked) = run(&mut propylon(folder.path(), &["check", name], &environment));
+        let (code, served) = run(&mut propylon(folder.path(), &["serve", "--config", name], &environment));
+        let told = checked.rsplit_once("\n\n").unwrap().0;
+        assert!(code == 78 && served.contains(told), "{served}\n does not have\n{told}");
+    }
+}
+
+#[test]
+fn a_page_is_near_and_a_long_path_is_not_repeated() {
+    let folder = folder();
+    for (path, want) in [
+        ("/doc", "the nearest is GET /docs"),
+        ("/heatlh", "the nearest is GET /health"),
+        ("/livz", "the nearest is GET /livez"),
+        ("/openapi.jsn", "the nearest is GET /openapi.json"),
+    ] {
+        let (_, said) = run(&mut propylon(folder.path(), &["explain", "GET", path], ""));
+        let near = format!("near         {}", want.trim_start_matches("the nearest is "));
+        assert!(said.contains(want) && said.contains(&near), "{path}: {said}");
+    }
+    let long = format!("/{}", "a".repeat(60_000));
+    let (_, said) = run(&mut propylon(folder.path(), &["explain", "GET", &long, "--json"], ""));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let message = said["message"].as_str().unwrap();
+    assert!(message.len() < 300 && message.contains("there is no GET /aaa"), "{message:.400}");
+}
+
+#[test]
+fn a_file_with_no_end_is_refused_at_once() {
+    let folder = folder();
+    fs::File::create(folder.path().join("huge.key")).unwrap().set_len(1 << 30).unwrap();
+    let began = std::time::Instant::now();
+    for file in ["/dev/zero", "/dev/urandom", "huge.key"] {
+        let text = format!(
+            "[[upstreams]]\nname = \"a\"\ngrpc = \"https://h:1\"\ndescriptors = \"{file}\"\nca = \"{file}\"\n\
+             metadata = {{ authorization = {{ file = \"{file}\" }} }}\n"
+        );
+        fs::write(folder.path().join("endless.toml"), text).unwrap();
+        let (code, said) = run(&mut propylon(folder.path(), &["check", "endless.toml"], ""));
+        assert!(code == 1 && said.contains("3 errors") && said.contains("endless.toml:6:30"), "{said}");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
 }

@@ -132,7 +132,7 @@ fn mistakes_are_named() {
         "a.* has a rule already, access.rules[0]",
     );
     check("[rate_limits]\ndefault_tier = \"gold\"", "\"gold\" is not among the tiers (elite, free, premium)");
-    check("[rate_limits]\nwindow = \"500ms\"", "a window is between a second and a day");
+    check("[rate_limits]\nwindow = \"500ms\"", "the shortest window is 1s");
     check("[rate_limits]\nexempt = [\"here\"]", "\"here\" is not a network");
     check("[rate_limits]\nreset = \"never\"", "never");
     check("[[rate_limits.rules]]\nmatch = [\"a.*\"]", "calls");

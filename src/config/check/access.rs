@@ -2,11 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Check, callers::texts};
+use super::{
+    Check,
+    callers::texts,
+    meant::{network_meant, pattern_meant, subject_meant},
+    values,
+};
 use crate::{
     auth::{Away, Entry, Limit, Network, Pattern, Rate, Rule, Rulebook, Scope, Subject},
-    config::settings,
+    config::{document::path::child, mistake::Mistake, settings},
     policy::{LimitSettings, Reset},
+    schema::nearest,
 };
 
 impl Check<'_> {
@@ -21,25 +27,39 @@ impl Check<'_> {
         for (number, mut written) in written.rules.into_iter().enumerate() {
             let key: Arc<str> = format!("access.rules[{number}]").into();
             let patterns = self.patterns(&key, &std::mem::take(&mut written.patterns));
-            for pattern in &patterns {
+            let mut own = Vec::with_capacity(patterns.len());
+            for pattern in patterns {
                 // Which is meant, is not for us to guess.
-                if let Some(first) = book.access.iter().find(|entry| entry.patterns.contains(pattern)) {
-                    let message = format!("{pattern} has a rule already, {}", first.key);
-                    self.found.add(format!("{key}.match"), message);
+                let first = book.access.iter().find(|entry| entry.patterns.contains(&pattern));
+                let first = first.map(|entry| &*entry.key).or(own.contains(&pattern).then_some(&*key));
+                match first {
+                    Some(first) => {
+                        let message = format!("{pattern} has a rule already, {first}");
+                        let mistake = Mistake::new(format!("{key}.match"), message);
+                        self.found.push(mistake.within(pattern.to_string()));
+                    }
+                    None => own.push(pattern),
                 }
             }
+            let patterns = own;
             let what = Arc::new(self.rule(&key, written));
             book.access.push(Entry { key, patterns, what });
         }
     }
 
     fn patterns(&mut self, key: &str, written: &[String]) -> Vec<Pattern> {
-        if written.is_empty() {
+        if written.is_empty() && !self.found.below(&format!("{key}.match")) {
             self.found.add(key, "it is about nothing: `match` names methods or paths");
         }
         let mut patterns = Vec::with_capacity(written.len());
         for (index, text) in written.iter().enumerate() {
-            patterns.extend(self.found.take(format!("{key}.match[{index}]"), Pattern::parse(text)));
+            match Pattern::parse(text) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(why) => {
+                    let mistake = Mistake::new(format!("{key}.match[{index}]"), why);
+                    self.found.push(mistake.meaning(pattern_meant(text)));
+                }
+            }
         }
         patterns
     }
@@ -58,14 +78,20 @@ impl Check<'_> {
                 let message = format!("a public rule asks for no {name}; take one of the two");
                 self.found.add(format!("{key}.{name}"), message);
             }
-            if list.iter().any(String::is_empty) {
-                self.found.add(format!("{key}.{name}"), "one of them is empty");
+            if let Some(index) = list.iter().position(String::is_empty) {
+                self.found.add(format!("{key}.{name}[{index}]"), "it is empty");
             }
         }
         let mut subjects = |name: &str, list: Vec<String>| {
             let mut subjects = Vec::with_capacity(list.len());
             for (index, text) in list.iter().enumerate() {
-                subjects.extend(self.found.take(format!("{key}.{name}[{index}]"), Subject::parse(text)));
+                match Subject::parse(text) {
+                    Ok(subject) => subjects.push(subject),
+                    Err(why) => {
+                        let mistake = Mistake::new(format!("{key}.{name}[{index}]"), why);
+                        self.found.push(mistake.meaning(subject_meant(text)));
+                    }
+                }
             }
             subjects
         };
@@ -87,7 +113,7 @@ impl Check<'_> {
         default: LimitSettings,
         book: &mut Rulebook,
     ) -> LimitSettings {
-        let window = self.time("rate_limits.window", written.window, default.window);
+        let window = self.window("rate_limits.window", written.window, default.window);
         let enabled = written.enabled.unwrap_or(default.enabled);
         let away = written.redis_away.map_or(default.away, meant);
         let rate = default.address.as_ref().map(|limit| limit.rate);
@@ -101,31 +127,36 @@ impl Check<'_> {
                 default.tiers.iter().map(|(name, limit)| (Arc::clone(name), calls(limit))).collect()
             }
         };
+        if written.burst.is_some_and(|burst| burst > 0) && calls == 0 {
+            let message = "it does nothing: rate_limits.address is 0, which is no limit";
+            self.found.push(Mistake::new("rate_limits.burst", message).of_key());
+        }
         let mut limits: BTreeMap<Arc<str>, Option<Arc<Limit>>> = BTreeMap::new();
         for (name, calls) in tiers {
-            let key = format!("rate_limits.tiers.{name}");
-            let limit = self.limit(&key, &format!("tier-{name}"), (calls, 0), window, away);
+            let key = child("rate_limits.tiers", &name);
+            let limit = self.limit((&key, &key), &format!("tier-{name}"), (calls, 0), window, away);
             limits.insert(name, limit);
         }
         let default_tier = written.default_tier.map_or(default.default_tier, Arc::from);
-        if !limits.contains_key(&default_tier) {
+        if !limits.contains_key(&default_tier) && !self.found.below("rate_limits.tiers") {
             let known: Vec<&str> = limits.keys().map(|name| &**name).collect();
             let message = format!("{default_tier:?} is not among the tiers ({})", known.join(", "));
-            self.found.add("rate_limits.default_tier", message);
+            let mistake = Mistake::new("rate_limits.default_tier", message);
+            self.found.push(mistake.near(&default_tier, known));
         }
         let (mut exempt, mut exempt_loopback) = (default.exempt, default.exempt_loopback);
         if let Some(written) = written.exempt {
             exempt_loopback = written.iter().any(|text| text == "loopback");
             exempt.clear();
             for (index, text) in written.iter().enumerate().filter(|(_, text)| *text != "loopback") {
-                let network = Network::parse(text).map_err(|why| format!("{why}, or \"loopback\""));
-                exempt.extend(self.found.take(format!("rate_limits.exempt[{index}]"), network));
+                exempt.extend(self.network(&format!("rate_limits.exempt[{index}]"), text, "loopback"));
             }
         }
         for (number, written) in written.rules.into_iter().enumerate() {
             self.limit_rule(number, written, (window, away), book);
         }
-        let address = self.limit("rate_limits.address", "address", (calls, burst), window, away);
+        let keys = ("rate_limits.address", "rate_limits.burst");
+        let address = self.limit(keys, "address", (calls, burst), window, away);
         LimitSettings {
             enabled,
             address: address.filter(|_| enabled),
@@ -152,14 +183,13 @@ impl Check<'_> {
     ) {
         let key: Arc<str> = format!("rate_limits.rules[{number}]").into();
         let away = written.redis_away.map_or(away, meant);
-        let window = self.time(&format!("{key}.window"), written.window, window);
+        let window = self.window(&format!("{key}.window"), written.window, window);
         let name = written.name.unwrap_or_else(|| format!("rule-{number}"));
         let patterns = self.patterns(&key, &written.patterns);
+        let keys = (&*format!("{key}.calls"), &*format!("{key}.burst"));
+        let limit = self.limit(keys, &name, (written.calls.into(), written.burst.into()), window, away);
         // A rule without calls was told of by its shape.
-        let Some(limit) = self.limit(&key, &name, (written.calls.into(), written.burst.into()), window, away)
-        else {
-            return;
-        };
+        let Some(limit) = limit else { return };
         let scope = match written.by {
             None | Some(settings::By::Caller) => Scope::Caller,
             Some(settings::By::Address) => Scope::Address,
@@ -168,10 +198,37 @@ impl Check<'_> {
         book.limits.push(Entry { key, patterns, what: (limit, scope) });
     }
 
-    /// `None` for one of 0 calls.
+    /// A window of a limit.
+    fn window(&mut self, key: &str, written: Option<settings::Time>, default: Duration) -> Duration {
+        let Some(settings::Time(text)) = written else { return default };
+        let window = values::time(&text).and_then(|window| match window {
+            window if window < SHORTEST_WINDOW => {
+                Err(format!("{text:?} is too short; the shortest window is 1s"))
+            }
+            window if window > LONGEST_WINDOW => {
+                Err(format!("{text:?} is too long; the longest window is 24h"))
+            }
+            window => Ok(window),
+        });
+        self.found.take(key, window).unwrap_or(default)
+    }
+
+    /// A network; `word` may stand in its place, and is not looked for here.
+    pub(super) fn network(&mut self, key: &str, text: &str, word: &str) -> Option<Network> {
+        let why = match Network::parse(text) {
+            Ok(network) => return Some(network),
+            Err(why) => why,
+        };
+        let mistake = Mistake::new(key, format!("{why}; or {word:?}"));
+        let near = nearest(text, [word]).map(str::to_owned);
+        self.found.push(mistake.meaning(near.or_else(|| network_meant(text))));
+        None
+    }
+
+    /// `None` for one of 0 calls. The keys are where its calls and its burst are written; the window is right.
     fn limit(
         &mut self,
-        key: &str,
+        (calls_key, burst_key): (&str, &str),
         name: &str,
         (calls, burst): (u64, u64),
         window: Duration,
@@ -180,22 +237,31 @@ impl Check<'_> {
         if calls == 0 {
             return None;
         }
-        let limit = Rate::new(calls, window, burst).and_then(|rate| Limit::new(name, rate, away));
-        if limit.is_none() {
-            let why = if calls + burst > Rate::MOST_CALLS {
-                format!(
-                    "{} calls in a window and its burst are the most, and these are {}",
-                    Rate::MOST_CALLS,
-                    calls + burst
-                )
-            } else {
-                format!("a window is between a second and a day, and not {window:?}")
-            };
-            self.found.add(key, why);
+        let all = calls.saturating_add(burst);
+        if all > Rate::MOST_CALLS {
+            let most = Rate::MOST_CALLS;
+            let key = if burst == 0 || calls > most { calls_key } else { burst_key };
+            let message = format!("{most} calls in a window and its burst are the most, and these are {all}");
+            self.found.add(key, message);
         }
-        limit.map(Arc::new)
+        Rate::new(calls, window, burst).and_then(|rate| Limit::new(name, rate, away)).map(Arc::new)
+    }
+
+    /// Tiers that have no limit of their own are counted as the default one: they are told, in case they were mistyped.
+    pub(super) fn known_tier(&mut self, key: String, tier: &str, known: &[Arc<str>]) {
+        if known.iter().any(|known| **known == *tier) {
+            return;
+        }
+        let message =
+            format!("{tier:?} is not among rate_limits.tiers; its calls are counted as default_tier's");
+        let mistake = Mistake::new(key, message).near(tier, known.iter().map(|known| &**known));
+        self.found.push(mistake.warning());
     }
 }
+
+/// What a limit can be counted by.
+const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
+const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn meant(written: settings::RedisAway) -> Away {
     match written {

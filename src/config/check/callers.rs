@@ -1,12 +1,13 @@
 //! `[auth]` and the proxies of `[gateway]` checked, with where their secrets are; and everything about callers put together.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
-use super::Check;
+use super::{Check, files};
 use crate::{
-    auth::{Endpoint, Key, MOST_SKEW, Network, Proxies, claims::ClaimMap},
+    auth::{Endpoint, Key, MOST_SKEW, Proxies, claims::ClaimMap},
     config::{
         callers::{Callers, ConfigToken, Keys, OwnSecret, Private, TrustedIssuer},
+        mistake::Mistake,
         settings::{self, Time},
     },
 };
@@ -15,6 +16,25 @@ use crate::{
 const KEPT_KEY: &str = "EdDSA";
 /// The shortest token that is taken as it is.
 const LEAST_TOKEN: usize = 16;
+
+/// What an issuer may have written.
+const ISSUER_KEYS: [&str; 12] = [
+    "algorithm",
+    "audience",
+    "ca",
+    "check_audience",
+    "check_issuer",
+    "claims",
+    "discovery",
+    "issuer",
+    "jwks",
+    "leeway",
+    "name",
+    "secret",
+];
+
+/// What a shared secret signs with; the first of them where nothing is said.
+const ALGORITHMS: [&str; 3] = ["HS256", "HS384", "HS512"];
 
 impl Check<'_> {
     pub(super) fn callers(
@@ -32,6 +52,8 @@ impl Check<'_> {
             self.own_name(&path, &written.name, &mut names);
             callers.issuers.extend(self.issuer(&path, written));
         }
+        let of = |(index, token): (usize, &settings::Token)| Some((index, token.tier.clone()?));
+        let tiers: Vec<(usize, String)> = auth.tokens.iter().enumerate().filter_map(of).collect();
         for (index, written) in auth.tokens.into_iter().enumerate() {
             let path = format!("auth.tokens[{index}]");
             self.own_name(&path, &written.name, &mut names);
@@ -39,6 +61,15 @@ impl Check<'_> {
         }
         self.access(access, &mut callers.rules);
         callers.limits = self.rate_limits(rate_limits, callers.limits, &mut callers.rules);
+        let known: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();
+        for (index, tier) in tiers {
+            self.known_tier(format!("auth.tokens[{index}].tier"), &tier, &known);
+        }
+        for entry in &callers.rules.access {
+            for (index, tier) in entry.what.tiers.iter().enumerate() {
+                self.known_tier(format!("{}.tiers[{index}]", entry.key), tier, &known);
+            }
+        }
         callers
     }
 
@@ -79,16 +110,16 @@ impl Check<'_> {
         let forwarded = match header.map(str::to_ascii_lowercase).as_deref() {
             None | Some("x-forwarded-for") => false,
             Some("forwarded") => true,
-            Some(_) => {
-                self.found.add("gateway.forwarded_header", "it is \"x-forwarded-for\" or \"forwarded\"");
+            Some(other) => {
+                let message = "it is \"x-forwarded-for\" or \"forwarded\"";
+                let mistake = Mistake::new("gateway.forwarded_header", message);
+                self.found.push(mistake.near(other, ["x-forwarded-for", "forwarded"]));
                 false
             }
         };
         let mut networks = Vec::new();
         for (index, text) in trusted.iter().enumerate().filter(|(_, text)| *text != "nearest") {
-            let network = Network::parse(text)
-                .map_err(|why| format!("{why}; or \"nearest\", for the nearest private hop"));
-            networks.extend(self.found.take(format!("gateway.trusted_proxies[{index}]"), network));
+            networks.extend(self.network(&format!("gateway.trusted_proxies[{index}]"), text, "nearest"));
         }
         Proxies { networks, nearest_private: trusted.iter().any(|text| text == "nearest"), forwarded }
     }
@@ -97,20 +128,45 @@ impl Check<'_> {
         let key = |key: &str| format!("{path}.{key}");
         let demands_issuer = written.check_issuer.unwrap_or(true);
         let issuer = written.issuer.filter(|issuer| !issuer.is_empty());
-        if demands_issuer && issuer.is_none() {
+        // A key that is not known may be the one that is missing.
+        let mistyped = self.found.leaves_open(path, &ISSUER_KEYS);
+        if demands_issuer && issuer.is_none() && !mistyped {
             let why = "what iss must be; check_issuer = false where this issuer's tokens have none";
             self.found.add(key("issuer"), why);
         }
         let demands_audience = written.check_audience.unwrap_or(true);
-        if demands_audience && written.audience.is_empty() {
+        if demands_audience && written.audience.is_empty() && !mistyped {
             let why = "what aud must name; check_audience = false where this issuer's tokens have none";
             self.found.add(key("audience"), why);
         }
-        let ca = written.ca.map(|file| self.folder.join(file));
+        let ca = written.ca.map(|file| self.looks.folder.join(file));
+        let readable = |file: &PathBuf| self.looks.files.then(|| files::certificates(file));
+        let ca = match ca.as_ref().and_then(readable) {
+            Some(read) => self.found.take(key("ca"), read).and(ca),
+            None => ca,
+        };
+        for (name, there) in [("algorithm", written.algorithm.is_some()), ("ca", ca.is_some())] {
+            let (used, why) = match name {
+                "ca" => (written.secret.is_none(), "a secret is not read over the network"),
+                _ => (written.secret.is_some(), "keys that are read say their algorithm themselves"),
+            };
+            if there && !used {
+                let mistake = Mistake::new(key(name), format!("it does nothing: {why}"));
+                self.found.push(mistake.of_key());
+            }
+        }
+        let (written_secret, written_jwks) = (written.secret.is_some(), written.jwks.is_some());
         let keys = match (written.secret, written.jwks, written.discovery.unwrap_or(false)) {
             (Some(secret), None, false) => {
-                let algorithm = written.algorithm.unwrap_or_else(|| "HS256".to_owned());
-                let secret = self.text("secret", secret).and_then(|secret| {
+                let mut algorithm = written.algorithm.unwrap_or_else(|| ALGORITHMS[0].to_owned());
+                if !ALGORITHMS.contains(&algorithm.as_str()) {
+                    let message =
+                        format!("{algorithm:?} is not an algorithm for a secret; HS256, HS384 and HS512 are");
+                    let mistake = Mistake::new(key("algorithm"), message);
+                    self.found.push(mistake.near(&algorithm.to_ascii_uppercase(), ALGORITHMS));
+                    ALGORITHMS[0].clone_into(&mut algorithm);
+                }
+                let secret = self.text_or_stand_in("secret", secret).and_then(|secret| {
                     Key::secret(secret.expose().as_bytes(), &algorithm)?;
                     Ok(Private::new(secret))
                 });
@@ -130,7 +186,18 @@ impl Check<'_> {
                 Keys::Discovery { issuer, ca }
             }
             _ => {
-                self.found.add(path, "one place has its keys: `secret`, `jwks` or `discovery = true`");
+                let places = [
+                    ("secret", written_secret),
+                    ("jwks", written_jwks),
+                    ("discovery", written.discovery == Some(true)),
+                ];
+                let mut there = places.iter().filter(|(_, there)| *there).map(|(name, _)| *name);
+                let why = "one place has its keys: `secret`, `jwks` or `discovery = true`";
+                match (there.next(), there.next()) {
+                    (Some(_), Some(second)) => self.found.push(Mistake::new(key(second), why).of_key()),
+                    _ if mistyped => {}
+                    _ => self.found.add(path, why),
+                }
                 return None;
             }
         };
@@ -162,7 +229,7 @@ impl Check<'_> {
 
     fn token(&mut self, path: &str, written: settings::Token) -> Option<ConfigToken> {
         // A token that is missing was told of by its shape.
-        let token = self.text("token", written.token?).and_then(|token| {
+        let token = self.text_or_stand_in("token", written.token?).and_then(|token| {
             let fits = token.expose().bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
             if token.expose().len() < LEAST_TOKEN || !fits {
                 return Err(format!(

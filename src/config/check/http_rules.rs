@@ -11,14 +11,11 @@ impl Check<'_> {
         let mut rules = Vec::with_capacity(written.len());
         for (index, rule) in written.into_iter().enumerate() {
             let path = format!("http_rules[{index}]");
-            let before = rules.len();
             let selector = rule.selector.clone();
             if selector.is_empty() && !self.found.below(&format!("{path}.selector")) {
                 self.found.add(path.clone(), "the rule has no selector (package.Service.Method)");
             }
             self.http_rule(&path, &selector, rule, true, &mut rules);
-            let entries = rules.split_off(before).into_iter().map(|rule: HttpRule| rule.of_entry(index));
-            rules.extend(entries);
         }
         rules
     }
@@ -55,21 +52,28 @@ impl Check<'_> {
                 Template::parse(template).map(drop).map_err(|problem| problem.to_string()),
             );
         }
+        // One without a path, which is wrong, still says which methods it is for.
+        let incomplete = |key: String| HttpRule::new(selector, Verb::Get, "").of_entry(key);
         match verbs.as_slice() {
-            [(verb, _, template)] => rules.push(
+            [(_, key, _)] if self.found.below(&format!("{path}.{key}")) => {
+                rules.push(incomplete(format!("{path}.{key}")));
+            }
+            [(verb, key, template)] => rules.push(
                 HttpRule::new(selector, verb.clone(), template)
+                    .of_entry(format!("{path}.{key}"))
                     .with_body(rule.body)
                     .with_response_body(rule.response_body),
             ),
             // What was wrong with the only one has been said.
-            [] if self.found.below(path) => {}
-            _ => self.found.add(
-                path,
-                format!(
+            [] if self.found.below(path) => rules.push(incomplete(path.to_owned())),
+            _ => {
+                rules.push(incomplete(path.to_owned()));
+                let message = format!(
                     "{selector:?} wants exactly one of get, put, post, delete, patch, custom; it has {}",
                     verbs.len()
-                ),
-            ),
+                );
+                self.found.add(path, message);
+            }
         }
         if first {
             for (index, binding) in rule.additional_bindings.into_iter().enumerate() {

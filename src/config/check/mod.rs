@@ -5,13 +5,14 @@ mod access;
 mod callers;
 mod files;
 mod http_rules;
+mod meant;
 mod rest;
 mod routes;
 mod store;
 mod upstreams;
 mod values;
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 pub(super) use self::values::has_credentials;
 pub use self::values::{listen_address, time, upstream_address};
@@ -21,31 +22,29 @@ use super::{
     mistake::{Mistake, Mistakes},
     settings::{self, Settings, Time},
 };
-use crate::{
-    route::{Cors, Limits, Origins},
-    schema::Schema,
-};
+use crate::route::{Cors, Limits, Origins};
 
-/// What the checks look at beside the settings, and where they say what is wrong.
-pub(super) struct Check<'a> {
+/// What the checks look at beside the settings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looks<'a> {
     /// Relative paths are taken from it.
     pub(super) folder: &'a Path,
     pub(super) environment: &'a Environment,
-    pub(super) found: &'a mut Mistakes,
     /// Whether descriptors and certificates are looked into.
-    files: bool,
-    /// The upstreams' schemas, as far as they are known from files.
-    schemas: Vec<Option<Schema>>,
+    pub(super) files: bool,
+    /// Whether a secret that is not there is a mistake.
+    pub(super) secrets: bool,
+}
+
+/// The checks, and where they say what is wrong.
+pub(super) struct Check<'a> {
+    looks: Looks<'a>,
+    pub(super) found: &'a mut Mistakes,
 }
 
 impl<'a> Check<'a> {
-    pub(super) fn new(
-        folder: &'a Path,
-        environment: &'a Environment,
-        files: bool,
-        found: &'a mut Mistakes,
-    ) -> Self {
-        Self { folder, environment, found, files, schemas: Vec::new() }
+    pub(super) fn new(looks: Looks<'a>, found: &'a mut Mistakes) -> Self {
+        Self { looks, found }
     }
 
     pub(super) fn config(&mut self, settings: Settings) -> Config {
@@ -69,11 +68,16 @@ impl<'a> Check<'a> {
         } = settings;
         let listen = gateway.listen.and_then(|text| self.found.take("gateway.listen", listen_address(&text)));
         let proxies = self.proxies(&gateway.trusted_proxies, gateway.forwarded_header.as_deref());
+        // An upstream that is wrong itself may be the one that is meant; one without a name may be any.
+        let named: Option<Vec<String>> = upstreams
+            .iter()
+            .map(|upstream| Some(upstream.name.clone()).filter(|name| !name.is_empty()))
+            .collect();
         let upstreams = self.upstreams(upstreams);
         let connections = self.connections(connections);
-        let (services, paths) = self.routes(routes, &upstreams);
-        let selectors: Vec<String> = http_rules.iter().map(|rule| rule.selector.clone()).collect();
-        self.selectors(&selectors);
+        let (services, paths) = self.routes(routes, named.as_deref());
+        let callers = self.callers(auth, access, rate_limits, proxies);
+        let tiers: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();
         Config {
             listen: listen.unwrap_or(default.listen),
             workers: gateway.workers.filter(|workers| *workers > 0).unwrap_or(default.workers),
@@ -93,13 +97,13 @@ impl<'a> Check<'a> {
             },
             header_bytes: limits.header_bytes.unwrap_or(default.header_bytes),
             timeout: self.time("limits.timeout", limits.timeout, default.timeout),
-            callers: self.callers(auth, access, rate_limits, proxies),
+            accounts: self.accounts(accounts, &tiers),
+            callers,
             store: self.store(store),
-            accounts: self.accounts(accounts),
             cors: self.cors("cors", cors),
             built_ins: self.built_ins(builtin),
             rest: self.rest(rest),
-            upstreams: upstreams.into_iter().flatten().collect(),
+            upstreams,
             services,
             paths,
             http_rules: self.http_rules(http_rules),
@@ -178,12 +182,14 @@ impl<'a> Check<'a> {
     }
 
     fn origins(&mut self, path: &str, written: &[String]) -> Vec<String> {
+        let mut origins = Vec::with_capacity(written.len());
         for (index, text) in written.iter().enumerate() {
-            if let Err(mistake) = values::origin(text) {
-                self.found.push(Mistake { path: format!("{path}[{index}]"), ..mistake });
+            match values::origin(text) {
+                Ok(origin) => origins.push(origin),
+                Err(mistake) => self.found.push(Mistake { path: format!("{path}[{index}]"), ..mistake }),
             }
         }
-        written.to_vec()
+        origins
     }
 
     /// A time that is not zero.

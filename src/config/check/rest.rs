@@ -1,13 +1,16 @@
 //! `[rest]` and `[builtin]` checked: the REST face of the deployment, and what of the gateway's own it has.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use http::StatusCode;
 use tonic::Code;
 
-use super::{Check, routes};
+use super::{Check, routes::Places};
 use crate::{
-    config::{BuiltIns, Own, Rest, document::path::child, mistake::Mistake, settings},
+    config::{BuiltIn, BuiltIns, Own, Rest, document::path::child, mistake::Mistake, settings},
     route::router::{Settings as Paths, TrailingSlash},
     schema::nearest,
     status,
@@ -61,9 +64,11 @@ impl Check<'_> {
     fn profile(&mut self, written: settings::Errors) -> Profile {
         let mut profile = Profile::default();
         if let Some(fields) = written.fields {
+            let mut names = HashSet::new();
             let fields = fields.iter().enumerate().filter_map(|(index, text)| {
                 let mistake = match error_field(text) {
-                    Ok(field) => return Some(field),
+                    Ok(field) if names.insert(field.name.clone()) => return Some(field),
+                    Ok(field) => Mistake::new("", format!("a member {:?} is there already", field.name)),
                     Err(mistake) => mistake,
                 };
                 self.found.push(Mistake { path: format!("rest.errors.fields[{index}]"), ..mistake });
@@ -80,9 +85,8 @@ impl Check<'_> {
         for (key, text) in written.messages {
             let path = child("rest.errors.messages", &key);
             let status = self.found.take(path.clone(), http_status(&key));
-            let text =
-                routes::text(&text, None).map_err(|mistake| self.found.push(Mistake { path, ..mistake }));
-            if let (Some(status), Ok(text)) = (status, text) {
+            let text = self.text_with_places(&path, &text, Places::Failure);
+            if let (Some(status), Some(text)) = (status, text) {
                 profile.messages.insert(status, text);
             }
         }
@@ -112,6 +116,10 @@ impl Check<'_> {
 
     fn health_fields(&mut self, written: settings::HealthBody) -> Option<Vec<String>> {
         let fields = written.fields?;
+        let mut names = HashSet::new();
+        for (index, twice) in fields.iter().enumerate().filter(|(_, field)| !names.insert(*field)) {
+            self.found.add(format!("rest.health.fields[{index}]"), format!("{twice:?} is there already"));
+        }
         for (index, unknown) in
             fields.iter().enumerate().filter(|(_, field)| !HEALTH_FIELDS.contains(&field.as_str()))
         {
@@ -134,8 +142,14 @@ impl Check<'_> {
                     None => format!("the gateway has no {name:?} of its own; it has {}", names.join(", ")),
                 };
                 self.found.push(Mistake::new(path, message).meaning(near).of_key());
+                // Whatever was meant for it is not known, so nothing is said of what it hides.
+                if let Some(near) = near.and_then(|near| Own::ALL.into_iter().find(|own| own.name() == near))
+                {
+                    all.set(near, BuiltIn { enabled: false, ..all.get(near) });
+                }
                 continue;
             };
+            self.settings_without_effect(&path, own, &written);
             let mut one = all.get(own);
             one.enabled = written.enabled.unwrap_or(one.enabled);
             one.proto_names = written.proto_names.unwrap_or(one.proto_names);
@@ -144,9 +158,35 @@ impl Check<'_> {
             {
                 one.prefix = prefix;
             }
+            one.enabled &= !self.found.below(&path);
             all.set(own, one);
         }
         all
+    }
+
+    /// What a built-in has no use for: gRPC's own protocols have no path but their own, pages no message as JSON.
+    fn settings_without_effect(&mut self, path: &str, own: Own, written: &settings::BuiltIn) {
+        let (no_path, no_json) = match own {
+            Own::GrpcHealth | Own::Reflection => (true, true),
+            Own::Probes | Own::Openapi | Own::Docs | Own::Redoc | Own::Jwks => (false, true),
+            Own::Index | Own::Health | Own::Routing | Own::Auth | Own::Users | Own::Admin => (false, false),
+        };
+        let nothing = [
+            (
+                "prefix",
+                no_path && written.prefix.is_some(),
+                "it is called by gRPC alone, and has no path to move",
+            ),
+            (
+                "proto_names",
+                no_json && written.proto_names.is_some(),
+                "none of its messages is written as JSON",
+            ),
+        ];
+        for (key, _, why) in nothing.into_iter().filter(|(_, there, _)| *there) {
+            let mistake = Mistake::new(format!("{path}.{key}"), format!("it does nothing: {why}"));
+            self.found.push(mistake.of_key());
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! `[store]` and `[accounts]` checked, with where their secrets are.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use super::Check;
 use crate::{
-    config::{Accounts, Secret, callers::Private, settings, store::ADMIN_EMAIL},
+    config::{Accounts, Secret, callers::Private, mistake::Mistake, settings, store::ADMIN_EMAIL},
     services::accounts::{Rules, check_admin},
     store::{DatabaseUrl, RedisUrl, Settings},
 };
@@ -15,10 +15,14 @@ const LONGEST_ACCESS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 impl Check<'_> {
     pub(super) fn store(&mut self, written: settings::Store) -> Settings {
         let default = Settings::default();
-        let database = written.database.and_then(|url| self.url("store.database", url, DatabaseUrl::parse));
+        let database = written
+            .database
+            .and_then(|url| self.url("store.database", url, &["sqlite", "postgres"], DatabaseUrl::parse));
         Settings {
             database: database.unwrap_or(default.database),
-            redis: written.redis.and_then(|url| self.url("store.redis", url, RedisUrl::parse)),
+            redis: written
+                .redis
+                .and_then(|url| self.url("store.redis", url, &["redis", "rediss", "unix"], RedisUrl::parse)),
             timeout: self.time("store.timeout", written.timeout, default.timeout),
             connect_timeout: self.time(
                 "store.connect_timeout",
@@ -32,7 +36,7 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn accounts(&mut self, written: settings::Accounts) -> Accounts {
+    pub(super) fn accounts(&mut self, written: settings::Accounts, tiers: &[Arc<str>]) -> Accounts {
         let default = Rules::default();
         let access = self.time("accounts.access_lifetime", written.access_lifetime, default.access_lifetime);
         if access > LONGEST_ACCESS {
@@ -40,11 +44,21 @@ impl Check<'_> {
             self.found.add("accounts.access_lifetime", why);
         }
         let password = written.admin_password.and_then(|text| {
-            let read = self.text("admin_password", text);
+            let read = self.text_or_stand_in("admin_password", text);
             self.found.take("accounts.admin_password", read)
         });
+        let refresh =
+            self.time("accounts.refresh_lifetime", written.refresh_lifetime, default.refresh_lifetime);
+        if refresh < access && !self.found.below("accounts") {
+            let why = "it is shorter than access_lifetime: an access token would outlive what renews it";
+            self.found.add("accounts.refresh_lifetime", why);
+        }
+        if let Some(tier) = &written.tier {
+            self.known_tier("accounts.tier".to_owned(), tier, tiers);
+        }
         let email = written.admin_email.as_deref().unwrap_or(ADMIN_EMAIL);
-        let (of_email, of_password) = check_admin(email, password.as_ref().map(Secret::expose));
+        let (of_email, of_password) =
+            check_admin(email, password.as_ref().filter(|_| self.looks.secrets).map(Secret::expose));
         for (key, why) in [("admin_email", of_email), ("admin_password", of_password)] {
             if let Some(why) = why {
                 self.found.add(format!("accounts.{key}"), why);
@@ -56,11 +70,7 @@ impl Check<'_> {
                 roles: written.roles.unwrap_or(default.roles),
                 tier: written.tier.unwrap_or(default.tier),
                 access_lifetime: access,
-                refresh_lifetime: self.time(
-                    "accounts.refresh_lifetime",
-                    written.refresh_lifetime,
-                    default.refresh_lifetime,
-                ),
+                refresh_lifetime: refresh,
                 ..Rules::default()
             },
             admin_email: written.admin_email.unwrap_or_else(|| ADMIN_EMAIL.to_owned()),
@@ -73,17 +83,34 @@ impl Check<'_> {
         &mut self,
         path: &str,
         written: settings::Text,
+        known: &[&str],
         parse: fn(&str) -> Result<T, E>,
     ) -> Option<T> {
         let literal = matches!(written, settings::Text::Literal(_));
-        let url = self.text("url", written).and_then(|url| {
+        // What a reference leads to is not told, not even its beginning.
+        let scheme = match &written {
+            settings::Text::Literal(url) => url.split_once(':').map_or("", |(scheme, _)| scheme).to_owned(),
+            settings::Text::Reference { .. } => String::new(),
+        };
+        let scheme = if known.contains(&scheme.as_str()) { String::new() } else { scheme };
+        let read = match self.text("url", written) {
+            Err(_) if !self.looks.secrets && !literal => return None,
+            read => read,
+        };
+        let url = read.and_then(|url| {
             if literal && has_password(url.expose()) {
                 let why = "a password is not written into the config; say where the URL is: { env = \"NAME\" } or { file = \"PATH\" }";
                 return Err(why.to_owned());
             }
             parse(url.expose()).map_err(|error| error.to_string())
         });
-        self.found.take(path, url)
+        let why = match url {
+            Ok(url) => return Some(url),
+            Err(why) => why,
+        };
+        let mistake = Mistake::new(path, why);
+        self.found.push(mistake.near(&scheme, known.iter().copied()));
+        None
     }
 }
 

@@ -1,7 +1,12 @@
 //! `[[upstreams]]` checked: addresses, where schemas come from, and the metadata that is sent along.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    time::Duration,
+};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD, prelude::BASE64_STANDARD_NO_PAD};
 use http::{HeaderName, HeaderValue};
 
 use super::{
@@ -12,7 +17,7 @@ use crate::{
     config::{
         SchemaSource, Upstream,
         document::path::child,
-        mistake::Mistake,
+        mistake::{Mistake, UPSTREAM_HOW},
         secret::{Reference, Secret},
         settings,
     },
@@ -34,19 +39,19 @@ const RESERVED: [&str; 10] = [
 ];
 
 impl Check<'_> {
-    /// Each upstream, or nothing for one that cannot be reached as it is written.
-    pub(super) fn upstreams(&mut self, written: Vec<settings::Upstream>) -> Vec<Option<Upstream>> {
-        let names: Vec<String> = written.iter().map(|upstream| upstream.name.clone()).collect();
+    /// Each upstream but those of which it is not known what they serve, or where.
+    pub(super) fn upstreams(&mut self, written: Vec<settings::Upstream>) -> Vec<Upstream> {
+        let mut names = HashSet::new();
         let mut upstreams = Vec::with_capacity(written.len());
         for (index, upstream) in written.into_iter().enumerate() {
             let path = format!("upstreams[{index}]");
             let name = &upstream.name;
-            let earlier = names.get(..index).unwrap_or_default();
             // An empty name was missing, or wrong already.
-            if !name.is_empty() && earlier.contains(name) {
+            if !name.is_empty() && !names.insert(name.clone()) {
                 self.found.add(format!("{path}.name"), format!("two upstreams are named {name:?}"));
             }
-            upstreams.push(self.upstream(&path, upstream));
+            let upstream = self.upstream(&path, upstream);
+            upstreams.extend(upstream.filter(|_| !self.found.leaves_open(&path, &UPSTREAM_HOW)));
         }
         upstreams
     }
@@ -61,9 +66,14 @@ impl Check<'_> {
             "" => None,
             text => self.found.take(key("grpc"), upstream_address(text)),
         };
+        if written.reflection_interval.is_some()
+            && (written.descriptors.is_some() || written.reflection == Some(false))
+        {
+            let message = "it does nothing: the schema does not come by reflection";
+            self.found.push(Mistake::new(key("reflection_interval"), message).of_key());
+        }
         let interval =
             self.time(&key("reflection_interval"), written.reflection_interval, Duration::from_secs(30));
-        let mut known = None;
         let schema = match (written.descriptors, written.reflection) {
             (Some(_), Some(true)) => {
                 let message = "the schema comes from descriptors or from reflection, not from both";
@@ -71,16 +81,15 @@ impl Check<'_> {
                 SchemaSource::Unknown
             }
             (Some(file), _) => {
-                let file = self.folder.join(file);
-                if self.files {
-                    known = self.found.take(key("descriptors"), files::schema(&file));
+                let file = self.looks.folder.join(file);
+                if self.looks.files {
+                    self.found.take(key("descriptors"), files::schema(&file));
                 }
                 SchemaSource::Descriptors(file)
             }
             (None, Some(false)) => SchemaSource::Unknown,
             (None, _) => SchemaSource::Reflection { interval },
         };
-        self.schemas.push(known);
         let services = written.services.unwrap_or_default();
         for (index, text) in services.iter().enumerate() {
             self.found.take(format!("{}[{index}]", key("services")), service_pattern(text.clone()));
@@ -91,14 +100,14 @@ impl Check<'_> {
             self.found
                 .add(key("authority"), format!("{authority:?} is not an authority; it is HOST or HOST:PORT"));
         }
-        let ca: Option<PathBuf> = written.ca.map(|file| self.folder.join(file));
+        let mut ca: Option<PathBuf> = written.ca.map(|file| self.looks.folder.join(file));
         if let Some(file) = &ca {
-            if self.files {
-                self.found.take(key("ca"), files::certificates(file));
-            }
             if address.as_ref().is_some_and(|address| !address.tls) {
                 let message = "the address is not https, so no certificate is ever checked against it";
                 self.found.push(Mistake::new(key("ca"), message).warning());
+            }
+            if self.looks.files && self.found.take(key("ca"), files::certificates(file)).is_none() {
+                ca = None;
             }
         }
         let metadata = self.metadata(&key("metadata"), written.metadata);
@@ -127,7 +136,7 @@ impl Check<'_> {
                 default.keepalive_timeout,
             ),
             timeout: self.some_time(&key("timeout"), written.timeout),
-            authority: written.authority,
+            authority: written.authority.filter(|_| !self.found.below(&key("authority"))),
             ca,
             metadata,
             forward_credentials: written.forward_credentials.unwrap_or(false),
@@ -149,19 +158,36 @@ impl Check<'_> {
         let mut metadata = Vec::with_capacity(written.len());
         for (name, text) in written {
             let path = child(path, &name);
-            let read = metadata_name(&name).and_then(|header| {
-                let secret = self.text(&name, text)?;
-                HeaderValue::try_from(secret.expose()).map_err(|_| {
-                    "its value cannot be sent: it has a line's end or another control character".to_owned()
-                })?;
-                Ok((header, secret))
-            });
-            match read {
-                Ok(one) => metadata.push(one),
+            let literal = matches!(text, settings::Text::Literal(_));
+            let header = match metadata_name(&name) {
+                Ok(header) => header,
+                Err(why) => {
+                    self.found.push(Mistake::new(path, why).of_key());
+                    continue;
+                }
+            };
+            let secret = match self.text(&name, text) {
+                Ok(secret) => secret,
+                // The upstream is called without it.
+                Err(_) if !self.looks.secrets && !literal => continue,
+                Err(why) => {
+                    self.found.add(path, why);
+                    continue;
+                }
+            };
+            match sendable(&header, &secret) {
+                Ok(()) => metadata.push((header, secret)),
                 Err(why) => self.found.add(path, why),
             }
         }
         metadata
+    }
+
+    /// The same as [`Self::text`]; what is not there and not needed has something in its place that nobody knows.
+    pub(super) fn text_or_stand_in(&mut self, name: &str, written: settings::Text) -> Result<Secret, String> {
+        let literal = matches!(written, settings::Text::Literal(_));
+        let read = self.text(name, written);
+        if self.looks.secrets || literal { read } else { Ok(read.unwrap_or_else(|_| Secret::stand_in())) }
     }
 
     /// A text as it is written, unless it is a credential; or what its reference holds.
@@ -173,10 +199,10 @@ impl Check<'_> {
             }
             settings::Text::Literal(text) => return Ok(Secret::new(&text)),
             settings::Text::Reference { env: Some(name), file: None } => {
-                Secret::read(Reference::Variable(&name), self.environment)?
+                Secret::read(Reference::Variable(&name), self.looks.environment)?
             }
             settings::Text::Reference { env: None, file: Some(file) } => {
-                Secret::read(Reference::File(&self.folder.join(file)), self.environment)?
+                Secret::read(Reference::File(&self.looks.folder.join(file)), self.looks.environment)?
             }
             settings::Text::Reference { .. } => {
                 return Err("it has either env or file, the one place where it is".to_owned());
@@ -195,6 +221,19 @@ fn metadata_name(name: &str) -> Result<HeaderName, String> {
         return Err(format!("{name:?} is gRPC's own, and cannot be set"));
     }
     Ok(header)
+}
+
+/// Whether metadata can be sent: a header's value, and where gRPC takes it for bytes, base64 of them.
+fn sendable(name: &HeaderName, value: &Secret) -> Result<(), String> {
+    if HeaderValue::try_from(value.expose()).is_err() {
+        return Err("its value cannot be sent: it has a line's end or another control character".to_owned());
+    }
+    let base64 = |text: &str| STANDARD.decode(text).or_else(|_| BASE64_STANDARD_NO_PAD.decode(text)).is_ok();
+    // Several values under one name have commas between them.
+    if name.as_str().ends_with("-bin") && !value.expose().split(',').all(|one| base64(one.trim())) {
+        return Err("the value of a name with -bin at its end is base64, and this is not".to_owned());
+    }
+    Ok(())
 }
 
 /// Whether metadata of this name says who the gateway is.

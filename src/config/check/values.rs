@@ -77,7 +77,11 @@ pub(in crate::config) fn has_credentials(text: &str) -> bool {
     behind.split('/').next().unwrap_or_default().contains('@')
 }
 
-/// Parses a time that is longer than none, such as `3s`.
+/// What a clock of the gateway can tell from nothing, and what it can add to now without coming to its end.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Parses a time from a millisecond to ten years, such as `3s`.
 ///
 /// # Errors
 /// The text is not such a time.
@@ -90,6 +94,10 @@ pub fn time(text: &str) -> Result<Duration, String> {
     })?;
     match Duration::try_from(time) {
         Ok(time) if time.is_zero() => Err(format!("{text:?} is no time at all; it is longer than 0s")),
+        Ok(time) if time < SHORTEST => Err(format!("{text:?} is too short; the shortest time is 1ms")),
+        Ok(time) if time > LONGEST => {
+            Err(format!("{text:?} is too long; the longest time is 87600h, ten years"))
+        }
         Ok(time) => Ok(time),
         Err(_) => Err(wrong(" (it is negative)")),
     }
@@ -109,23 +117,101 @@ pub(super) fn service_pattern(text: String) -> Result<String, String> {
     Err(format!("{text:?} is not a service: it is package.Service, or a prefix such as package.*"))
 }
 
-/// An origin as a browser writes it; the mistake has no path yet.
-pub(super) fn origin(text: &str) -> Result<(), Mistake> {
+/// An origin as a browser writes it, in lower case and without the port that its scheme has anyway. The mistake has no path
+/// yet.
+pub(super) fn origin(text: &str) -> Result<String, Mistake> {
     let uri = text.parse::<http::Uri>().ok();
-    let fits = uri.as_ref().is_some_and(|uri| {
-        uri.scheme().is_some()
-            && uri.host().is_some()
-            && !text.ends_with('/')
-            && uri.query().is_none()
-            && uri.path() == "/"
+    let whole = uri.as_ref().and_then(|uri| {
+        let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
+        let usual = match scheme.as_str() {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        };
+        let port = uri.port_u16().filter(|port| Some(*port) != usual);
+        Some(format!("{scheme}://{host}{}", port.map(|port| format!(":{port}")).unwrap_or_default()))
     });
-    if fits {
-        return Ok(());
-    }
-    let message = match text {
-        "*" | "loopback" => format!("{text:?} stands alone, without other origins"),
-        _ => format!("{text:?} is not an origin; it is scheme://host[:port] without a path, or \"*\" alone"),
+    let lower = text.to_ascii_lowercase();
+    let wrong = |why: &str| {
+        let message = format!("{text:?} is not an origin{why}; it is scheme://host[:port], or \"*\" alone");
+        Mistake::new("", message).meaning(whole.clone())
     };
-    let whole = uri.as_ref().and_then(|uri| Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?)));
-    Err(Mistake::new("", message).meaning(whole.filter(|_| text != "*")))
+    match (&whole, &uri) {
+        _ if matches!(text, "*" | "loopback") => {
+            Err(Mistake::new("", format!("{text:?} stands alone, without other origins")))
+        }
+        _ if text.contains('*') => {
+            let message = format!(
+                "{text:?} is never an origin: it is one host, and \"*\" stands alone, for any origin"
+            );
+            Err(Mistake::new("", message))
+        }
+        (Some(whole), _) if *whole == lower => Ok(lower),
+        _ if !text.contains("://") && !text.is_empty() => {
+            let named = lower.contains('.') || lower.starts_with("localhost");
+            let meant = origin(&format!("https://{lower}")).or_else(|mistake| mistake.suggestion.ok_or(()));
+            Err(wrong(" (it has no scheme)").meaning(meant.ok().filter(|_| named)))
+        }
+        (_, Some(uri)) if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) => {
+            Err(wrong(" (it has a user)"))
+        }
+        (Some(_), Some(uri)) if uri.query().is_some() || uri.path() != "/" => Err(wrong(" (it has a path)")),
+        (Some(_), _) if text.ends_with('/') => Err(wrong(" (it has a slash at its end)")),
+        (Some(_), Some(uri)) if uri.port().is_some() => {
+            Err(wrong(" as browsers write it (they leave out the port that the scheme has anyway)"))
+        }
+        _ => Err(wrong("")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_those_that_browsers_write() {
+        let check = |text: &str, want: Result<&str, (&str, Option<&str>)>| match (origin(text), want) {
+            (Ok(origin), Ok(want)) => assert_eq!(origin, want),
+            (Err(mistake), Err((why, meant))) => {
+                assert!(mistake.message.contains(why), "{text}: {}", mistake.message);
+                assert_eq!(mistake.suggestion.as_deref(), meant, "{text}");
+            }
+            (other, _) => panic!("{text}: {other:?}"),
+        };
+        check("https://a.example", Ok("https://a.example"));
+        check("HTTPS://A.Example:8443", Ok("https://a.example:8443"));
+        check("http://[::1]:3000", Ok("http://[::1]:3000"));
+        check("app://main", Ok("app://main"));
+        check("https://a.example/", Err(("a slash at its end", Some("https://a.example"))));
+        check("https://a.example/x", Err(("it has a path", Some("https://a.example"))));
+        check("https://a.example?x", Err(("it has a path", Some("https://a.example"))));
+        check("https://a.example:443", Err(("leave out the port", Some("https://a.example"))));
+        check("a.example", Err(("it has no scheme", Some("https://a.example"))));
+        check("https://*.a.example", Err(("it is one host", None)));
+        check("*", Err(("stands alone", None)));
+        check("https://u@a.example", Err(("it has a user", Some("https://a.example"))));
+        check("", Err(("is not an origin", None)));
+        check("null", Err(("it has no scheme", None)));
+        check("app.example/login", Err(("it has no scheme", Some("https://app.example"))));
+        check("localhost:3000", Err(("it has no scheme", Some("https://localhost:3000"))));
+    }
+
+    #[test]
+    fn times_are_what_a_clock_can_tell() {
+        let check = |text: &str, want: Result<u64, &str>| match (time(text), want) {
+            (Ok(time), Ok(want)) => assert_eq!(time.as_millis(), u128::from(want), "{text}"),
+            (Err(why), Err(want)) => assert!(why.contains(want), "{text}: {why}"),
+            (other, _) => panic!("{text}: {other:?}"),
+        };
+        check("1ms", Ok(1));
+        check("1m 30s", Ok(90_000));
+        check("1ns", Err("the shortest time is 1ms"));
+        check("999us", Err("the shortest time is 1ms"));
+        check("0s", Err("no time at all"));
+        check("-3s", Err("it is negative"));
+        check("30", Err("it has no unit"));
+        check("90000h", Err("the longest time is 87600h"));
+        check("9999999999999999h", Err(""));
+    }
 }

@@ -1,13 +1,22 @@
 //! JSON (RFC 8259) into the tree: jsonc-parser, told to take nothing beyond JSON, has the positions and the better words,
 //! and serde_json has the last one on whether it is JSON.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 use jsonc_parser::{CollectOptions, ParseOptions, ast, common::Ranged as _, parse_to_ast};
 
-use super::{Entry, MAX_DEPTH, Node, Origin, Unreadable, Value};
+use super::{Entry, MAX_DEPTH, Node, Origin, Read, Unreadable, Value};
 
-pub(super) fn read(text: &str) -> Result<Node, Unreadable> {
+pub(super) fn read(text: &str) -> Read {
+    let mut wrong = Vec::new();
+    match parsed(text, &mut wrong) {
+        Ok(root) => Read { root: Some(root), wrong },
+        Err(one) => Read { root: None, wrong: vec![one] },
+    }
+}
+
+/// The tree; what is wrong with one value alone goes to `wrong`.
+fn parsed(text: &str, wrong: &mut Vec<Unreadable>) -> Result<Node, Unreadable> {
     let strict = ParseOptions {
         allow_comments: false,
         allow_loose_object_property_names: false,
@@ -31,7 +40,7 @@ pub(super) fn read(text: &str) -> Result<Node, Unreadable> {
         return Err(Unreadable { at: start..start, why });
     }
     let value = parsed.value.ok_or_else(|| Unreadable { at: 0..0, why: "the file is empty".to_owned() })?;
-    node(&value, 0)
+    Ok(node(&value, 0, wrong))
 }
 
 /// The byte at serde_json's line and column, both from 1 on; columns are bytes.
@@ -49,44 +58,53 @@ fn uncapitalised(text: &str) -> String {
     chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
 }
 
-fn node(value: &ast::Value<'_>, depth: usize) -> Result<Node, Unreadable> {
+fn node(value: &ast::Value<'_>, depth: usize, wrong: &mut Vec<Unreadable>) -> Node {
     let range = value.range();
     let span = range.start..range.end;
-    if depth > MAX_DEPTH {
-        return Err(Unreadable { at: span, why: format!("it is deeper than {MAX_DEPTH} levels") });
-    }
     let read = match value {
+        _ if depth > MAX_DEPTH => {
+            wrong.push(Unreadable { at: span.clone(), why: format!("it is deeper than {MAX_DEPTH} levels") });
+            Value::Wrong
+        }
         ast::Value::NullKeyword(_) => Value::Null,
         ast::Value::BooleanLit(literal) => Value::Bool(literal.value),
-        ast::Value::NumberLit(literal) => number(literal.value, &span)?,
+        ast::Value::NumberLit(literal) => number(literal.value, &span, wrong),
         ast::Value::StringLit(literal) => Value::Text(literal.value.to_string()),
-        ast::Value::Array(array) => Value::List(
-            array.elements.iter().map(|element| node(element, depth + 1)).collect::<Result<_, _>>()?,
-        ),
+        ast::Value::Array(array) => {
+            Value::List(array.elements.iter().map(|element| node(element, depth + 1, wrong)).collect())
+        }
         ast::Value::Object(object) => {
             let mut entries: Vec<Entry> = Vec::with_capacity(object.properties.len());
+            let mut keys = HashSet::new();
             for property in &object.properties {
                 let key = property.name.as_str();
                 let range = property.name.range();
                 let at = range.start..range.end;
-                if entries.iter().any(|entry| entry.key == key) {
-                    return Err(Unreadable { at, why: format!("the key {key:?} is there twice") });
+                let node = node(&property.value, depth + 1, wrong);
+                if !keys.insert(key) {
+                    wrong.push(Unreadable { at, why: format!("the key {key:?} is there twice") });
+                    continue;
                 }
-                let node = node(&property.value, depth + 1)?;
                 entries.push(Entry { key: key.to_owned(), origin: Origin::File(at), node });
             }
             Value::Table(entries)
         }
     };
-    Ok(Node { value: read, origin: Origin::File(span) })
+    Node { value: read, origin: Origin::File(span) }
 }
 
-fn number(text: &str, span: &Range<usize>) -> Result<Value, Unreadable> {
+fn number(text: &str, span: &Range<usize>, wrong: &mut Vec<Unreadable>) -> Value {
     if let Ok(value) = text.parse() {
-        return Ok(Value::Integer(value));
+        return Value::Integer(value);
     }
     match text.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(Value::Float(value)),
-        _ => Err(Unreadable { at: span.clone(), why: "the number is too large".to_owned() }),
+        Ok(_) if text.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit()) => {
+            Value::Beyond(text.to_owned())
+        }
+        Ok(value) if value.is_finite() => Value::Float(value),
+        _ => {
+            wrong.push(Unreadable { at: span.clone(), why: "the number is too large".to_owned() });
+            Value::Wrong
+        }
     }
 }

@@ -24,12 +24,16 @@ pub(super) enum Value {
     Null,
     Bool(bool),
     Integer(i64),
+    /// A whole number beyond that, as it was written.
+    Beyond(String),
     Float(f64),
     Text(String),
     /// TOML's dates and times, which no key wants.
     Date(String),
     List(Vec<Node>),
     Table(Vec<Entry>),
+    /// What cannot be read, and has been told.
+    Wrong,
 }
 
 /// A key of a table with its value; no two of a table have the same key.
@@ -60,6 +64,15 @@ pub(super) struct Unreadable {
     pub(super) why: String,
 }
 
+/// A file's text, read.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// `None` where what is wrong leaves nothing to be sure of.
+    pub(super) root: Option<Node>,
+    /// Each place that is not of the language.
+    pub(super) wrong: Vec<Unreadable>,
+}
+
 /// The language of a config file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
@@ -69,24 +82,22 @@ pub(super) enum Language {
 }
 
 impl Language {
-    /// By the file's extension; TOML where that says nothing.
+    /// By the file's extension, in any case; TOML where that says nothing.
     pub(super) fn of(file: &std::path::Path) -> Self {
-        match file.extension().and_then(|extension| extension.to_str()) {
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        match extension.map(str::to_ascii_lowercase).as_deref() {
             Some("yaml" | "yml") => Self::Yaml,
             Some("json") => Self::Json,
             _ => Self::Toml,
         }
     }
 
-    /// Reads a file's text.
-    ///
-    /// # Errors
-    /// Each place that is not of the language.
-    pub(super) fn read(self, text: &str) -> Result<Node, Vec<Unreadable>> {
+    /// Reads a file's text: as much of it as can be.
+    pub(super) fn read(self, text: &str) -> Read {
         match self {
             Self::Toml => toml::read(text),
-            Self::Yaml => yaml::read(text).map_err(|unreadable| vec![unreadable]),
-            Self::Json => json::read(text).map_err(|unreadable| vec![unreadable]),
+            Self::Yaml => yaml::read(text),
+            Self::Json => json::read(text),
         }
     }
 }
@@ -116,11 +127,11 @@ impl Node {
     /// The same without where it was written.
     pub(super) fn plain(&self) -> serde_json::Value {
         match &self.value {
-            Value::Null => serde_json::Value::Null,
+            Value::Null | Value::Wrong => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
             Value::Integer(value) => (*value).into(),
             Value::Float(value) => (*value).into(),
-            Value::Text(text) | Value::Date(text) => text.as_str().into(),
+            Value::Text(text) | Value::Date(text) | Value::Beyond(text) => text.as_str().into(),
             Value::List(nodes) => nodes.iter().map(Self::plain).collect(),
             Value::Table(entries) => {
                 entries.iter().map(|entry| (entry.key.clone(), entry.node.plain())).collect()
@@ -157,7 +168,8 @@ impl Node {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Null => f.write_str("nothing"),
+            Self::Null | Self::Wrong => f.write_str("nothing"),
+            Self::Beyond(text) => write!(f, "the number {text}"),
             Self::Bool(value) => write!(f, "{value}"),
             Self::Integer(value) => write!(f, "the number {value}"),
             Self::Float(value) => write!(f, "the number {value}"),

@@ -1,6 +1,8 @@
 //! Paths of keys: `upstreams[0].metadata."x.y"`. Keys are separated by dots, places of a list stand in brackets from 0 on,
 //! and a key that is more than letters, digits, `_` and `-` stands in quotes. An entry of a list may stand by its name too.
 
+use std::collections::HashMap;
+
 use super::{Entry, Node, Origin, Value};
 
 /// One step into a tree.
@@ -47,8 +49,13 @@ pub(in crate::config) fn child(path: &str, key: &str) -> String {
 pub(in crate::config) fn spoken(root: &Node, path: &str) -> String {
     let mut said = String::new();
     let mut node = Some(root);
-    for step in steps(path) {
-        node = node.and_then(|node| node.step(&step)).map(|(_, node)| node);
+    let steps = steps(path);
+    // Behind the last entry of a list nothing has a name.
+    let last = steps.iter().rposition(|step| matches!(step, Step::Index(_)));
+    for (depth, step) in steps.into_iter().enumerate() {
+        if last.is_some_and(|last| depth <= last) {
+            node = node.and_then(|node| node.step(&step)).map(|(_, node)| node);
+        }
         match step {
             Step::Key(key) => said = child(&said, &key),
             Step::Index(index) => {
@@ -60,6 +67,54 @@ pub(in crate::config) fn spoken(root: &Node, path: &str) -> String {
         }
     }
     said
+}
+
+/// Finds many places of one tree. The keys of long tables are looked up in a table of hashes.
+pub(in crate::config) struct Finder<'t> {
+    root: &'t Node,
+    tables: HashMap<*const Node, HashMap<&'t str, &'t Entry>>,
+}
+
+/// Tables with no more entries are looked through.
+const SHORT: usize = 32;
+
+impl<'t> Finder<'t> {
+    pub(in crate::config) fn of(root: &'t Node) -> Self {
+        Self { root, tables: HashMap::new() }
+    }
+
+    /// Where a path's value was written, or its key; where there is no such value, the nearest around it that there is.
+    /// `None` for the whole file.
+    pub(in crate::config) fn find(&mut self, path: &str, key: bool) -> Option<&'t Origin> {
+        let mut node = self.root;
+        let mut found = None;
+        let steps = steps(path);
+        for (depth, step) in steps.iter().enumerate() {
+            let Some((entry, next)) = self.step(node, step) else { break };
+            let whole = depth + 1 == steps.len();
+            // Around a value that is missing, a table's key is the better place: its value may be many lines.
+            let by_key = if whole { key } else { matches!(next.value, Value::Table(_) | Value::List(_)) };
+            found = Some(match entry {
+                Some(entry) if by_key => &entry.origin,
+                _ => &next.origin,
+            });
+            node = next;
+        }
+        found
+    }
+
+    fn step(&mut self, node: &'t Node, step: &Step) -> Option<(Option<&'t Entry>, &'t Node)> {
+        match (step, &node.value) {
+            (Step::Key(key), Value::Table(entries)) if entries.len() > SHORT => {
+                let table = self
+                    .tables
+                    .entry(std::ptr::from_ref(node))
+                    .or_insert_with(|| entries.iter().map(|entry| (entry.key.as_str(), entry)).collect());
+                table.get(key.as_str()).map(|entry| (Some(*entry), &entry.node))
+            }
+            _ => node.step(step),
+        }
+    }
 }
 
 impl Node {
@@ -76,24 +131,9 @@ impl Node {
         }
     }
 
-    /// Where a path's value was written, or its key; where there is no such value, the nearest around it that there is.
-    /// `None` for the whole file.
+    /// Where a path's value was written, or its key; see [`Finder::find`].
     pub(in crate::config) fn find(&self, path: &str, key: bool) -> Option<&Origin> {
-        let mut node = self;
-        let mut found = None;
-        let steps = steps(path);
-        for (depth, step) in steps.iter().enumerate() {
-            let Some((entry, next)) = node.step(step) else { break };
-            let whole = depth + 1 == steps.len();
-            // Around a value that is missing, a table's key is the better place: its value may be many lines.
-            let by_key = if whole { key } else { matches!(next.value, Value::Table(_) | Value::List(_)) };
-            found = Some(match entry {
-                Some(entry) if by_key => &entry.origin,
-                _ => &next.origin,
-            });
-            node = next;
-        }
-        found
+        Finder::of(self).find(path, key)
     }
 
     /// The value at a path, if there is one.

@@ -5,10 +5,48 @@ use serde_json::json;
 use super::*;
 
 fn plain(language: Language, text: &str) -> Result<serde_json::Value, String> {
-    language.read(text).map(|node| node.plain()).map_err(|unreadable| {
-        let one = |one: &Unreadable| format!("{}..{}: {}", one.at.start, one.at.end, one.why);
-        unreadable.iter().map(one).collect::<Vec<_>>().join("\n")
-    })
+    let Read { root, wrong } = language.read(text);
+    let one = |one: &Unreadable| format!("{}..{}: {}", one.at.start, one.at.end, one.why);
+    match root {
+        Some(root) if wrong.is_empty() => Ok(root.plain()),
+        _ => Err(wrong.iter().map(one).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+#[test]
+fn what_is_wrong_with_one_value_leaves_the_others() {
+    let check = |language: Language, text: &str, left: serde_json::Value, want: &[&str]| {
+        let Read { root, wrong } = language.read(text);
+        assert_eq!(root.map(|root| root.plain()), Some(left), "{text}");
+        let told: Vec<String> = wrong.iter().map(|one| format!("{}: {}", one.at.start, one.why)).collect();
+        assert_eq!(told, want, "{text}");
+    };
+    let twice = |at: usize, key: &str| format!("{at}: the key {key:?} is there twice");
+    let (a, b) = (twice(12, "a"), twice(18, "b"));
+    check(Language::Toml, "a = 1\nb = 2\na = 3\nb = 4\n", json!({"a": 1, "b": 2}), &[&a, &b]);
+    let (a, b) = (twice(10, "a"), twice(15, "b"));
+    check(Language::Yaml, "a: 1\nb: 2\na: 3\nb: 4\n", json!({"a": 1, "b": 2}), &[&a, &b]);
+    let (a, b) = (twice(17, "a"), twice(25, "b"));
+    check(Language::Json, r#"{"a": 1, "b": 2, "a": 3, "b": 4}"#, json!({"a": 1, "b": 2}), &[&a, &b]);
+    let (tag, key) = ("3: the tag !x does not fit \"1\"", "11: a key is a text");
+    check(Language::Yaml, "a: !x 1\n\n? [b]\n: 2\nc: 3\n", json!({"a": null, "c": 3}), &[tag, key]);
+    let beyond = |text: &str| Value::Beyond(text.to_owned());
+    for (language, text) in [
+        (Language::Toml, "a = 99999999999999999999"),
+        (Language::Yaml, "a: 99999999999999999999"),
+        (Language::Json, "{\"a\": 99999999999999999999}"),
+    ] {
+        let root = language.read(text).root.unwrap();
+        assert_eq!(root.entry("a").unwrap().node.value, beyond("99999999999999999999"), "{text}");
+    }
+}
+
+#[test]
+fn a_language_is_told_by_the_extension_in_any_case() {
+    let of = |name: &str| Language::of(std::path::Path::new(name));
+    assert_eq!(["a.YML", "a.Yaml", "b.yml"].map(of), [Language::Yaml; 3]);
+    assert_eq!(["a.JSON", "a.json"].map(of), [Language::Json; 2]);
+    assert_eq!(["a.TOML", "a.conf", "a"].map(of), [Language::Toml; 3]);
 }
 
 #[test]
@@ -80,8 +118,7 @@ fn what_is_not_of_the_language_has_its_place() {
     check(Language::Json, &format!("{}1{}", "[".repeat(70), "]".repeat(70)), "deeper than 64 levels");
     check(Language::Json, &"[".repeat(100_000), "epth");
     check(Language::Json, "{\"a\": 1e999}", "6..11: the number is too large");
-    check(Language::Toml, "a = 1\na = 2\n", "6..7: duplicate key");
-    check(Language::Toml, "a = 99999999999999999999", "4..24: the number is too large");
+    check(Language::Toml, "a = 1\na = 2\n", "6..7: the key \"a\" is there twice");
     check(
         Language::Toml,
         &format!("a = {}1{}", "[".repeat(100_000), "]".repeat(100_000)),

@@ -7,19 +7,37 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Entry, Node, Origin, Unreadable, Value};
+use super::{Entry, Node, Origin, Read, Unreadable, Value};
 
-pub(super) fn read(text: &str) -> Result<Node, Vec<Unreadable>> {
+/// What the crate says of a key that is there twice: the first of them is in its table.
+const TWICE: &str = "duplicate key";
+
+pub(super) fn read(text: &str) -> Read {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut unreadable: Vec<Unreadable> = errors
+    let mut wrong: Vec<Unreadable> = errors
         .iter()
         .map(|error| Unreadable { at: error.span().unwrap_or(0..0), why: error.message().to_owned() })
         .collect();
-    // What stands behind a mistake of a line is often read as another one.
-    unreadable.dedup_by_key(|one| text.get(..one.at.start).map_or(0, |before| before.matches('\n').count()));
     let span = table.span();
-    let node = self::table(table.get_ref(), span, &mut unreadable);
-    if unreadable.is_empty() { Ok(node) } else { Err(unreadable) }
+    let sure = wrong.iter().all(|one| one.why == TWICE);
+    let root = self::table(table.get_ref(), span, &mut wrong);
+    wrong.sort_by_key(|one| one.at.start);
+    // What stands behind a mistake of a line is often read as another one.
+    let mut from = 0;
+    wrong.retain(|one| {
+        let first = one.at.start >= from;
+        from = text
+            .get(one.at.start..)
+            .and_then(|rest| rest.find('\n'))
+            .map_or(text.len(), |end| one.at.start + end)
+            + 1;
+        first || one.why == TWICE
+    });
+    for one in wrong.iter_mut().filter(|one| one.why == TWICE) {
+        let key = text.get(one.at.clone()).unwrap_or_default().trim_matches(['"', '\'']);
+        one.why = format!("the key {key:?} is there twice");
+    }
+    Read { root: sure.then_some(root), wrong }
 }
 
 fn table(table: &DeTable<'_>, span: Range<usize>, unreadable: &mut Vec<Unreadable>) -> Node {
@@ -43,13 +61,13 @@ fn node(value: &Spanned<DeValue<'_>>, unreadable: &mut Vec<Unreadable>) -> Node 
     let span = value.span();
     let mut wrong = |why: &str| {
         unreadable.push(Unreadable { at: span.clone(), why: why.to_owned() });
-        Value::Null
+        Value::Wrong
     };
     let read = match value.get_ref() {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(value) => Value::Integer(value),
-            Err(_) => wrong("the number is too large"),
+            Err(_) => Value::Beyond(integer.to_string()),
         },
         DeValue::Float(float) => match float.as_str().parse() {
             Ok(value) => Value::Float(value),

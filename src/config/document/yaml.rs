@@ -1,22 +1,37 @@
 //! YAML (1.2, core schema) into the tree, from saphyr's events with positions. One document; anchors and aliases are
 //! understood and bounded, so that a few lines cannot stand for millions of values.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::{Entry, MAX_DEPTH, Node, Origin, Unreadable, Value};
+use super::{Entry, MAX_DEPTH, Node, Origin, Read, Unreadable, Value};
 
 /// The most values of a file, those that aliases stand for included.
 const MAX_NODES: usize = 100_000;
 
-pub(super) fn read(text: &str) -> Result<Node, Unreadable> {
+pub(super) fn read(text: &str) -> Read {
     let mut reader = Reader {
         events: Parser::new_from_str(text),
         offsets: Offsets::of(text),
         anchors: HashMap::new(),
         nodes: 0,
+        told: Vec::new(),
     };
+    match document(&mut reader) {
+        Ok(root) => Read { root: Some(root), wrong: reader.told },
+        Err(one) => {
+            reader.told.push(one);
+            Read { root: None, wrong: reader.told }
+        }
+    }
+}
+
+/// The one document of a file.
+fn document(reader: &mut Reader<'_>) -> Result<Node, Unreadable> {
     let mut root = None;
     loop {
         let (event, span) = reader.next()?;
@@ -42,6 +57,8 @@ struct Reader<'t> {
     offsets: Offsets,
     anchors: HashMap<usize, Anchor>,
     nodes: usize,
+    /// What is wrong with one value alone.
+    told: Vec<Unreadable>,
 }
 
 /// What an alias stands for.
@@ -103,11 +120,14 @@ impl<'t> Reader<'t> {
                 });
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let value = self.scalar(&text, style, tag.as_deref(), span)?;
+                let value = self.scalar(&text, style, tag.as_deref(), span).unwrap_or_else(|one| {
+                    self.told.push(one);
+                    Value::Wrong
+                });
                 (anchor, value, self.offsets.bytes(span))
             }
             Event::SequenceStart(anchor, tag) => {
-                self.collection_tag(tag.as_deref(), "seq", span)?;
+                self.collection_tag(tag.as_deref(), "seq", span);
                 let mut nodes = Vec::new();
                 let end = loop {
                     let (event, span) = self.next()?;
@@ -119,7 +139,7 @@ impl<'t> Reader<'t> {
                 (anchor, Value::List(nodes), self.offsets.between(span, end))
             }
             Event::MappingStart(anchor, tag) => {
-                self.collection_tag(tag.as_deref(), "map", span)?;
+                self.collection_tag(tag.as_deref(), "map", span);
                 let (entries, end) = self.entries(depth)?;
                 (anchor, Value::Table(entries), self.offsets.between(span, end))
             }
@@ -138,33 +158,45 @@ impl<'t> Reader<'t> {
 
     fn entries(&mut self, depth: usize) -> Result<(Vec<Entry>, Span), Unreadable> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut keys = HashSet::new();
         loop {
             let (event, span) = self.next()?;
             let (key, anchor) = match event {
                 Event::MappingEnd => return Ok((entries, span)),
                 Event::Scalar(text, _, anchor, _) => (text.into_owned(), anchor),
-                _ => return Err(self.wrong(span, "a key is a text")),
+                other => {
+                    let wrong = self.wrong(span, "a key is a text");
+                    self.told.push(wrong);
+                    self.node(other, span, depth + 1)?;
+                    let (event, span) = self.next()?;
+                    self.node(event, span, depth + 1)?;
+                    continue;
+                }
             };
             let origin = Origin::File(self.offsets.bytes(span));
             if anchor != 0 {
                 let node = Node { value: Value::Text(key.clone()), origin: origin.clone() };
                 self.anchors.insert(anchor, Anchor { node, size: 1, height: 1 });
             }
-            if entries.iter().any(|entry| entry.key == key) {
-                return Err(self.wrong(span, &format!("the key {key:?} is there twice")));
+            let twice = !keys.insert(key.clone());
+            if twice {
+                let wrong = self.wrong(span, &format!("the key {key:?} is there twice"));
+                self.told.push(wrong);
             }
             let (event, span) = self.next()?;
             let node = self.node(event, span, depth + 1)?;
+            if twice {
+                continue;
+            }
             entries.push(Entry { key, origin, node });
         }
     }
 
-    fn collection_tag(&self, tag: Option<&Tag>, own: &str, span: Span) -> Result<(), Unreadable> {
-        match tag {
-            Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == own) => {
-                Err(self.wrong(span, &format!("the tag {}{} means nothing here", tag.handle, tag.suffix)))
-            }
-            _ => Ok(()),
+    fn collection_tag(&mut self, tag: Option<&Tag>, own: &str, span: Span) {
+        if let Some(tag) = tag.filter(|tag| !(tag.is_yaml_core_schema() && tag.suffix == own)) {
+            let why = format!("the tag {}{} means nothing here", tag.handle, tag.suffix);
+            let wrong = self.wrong(span, &why);
+            self.told.push(wrong);
         }
     }
 
@@ -216,6 +248,9 @@ fn plain(text: &str) -> Value {
     };
     if let Some(integer) = integer {
         return Value::Integer(integer);
+    }
+    if !unsigned.is_empty() && unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Value::Beyond(text.to_owned());
     }
     let looks_like_one = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && unsigned.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte))

@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::Value as Json;
 
 use super::{
-    document::{Node, Origin, Value, path},
-    json_schema::{json_schema, resolve},
+    document::{Entry, Node, Origin, Value, path},
+    json_schema::{SCHEMA_KEY, json_schema, resolve},
     mistake::{Mistake, Mistakes, Part},
 };
 
@@ -59,7 +59,7 @@ impl Environment {
                 Some((path, schema)) => {
                     let origin = Origin::Variable(name.as_str().into());
                     match node(value, schema, name, &origin) {
-                        Ok(node) => root.set(&path, node),
+                        Ok(node) => lay_over(root, &path, node, schema),
                         Err(why) => {
                             found.push(Mistake::new(path, why).at(Part::Variable(name.as_str().into())))
                         }
@@ -113,15 +113,59 @@ fn key_of(key: &str, root: &Node) -> Option<(String, &'static Json)> {
         } else if schema["additionalProperties"].is_object() {
             let names = schema["propertyNames"]["enum"].as_array();
             let name = match names {
-                Some(names) => names.iter().filter_map(Json::as_str).find(|name| *name == lower)?,
-                None => segment,
+                Some(names) => names.iter().filter_map(Json::as_str).find(|name| *name == lower)?.to_owned(),
+                None => name_in_map(segment, &at, root),
             };
-            (at, schema) = (path::child(&at, name), resolve(&schema["additionalProperties"], definitions));
+            (at, schema) = (path::child(&at, &name), resolve(&schema["additionalProperties"], definitions));
         } else {
             return None;
         }
     }
     (!at.is_empty()).then_some((at, schema))
+}
+
+/// The key of a map that a segment of a variable's name stands for. One that is written already may be written in capitals,
+/// with `_` for all but letters and digits; a segment with a small letter in it is the key itself; else the names of codes
+/// are capitals, those of metadata and headers have `-` for `_`, and all others are small.
+fn name_in_map(segment: &str, map: &str, root: &Node) -> String {
+    if let Some(Value::Table(entries)) = root.get(map).map(|node| &node.value)
+        && let Some(entry) = entries
+            .iter()
+            .find(|entry| entry.key == segment)
+            .or_else(|| entries.iter().find(|entry| shout(&entry.key) == segment))
+    {
+        return entry.key.clone();
+    }
+    if segment.contains(|c: char| c.is_ascii_lowercase()) {
+        return segment.to_owned();
+    }
+    match map.rsplit('.').next() {
+        Some("statuses") => segment.to_owned(),
+        Some("metadata" | "headers") => segment.to_ascii_lowercase().replace('_', "-"),
+        _ => segment.to_ascii_lowercase(),
+    }
+}
+
+/// Puts a variable's value over what is there: of a section or a map only the keys that it has.
+fn lay_over(root: &mut Node, at: &str, node: Node, schema: &Json) {
+    let definitions = &json_schema()["$defs"];
+    let schema = resolve(schema, definitions);
+    let of = |key: &str| match &schema["properties"][key] {
+        Json::Null if schema["additionalProperties"].is_object() => Some(&schema["additionalProperties"]),
+        Json::Null => None,
+        property => Some(property),
+    };
+    // A reference to a secret is one value, and so is what may have any keys.
+    let has_keys = schema["properties"].is_object() || schema["additionalProperties"].is_object();
+    match node.value {
+        Value::Table(entries) if has_keys && schema["writeOnly"] != true && !entries.is_empty() => {
+            for Entry { key, node, .. } in entries {
+                let below = path::child(at, &key);
+                lay_over(root, &below, node, of(&key).unwrap_or(&Json::Null));
+            }
+        }
+        _ => root.set(at, node),
+    }
 }
 
 /// A variable's text as the value that the key wants.
@@ -180,7 +224,8 @@ fn all_names(root: &Node) -> Vec<String> {
 fn names_below(schema: &Json, name: &str, node: Option<&Node>, names: &mut Vec<String>) {
     let definitions = &json_schema()["$defs"];
     let separator = if name.len() < PREFIX.len() { "_" } else { "__" };
-    for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+    let keys = schema["properties"].as_object().into_iter().flatten();
+    for (key, property) in keys.filter(|(key, _)| *key != SCHEMA_KEY) {
         let name = format!("{name}{separator}{}", shout(key));
         let node = node.and_then(|node| node.entry(key)).map(|entry| &entry.node);
         names_below(resolve(property, definitions), &name, node, names);

@@ -4,12 +4,13 @@
 use std::{
     fmt,
     io::Read as _,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
 use super::{
     Config, Report, Source,
-    check::Check,
+    check::{Check, Looks},
     document::{Language, Node, Origin, Value},
     environment::Environment,
     mistake::{Mistake, Mistakes, Part, Severity},
@@ -25,6 +26,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     pub flags: Vec<Flag>,
     pub environment: Environment,
+    /// Nobody will be called on this config: a secret that is not there is no mistake.
+    pub without_secrets: bool,
 }
 
 /// A flag of the command line that sets a key.
@@ -70,7 +73,8 @@ impl Sources {
     /// A file and the process's environment.
     #[must_use]
     pub fn of_process(file: Option<&Path>) -> Self {
-        Self { file: file.map(Path::to_owned), flags: Vec::new(), environment: Environment::of_process() }
+        let environment = Environment::of_process();
+        Self { file: file.map(Path::to_owned), environment, ..Self::default() }
     }
 
     /// The same with a flag, if it was given.
@@ -78,6 +82,12 @@ impl Sources {
     pub fn with_flag(mut self, name: &'static str, key: &'static str, value: Option<&str>) -> Self {
         self.flags.extend(value.map(|value| Flag { name, key, value: value.to_owned() }));
         self
+    }
+
+    /// The same for what only looks at a config: secrets are used where they are there, and not missed elsewhere.
+    #[must_use]
+    pub fn without_secrets(self) -> Self {
+        Self { without_secrets: true, ..self }
     }
 
     /// Reads and checks the config. Files of descriptors and certificates are not looked into: who loads a config to run on
@@ -97,9 +107,11 @@ impl Sources {
         let Some(file) = &self.file else { return self.check(None, "", files) };
         match read(file) {
             Ok(text) => self.check(Some(file), &text, files),
-            Err(why) => {
-                let source = Source::new(Some(file.clone()), "");
-                Loaded { config: Config::default(), source, mistakes: vec![Mistake::new("", why)] }
+            Err(NoText { why, lossy, at }) => {
+                let source = Source::new(Some(file.clone()), &lossy);
+                let mistake = Mistake::new("", why);
+                let mistake = at.into_iter().fold(mistake, |mistake, at| mistake.at(Part::Bytes(at)));
+                Loaded { config: Config::default(), source, mistakes: vec![mistake] }
             }
         }
     }
@@ -110,16 +122,14 @@ impl Sources {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut source = Source::new(file.map(Path::to_owned), text);
         let mut found = Mistakes::default();
-        match file.map_or(Language::Toml, Language::of).read(text) {
-            Ok(root) => source = source.understood(root),
-            Err(unreadable) => {
-                // What stands in the file is not known, so whatever else were said of it would be guessed.
-                let mistakes = unreadable
-                    .into_iter()
-                    .map(|one| Mistake::new("", one.why).at(Part::Bytes(one.at)))
-                    .collect();
-                return Loaded { config: Config::default(), source, mistakes };
-            }
+        let read = file.map_or(Language::Toml, Language::of).read(text);
+        for one in read.wrong {
+            found.push(Mistake::new("", one.why).at(Part::Bytes(one.at)));
+        }
+        match read.root {
+            Some(root) => source = source.understood(root),
+            // What stands in the file is not known, so whatever else were said of it would be guessed.
+            None => return Loaded { config: Config::default(), source, mistakes: found.into_all() },
         }
         self.environment.apply(&mut source.root, &mut found);
         for flag in &self.flags {
@@ -133,8 +143,9 @@ impl Sources {
             Settings::default()
         });
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
-        let config = Check::new(folder, &self.environment, files, &mut found).config(settings);
-        Loaded { config, source, mistakes: found.0 }
+        let looks = Looks { folder, environment: &self.environment, files, secrets: !self.without_secrets };
+        let config = Check::new(looks, &mut found).config(settings);
+        Loaded { config, source, mistakes: found.into_all() }
     }
 }
 
@@ -145,26 +156,30 @@ impl Loaded {
         self.source.report(&self.mistakes)
     }
 
+    /// True if there is more than warnings.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        self.mistakes.iter().any(|mistake| mistake.severity == Severity::Error)
+    }
+
     /// The config, if nothing is wrong with it, and its warnings.
     ///
     /// # Errors
     /// Every mistake with its place, warnings included.
     pub fn accept(self) -> Result<(Config, Report), ConfigError> {
         let report = self.report();
-        match self.mistakes.iter().any(|mistake| mistake.severity == Severity::Error) {
+        match self.is_wrong() {
             true => Err(ConfigError(report)),
             false => Ok((self.config, report)),
         }
     }
 
-    /// True if what the routes are made of is right: then conflicts among them can be looked for, whatever else is wrong.
+    /// True if all that is right of it is known to be all that its author meant to be served: then a name that stands for
+    /// nothing is a mistake, and not one that another mistake has hidden.
     #[must_use]
-    pub fn routes_are_right(&self) -> bool {
-        let others = ["gateway", "log", "connections", "limits", "store", "accounts", "cors"];
-        self.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error).all(|mistake| {
-            let section = mistake.path.split(['.', '[']).next().unwrap_or_default();
-            others.contains(&section)
-        })
+    pub fn hides_nothing(&self, section: &str) -> bool {
+        let errors = self.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error);
+        errors.filter(|mistake| mistake.section() == section).all(Mistake::says_only_how)
     }
 }
 
@@ -182,21 +197,31 @@ impl Config {
 /// A config is text that somebody wrote.
 const MOST_BYTES: u64 = 16 << 20;
 
+/// Why a file has no text that can be read.
+struct NoText {
+    why: String,
+    /// As much of it as is text, and the bytes that are none.
+    lossy: String,
+    at: Option<Range<usize>>,
+}
+
 /// A file's text; for one that is a folder, no text, or not there, the reason.
-fn read(file: &Path) -> Result<String, String> {
-    let cannot = |error: &std::io::Error| format!("the config cannot be read: {}", unreadable(file, error));
+fn read(file: &Path) -> Result<String, NoText> {
+    let without = |why: String| NoText { why, lossy: String::new(), at: None };
+    let cannot =
+        |error: &std::io::Error| without(format!("the config cannot be read: {}", unreadable(file, error)));
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map_err(|error| cannot(&error))?;
     // Something may be read that has no end.
     opened.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("the config is longer than {} MiB", MOST_BYTES >> 20));
+        return Err(without(format!("the config is longer than {} MiB", MOST_BYTES >> 20)));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line =
-            error.as_bytes().get(..at).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("the config is not UTF-8 text (line {line})")
+        let lossy = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let at = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+        NoText { why: "the config is not UTF-8 text".to_owned(), lossy, at: Some(at) }
     })
 }
 

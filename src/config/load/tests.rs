@@ -2,6 +2,8 @@
 
 use std::{fs, time::Duration};
 
+use serde_json::json;
+
 use super::*;
 use crate::config::{Address, LogFormat, LogLevel, SchemaSource, Upstream, json_schema};
 
@@ -63,7 +65,7 @@ fn what_the_example_only_mentions_is_right_too() {
     let ca = rcgen::generate_simple_self_signed(["books.internal".to_owned()]).unwrap();
     fs::write(folder.path().join("books-ca.pem"), ca.cert.pem()).unwrap();
     let environment = [("BOOKS_AUTHORIZATION", "Bearer 5f2b8c1e9d")].into_iter().collect();
-    let sources = Sources { file: Some(file), flags: vec![], environment };
+    let sources = Sources { file: Some(file), environment, ..Sources::default() };
     let (config, warnings) = sources.inspect().accept().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (2, 7, 2));
     assert_eq!(warnings.count(), (0, 1), "{warnings}");
@@ -81,7 +83,7 @@ fn the_example_fits_the_schema_and_has_every_key_of_it() {
     let validator = jsonschema::draft202012::new(schema).unwrap();
     assert!(jsonschema::draft202012::meta::is_valid(schema));
     for text in [EXAMPLE.to_owned(), whole_example()] {
-        let example = Language::Toml.read(&text).unwrap().plain();
+        let example = Language::Toml.read(&text).root.unwrap().plain();
         let errors: Vec<_> = validator
             .iter_errors(&example)
             .map(|error| format!("{}: {error}", error.instance_path()))
@@ -92,7 +94,9 @@ fn the_example_fits_the_schema_and_has_every_key_of_it() {
     assert_eq!(validator.iter_errors(&wrong).count(), 2);
     let example = whole_example();
     let keys = |schema: &serde_json::Value| {
-        schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect::<Vec<_>>()
+        let keys = schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key.clone());
+        // It is no setting.
+        keys.filter(|key| key != "$schema").collect::<Vec<_>>()
     };
     let all = schema["$defs"].as_object().unwrap().values().chain([schema]).flat_map(keys);
     for key in all {
@@ -103,8 +107,7 @@ fn the_example_fits_the_schema_and_has_every_key_of_it() {
 
 #[test]
 fn everything_written_is_meant() {
-    let loaded = load(
-        r#"
+    let text = r#"
         [gateway]
         listen = "localhost:9000"
         workers = 3
@@ -136,13 +139,12 @@ fn everything_written_is_meant() {
         selector = "books.v1.Library.GetBook"
         get = "/v2/books/{id}"
         additional_bindings = [{ custom = { kind = "PROPFIND", path = "/dav/{id}" } }]
-        "#,
-        &[],
-    );
-    // The one thing that is wrong is that the file is not there.
+        "#;
+    // With a look at the files: one is not there, and who has it is left out.
+    let loaded = load(text, &[]);
     let [mistake] = loaded.mistakes.as_slice() else { panic!("{}", loaded.report()) };
-    assert_eq!(mistake.path, "upstreams[0].descriptors");
-    let config = loaded.config;
+    assert_eq!((mistake.path.as_str(), loaded.config.upstreams.len()), ("upstreams[0].descriptors", 1));
+    let config = Config::parse(text, Path::new("/etc/propylon")).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:9000");
     assert_eq!((config.workers, config.timeout), (3, Duration::from_secs(90)));
     assert_eq!(config.log.level, LogLevel::Debug);
@@ -411,9 +413,272 @@ fn sources_are_read_again() {
     fs::write(&file, "gateway: {workers: 3}").unwrap();
     assert_eq!(sources.load().config.workers, 3);
     fs::write(&file, b"gateway: {workers: 3}\n\xff").unwrap();
-    assert!(sources.load().report().to_string().ends_with("is not UTF-8 text (line 2)"));
+    let said = sources.load().report().to_string();
+    assert!(said.contains("propylon.yaml:2:1: the config is not UTF-8 text"), "{said}");
     fs::remove_file(&file).unwrap();
     assert!(sources.load().report().to_string().contains("cannot be read: No such file"));
     let folder = Sources { file: Some(folder.path().to_owned()), ..Sources::default() };
     assert!(folder.load().report().to_string().contains("it is a folder, not a file"));
+}
+
+/// A config with one table of each kind, as little as is right in it.
+fn least(definition: &str, key: &str) -> (serde_json::Value, &'static str) {
+    let upstream = json!({ "name": "books", "grpc": "http://h:1" });
+    let (issuer, with) = match key {
+        "algorithm" => ("secret", json!({ "env": "SECRET" })),
+        _ => ("jwks", json!("https://a.example/keys")),
+    };
+    let issuer = json!({ "name": "a", "issuer": "https://a.example", "audience": ["a"], issuer: with });
+    let path = |what: &str, is: serde_json::Value| json!({ "routes": [{ "path": "/a", what: is }] });
+    match definition {
+        "Upstream" => (json!({ "upstreams": [upstream] }), "/upstreams/0"),
+        "Json" => (json!({ "upstreams": [upstream] }), "/upstreams/0/json"),
+        "Issuer" if key == "audience" || key == "check_audience" => {
+            let audience = if key == "audience" { json!([]) } else { json!(["a"]) };
+            let mut issuer = issuer;
+            issuer["audience"] = audience;
+            issuer["check_audience"] = (key != "audience").into();
+            (json!({ "auth": { "issuers": [issuer] } }), "/auth/issuers/0")
+        }
+        "Issuer" => (json!({ "auth": { "issuers": [issuer] } }), "/auth/issuers/0"),
+        "Claims" => (json!({ "auth": { "issuers": [issuer] } }), "/auth/issuers/0/claims"),
+        "Token" => (
+            json!({ "auth": { "tokens": [{ "name": "a", "token": { "env": "SECRET" } }] } }),
+            "/auth/tokens/0",
+        ),
+        "AccessRule" => (json!({ "access": { "rules": [{ "match": ["*"] }] } }), "/access/rules/0"),
+        "LimitRule" => {
+            let rule = json!({ "match": ["*"], "calls": 1 });
+            (json!({ "rate_limits": { "rules": [rule] } }), "/rate_limits/rules/0")
+        }
+        "Route" => (path("respond", json!({})), "/routes/0"),
+        "Respond" => (path("respond", json!({})), "/routes/0/respond"),
+        "Redirect" => (path("redirect", json!({ "to": "/b" })), "/routes/0/redirect"),
+        "BuiltIn" => (json!({}), "/builtin/index"),
+        "Errors" => (json!({}), "/rest/errors"),
+        "HealthBody" => (json!({}), "/rest/health"),
+        "RateLimits" => (json!({}), "/rate_limits"),
+        section => (json!({}), Box::leak(format!("/{}", section.to_ascii_lowercase()).into_boxed_str())),
+    }
+}
+
+fn with(mut config: serde_json::Value, at: &str, key: &str, value: &serde_json::Value) -> serde_json::Value {
+    let mut node = &mut config;
+    for step in at.split('/').skip(1) {
+        node = match step.parse::<usize>() {
+            Ok(index) => &mut node[index],
+            Err(_) => &mut node[step],
+        };
+    }
+    node[key] = value.clone();
+    config
+}
+
+#[test]
+fn the_defaults_of_the_schema_are_those_that_hold() {
+    let environment: Environment = [("SECRET", "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv")].into_iter().collect();
+    let sources = Sources { environment, ..Sources::default() };
+    let meant = |config: &serde_json::Value| {
+        let loaded = sources.check(Some(Path::new("c.json")), &config.to_string(), false);
+        loaded.accept().map(|(config, _)| format!("{config:?}"))
+    };
+    let mut tried = 0;
+    for (definition, schema) in json_schema()["$defs"].as_object().unwrap() {
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            let default = &property["default"];
+            if default.is_null() {
+                continue;
+            }
+            let (config, at) = least(definition, key);
+            let written = meant(&with(config.clone(), at, key, default));
+            let written = written.unwrap_or_else(|error| panic!("{definition}.{key} = {default}: {error}"));
+            let left_out = meant(&config).unwrap_or_else(|error| panic!("{definition}: {error}"));
+            assert_eq!(written, left_out, "{definition}.{key} is not {default} by default");
+            tried += 1;
+        }
+    }
+    assert!(tried > 90, "{tried} defaults");
+}
+
+#[test]
+fn the_schema_has_each_default_that_a_comment_names() {
+    // What has no value of its own to be written.
+    const WORDS: [&str; 20] = [
+        "none",
+        "nobody",
+        "no ",
+        "nothing",
+        "the ",
+        "its ",
+        "who ",
+        "what ",
+        "all ",
+        "any ",
+        "of any",
+        "one ",
+        "those ",
+        "limits.",
+        "rate_limits.",
+        "as the ",
+        "[cors]",
+        "text/plain; charset=utf-8 for",
+        "admin@",
+        "true, unless",
+    ];
+    let mut differ = Vec::new();
+    for (definition, schema) in json_schema()["$defs"].as_object().unwrap() {
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            let comment = property["description"].as_str().unwrap_or_default();
+            let Some((_, said)) = comment.rsplit_once("Default: ") else {
+                continue;
+            };
+            if WORDS.iter().any(|word| said.starts_with(word)) {
+                continue;
+            }
+            let first = said.split([',', ' ']).next().unwrap_or_default().trim_end_matches('.');
+            let same = match &property["default"] {
+                serde_json::Value::String(text) => {
+                    text == first
+                        || matches!((super::super::time(text), super::super::time(first)), (Ok(a), Ok(b)) if a == b)
+                        || said.trim_end_matches('.') == text
+                }
+                serde_json::Value::Array(values) => values.first().is_none_or(|value| value == first),
+                serde_json::Value::Object(members) => members.contains_key(first),
+                serde_json::Value::Null => false,
+                value => format!("{value}") == first,
+            };
+            if !same {
+                differ.push(format!(
+                    "{definition}.{key}: the comment says {first}, the schema {}",
+                    property["default"]
+                ));
+            }
+        }
+    }
+    assert_eq!(differ, Vec::<String>::new());
+}
+
+#[test]
+fn what_the_schema_demands_is_demanded() {
+    let environment: Environment = [("SECRET", "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv")].into_iter().collect();
+    let sources = Sources { environment, ..Sources::default() };
+    let validator = jsonschema::draft202012::new(json_schema()).unwrap();
+    let upstream = json!({ "name": "books", "grpc": "http://h:1" });
+    let issuer = json!({ "name": "a", "issuer": "i", "audience": ["a"], "jwks": "https://a.example/keys" });
+    let rule = json!({ "selector": "a.B.C", "get": "/a" });
+    let entries = [
+        ("/upstreams", upstream),
+        ("/auth/issuers", issuer),
+        ("/auth/tokens", json!({ "name": "a", "token": { "env": "SECRET" } })),
+        ("/access/rules", json!({ "match": ["*"] })),
+        ("/rate_limits/rules", json!({ "match": ["*"], "calls": 1 })),
+        ("/routes", json!({ "path": "/a", "respond": {} })),
+        ("/routes", json!({ "path": "/a", "redirect": { "to": "/b" } })),
+        ("/routes", json!({ "service": "a.B" })),
+        ("/http_rules", rule),
+        ("/http_rules", json!({ "selector": "a.B.C", "custom": { "kind": "HEAD", "path": "/a" } })),
+    ];
+    for (list, entry) in entries {
+        let (at, list) = list.rsplit_once('/').unwrap();
+        let whole = |entry: &serde_json::Value| match at {
+            "" => json!({ list: [entry] }),
+            at => json!({ at.trim_start_matches('/'): { list: [entry] } }),
+        };
+        let check = |entry: &serde_json::Value, more: &str| {
+            let config = whole(entry);
+            let loaded = sources.check(Some(Path::new("c.json")), &config.to_string(), false);
+            // Two keys that no schema demands: which of them are, depends on others.
+            let (ours, theirs) = (!loaded.is_wrong(), validator.is_valid(&config));
+            assert_eq!(ours, theirs, "{config} {more}: {}", loaded.report());
+            ours
+        };
+        assert!(check(&entry, ""), "{entry}");
+        for key in
+            entry.as_object().unwrap().keys().filter(|key| !matches!(key.as_str(), "issuer" | "audience"))
+        {
+            let mut without = entry.clone();
+            without.as_object_mut().unwrap().remove(key);
+            assert!(!check(&without, key), "{without}");
+        }
+    }
+}
+
+#[test]
+fn a_variable_of_a_section_changes_only_what_it_names() {
+    let text = "[gateway]\nlisten = \"127.0.0.1:1\"\nworkers = 2\n[rest.errors.statuses]\nABORTED = 412\n\
+                [[upstreams]]\nname = \"books\"\ngrpc = \"http://h:1\"\n\
+                metadata = { x-client = \"a\", X-Api-Key = { env = \"OLD\" } }\n";
+    let environment = [
+        ("OLD", "0f2b8c1e9d"),
+        ("NEW", "5f2b8c1e9d"),
+        ("PROPYLON_GATEWAY", r#"{"workers": 3, "environment": "test"}"#),
+        ("PROPYLON_GATEWAY__ENVIRONMENT", "staging"),
+        ("PROPYLON_REST", r#"{"errors": {"statuses": {"NOT_FOUND": 410}}, "title": "T"}"#),
+        ("PROPYLON_UPSTREAMS__BOOKS__METADATA", r#"{"X-Api-Key": {"env": "NEW"}}"#),
+        ("PROPYLON_UPSTREAMS__BOOKS__METADATA__X_CLIENT", "b"),
+        ("PROPYLON_UPSTREAMS__BOOKS__METADATA__X_TENANT", "c"),
+        ("PROPYLON_REST__ERRORS__STATUSES__DATA_LOSS", "599"),
+        ("PROPYLON_RATE_LIMITS__TIERS__FREE", "7"),
+    ];
+    let (config, _) = load(text, &environment).accept().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!((config.listen.to_string().as_str(), config.workers), ("127.0.0.1:1", 3));
+    assert_eq!(&*config.environment, "staging");
+    assert_eq!((config.rest.profile.statuses.len(), &*config.rest.title), (3, "T"));
+    let metadata: Vec<_> =
+        config.upstreams[0].metadata.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(metadata, [("x-api-key", "5f2b8c1e9d"), ("x-client", "b"), ("x-tenant", "c")]);
+    assert!(config.callers.limits.tiers.keys().all(|tier| &**tier == "free"));
+}
+
+#[test]
+fn what_only_looks_at_a_config_misses_no_secret() {
+    let text = "[store]\ndatabase = { env = \"DB\" }\n[accounts]\nadmin_password = { env = \"PW\" }\n\
+                [[upstreams]]\nname = \"a\"\ngrpc = \"http://h:1\"\nmetadata = { x-key = { file = \"none\" } }\n\
+                [[auth.issuers]]\nname = \"i\"\ncheck_issuer = false\ncheck_audience = false\nsecret = { env = \"S\" }\n\
+                [[auth.tokens]]\nname = \"t\"\ntoken = { env = \"T\" }\n";
+    let check = |sources: Sources, want: usize| {
+        let loaded = sources.check(Some(Path::new("c.toml")), text, true);
+        assert_eq!(loaded.report().count().0, want, "{}", loaded.report());
+        loaded.config
+    };
+    check(Sources::default(), 5);
+    let config = check(Sources::default().without_secrets(), 0);
+    assert_eq!((config.callers.issuers.len(), config.callers.tokens.len()), (1, 1));
+    assert!(config.upstreams[0].metadata.is_empty());
+    // What is written wrongly is wrong for everybody.
+    let literal = "[[auth.tokens]]\nname = \"t\"\ntoken = \"changeme\"\n";
+    let loaded = Sources::default().without_secrets().check(Some(Path::new("c.toml")), literal, true);
+    assert!(loaded.is_wrong());
+}
+
+#[test]
+fn many_mistakes_cost_no_more_than_each() {
+    // On many lines, in one line, and in the names of a map.
+    let lines = |many: usize| {
+        let keys = (0..many).map(|n| format!("unknown_{n} = {n}\n"));
+        load(&format!("[gateway]\n{}", keys.collect::<String>()), &[])
+    };
+    let line = |many: usize| {
+        let keys: Vec<String> = (0..many).map(|n| format!("\"unknown_{n}\": {n}")).collect();
+        let text = format!("{{ \"gateway\": {{ {} }} }}", keys.join(", "));
+        Sources::default().check(Some(Path::new("c.json")), &text, true)
+    };
+    let map = |many: usize| {
+        let keys = (0..many).map(|n| format!("other_{n} = {{}}\n"));
+        load(&format!("[builtin]\n{}", keys.collect::<String>()), &[])
+    };
+    let ways: [&dyn Fn(usize) -> Loaded; 3] = [&lines, &line, &map];
+    for (way, of) in ways.iter().enumerate() {
+        let cost = |many: usize| {
+            let began = std::time::Instant::now();
+            let report = of(many).report();
+            let said = report.to_string();
+            assert_eq!((report.count().0, said.matches("there is no such key").count() % many), (many, 0));
+            assert!(said.len() < many * 1_000, "{} bytes", said.len());
+            began.elapsed()
+        };
+        // Four times as many cost four times as much; what is quadratic costs sixteen times.
+        let (few, many) = (cost(5_000), cost(20_000));
+        assert!(many < few * 10 + Duration::from_secs(1), "{way}: {few:?} and {many:?}");
+    }
 }

@@ -25,7 +25,11 @@ pub(in crate::config) struct Auth {
 /// `[[auth.issuers]]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(extend("required" = ["name"]))]
+#[schemars(extend("required" = ["name"], "oneOf" = [
+    { "required": ["jwks"] },
+    { "required": ["secret"] },
+    { "required": ["discovery"], "properties": { "discovery": { "const": true } } },
+]))]
 pub(in crate::config) struct Issuer {
     /// Names it in rules and messages.
     #[schemars(length(min = 1))]
@@ -103,6 +107,7 @@ pub(in crate::config) struct Access {
     /// What holds for the upstreams' methods that no rule names: authenticated or public. Default: authenticated.
     pub(in crate::config) default: Option<Openness>,
     /// Rules about methods and paths; the most exact pattern decides. Default: none.
+    #[schemars(extend("items" = { "$ref": "#/$defs/AccessRule", "required": ["match"] }))]
     pub(in crate::config) rules: Vec<AccessRule>,
 }
 

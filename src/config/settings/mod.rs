@@ -58,6 +58,7 @@ pub(super) struct Settings {
     /// Routes: a gRPC service and who answers it, or an HTTP path that the gateway answers by itself; each with its rules.
     pub(super) routes: Vec<Route>,
     /// google.api.HttpRules for methods whose proto has none, or in place of those it has.
+    #[schemars(extend("items" = { "$ref": "#/$defs/HttpRule", "required": ["selector"] }))]
     pub(super) http_rules: Vec<HttpRule>,
 }
 

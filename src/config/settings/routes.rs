@@ -10,6 +10,10 @@ use super::{AccessRule, Cors, Time};
 /// `[[routes]]`: a service or a path, where it goes, and the rules that hold there.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("oneOf" = [
+    { "required": ["service"] },
+    { "required": ["path"], "oneOf": [{ "required": ["respond"] }, { "required": ["redirect"] }] },
+]))]
 pub(in crate::config) struct Route {
     /// Names it in logs and messages. Default: its service or path.
     #[schemars(length(min = 1))]
@@ -74,6 +78,14 @@ pub(in crate::config) struct Redirect {
 /// `[[http_rules]]`: google.api.HttpRule, with the same field names; its additional bindings have no selector.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("oneOf" = [
+    { "required": ["get"] },
+    { "required": ["put"] },
+    { "required": ["post"] },
+    { "required": ["delete"] },
+    { "required": ["patch"] },
+    { "required": ["custom"] },
+]))]
 pub(in crate::config) struct HttpRule {
     /// The method, package.Service.Method.
     pub(in crate::config) selector: String,

@@ -30,7 +30,7 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) connect_timeout: Option<Time>,
     /// How long TLS and HTTP/2's first settings may take. Default: 3s.
     pub(in crate::config) handshake_timeout: Option<Time>,
-    /// How often a quiet connection is pinged. Default: 1m.
+    /// How often a quiet connection is pinged. Default: 5m.
     pub(in crate::config) keepalive_interval: Option<Time>,
     /// How long the answer to a ping may take. Default: 20s.
     pub(in crate::config) keepalive_timeout: Option<Time>,

@@ -18,7 +18,7 @@ pub struct Near {
     /// Why it does not match, in words.
     pub why: String,
     /// How far it is: 0 for a match.
-    cost: f64,
+    pub cost: f64,
 }
 
 /// One segment of a template beside one of a path.

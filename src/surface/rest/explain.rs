@@ -53,7 +53,7 @@ impl Rest {
         })
     }
 
-    /// At most `most` bindings and methods near to a request that finds nothing, the nearest first.
+    /// At most `most` bindings, pages and methods near to a request that finds nothing, the nearest first.
     #[must_use]
     pub fn near(&self, method: &Method, uri: &Uri, most: usize) -> Vec<NearMiss> {
         let mut near = Vec::new();
@@ -71,7 +71,10 @@ impl Rest {
                 segments: Vec::new(),
             });
         }
-        near.extend(self.paths.router.near(method, uri.path(), most).into_iter().map(near_miss));
+        let mut paths = self.paths.router.near(method, uri.path(), most);
+        paths.extend(self.paths.pages.near(method, uri.path(), most));
+        paths.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        near.extend(paths.into_iter().map(near_miss));
         near.truncate(most);
         near
     }

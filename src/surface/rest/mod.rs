@@ -67,6 +67,7 @@ pub struct Rest {
 #[derive(Debug)]
 pub struct RestBuilder {
     router: Router<Entry>,
+    pages: Router<()>,
     profile: Arc<Profile>,
     /// How failures are written, by the tables of a schema.
     errors: Vec<(Arc<Tables>, Arc<Errors>)>,
@@ -76,7 +77,7 @@ impl RestBuilder {
     /// No bindings yet; `settings` say how paths are read, `profile` how failures look.
     #[must_use]
     pub fn new(settings: Settings, profile: Arc<Profile>) -> Self {
-        Self { router: Router::new(settings), profile, errors: Vec::new() }
+        Self { router: Router::new(settings), pages: Router::new(settings), profile, errors: Vec::new() }
     }
 
     /// Adds one binding.
@@ -108,6 +109,19 @@ impl RestBuilder {
         self.router.insert(verb, template, label, Entry::Http(Arc::new(endpoint)))
     }
 
+    /// Adds the path of a page that the gateway answers before it looks here: it is told where it is nearest.
+    pub fn add_page(&mut self, path: &str) {
+        if let Ok(template) = Template::parse(path) {
+            // Two pages in one place are told of elsewhere.
+            let _ = self.pages.insert(&Verb::Get, &template, "the gateway's own page", ());
+        }
+    }
+
+    /// Every path template that was added.
+    pub fn templates(&self) -> impl Iterator<Item = &str> {
+        self.router.templates().map(Template::as_str)
+    }
+
     /// What was added with this template, or with one that differs in its variables' names alone: verb, label and route.
     pub fn at(&self, template: &Template) -> impl Iterator<Item = (&Verb, &str, &Arc<Route>)> {
         self.router.at(template).map(|(verb, label, entry)| (verb, label, entry.route()))
@@ -117,7 +131,7 @@ impl RestBuilder {
     #[must_use]
     pub fn build(self, methods: Arc<RpcTable>) -> Rest {
         let errors = Arc::new(Errors::new(&self.profile, None));
-        Rest { paths: Paths { router: self.router, methods }, errors }
+        Rest { paths: Paths { router: self.router, pages: self.pages, methods }, errors }
     }
 
     fn errors(&mut self, tables: &Arc<Tables>) -> Arc<Errors> {

@@ -13,7 +13,8 @@ use crate::{
         Destination, Route, RpcTable,
         router::{Miss, Router},
     },
-    status::{Fault, Refusal, refuse},
+    schema::likeness,
+    status::{Fault, Refusal, refuse, shown},
     surface::{Response, http::HttpEndpoint},
 };
 
@@ -33,6 +34,9 @@ impl Entry {
     }
 }
 
+/// Longer paths are not compared.
+const MOST_COMPARED: usize = 128;
+
 /// The verbs whose bindings a WebSocket may talk to, in the order in which they are looked for.
 const SOCKET_VERBS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
@@ -46,6 +50,8 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Paths {
     pub(super) router: Router<Entry>,
+    /// The paths of the gateway's own pages, which are answered before a request comes here.
+    pub(super) pages: Router<()>,
     /// Every gRPC method there is, to tell who asks for one that has no binding.
     pub(super) methods: Arc<RpcTable>,
 }
@@ -72,21 +78,24 @@ impl Paths {
         };
         Err(match miss {
             Miss::NotFound { nearest } => {
+                let asked = shown(path);
                 if let Some(why) = self.only_grpc(path) {
-                    let message = format!("there is no {method} {path} over REST: {why}");
+                    let message = format!("there is no {method} {asked} over REST: {why}");
                     return Err(Fault::client().on(Status::not_found(message)));
                 }
+                let nearest = nearer(path, nearest, self.near_page(method, path));
                 let nearest = nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default();
-                Fault::client().on(Status::not_found(format!("there is no {method} {path}{nearest}")))
+                Fault::client().on(Status::not_found(format!("there is no {method} {asked}{nearest}")))
             }
             Miss::WrongVerb { mut allow } => {
-                let message = format!("{path} has no {method}; it has {}", allow.join(", "));
+                let message = format!("{} has no {method}; it has {}", shown(path), allow.join(", "));
                 allow.push("OPTIONS".to_owned());
                 let allow = allow.iter().filter_map(|name| Method::from_bytes(name.as_bytes()).ok()).collect();
                 refuse(Refusal::MethodNotAllowed { allow }, message)
             }
             Miss::BadEscape { segment } => Fault::client().on(Status::invalid_argument(format!(
-                "the path segment {segment:?} has a bad percent-escape: % and two hexadecimal digits that make UTF-8"
+                "the path segment {:?} has a bad percent-escape: % and two hexadecimal digits that make UTF-8",
+                shown(&segment)
             ))),
             Miss::Redirect(path) => {
                 let mut location = on_this_host(&path);
@@ -97,6 +106,14 @@ impl Paths {
                 refuse(Refusal::Redirect { location }, "this path has no slash at its end")
             }
         })
+    }
+
+    /// The page nearest to a path that nothing has.
+    fn near_page(&self, method: &Method, path: &str) -> Option<String> {
+        match self.pages.find(method, path) {
+            Err(Miss::NotFound { nearest }) => nearest,
+            _ => None,
+        }
     }
 
     /// The streaming method that a WebSocket at this path talks to, whatever verb its binding has; `None` where the path
@@ -174,6 +191,19 @@ impl Paths {
         *response.status_mut() = StatusCode::NO_CONTENT;
         response.headers_mut().insert(header::ALLOW, HeaderValue::try_from(allow.join(", ")).ok()?);
         Some(response)
+    }
+}
+
+/// Of two near paths, each behind its HTTP method, the one that is more like what was asked for.
+fn nearer(asked: &str, one: Option<String>, other: Option<String>) -> Option<String> {
+    let likeness = |near: &str| {
+        let path = near.split_once(' ').map_or(near, |(_, path)| path);
+        // What is long is not compared: the cost grows with the product of both lengths.
+        if asked.len() > MOST_COMPARED || path.len() > MOST_COMPARED { 0.0 } else { likeness(asked, path) }
+    };
+    match (one, other) {
+        (Some(one), Some(other)) if likeness(&other) > likeness(&one) => Some(other),
+        (one, other) => one.or(other),
     }
 }
 
