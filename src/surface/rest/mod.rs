@@ -139,6 +139,14 @@ impl Rest {
         })
     }
 
+    /// The routes that no method stands behind.
+    pub fn answers(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.paths.router.values().filter_map(|entry| match entry {
+            Entry::Method(_) => None,
+            Entry::Http(endpoint) => Some(&endpoint.route),
+        })
+    }
+
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
     pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, request: Request) -> Response {
         if websocket::wanted(&request) {
