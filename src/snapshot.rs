@@ -189,6 +189,7 @@ impl Snapshot {
                     upstream,
                     members: endpoint.members(),
                     access: &endpoint.route().terms.access,
+                    reached: self.rest.reaches(endpoint),
                 }
             });
             let answers = self.rest.answers().map(|route| (&*route.name, &route.terms.access)).collect();

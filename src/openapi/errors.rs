@@ -181,7 +181,8 @@ pub(super) fn responses(profile: &Profile) -> impl Iterator<Item = (&'static str
             .schema(Some(Ref::from_schema_name(ERROR)))
             .example(Some(example(&known, profile)))
             .build();
-        let response = ResponseBuilder::new().description(known.words).content("application/json", content).build();
+        let response =
+            ResponseBuilder::new().description(known.words).content("application/json", content).build();
         let names: Vec<_> = headers::OF_ANSWERS.iter().chain(known.headers).copied().collect();
         (known.name, headers::with(response, &names))
     })
@@ -196,7 +197,12 @@ fn example(known: &Known, profile: &Profile) -> Value {
         let value = match field.value {
             ErrorValue::Reason => match profile.reasons.get(&http) {
                 Some(own) => json!(&**own),
-                None => json!(StatusCode::from_u16(http).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")),
+                None => json!(
+                    StatusCode::from_u16(http)
+                        .ok()
+                        .and_then(|status| status.canonical_reason())
+                        .unwrap_or("Error")
+                ),
             },
             ErrorValue::Code => json!(known.code as i32),
             ErrorValue::Status => json!(status::name(known.code)),

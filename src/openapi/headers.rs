@@ -9,9 +9,8 @@ pub(super) const OF_METHODS: [&str; 2] = ["RequestId", "RequestTimeout"];
 pub(super) const OF_PAGES: [&str; 1] = ["RequestId"];
 /// What every response has.
 pub(super) const OF_ANSWERS: [&str; 2] = ["X-Request-ID", "X-Process-Time"];
-/// What says how often a caller may still call.
-pub(super) const OF_LIMITS: [&str; 5] =
-    ["RateLimit", "RateLimit-Policy", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
+/// What says how often a caller may still call; a refusal has `X-RateLimit-*` in the document too.
+pub(super) const OF_LIMITS: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
 
 /// The parameters, for `components/parameters`.
 pub(super) fn parameters() -> Value {
@@ -38,9 +37,7 @@ pub(super) fn parameters() -> Value {
 /// The headers of responses, for `components/headers`.
 pub(super) fn headers() -> Value {
     let text = |words: &str, example: &str| json!({"description": words, "schema": {"type": "string"}, "example": example});
-    let number = |words: &str, example: u64| {
-        json!({"description": words, "schema": {"type": "integer", "minimum": 0}, "example": example})
-    };
+    let number = |words: &str, example: u64| json!({"description": words, "schema": {"type": "integer", "minimum": 0}, "example": example});
     let mut headers = json!({
         "X-Request-ID": text("The request's id: its own, or one made up.", "01a21ff9-d560-7055-89d6-46b22f7a23d8"),
         "X-Process-Time": {
@@ -57,7 +54,9 @@ pub(super) fn headers() -> Value {
         "X-RateLimit-Reset": number("When all are there again: seconds since 1970, or from now, as the gateway is set up.", 1_769_860_817),
         "ETag": text("Names this version; `If-None-Match` asks for another.", "W/\"5c1ab0f3d2e49c77\""),
     });
-    for (name, required) in [("X-Request-ID", true), ("WWW-Authenticate", true), ("Allow", true), ("ETag", true)] {
+    for (name, required) in
+        [("X-Request-ID", true), ("WWW-Authenticate", true), ("Allow", true), ("ETag", true)]
+    {
         if let Some(header) = headers.get_mut(name).and_then(Value::as_object_mut) {
             header.insert("required".to_owned(), required.into());
         }

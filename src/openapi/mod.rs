@@ -1,7 +1,8 @@
 //! The OpenAPI 3.1 document of what is served over REST: every binding of the gateway's own services and of upstreams, the
 //! gateway's pages, and the routes that answer by themselves. Pure: from the bindings and the config to utoipa's types.
 //!
-//! What OpenAPI has no word for (a binding with the verb PROPFIND) is listed under `x-omitted-bindings`, with the reason.
+//! What OpenAPI has no word for (a binding with the verb PROPFIND), and what no request finds, is listed under
+//! `x-omitted-bindings`, with the reason.
 
 mod errors;
 mod headers;
@@ -49,6 +50,8 @@ pub struct Listed<'a> {
     pub members: Option<Vec<String>>,
     /// Who may call it.
     pub access: &'a Access,
+    /// False where others take each of its paths.
+    pub reached: bool,
 }
 
 /// Who may call the routes that no service stands behind, by their names.
@@ -72,7 +75,9 @@ impl Document {
     ) -> Self {
         let document = document(config, listed, answers);
         // Its types hold nothing that JSON cannot say.
-        let json = serde_json::to_vec(&document).unwrap_or_default();
+        let mut value = serde_json::to_value(&document).unwrap_or_default();
+        settle(&mut value);
+        let json = serde_json::to_vec(&value).unwrap_or_default();
         let etag = format!("\"{:016x}\"", fnv(&json));
         Self { json: json.into(), etag }
     }
@@ -186,9 +191,13 @@ impl Writer<'_> {
                 (number, false) => format!("{name}-{number}"),
                 (_, true) => format!("{name}-rpc"),
             };
-            let Some(verb) = http_method(&binding.verb) else {
-                omitted.push(omission(&binding.verb, &binding.template, name));
-                continue;
+            let verb = match http_method(&binding.verb) {
+                Some(verb) if one.reached => verb,
+                unsaid => {
+                    let shadowed = unsaid.map(|_| "another binding takes every path that it has");
+                    omitted.push(omission(&binding.verb, &binding.template, name, shadowed));
+                    continue;
+                }
             };
             let path = self.paths.path(&binding.template, |index| {
                 let fields = binding.variables.get(index).map(|variable| variable.fields.as_slice());
@@ -254,8 +263,9 @@ struct Made {
 }
 
 /// A binding, or a route, that OpenAPI cannot say.
-fn omission(verb: &Verb, template: &Template, name: &str) -> Value {
+fn omission(verb: &Verb, template: &Template, name: &str, shadowed: Option<&str>) -> Value {
     let reason = match verb {
+        _ if shadowed.is_some() => shadowed.unwrap_or_default().to_owned(),
         Verb::Any => "it takes every verb that no other binding of its path has".to_owned(),
         verb => format!("OpenAPI 3.1 has no word for the verb {verb}"),
     };
@@ -277,6 +287,39 @@ fn http_method(verb: &Verb) -> Option<HttpMethod> {
         },
         Verb::Any => return None,
     })
+}
+
+/// Puts what utoipa has no word for, and keeps in a hash map, in one order: the same document is the same text.
+fn settle(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            let unsettled = |name: &str| {
+                let known = [
+                    "allOf",
+                    "deprecated",
+                    "headers",
+                    "maximum",
+                    "oneOf",
+                    "parameters",
+                    "readOnly",
+                    "writeOnly",
+                ];
+                known.contains(&name) || name.starts_with("x-")
+            };
+            let mut names: Vec<String> = members.keys().filter(|name| unsettled(name)).cloned().collect();
+            if names.len() > 1 {
+                names.sort_unstable();
+                for name in names {
+                    if let Some(inner) = members.shift_remove(&name) {
+                        members.insert(name, inner);
+                    }
+                }
+            }
+            members.values_mut().for_each(settle);
+        }
+        Value::Array(all) => all.iter_mut().for_each(settle),
+        _ => {}
+    }
 }
 
 /// FNV-1a: no secret, only a change to be seen.

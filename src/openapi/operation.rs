@@ -135,8 +135,12 @@ fn request_body(walker: &mut Walker, binding: &Binding) -> Option<RequestBody> {
         .schema(Some(schema(&json!({"type": "array", "items": value}))))
         .example(example.as_ref().map(|one| json!([one])))
         .build();
-    let shown = example.map(|one| format!("{one}\n{one}\n"));
-    let lines = lines(&value, "The messages, one a line.", shown);
+    // An example in words: as a value it would be taken for one JSON text.
+    let mut words_of_lines = "The messages, one a line.".to_owned();
+    if let Some(one) = example {
+        words_of_lines.push_str(&format!(" Such as:\n\n    {one}\n    {one}"));
+    }
+    let lines = lines(&value, &words_of_lines, None);
     Some(body.description(Some(words)).content(JSON, array).content(LINES, lines).build())
 }
 
@@ -155,7 +159,13 @@ fn without(walker: &Walker, given: &[&[FieldDescriptor]], mut example: Value) ->
     example
 }
 
-fn responses(walker: &mut Walker, listed: &Listed<'_>, body: bool, demanding: bool, config: &Config) -> Responses {
+fn responses(
+    walker: &mut Walker,
+    listed: &Listed<'_>,
+    body: bool,
+    demanding: bool,
+    config: &Config,
+) -> Responses {
     let binding = listed.binding;
     let method = &binding.method;
     let upstream = listed.upstream.is_some();

@@ -145,7 +145,7 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answer
     let mut written = false;
     for verb in &route.verbs {
         let Some(method) = http_method(verb) else {
-            writer.omitted.push(omission(verb, &route.template, &route.name));
+            writer.omitted.push(omission(verb, &route.template, &route.name, None));
             continue;
         };
         let id = if written {

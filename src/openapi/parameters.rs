@@ -36,9 +36,8 @@ pub(super) fn of_path(walker: &mut Walker, binding: &Binding, path: &Path) -> Ve
         }
         let mut said = of_field;
         // Paths of one shape are one path to OpenAPI, under the first one's names.
-        let own = bound.map(|bound| {
-            bound.fields.iter().map(|field| walker.name(field)).collect::<Vec<_>>().join(".")
-        });
+        let own = bound
+            .map(|bound| bound.fields.iter().map(|field| walker.name(field)).collect::<Vec<_>>().join("."));
         if let Some(own) = own.filter(|own| parameter.whole && *own != parameter.name) {
             let fills = format!("Fills `{own}`.");
             said = if said.is_empty() { fills } else { format!("{fills} {said}") };

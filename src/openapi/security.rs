@@ -22,8 +22,13 @@ pub(super) fn schemes(config: &Config) -> [(&'static str, SecurityScheme); 2] {
         token.push_str(&format!(", or the access token that `POST {}/login` answers", auth.prefix));
     }
     token.push('.');
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").description(Some(token)).build();
-    let key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", "An API key, as an admin makes them."));
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some(token))
+        .build();
+    let key =
+        ApiKey::Header(ApiKeyValue::with_description("X-API-Key", "An API key, as an admin makes them."));
     [(BEARER, SecurityScheme::Http(bearer)), (API_KEY, SecurityScheme::ApiKey(key))]
 }
 
@@ -48,8 +53,10 @@ impl Demand {
         if access.is_public() {
             return Self::default();
         }
-        let rules: Vec<&Rule> = access.rules().iter().map(|rule| &**rule).filter(|rule| !rule.public).collect();
-        let places: Vec<&Subject> = rules.iter().flat_map(|rule| &rule.allow).filter(|subject| of_place(subject)).collect();
+        let rules: Vec<&Rule> =
+            access.rules().iter().map(|rule| &**rule).filter(|rule| !rule.public).collect();
+        let places: Vec<&Subject> =
+            rules.iter().flat_map(|rule| &rule.allow).filter(|subject| of_place(subject)).collect();
         let bare = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
         let mut requirements = vec![bare(BEARER), bare(API_KEY)];
         // Who calls from the right place need not say who it is.
@@ -80,7 +87,8 @@ impl Demand {
         } else if by_place {
             words.push_str(" Callers of some networks need none of it.");
         }
-        let extensions = (!extensions.is_empty()).then(|| Extensions::from_iter::<Vec<(&str, Value)>>(extensions));
+        let extensions =
+            (!extensions.is_empty()).then(|| Extensions::from_iter::<Vec<(&str, Value)>>(extensions));
         Self { requirements, words, extensions }
     }
 }

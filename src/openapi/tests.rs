@@ -42,6 +42,7 @@ fn listed<'a>(binding: &'a Binding, upstream: Option<&str>) -> Listed<'a> {
         upstream: upstream.map(Into::into),
         members: None,
         access: &PUBLIC,
+        reached: true,
     }
 }
 
@@ -130,7 +131,10 @@ fn a_demand_for_credentials_is_said() {
     let document = serde_json::to_value(document(&Config::default(), [one], &Answers::new())).unwrap();
     let get = &document["paths"]["/v1"]["get"];
     assert_eq!(get["security"], json!([{"bearer": []}, {"api_key": []}]));
-    assert_eq!((&get["description"], &get["x-required-roles"]), (&json!("Needs the role `editor`."), &json!(["editor"])));
+    assert_eq!(
+        (&get["description"], &get["x-required-roles"]),
+        (&json!("Needs the role `editor`."), &json!(["editor"]))
+    );
     assert_eq!(get["responses"]["401"]["$ref"], "#/components/responses/Unauthorized");
     let unauthorized = &document["components"]["responses"]["Unauthorized"];
     assert_eq!(unauthorized["headers"]["WWW-Authenticate"]["$ref"], "#/components/headers/WWW-Authenticate");
@@ -212,10 +216,12 @@ fn two_hundred_methods_are_written_at_once() {
         .collect();
     assert_eq!(bindings.len(), 400);
     let began = Instant::now();
-    let document = Document::new(&Config::default(), bindings.iter().map(|it| listed(it, Some("one"))), &Answers::new());
+    let document =
+        Document::new(&Config::default(), bindings.iter().map(|it| listed(it, Some("one"))), &Answers::new());
     let took = began.elapsed();
     assert!(took.as_secs() < 5, "{took:?} for {} bytes", document.json.len());
     eprintln!("200 methods, 400 operations: {took:?}, {} bytes", document.json.len());
-    let again = Document::new(&Config::default(), bindings.iter().map(|it| listed(it, Some("one"))), &Answers::new());
+    let again =
+        Document::new(&Config::default(), bindings.iter().map(|it| listed(it, Some("one"))), &Answers::new());
     assert_eq!((&document.json, &document.etag), (&again.json, &again.etag), "written the same each time");
 }

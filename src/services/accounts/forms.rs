@@ -31,7 +31,9 @@ pub fn form(field: &str) -> Option<Form> {
         ("RegisterRequest", "username") => name().required(),
         ("RegisterRequest", "password") => new_password().required(),
         ("LoginRequest", "email") => of(json!({})).like("ann@example.com").required(),
-        ("LoginRequest", "password") => of(json!({"format": "password"})).like("correct horse battery").required(),
+        ("LoginRequest", "password") => {
+            of(json!({"format": "password"})).like("correct horse battery").required()
+        }
         ("RefreshRequest", "refresh_token") => of(json!({})).required(),
         ("LogoutRequest", "all") => of(json!({})).like(false),
         ("UpdateProfileRequest", "username") => name(),
@@ -140,7 +142,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(found, 35);
+        assert_eq!(found, 36);
     }
 
     /// What is promised is taken, at its very ends too.
@@ -158,16 +160,51 @@ mod tests {
             assert!(promised > 0 && promised < texts.len(), "{promised} of {}", texts.len());
         };
         let long = "x".repeat(65);
-        let texts = ["", " ", "a", " a", "a b", "a ", "a\u{200b}b", "~!", &long, &long[..64], "\u{1f}", "ab\n"];
+        let texts =
+            ["", " ", "a", " a", "a b", "a ", "a\u{200b}b", "~!", &long, &long[..64], "\u{1f}", "ab\n"];
         check(name(), &texts, &|text| check::name(text).is_ok());
-        let texts = ["", "a", "a@b", "a@b.c", "A.b+c@x-y.example", "a@-b.example", "a@b.example.", "a..b@c.example",
-            "ann@127.0.0.1", "a@b_c.example", "!#$@A.COM"];
+        let texts = [
+            "",
+            "a",
+            "a@b",
+            "a@b.c",
+            "A.b+c@x-y.example",
+            "a@-b.example",
+            "a@b.example.",
+            "a..b@c.example",
+            "ann@127.0.0.1",
+            "a@b_c.example",
+            "!#$@A.COM",
+        ];
         check(email(), &texts, &|text| check::email(text).is_ok());
         let (least, most) = ("abcdefgh", "ab".repeat(64));
-        let texts = ["", "aaaaaaaa", "abcdefg", least, &most, &format!("{most}x"), "abc\0defgh", "        x", "0000000\n"];
+        let texts = [
+            "",
+            "aaaaaaaa",
+            "abcdefg",
+            least,
+            &most,
+            &format!("{most}x"),
+            "abc\0defgh",
+            "        x",
+            "0000000\n",
+        ];
         // That a word is too common is said in words alone.
         check(new_password(), &texts, &|text| text == least || password::check(text, "").is_ok());
-        let texts = ["", "a", "a b", "a,b", "a\"", "a\\b", "[x]", "~", "a-b:c", "é", &"x".repeat(100), &"x".repeat(101)];
+        let texts = [
+            "",
+            "a",
+            "a b",
+            "a,b",
+            "a\"",
+            "a\\b",
+            "[x]",
+            "~",
+            "a-b:c",
+            "é",
+            &"x".repeat(100),
+            &"x".repeat(101),
+        ];
         let word = of(json!({"pattern": WORD}));
         check(word, &texts, &|text| check::words(&[text.to_owned()]).is_ok());
     }

@@ -20,7 +20,8 @@ use tonic::Status;
 pub(super) use self::{
     caller::{Caller, Context},
     check::{
-        EMAIL_PART, ENTRIES, ENTRY_NAME, ENTRY_VALUE, MOST_DAYS, MOST_OF_A_PAGE, Violations, email, name, words,
+        EMAIL_PART, ENTRIES, ENTRY_NAME, ENTRY_VALUE, MOST_DAYS, MOST_OF_A_PAGE, Violations, email, name,
+        words,
     },
     password::check as new_password,
     present::{count, user},

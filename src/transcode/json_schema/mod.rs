@@ -294,11 +294,12 @@ impl Walker {
         let mut said = self.comments.of(&message.parent_file(), message.path());
         let mut exclusive = Vec::new();
         for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
-            let names: Vec<_> = oneof.fields().map(|field| self.name(&field)).collect();
+            let fields: Vec<_> = oneof.fields().collect();
+            let names: Vec<_> = fields.iter().map(|field| self.name(field)).collect();
             if names.len() > 1 {
                 let separator = if said.is_empty() { "" } else { "\n\n" };
                 said.push_str(&format!("{separator}At most one of `{}` is set.", names.join("`, `")));
-                exclusive.push(names);
+                exclusive.push((names, fields));
             }
         }
         if !said.is_empty() {
@@ -314,15 +315,15 @@ impl Walker {
             let fields = message.fields().count();
             match exclusive.as_slice() {
                 [] => {}
-                [names] if names.len() == fields => {
+                [(names, _)] if names.len() == fields => {
                     schema.insert("maxProperties".to_owned(), 1.into());
                 }
-                [names] => {
-                    schema.insert("oneOf".to_owned(), at_most_one(names));
+                [(names, fields)] => {
+                    schema.insert("oneOf".to_owned(), at_most_one(names, fields));
                 }
                 several => {
-                    let all: Vec<_> =
-                        several.iter().map(|names| json!({"oneOf": at_most_one(names)})).collect();
+                    let all = several.iter().map(|(names, fields)| at_most_one(names, fields));
+                    let all: Vec<_> = all.map(|alternatives| json!({"oneOf": alternatives})).collect();
                     schema.insert("allOf".to_owned(), all.into());
                 }
             }
@@ -353,9 +354,21 @@ pub fn formed(mut schema: Value, form: Form) -> Value {
     schema
 }
 
-/// The alternatives of `oneOf` for members of which at most one is there.
-fn at_most_one(names: &[String]) -> Value {
-    let present: Vec<_> = names.iter().map(|name| json!({"required": [name]})).collect();
+/// The alternatives of `oneOf` for members of which at most one is there. One that is `null` is not there, unless `null` is
+/// one of its values.
+fn at_most_one(names: &[String], fields: &[FieldDescriptor]) -> Value {
+    let one = |(name, field): (&String, &FieldDescriptor)| {
+        let holds_null = match field.kind() {
+            Kind::Message(message) => message.full_name() == "google.protobuf.Value",
+            Kind::Enum(descriptor) => descriptor.full_name() == "google.protobuf.NullValue",
+            _ => false,
+        };
+        if holds_null {
+            return json!({"required": [name]});
+        }
+        json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}})
+    };
+    let present: Vec<_> = names.iter().zip(fields).map(one).collect();
     let none = json!({"not": {"anyOf": present}});
     present.into_iter().chain([none]).collect()
 }

@@ -31,7 +31,13 @@ fn message(name: &str) -> MessageDescriptor {
 }
 
 fn walker(style: JsonStyle) -> Walker {
-    Walker::new(Settings { style, ignore_unknown: false, references: "#/$defs/", suffix: String::new(), forms: |_| None })
+    Walker::new(Settings {
+        style,
+        ignore_unknown: false,
+        references: "#/$defs/",
+        suffix: String::new(),
+        forms: |_| None,
+    })
 }
 
 fn definition(name: &str, direction: Direction) -> Value {
