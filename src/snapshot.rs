@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use http::{Method, Uri};
+use http::{HeaderMap, Method, Uri};
 use tonic::{Status, server::NamedService};
 use tower::Service;
 use tracing::warn;
@@ -257,8 +257,12 @@ impl Road for Snapshot {
         self.policies.admit(call).await
     }
 
-    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
-        let told = self.policies.told(&mut call);
+    fn ahead(&self, call: &Call) -> HeaderMap {
+        self.policies.told(call).ahead()
+    }
+
+    async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        let told = self.policies.told(&call);
         told.with(self.dispatch.dispatch(call).await)
     }
 }

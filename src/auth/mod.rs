@@ -15,6 +15,7 @@ pub mod keys;
 mod limit;
 mod mint;
 mod principal;
+mod rate;
 mod refused;
 mod remote;
 mod rulebook;
@@ -30,9 +31,10 @@ pub use self::{
     fetch::{Endpoint, Fetch, Https},
     issuer::{Issuer, KeySource, MOST_SKEW},
     keys::{Key, KeySet, SigningKey},
-    limit::Limit,
+    limit::{Away, Limit},
     mint::{Minter, NewToken},
-    principal::{Means, Principal},
+    principal::{CountedBy, Means, Principal},
+    rate::Rate,
     refused::{Failed, Refused},
     remote::Remote,
     rulebook::{Entry, Rulebook, Used},

@@ -180,9 +180,9 @@ fn made(admin: &FirstAdmin, person: bool) -> String {
     }
     match password {
         Some(password) => {
-            format!("  An admin was made: {email}, with the password {password} (shown this once).")
+            format!("\n  an admin was made: {email}, with the password {password} (shown this once)")
         }
-        None => format!("  An admin was made: {email}."),
+        None => format!("\n  an admin was made: {email}"),
     }
 }
 

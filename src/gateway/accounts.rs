@@ -55,6 +55,9 @@ impl Accounts {
     /// Makes what a first start needs (the schema, a signing key, an admin) where the database can be reached, and else as
     /// soon as it can. The admin that was made now is in the answer; one that is made later is in the log.
     pub(super) async fn start(&mut self, config: &config::Accounts) -> Option<FirstAdmin> {
+        // Limits are counted there also where there are no accounts.
+        let stores = Arc::clone(&self.stores);
+        self.tasks.spawn(async move { stores.watch_redis().await });
         if !self.in_use {
             return None;
         }

@@ -12,7 +12,7 @@ use std::{
 
 use super::Secret;
 use crate::{
-    auth::{Limit, Network, Proxies, Rulebook, claims::ClaimMap},
+    auth::{Away, Limit, Network, Proxies, Rate, Rulebook, claims::ClaimMap},
     policy::{LimitSettings, Reset},
 };
 
@@ -106,21 +106,23 @@ impl Callers {
 impl Default for Callers {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
-        let tier = |name: &str, calls| {
-            (Arc::from(name), Limit::new(&format!("tier-{name}"), calls, 0, minute).map(Arc::new))
-        };
+        let away = Away::default();
+        let limit =
+            |name: &str, calls, burst| Limit::new(name, Rate::new(calls, minute, burst)?, away).map(Arc::new);
+        let tier = |name: &str, calls| (Arc::from(name), limit(&format!("tier-{name}"), calls, 0));
         Self {
             issuers: Vec::new(),
             tokens: Vec::new(),
             rules: Rulebook::default(),
             limits: LimitSettings {
                 enabled: true,
-                address: Limit::new("address", 100, 20, minute).map(Arc::new),
+                address: limit("address", 100, 20),
                 exempt: Vec::<Network>::new(),
                 exempt_loopback: true,
                 tiers: [tier("free", 60), tier("premium", 120), ("elite".into(), None)].into(),
                 default_tier: "free".into(),
                 window: minute,
+                away,
                 reset: Reset::Epoch,
             },
             proxies: Proxies::default(),

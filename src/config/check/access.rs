@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Check, callers::texts};
 use crate::{
-    auth::{Entry, Limit, Network, Pattern, Rule, Rulebook, Scope, Subject},
+    auth::{Away, Entry, Limit, Network, Pattern, Rate, Rule, Rulebook, Scope, Subject},
     config::settings,
     policy::{LimitSettings, Reset},
 };
@@ -89,19 +89,22 @@ impl Check<'_> {
     ) -> LimitSettings {
         let window = self.time("rate_limits.window", written.window, default.window);
         let enabled = written.enabled.unwrap_or(default.enabled);
-        let (calls, burst) = default.address.as_ref().map_or((0, 0), |limit| (limit.calls, limit.burst));
-        let (calls, burst) = (written.address.unwrap_or(calls), written.burst.unwrap_or(burst));
-        let tiers: Vec<(Arc<str>, u32)> = match written.tiers {
-            Some(written) => written.into_iter().map(|(name, calls)| (name.into(), calls)).collect(),
+        let away = written.redis_away.map_or(default.away, meant);
+        let rate = default.address.as_ref().map(|limit| limit.rate);
+        let (calls, burst) = rate.map_or((0, 0), |rate| (rate.calls(), rate.burst()));
+        let calls = written.address.map_or(calls, u64::from);
+        let burst = written.burst.map_or(burst, u64::from);
+        let tiers: Vec<(Arc<str>, u64)> = match written.tiers {
+            Some(written) => written.into_iter().map(|(name, calls)| (name.into(), calls.into())).collect(),
             None => {
-                let calls = |limit: &Option<Arc<Limit>>| limit.as_ref().map_or(0, |limit| limit.calls);
+                let calls = |limit: &Option<Arc<Limit>>| limit.as_ref().map_or(0, |limit| limit.rate.calls());
                 default.tiers.iter().map(|(name, limit)| (Arc::clone(name), calls(limit))).collect()
             }
         };
         let mut limits: BTreeMap<Arc<str>, Option<Arc<Limit>>> = BTreeMap::new();
         for (name, calls) in tiers {
             let key = format!("rate_limits.tiers.{name}");
-            let limit = self.limit(&key, &format!("tier-{name}"), calls, 0, window);
+            let limit = self.limit(&key, &format!("tier-{name}"), (calls, 0), window, away);
             limits.insert(name, limit);
         }
         let default_tier = written.default_tier.map_or(default.default_tier, Arc::from);
@@ -120,9 +123,9 @@ impl Check<'_> {
             }
         }
         for (number, written) in written.rules.into_iter().enumerate() {
-            self.limit_rule(number, written, window, book);
+            self.limit_rule(number, written, (window, away), book);
         }
-        let address = self.limit("rate_limits.address", "address", calls, burst, window);
+        let address = self.limit("rate_limits.address", "address", (calls, burst), window, away);
         LimitSettings {
             enabled,
             address: address.filter(|_| enabled),
@@ -131,6 +134,7 @@ impl Check<'_> {
             tiers: limits,
             default_tier,
             window,
+            away,
             reset: match written.reset {
                 None => default.reset,
                 Some(settings::Reset::Epoch) => Reset::Epoch,
@@ -143,15 +147,19 @@ impl Check<'_> {
         &mut self,
         number: usize,
         written: settings::LimitRule,
-        window: Duration,
+        (window, away): (Duration, Away),
         book: &mut Rulebook,
     ) {
         let key: Arc<str> = format!("rate_limits.rules[{number}]").into();
+        let away = written.redis_away.map_or(away, meant);
         let window = self.time(&format!("{key}.window"), written.window, window);
         let name = written.name.unwrap_or_else(|| format!("rule-{number}"));
         let patterns = self.patterns(&key, &written.patterns);
         // A rule without calls was told of by its shape.
-        let Some(limit) = self.limit(&key, &name, written.calls, written.burst, window) else { return };
+        let Some(limit) = self.limit(&key, &name, (written.calls.into(), written.burst.into()), window, away)
+        else {
+            return;
+        };
         let scope = match written.by {
             None | Some(settings::By::Caller) => Scope::Caller,
             Some(settings::By::Address) => Scope::Address,
@@ -165,14 +173,34 @@ impl Check<'_> {
         &mut self,
         key: &str,
         name: &str,
-        calls: u32,
-        burst: u32,
+        (calls, burst): (u64, u64),
         window: Duration,
+        away: Away,
     ) -> Option<Arc<Limit>> {
-        let limit = Limit::new(name, calls, burst, window).map(Arc::new);
-        if calls > 0 && limit.is_none() {
-            self.found.add(key, format!("a window is between a second and a day, and not {window:?}"));
+        if calls == 0 {
+            return None;
         }
-        limit
+        let limit = Rate::new(calls, window, burst).and_then(|rate| Limit::new(name, rate, away));
+        if limit.is_none() {
+            let why = if calls + burst > Rate::MOST_CALLS {
+                format!(
+                    "{} calls in a window and its burst are the most, and these are {}",
+                    Rate::MOST_CALLS,
+                    calls + burst
+                )
+            } else {
+                format!("a window is between a second and a day, and not {window:?}")
+            };
+            self.found.add(key, why);
+        }
+        limit.map(Arc::new)
+    }
+}
+
+fn meant(written: settings::RedisAway) -> Away {
+    match written {
+        settings::RedisAway::Local => Away::Local,
+        settings::RedisAway::Open => Away::Open,
+        settings::RedisAway::Closed => Away::Closed,
     }
 }

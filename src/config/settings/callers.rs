@@ -154,6 +154,9 @@ pub(in crate::config) struct RateLimits {
     pub(in crate::config) exempt: Option<Vec<String>>,
     /// What X-RateLimit-Reset says: epoch (when, in seconds since 1970) or delta (in how many seconds). Default: epoch.
     pub(in crate::config) reset: Option<Reset>,
+    /// What limits do while store.redis is away: local (each replica counts its own), open (every call is let through) or
+    /// closed (none is). Default: local.
+    pub(in crate::config) redis_away: Option<RedisAway>,
     /// Limits of methods and paths; each that matches holds. Default: none.
     pub(in crate::config) rules: Vec<LimitRule>,
 }
@@ -164,6 +167,15 @@ pub(in crate::config) struct RateLimits {
 pub(in crate::config) enum Reset {
     Epoch,
     Delta,
+}
+
+/// `redis_away`
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum RedisAway {
+    Local,
+    Open,
+    Closed,
 }
 
 /// `[[rate_limits.rules]]`
@@ -185,6 +197,8 @@ pub(in crate::config) struct LimitRule {
     pub(in crate::config) window: Option<Time>,
     /// Whose calls are counted together: caller, address or everyone. Default: caller.
     pub(in crate::config) by: Option<By>,
+    /// What it does while store.redis is away. Default: rate_limits.redis_away.
+    pub(in crate::config) redis_away: Option<RedisAway>,
 }
 
 /// `by` of a limit

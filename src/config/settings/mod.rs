@@ -14,7 +14,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use self::{
-    callers::{Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, Reset, Token},
+    callers::{
+        Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
+    },
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HttpRule, Redirect, Respond, Route},
     store::{Accounts, Store},

@@ -33,8 +33,9 @@ pub use self::{
     session::{AccessToken, Tokens},
 };
 use crate::{
+    auth::Rate,
     proto::gateway_v1::User,
-    store::{Account, Limit, Micros, NewAccount, Revocation, Revoked, StoreError, Stores, email_key},
+    store::{Account, Micros, NewAccount, Revocation, Revoked, StoreError, Stores, email_key},
 };
 
 /// How long what is known of an account is kept beside the database.
@@ -53,12 +54,12 @@ pub struct Rules {
     /// How long a refresh token is good for.
     pub refresh_lifetime: Duration,
     /// Attempts to log in, by account and by address.
-    pub logins_by_account: Limit,
-    pub logins_by_address: Limit,
+    pub logins_by_account: Rate,
+    pub logins_by_address: Rate,
     /// Accounts made from one address.
-    pub registrations: Limit,
+    pub registrations: Rate,
     /// Refresh tokens shown from one address.
-    pub refreshes: Limit,
+    pub refreshes: Rate,
 }
 
 impl Default for Rules {
@@ -69,10 +70,10 @@ impl Default for Rules {
             tier: "free".to_owned(),
             access_lifetime: Duration::from_secs(15 * 60),
             refresh_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
-            logins_by_account: Limit::of_seconds(10, 300, 0),
-            logins_by_address: Limit::of_seconds(30, 60, 30),
-            registrations: Limit::of_seconds(20, 3600, 10),
-            refreshes: Limit::of_seconds(120, 60, 60),
+            logins_by_account: Rate::of_seconds(10, 300, 0),
+            logins_by_address: Rate::of_seconds(30, 60, 30),
+            registrations: Rate::of_seconds(20, 3600, 10),
+            refreshes: Rate::of_seconds(120, 60, 60),
         }
     }
 }

@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 
 use super::{Directory, FirstAdmin, Passwords, Rules, StoredKeys};
 use crate::{
-    auth::{Client, Failed, Minter, Presented, Refused, SigningKey, Verifier},
+    auth::{Client, Failed, Minter, Presented, Rate, Refused, SigningKey, Verifier},
     proto::gateway_v1::{
         CreateApiKeyRequest, DeleteAccountRequest, DeleteUserRequest, GetAdminStatsRequest,
         GetCurrentUserRequest, GetProfileRequest, GetStatsRequest, ListApiKeysRequest, ListAuditLinesRequest,
@@ -24,7 +24,7 @@ use crate::{
         auth::Auth,
         user::Users,
     },
-    store::{DatabaseUrl, Limit, Settings, Stores},
+    store::{DatabaseUrl, Settings, Stores},
 };
 
 const PASSWORD: &str = "Correct-Horse-7";
@@ -183,7 +183,7 @@ async fn a_session_from_its_begin_to_its_end() {
 #[tokio::test]
 async fn a_login_says_nothing_of_who_has_an_account() {
     let folder = tempfile::tempdir().unwrap();
-    let rules = Rules { logins_by_address: Limit::of_seconds(1000, 60, 0), ..Rules::default() };
+    let rules = Rules { logins_by_address: Rate::of_seconds(1000, 60, 0), ..Rules::default() };
     let world = world(folder.path(), rules);
     world.register("alice@x.example").await;
     let mut off = world.register("off@x.example").await.user.unwrap();
@@ -238,7 +238,7 @@ async fn a_login_says_nothing_of_who_has_an_account() {
 #[tokio::test]
 async fn logins_are_limited_by_address() {
     let folder = tempfile::tempdir().unwrap();
-    let rules = Rules { logins_by_address: Limit::of_seconds(3, 60, 0), ..Rules::default() };
+    let rules = Rules { logins_by_address: Rate::of_seconds(3, 60, 0), ..Rules::default() };
     let world = world(folder.path(), rules);
     let mut codes = Vec::new();
     for number in 0..5 {

@@ -179,9 +179,10 @@ impl Rest {
         if let Err(status) = road.admit(&mut call).await {
             return answer.close(Err(status)).await;
         }
+        let ahead = road.ahead(&call);
         let road = Arc::clone(road);
         let opening = Box::pin(async move { road.dispatch(call).await });
-        match stream::begin(endpoint, form, opening, answer.origin.head()).await {
+        match stream::begin(endpoint, form, opening, ahead, answer.origin.head()).await {
             Ok(response) => response,
             Err(status) => answer.close(Err(status)).await,
         }

@@ -4,6 +4,7 @@
 mod access;
 mod attacks;
 mod limits;
+mod outages;
 mod spoofing;
 
 use std::net::SocketAddr;

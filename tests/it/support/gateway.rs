@@ -112,9 +112,9 @@ pub(crate) fn listening(program: &mut Program) -> SocketAddr {
     address.parse().unwrap_or_else(|error| panic!("{address}: {error}"))
 }
 
-/// A config under which everyone may call, unless it says who may: most tests are not about callers.
+/// A config under which everyone may call, unless it says who may: most tests are not about callers. An empty one stays so.
 pub(crate) fn open(config: &str) -> String {
-    if config.contains("[access]") {
+    if config.is_empty() || config.contains("[access]") {
         config.to_owned()
     } else {
         format!("{config}\n[access]\ndefault = \"public\"\n")
