@@ -340,7 +340,7 @@ async fn pages_in_chromium() -> Result<(), Failure> {
         .arg(tools::package().join("tests/clients/browser/pages.mjs"))
         .args([tools::node_modules(), chromium])
         .args([format!("http://{}", gateway.address), OPERATOR.to_owned()])
-        .args(tools::setting("PROPYLON_PICTURES"));
+        .args(tools::setting("TEST_PICTURES"));
     let said = run("pages.mjs", command).await?;
     let seen: Value = serde_json::from_str(said.lines().last().unwrap_or_default()).unwrap();
     for (name, page) in seen.as_object().unwrap() {

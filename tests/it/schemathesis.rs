@@ -2,7 +2,7 @@
 //! who are nobody, an operator, and somebody with an account; of an upstream with something of everything; and, by its examples,
 //! of 27 methods that somebody else has published. The same requests each time.
 //!
-//! `PROPYLON_SEEDS=1,2,3 PROPYLON_EXAMPLES=50` tries others, and more.
+//! `TEST_SEEDS=1,2,3 TEST_EXAMPLES=50` tries others, and more.
 
 use std::{net::SocketAddr, process::Command, time::Duration};
 
@@ -38,8 +38,8 @@ fn world() -> World {
 /// Lets schemathesis try a gateway; `examples` of each operation.
 async fn finds_nothing(gateway: &TestGateway, examples: u32, arguments: &[&str]) -> Result<(), Failure> {
     let Some(python) = needs("python") else { return Ok(()) };
-    let seeds = tools::setting("PROPYLON_SEEDS").unwrap_or_else(|| "7".to_owned());
-    let examples = tools::setting("PROPYLON_EXAMPLES").unwrap_or_else(|| examples.to_string());
+    let seeds = tools::setting("TEST_SEEDS").unwrap_or_else(|| "7".to_owned());
+    let examples = tools::setting("TEST_EXAMPLES").unwrap_or_else(|| examples.to_string());
     for seed in seeds.split(',') {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("settings.toml"), SETTINGS).unwrap();
