@@ -12,24 +12,23 @@ pub(super) const OF_ANSWERS: [&str; 2] = ["X-Request-ID", "X-Process-Time"];
 /// What says how often a caller may still call; a refusal has `X-RateLimit-*` in the document too.
 pub(super) const OF_LIMITS: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
 
-/// The parameters, for `components/parameters`.
+/// The parameters, for `components/parameters`. They have no examples: Swagger UI would fill in each, and send it.
 pub(super) fn parameters() -> Value {
     json!({
         "RequestId": {
             "name": "X-Request-ID", "in": "header", "required": false,
             "description": "Names the request in logs, and to what answers it. One that is not 1 to 128 visible ASCII \
                             characters is replaced; without one, an id is made up. The response has it.",
-            "schema": {"type": "string"}, "example": "01a21ff9-d560-7055-89d6-46b22f7a23d8",
+            "schema": {"type": "string"},
         },
         "RequestTimeout": {
             "name": "X-Request-Timeout", "in": "header", "required": false,
-            "description": "How long the caller waits: seconds, or a number with `ms`, `s` or `m`. What takes longer ends \
+            "description": "How long the caller waits: seconds, or a number with `ms`, `s` or `m`, such as `30s`. What takes longer ends \
                             with 504. The route's own limit, if it has one, is not made longer.",
             "schema": {
                 "type": "string",
                 "pattern": r"^([1-9][0-9]{0,7}(\.[0-9]{1,6})?[sm]?|[1-9][0-9]{2,7}ms)$",
             },
-            "example": "30s",
         },
     })
 }

@@ -352,6 +352,7 @@ async fn pages_in_chromium() -> Result<(), Failure> {
     assert!(seen["docs"]["body"].as_str().unwrap().contains("pong"), "{seen}");
     assert_eq!(seen["docs"]["sent"], serde_json::json!(["/v1/tree/a/b%20c", "/v1/other/a%2Fb"]));
     assert_eq!(seen["docs"]["me"], "200");
+    assert!(seen["docs"]["asked"].as_str().unwrap().contains("Authorization: Bearer"), "{seen}");
     assert!(seen["docs"]["who"].as_str().unwrap().contains("operator"), "{seen}");
     let groups: Vec<_> =
         seen["docs"]["groups"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();

@@ -58,19 +58,21 @@ try {
     // Who says who it is may call what it may.
     await page.locator(".auth-wrapper button.authorize").first().click();
     const dialog = page.locator(".dialog-ux .modal-ux");
-    await dialog.locator("input[type=text], input[type=password]").first().fill(token);
-    await dialog.locator("button.authorize").first().click();
-    await dialog.locator("button.btn-done").first().click();
+    const bearer = dialog.locator(".auth-container", { hasText: "bearer (http, Bearer)" });
+    await bearer.locator("input").fill(token);
+    await bearer.locator("button.authorize").click();
+    await bearer.locator("button.btn-done").click();
     const own = page.locator(".opblock", { has: page.locator(".opblock-summary-path", { hasText: /^\/api\/v1\/auth\/me$/ }) });
     await own.locator(".opblock-summary-control").first().click();
     await own.locator("button.execute").click();
     const known = own.locator(".live-responses-table td.response-col_status:not(.col_header)").first();
     await known.waitFor();
     const me = (await known.innerText()).trim().split("\n")[0];
+    const asked = await own.locator(".curl-command").first().innerText();
     const who = await own.locator(".live-responses-table .highlight-code").first().innerText();
     const groups = await page.locator("h3.opblock-tag").evaluateAll((all) => all.map((one) => one.dataset.tag));
     await own.scrollIntoViewIfNeeded();
-    return { sent, me, who, groups, title: await page.title(), status: (await answer.innerText()).trim().split("\n")[0], body };
+    return { sent, me, who, asked, groups, title: await page.title(), status: (await answer.innerText()).trim().split("\n")[0], body };
   });
   await look("/redoc", "redoc", {}, async (page) => {
     await page.locator("h1").first().waitFor();
