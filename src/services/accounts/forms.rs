@@ -41,8 +41,9 @@ pub fn form(field: &str) -> Option<Form> {
         ("UpdateProfileRequest", "password") => new_password(),
         ("CreateApiKeyRequest", "name") => name().required().like("nightly build"),
         ("CreateApiKeyRequest", "user_id") => of(json!({})).like(""),
-        ("CreateApiKeyRequest", "roles") => words("user"),
-        ("CreateApiKeyRequest", "permissions") => words("books:read"),
+        // A user is sent by nobody but who updates one.
+        ("CreateApiKeyRequest" | "User", "roles") => words("user"),
+        ("CreateApiKeyRequest" | "User", "permissions") => words("books:read"),
         ("CreateApiKeyRequest", "scopes") => words("books"),
         ("CreateApiKeyRequest", "tier") => of(json!({"pattern": WORD_OR_NOTHING})).like("premium"),
         ("CreateApiKeyRequest", "expires_in_days") => {
@@ -57,10 +58,7 @@ pub fn form(field: &str) -> Option<Form> {
         ("ListUsersRequest", "email") => of(json!({"maxLength": check::EMAIL_PART, "pattern": NO_NUL})),
         ("UpdateUserRequest", "user") => of(json!({"minProperties": 1})).required(),
         ("UpdateUserRequest", "update_mask") => of(json!({"pattern": MASK})),
-        // Sent by nobody but who updates a user.
         ("User", "username") => of(json!({"pattern": NAME_OR_NOTHING, "maxLength": check::NAME})).like("Ann"),
-        ("User", "roles") => words("user"),
-        ("User", "permissions") => words("books:read"),
         ("User", "tier") => of(json!({"pattern": WORD_OR_NOTHING})).like("free"),
         ("User", "email") => read_only().like("ann@example.com"),
         ("User", "is_admin") => read_only().like(false),
