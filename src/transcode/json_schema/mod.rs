@@ -10,6 +10,7 @@ mod behavior;
 mod comments;
 mod enums;
 mod example;
+mod oneof;
 mod scalar;
 mod well_known;
 
@@ -319,10 +320,10 @@ impl Walker {
                     schema.insert("maxProperties".to_owned(), 1.into());
                 }
                 [(names, fields)] => {
-                    schema.insert("oneOf".to_owned(), at_most_one(names, fields));
+                    schema.insert("oneOf".to_owned(), oneof::at_most_one(names, fields));
                 }
                 several => {
-                    let all = several.iter().map(|(names, fields)| at_most_one(names, fields));
+                    let all = several.iter().map(|(names, fields)| oneof::at_most_one(names, fields));
                     let all: Vec<_> = all.map(|alternatives| json!({"oneOf": alternatives})).collect();
                     schema.insert("allOf".to_owned(), all.into());
                 }
@@ -352,25 +353,6 @@ pub fn formed(mut schema: Value, form: Form) -> Value {
         members.extend(form.keywords);
     }
     schema
-}
-
-/// The alternatives of `oneOf` for members of which at most one is there. One that is `null` is not there, unless `null` is
-/// one of its values.
-fn at_most_one(names: &[String], fields: &[FieldDescriptor]) -> Value {
-    let one = |(name, field): (&String, &FieldDescriptor)| {
-        let holds_null = match field.kind() {
-            Kind::Message(message) => message.full_name() == "google.protobuf.Value",
-            Kind::Enum(descriptor) => descriptor.full_name() == "google.protobuf.NullValue",
-            _ => false,
-        };
-        if holds_null {
-            return json!({"required": [name]});
-        }
-        json!({"required": [name], "properties": {name: {"not": {"type": "null"}}}})
-    };
-    let present: Vec<_> = names.iter().zip(fields).map(one).collect();
-    let none = json!({"not": {"anyOf": present}});
-    present.into_iter().chain([none]).collect()
 }
 
 /// The same schema, and `null`, which stands for a field that is not there.
