@@ -132,7 +132,7 @@ impl Gateway {
         let snapshot =
             built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map_err(StartError)?;
         // Nothing is opened, and no file made, for a config that is not taken.
-        let first_admin = accounts.start(&parts.config.accounts).await;
+        let first_admin = accounts.start(&parts.config.accounts, &parts.board).await;
         parts.board.show(&snapshot.catalog);
         let gateway = Arc::new(Self {
             source,

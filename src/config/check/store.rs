@@ -4,8 +4,8 @@ use std::{fmt::Display, time::Duration};
 
 use super::Check;
 use crate::{
-    config::{Accounts, callers::Private, settings},
-    services::accounts::Rules,
+    config::{Accounts, Secret, callers::Private, settings, store::ADMIN_EMAIL},
+    services::accounts::{Rules, check_admin},
     store::{DatabaseUrl, RedisUrl, Settings},
 };
 
@@ -28,6 +28,7 @@ impl Check<'_> {
             connections: written.connections.unwrap_or(default.connections),
             redis_timeout: self.time("store.redis_timeout", written.redis_timeout, default.redis_timeout),
             redis_prefix: written.redis_prefix.unwrap_or(default.redis_prefix),
+            ready: written.ready.unwrap_or(default.ready),
         }
     }
 
@@ -42,6 +43,13 @@ impl Check<'_> {
             let read = self.text("admin_password", text);
             self.found.take("accounts.admin_password", read)
         });
+        let email = written.admin_email.as_deref().unwrap_or(ADMIN_EMAIL);
+        let (of_email, of_password) = check_admin(email, password.as_ref().map(Secret::expose));
+        for (key, why) in [("admin_email", of_email), ("admin_password", of_password)] {
+            if let Some(why) = why {
+                self.found.add(format!("accounts.{key}"), why);
+            }
+        }
         Accounts {
             rules: Rules {
                 registration: written.registration.unwrap_or(default.registration),
@@ -55,7 +63,7 @@ impl Check<'_> {
                 ),
                 ..Rules::default()
             },
-            admin_email: written.admin_email,
+            admin_email: written.admin_email.unwrap_or_else(|| ADMIN_EMAIL.to_owned()),
             admin_password: password.map(Private::new),
         }
     }
