@@ -41,10 +41,7 @@ impl Words<'_> {
         };
         row("speaks", "gRPC, gRPC-Web and REST, on the one port");
         let own = self.sources().filter(|source| source.destination == Destination::Local);
-        row(
-            "services",
-            &format!("{} of its own", count(own.map(|source| source.services.len()).sum(), "service")),
-        );
+        row("services", &format!("{} of its own", own.map(|source| source.services.len()).sum::<usize>()));
         let upstreams: Vec<_> = self.upstreams().collect();
         let width = |text: fn(&Source) -> &str| upstreams.iter().map(|source| text(source).len()).max();
         let (names, addresses) = (width(Source::name), width(|source| &source.address));
@@ -305,7 +302,7 @@ mod tests {
         let want = format!(
             "propylon {VERSION} is listening on http://0.0.0.0:8080\n
   speaks     gRPC, gRPC-Web and REST, on the one port
-  services   1 service of its own
+  services   1 of its own
   upstream   books  http://127.0.0.1:9000  does not answer yet; its methods appear when it does
   store      sqlite:data/propylon.db
   store      redis://cache:6379/0  is away: connection refused; accounts and keys come in when it is there
