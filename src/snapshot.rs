@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use http::{Method, Uri};
+use http::{HeaderMap, Method, Uri};
 use tonic::{Status, server::NamedService};
 use tower::Service;
 use tracing::warn;
@@ -198,10 +198,12 @@ impl Snapshot {
                     input,
                     upstream,
                     members: endpoint.members(),
-                    demands_credentials: !endpoint.route().terms.access.is_public(),
+                    access: &endpoint.route().terms.access,
+                    reached: self.rest.reaches(endpoint),
                 }
             });
-            openapi::Document::new(&self.config, listed)
+            let answers = self.rest.answers().map(|route| (&*route.name, &route.terms.access)).collect();
+            openapi::Document::new(&self.config, listed, &answers)
         })
     }
 
@@ -265,8 +267,12 @@ impl Road for Snapshot {
         self.policies.admit(call).await
     }
 
-    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
-        let told = self.policies.told(&mut call);
+    fn ahead(&self, call: &Call) -> HeaderMap {
+        self.policies.told(call).ahead()
+    }
+
+    async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        let told = self.policies.told(&call);
         told.with(self.dispatch.dispatch(call).await)
     }
 }

@@ -29,7 +29,6 @@ def run_converter(rounds):
             "title": f"converter, {message} ({size}), {direction}",
             "own_us": own,
             "own_spread": own_spread,
-            "own_rps": None,
         }
         budget = BUDGETS.get((message, direction))
         if budget is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ENVOY = "1.40.0"
 # Debian's packages for the commands that are not Rust's.
-COMMANDS = {"h2load": "nghttp2-client", "curl": "curl", "taskset": "util-linux"}
+COMMANDS = {"h2load": "nghttp2-client", "curl": "curl", "taskset": "util-linux", "redis-server": "redis-server"}
 
 
 @dataclass
@@ -108,6 +108,7 @@ class Fleet:
                 "envoy": lambda: self.start_envoy(address),
                 "propylon": lambda: self.start_propylon("propylon", address, OPEN),
                 "policed": lambda: self.start_propylon("policed", address, self.policed()),
+                "shared": lambda: self.start_propylon("shared", address, self.policed(), self.start_redis()),
             }
             for peer in self.peers:
                 self.gateways[peer] = starts[peer]()
@@ -137,7 +138,7 @@ match = ["bench.v1.*"]
 roles = ["caller"]
 
 [rate_limits]
-tiers = {{ free = 1000000000 }}
+tiers = {{ free = 10000000 }}
 
 [[auth.tokens]]
 name = "bench"
@@ -145,7 +146,14 @@ token = {{ file = "{token}" }}
 roles = ["caller"]
 """
 
-    def start_propylon(self, name, upstream, access):
+    def start_redis(self):
+        """A Redis that keeps nothing, beside the load; the line of the config that says where it is."""
+        port = free_port()
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.start("redis", [*command, "--dir", self.scratch], self.load_cores, port)
+        return f'redis = "redis://127.0.0.1:{port}"'
+
+    def start_propylon(self, name, upstream, access, store=""):
         config = self.scratch / f"{name}.toml"
         config.write_text(
             f"""[gateway]
@@ -155,6 +163,10 @@ workers = 1
 name = "bench"
 grpc = "http://{upstream}"
 descriptors = "{self.scratch / "bench.binpb"}"
+
+[store]
+database = "sqlite:{self.scratch / name}.db"
+{store}
 
 {access}"""
         )

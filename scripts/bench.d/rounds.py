@@ -9,10 +9,11 @@ from load import Request, drive
 
 @dataclass(frozen=True)
 class Budget:
-    """At most this much of a peer's cost; or so many microseconds more than the peer."""
+    """At most this much of a peer's cost, or so many microseconds more than the peer; `rps`: requests per second, as a
+    part of the peer's. `None`: told, and not judged."""
 
     peer: str
-    at_most: float
+    at_most: float | None
     unit: str = "x"
 
 
@@ -28,18 +29,17 @@ class Row:
     own: str = "propylon"
 
     def peers(self):
-        return [*(budget.peer for budget in self.budgets), self.own]
+        return [*dict.fromkeys(budget.peer for budget in self.budgets), self.own]
 
 
 @dataclass
 class Result:
-    """Propylon against one budget of one row; figures in microseconds per request or conversion."""
+    """Propylon against one budget of one row; figures in microseconds per request or conversion, or requests per second."""
 
     row: str
     title: str
     own_us: float
     own_spread: float
-    own_rps: float | None
     against: str
     peer_us: float | None
     peer_spread: float | None
@@ -72,9 +72,9 @@ def measure(rows, fleet, rounds, seconds):
                 speed[gateway.name].append(rps)
         figures = ", ".join(f"{name} {statistics.median(costs):.1f} us" for name, costs in cost.items())
         print(f"{row.name}: {figures}", file=sys.stderr, flush=True)
-        own = cost[row.own]
         for budget in row.budgets:
-            pairs = list(zip(own, cost[budget.peer], strict=True))
+            what = speed if budget.unit == "rps" else cost
+            pairs = list(zip(what[row.own], what[budget.peer], strict=True))
             if budget.unit == "us":
                 ratios = [mine - theirs for mine, theirs in pairs]
             else:
@@ -82,13 +82,12 @@ def measure(rows, fleet, rounds, seconds):
             results.append(
                 Result(
                     row=row.name,
-                    title=row.title,
-                    own_us=statistics.median(own),
-                    own_spread=spread(own),
-                    own_rps=statistics.median(speed[row.own]),
+                    title=f"{row.title}: requests per second" if budget.unit == "rps" else row.title,
+                    own_us=statistics.median(what[row.own]),
+                    own_spread=spread(what[row.own]),
                     against=budget.peer,
-                    peer_us=statistics.median(cost[budget.peer]),
-                    peer_spread=spread(cost[budget.peer]),
+                    peer_us=statistics.median(what[budget.peer]),
+                    peer_spread=spread(what[budget.peer]),
                     value=statistics.median(ratios),
                     noise=spread(ratios),
                     budget=budget.at_most,

@@ -16,13 +16,14 @@ def print_table(results, memory):
     previous = None
     for result in results:
         ratio = f"{result.value:.2f} ±{result.noise:.2f}" if result.peer_us is not None else ""
+        digits = 0 if result.unit == "rps" else 2
         budget = "" if result.budget is None else f"{result.budget:g} {result.unit}"
         lines.append(
             (
                 result.title if result.title != previous else "",
-                f"{result.own_us:.2f} ±{result.own_spread:.2f}",
+                f"{result.own_us:.{digits}f} ±{result.own_spread:.{digits}f}",
                 result.against,
-                "" if result.peer_us is None else f"{result.peer_us:.2f} ±{result.peer_spread:.2f}",
+                "" if result.peer_us is None else f"{result.peer_us:.{digits}f} ±{result.peer_spread:.{digits}f}",
                 ratio,
                 budget,
                 verdict(result),

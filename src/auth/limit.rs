@@ -4,37 +4,42 @@ use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-/// So many calls in a window that slides, and so many more at once.
+use super::Rate;
+
+/// A rate with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
     /// Its name in `RateLimit-Policy`, and part of the key that it is counted by.
     pub name: Arc<str>,
-    /// At least 1.
-    pub calls: u32,
-    pub burst: u32,
-    pub window: Duration,
+    pub rate: Rate,
+    pub away: Away,
     /// What `RateLimit-Policy` says of it.
     pub policy: HeaderValue,
 }
 
+/// What a limit does while the Redis that replicas count in is away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Away {
+    /// Every call is let through.
+    Open,
+    /// Every call fails with UNAVAILABLE.
+    Closed,
+    /// Each replica counts its own.
+    #[default]
+    Local,
+}
+
 impl Limit {
-    /// `None` for one without calls, or with a window that is not from a second to a day.
+    /// `None` for a window under a second, or a name that no header can have.
     #[must_use]
-    pub fn new(name: &str, calls: u32, burst: u32, window: Duration) -> Option<Self> {
-        let fits = calls > 0 && (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&window);
+    pub fn new(name: &str, rate: Rate, away: Away) -> Option<Self> {
         let named: String = name
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() || "-_./:".contains(c) { c } else { '-' })
             .collect();
-        let most = calls.checked_add(burst)?;
-        let policy = format!("\"{named}\";q={most};w={}", window.as_secs());
+        let policy = format!("\"{named}\";q={};w={}", rate.most(), rate.window().as_secs());
         let policy = HeaderValue::try_from(policy).ok()?;
-        fits.then(|| Self { name: named.into(), calls, burst, window, policy })
-    }
-
-    /// The most calls of one window.
-    #[must_use]
-    pub fn most(&self) -> u32 {
-        self.calls.saturating_add(self.burst)
+        let fits = rate.window() >= Duration::from_secs(1);
+        fits.then(|| Self { name: named.into(), rate, away, policy })
     }
 }

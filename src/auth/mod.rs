@@ -15,6 +15,7 @@ pub mod keys;
 mod limit;
 mod mint;
 mod principal;
+mod rate;
 mod refused;
 mod remote;
 mod rulebook;
@@ -28,11 +29,12 @@ pub use self::{
     client::{Client, Network, Proxies},
     credential::{API_KEY, Presented},
     fetch::{Endpoint, Fetch, Https},
-    issuer::{Issuer, KeySource, MOST_SKEW},
+    issuer::{Issuer, KeySource, MOST_SKEW, OWN},
     keys::{Key, KeySet, SigningKey},
-    limit::Limit,
+    limit::{Away, Limit},
     mint::{Minter, NewToken},
-    principal::{Means, Principal},
+    principal::{CountedBy, Means, Principal},
+    rate::Rate,
     refused::{Failed, Refused},
     remote::Remote,
     rulebook::{Entry, Rulebook, Used, Whose},

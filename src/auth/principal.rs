@@ -47,6 +47,15 @@ pub enum Means {
     Static { name: Arc<str> },
 }
 
+/// What a caller is counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountedBy<'a> {
+    pub kind: &'static str,
+    /// The issuer whose user it is: two issuers' users may have the same id.
+    pub realm: &'a str,
+    pub id: &'a str,
+}
+
 /// What upstreams are told of a caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity(Vec<(HeaderName, HeaderValue)>);
@@ -99,10 +108,11 @@ impl Principal {
 
     /// What its calls are counted by: its key, or itself.
     #[must_use]
-    pub fn counted_by(&self) -> (&'static str, &str) {
+    pub fn counted_by(&self) -> CountedBy<'_> {
         match &self.means {
-            Means::ApiKey { id } => ("key", id),
-            Means::Token { .. } | Means::Static { .. } => ("user", &self.id),
+            Means::ApiKey { id } => CountedBy { kind: "key", realm: "", id },
+            Means::Token { issuer } => CountedBy { kind: "user", realm: issuer, id: &self.id },
+            Means::Static { .. } => CountedBy { kind: "user", realm: "", id: &self.id },
         }
     }
 

@@ -272,6 +272,11 @@ pub trait Road: Send + Sync {
     /// Whatever went wrong before the reply's first byte, the upstream's own status included.
     fn dispatch(&self, call: Call) -> impl Future<Output = Result<Reply, Status>> + Send;
 
+    /// What the caller of an admitted call is told in a head that it gets before the reply's.
+    fn ahead(&self, _call: &Call) -> HeaderMap {
+        HeaderMap::new()
+    }
+
     /// [`Road::admit`], then [`Road::dispatch`].
     ///
     /// # Errors

@@ -9,7 +9,7 @@ const SHOWN_BEFORE: usize = 60;
 /// The most characters of what is underlined that a program is told.
 const MOST_UNDERLINED: usize = 1000;
 /// How many bytes there are between two places whose characters are counted beforehand.
-const STRIDE: usize = 1024;
+const STRIDE: usize = 64;
 
 /// A place in the config file.
 #[derive(Debug, Clone, PartialEq, Eq)]

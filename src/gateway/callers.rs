@@ -16,7 +16,7 @@ use crate::{
         callers::{Callers, ConfigToken, Keys, TrustedIssuer},
         read_file,
     },
-    policy::{Counters, Limits, Policies},
+    policy::{Limits, Policies},
     services::{accounts::StoredKeys, admin::Mistake},
 };
 
@@ -40,12 +40,10 @@ pub(super) fn policies(
         Some((policies, old)) if same(old) => Arc::clone(&policies.verifier),
         _ => Arc::new(verifier(callers, own)?),
     };
-    let counters =
-        before.map_or_else(|| Arc::new(Counters::default()), |(policies, _)| policies.limits.counters());
     Ok(Arc::new(Policies {
         verifier,
         proxies: callers.proxies.clone(),
-        limits: Limits::new(callers.limits.clone(), counters),
+        limits: Limits::new(callers.limits.clone(), own.stores.counting.clone()),
     }))
 }
 

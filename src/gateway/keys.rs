@@ -9,7 +9,7 @@ use crate::config::{
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 18] = [
+pub(super) const NEED_RESTART: [&str; 20] = [
     "gateway.listen",
     "gateway.workers",
     "log.level",
@@ -17,6 +17,7 @@ pub(super) const NEED_RESTART: [&str; 18] = [
     "limits.header_bytes",
     "connections.max",
     "connections.max_per_address",
+    "connections.flood_wait",
     "connections.streams",
     "connections.header_timeout",
     "connections.body_timeout",
@@ -26,6 +27,7 @@ pub(super) const NEED_RESTART: [&str; 18] = [
     "connections.keepalive_timeout",
     "connections.max_age",
     "connections.max_age_grace",
+    "auth.secret",
     "store",
     "accounts",
 ];
@@ -53,6 +55,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.log = now.log;
     next.header_bytes = now.header_bytes;
     next.connections = now.connections;
+    next.callers.secret = now.callers.secret.clone();
     next.store = now.store.clone();
     next.accounts = now.accounts.clone();
     let differ = NEED_RESTART.into_iter().filter(|key| wanted.get(*key) != held.get(*key));
@@ -193,6 +196,7 @@ impl Keys {
         let Connections {
             max,
             max_per_address,
+            flood_wait,
             streams,
             header_timeout,
             body_timeout,
@@ -205,6 +209,7 @@ impl Keys {
         } = connections;
         self.add("connections.max", max);
         self.add("connections.max_per_address", max_per_address);
+        self.add("connections.flood_wait", flood_wait);
         self.add("connections.streams", streams);
         self.add("connections.header_timeout", header_timeout);
         self.add("connections.body_timeout", body_timeout);
@@ -217,7 +222,8 @@ impl Keys {
     }
 
     fn callers(&mut self, callers: &Callers) {
-        let Callers { issuers, tokens, rules, limits, proxies } = callers;
+        let Callers { secret, issuers, tokens, rules, limits, proxies } = callers;
+        self.long("auth.secret", secret);
         self.long("auth.issuers", issuers);
         self.long("auth.tokens", tokens);
         self.long("access", rules);

@@ -24,9 +24,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tonic::Status;
 
 pub use self::{
-    door::{Door, door},
+    accounts::directory,
+    door::{Door, HeadFault, MOST_HEADERS, door},
     source::Source,
     start::{StartError, rehearse},
 };
@@ -39,11 +41,12 @@ use crate::{
     config::Config,
     route::catalog::Catalog,
     services::{
-        HealthBoard,
+        HealthBoard, NotServing,
         accounts::FirstAdmin,
         admin::{Outcome, Reload as _},
     },
     snapshot::{Known, Parts, Snapshot},
+    store::StoreHealth,
 };
 
 /// A gateway that runs.
@@ -102,9 +105,17 @@ impl Gateway {
         self.first_admin.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The public halves of the keys that sign the gateway's tokens, as a JWKS.
+    /// How the stores that accounts and keys are kept in are doing; none where nothing is kept.
     #[must_use]
-    pub fn jwks(&self) -> Arc<serde_json::Value> {
+    pub fn stores(&self) -> Vec<StoreHealth> {
+        if self.accounts.in_use { self.accounts.stores.health() } else { Vec::new() }
+    }
+
+    /// The public halves of the keys that sign the gateway's tokens, as a JWKS; a secret is not among them.
+    ///
+    /// # Errors
+    /// UNAVAILABLE while they are not known yet: the database is away.
+    pub fn jwks(&self) -> Result<Arc<serde_json::Value>, Status> {
         self.accounts.keyring.jwks()
     }
 
@@ -113,10 +124,10 @@ impl Gateway {
         self.accounts.stores.note_uses().await;
     }
 
-    /// True until the gateway drains: its config is loaded, and it may be sent calls.
+    /// Why it takes no calls now; `None` while it does.
     #[must_use]
-    pub fn ready(&self) -> bool {
-        self.board.serving()
+    pub fn why_not_ready(&self) -> Option<NotServing> {
+        self.board.why_not()
     }
 
     /// Says that no new calls should come; those in flight go on.

@@ -1,17 +1,20 @@
 //! How often one address may call: counted before anybody is authenticated, so that a flood without credentials, or with
 //! bad ones, is limited as well. Who is known is not counted here but by what it is: many callers share an address.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use tonic::Status;
 
-use super::{Policies, client, limits};
+use super::{
+    Policies, client,
+    limits::{self, Asked},
+};
 use crate::{
     auth::{Limit, Presented, now},
-    call::Call,
+    call::{Call, Caller},
 };
 
-pub(super) fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
+pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
     let presented = Presented::read(&call.metadata);
     if let Ok(Some(presented)) = &presented
         && let Some(caller) = policies.verifier.remembered(presented, now())
@@ -26,46 +29,43 @@ pub(super) fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> 
             None => Ok(()),
             Some(wait) => Err(limits::refusal(limit, wait, policies.limits.settings.reset)),
         },
-        _ => policies.limits.take(limit, "address", &subject(address), &mut call.caller),
+        _ => take(policies, limit, address, &mut call.caller).await,
     }
 }
 
 /// Counts a call whose credentials were not good.
-pub(super) fn charge(policies: &Policies, call: &mut Call) -> Result<(), Status> {
+pub(super) async fn charge(policies: &Policies, call: &mut Call) -> Result<(), Status> {
     let Some((limit, address)) = applies(policies, call) else { return Ok(()) };
-    let limit = limit.clone();
-    let taken = policies.limits.take(&limit, "address", &subject(address), &mut call.caller);
+    let taken = take(policies, limit, address, &mut call.caller).await;
     if taken.is_err() {
         policies.limits.turn_away(address);
     }
     taken
 }
 
+async fn take(
+    policies: &Policies,
+    limit: &Arc<Limit>,
+    address: IpAddr,
+    caller: &mut Caller,
+) -> Result<(), Status> {
+    policies.limits.take(&[Asked::of_address(limit, address)], caller).await
+}
+
 pub(super) fn describe(policies: &Policies, call: &Call) -> String {
     match applies(policies, call) {
         None => "none for this address".to_owned(),
         Some((limit, address)) => {
-            format!("{} for {}, unless the caller is known", limits::words(limit), subject(address))
+            format!("{} for {}, unless the caller is known", limits::words(limit), limits::subject(address))
         }
     }
 }
 
-fn applies<'a>(policies: &'a Policies, call: &Call) -> Option<(&'a std::sync::Arc<Limit>, IpAddr)> {
+fn applies<'a>(policies: &'a Policies, call: &Call) -> Option<(&'a Arc<Limit>, IpAddr)> {
     let limit = policies.limits.settings.address.as_ref()?;
     let client = client::of(policies, call);
     let settings = &policies.limits.settings;
     let exempt = (settings.exempt_loopback && client.local)
         || settings.exempt.iter().any(|network| network.contains(client.address));
     (!exempt).then_some((limit, client.address))
-}
-
-/// One address, or of IPv6 the /64 that one customer has.
-pub(super) fn subject(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
 }

@@ -29,7 +29,7 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
         },
         Err(refused) => Failed::Refused(refused),
     };
-    address_limit::charge(policies, call)?;
+    address_limit::charge(policies, call).await?;
     if call.route.terms.access.decide(None, &client::of(policies, call)).is_ok() {
         return Ok(());
     }

@@ -1,40 +1,45 @@
 //! How often a caller may call, by its tier or its own limit, and how often its route may be called. After authorization: a
 //! call that may not be made is not counted as one.
 
+use std::sync::Arc;
+
 use tonic::Status;
 
-use super::{Policies, address_limit::subject, client, limits};
+use super::{
+    Policies, client,
+    limits::{self, Asked},
+};
 use crate::{
     auth::{RouteLimit, Scope},
     call::Call,
 };
 
-pub(super) fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
+pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
     if !policies.limits.settings.enabled {
         return Ok(());
     }
-    if let Some(caller) = call.caller.principal.clone()
-        && let Some(limit) = policies.limits.of(&caller)
-    {
-        let (kind, name) = caller.counted_by();
-        policies.limits.take(&limit, kind, name, &mut call.caller)?;
+    let caller = call.caller.principal.clone();
+    let caller = caller.as_deref();
+    let own = caller.and_then(|caller| policies.limits.of(caller));
+    let route = Arc::clone(&call.route);
+    let limits = &route.terms.limits;
+    if own.is_none() && limits.is_empty() {
+        return Ok(());
     }
-    let route = call.route.clone();
-    for RouteLimit { limit, scope } in &route.terms.limits {
-        let caller = call.caller.principal.clone();
-        let address = client::of(policies, call).address;
-        match (scope, &caller) {
-            (Scope::Everyone, _) => policies.limits.take(limit, "route", "", &mut call.caller)?,
-            (Scope::Caller, Some(caller)) => {
-                let (kind, name) = caller.counted_by();
-                policies.limits.take(limit, kind, name, &mut call.caller)?;
-            }
+    let mut asked = Vec::with_capacity(1 + limits.len());
+    if let (Some(caller), Some(limit)) = (caller, &own) {
+        asked.push(Asked::of_caller(limit, caller));
+    }
+    for RouteLimit { limit, scope } in limits {
+        asked.push(match (scope, caller) {
+            (Scope::Everyone, _) => Asked::of_everyone(limit),
+            (Scope::Caller, Some(caller)) => Asked::of_caller(limit, caller),
             (Scope::Caller, None) | (Scope::Address, _) => {
-                policies.limits.take(limit, "address", &subject(address), &mut call.caller)?;
+                Asked::of_address(limit, client::of(policies, call).address)
             }
-        }
+        });
     }
-    Ok(())
+    policies.limits.take(&asked, &mut call.caller).await
 }
 
 pub(super) fn describe(policies: &Policies, call: &Call) -> String {

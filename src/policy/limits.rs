@@ -1,21 +1,23 @@
 //! What the policies that count share: the limits of the config, the counters, and how a caller is told.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
+    fmt::Write as _,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::counters::{Counters, Key, Taken};
 use crate::{
-    auth::{Limit, Network, Principal},
+    auth::{Away, CountedBy, Limit, Network, Principal, Rate},
     call::{Call, Caller, Counted, Reply},
     status::Fault,
+    store::{Ask, Counting, Taken},
 };
 
 const X_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -26,6 +28,8 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 /// Addresses that are turned away for a while, at most.
 const MOST_TURNED_AWAY: usize = 10_000;
+/// A subject as long as this is kept as it is.
+const LONGEST_SUBJECT: usize = 64;
 /// How long an address is turned away that has sent bad credentials beyond its limit.
 const TURNED_AWAY: Duration = Duration::from_secs(1);
 
@@ -44,6 +48,8 @@ pub struct Settings {
     pub default_tier: Arc<str>,
     /// The window of limits that a caller has of its own.
     pub window: Duration,
+    /// What holds while Redis is away, for limits that do not say.
+    pub away: Away,
     pub reset: Reset,
 }
 
@@ -68,6 +74,7 @@ impl Settings {
             tiers: BTreeMap::new(),
             default_tier: "free".into(),
             window: Duration::from_secs(60),
+            away: Away::Local,
             reset: Reset::Epoch,
         }
     }
@@ -77,7 +84,7 @@ impl Settings {
 #[derive(Debug)]
 pub struct Limits {
     pub(super) settings: Settings,
-    counters: Arc<Counters>,
+    counting: Counting,
     /// Until when addresses are turned away that sent bad credentials beyond their limit.
     turned_away: Mutex<HashMap<IpAddr, Instant>>,
 }
@@ -85,20 +92,15 @@ pub struct Limits {
 impl Limits {
     /// Limits that count with these counters, which may have counted before.
     #[must_use]
-    pub fn new(settings: Settings, counters: Arc<Counters>) -> Self {
-        Self { settings, counters, turned_away: Mutex::default() }
-    }
-
-    /// What has been counted so far.
-    #[must_use]
-    pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+    pub fn new(settings: Settings, counting: Counting) -> Self {
+        Self { settings, counting, turned_away: Mutex::default() }
     }
 
     /// The limit of a caller: its own, or its tier's; `None` where it has none.
     pub(super) fn of(&self, caller: &Principal) -> Option<Arc<Limit>> {
         if let Some(calls) = caller.limit {
-            return Limit::new("caller", calls, 0, self.settings.window).map(Arc::new);
+            let rate = Rate::new(calls.into(), self.settings.window, 0)?;
+            return Limit::new("caller", rate, self.settings.away).map(Arc::new);
         }
         let tier = caller.tier.as_ref().unwrap_or(&self.settings.default_tier);
         // A tier that nobody wrote a limit for has the default tier's.
@@ -108,23 +110,28 @@ impl Limits {
         }
     }
 
-    /// Counts one call, and keeps the tightest limit for the reply.
-    pub(super) fn take(
-        &self,
-        limit: &Arc<Limit>,
-        kind: &str,
-        subject: &str,
-        caller: &mut Caller,
-    ) -> Result<(), Status> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let Taken { allowed, remaining, reset_after, retry_after } =
-            self.counters.take(&Key { limit: &limit.name, kind, subject }, limit, now_ms);
-        if !allowed {
+    /// Counts one call under all of its limits, or under none where one refuses it, and keeps the tightest for the reply.
+    ///
+    /// # Errors
+    /// A limit's refusal; UNAVAILABLE where Redis is away, and a limit lets no call through then.
+    pub(super) async fn take(&self, asked: &[Asked<'_>], caller: &mut Caller) -> Result<(), Status> {
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<String> = asked.iter().map(Asked::key).collect();
+        let asks = asked.iter().zip(&keys);
+        let asks: Vec<_> =
+            asks.map(|(asked, key)| (Ask { key, rate: &asked.limit.rate }, asked.limit.away)).collect();
+        let taken = self.counting.take(&asks).await.map_err(|_| away())?;
+        let taken = || asked.iter().zip(&taken).filter_map(|(asked, taken)| Some((asked.limit, (*taken)?)));
+        let refused = taken().filter(|(_, taken)| !taken.allowed).max_by_key(|(_, taken)| taken.retry_after);
+        if let Some((limit, Taken { retry_after, .. })) = refused {
             return Err(refusal(limit, retry_after, self.settings.reset));
         }
-        if caller.counted.as_ref().is_none_or(|counted| remaining <= counted.remaining) {
-            caller.counted = Some(Counted { limit: Arc::clone(limit), remaining, reset_after });
+        for (limit, Taken { remaining, reset_after, .. }) in taken() {
+            if caller.counted.as_ref().is_none_or(|counted| remaining <= counted.remaining) {
+                caller.counted = Some(Counted { limit: Arc::clone(limit), remaining, reset_after });
+            }
         }
         Ok(())
     }
@@ -150,6 +157,56 @@ impl Limits {
     }
 }
 
+/// A limit that a call is counted by, and whose call it is.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    limit: &'a Arc<Limit>,
+    kind: &'static str,
+    realm: &'a str,
+    subject: Cow<'a, str>,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn of_caller(limit: &'a Arc<Limit>, caller: &'a Principal) -> Self {
+        let CountedBy { kind, realm, id } = caller.counted_by();
+        Self { limit, kind, realm, subject: id.into() }
+    }
+
+    /// Of one address, or of IPv6 the /64 that one customer has.
+    pub(super) fn of_address(limit: &'a Arc<Limit>, address: IpAddr) -> Self {
+        Self { limit, kind: "address", realm: "", subject: subject(address).into() }
+    }
+
+    /// Of all callers together.
+    pub(super) fn of_everyone(limit: &'a Arc<Limit>) -> Self {
+        Self { limit, kind: "route", realm: "", subject: "".into() }
+    }
+
+    /// What the call is counted under. A long subject is digested: whoever signs tokens chooses them.
+    fn key(&self) -> String {
+        let Self { limit, kind, realm, subject } = self;
+        if subject.len() <= LONGEST_SUBJECT {
+            return format!("{}:{kind}:{realm}:{subject}", limit.name);
+        }
+        let mut digested = String::with_capacity(64);
+        for byte in crate::auth::digest(subject.as_bytes()) {
+            let _ = write!(digested, "{byte:02x}");
+        }
+        format!("{}:{kind}:{realm}:#{digested}", limit.name)
+    }
+}
+
+/// One address, or of IPv6 the /64 that one customer has.
+pub(super) fn subject(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
 /// Of IPv6 the /64.
 fn network_of(address: IpAddr) -> IpAddr {
     match address {
@@ -166,8 +223,18 @@ fn network_of(address: IpAddr) -> IpAddr {
 pub struct Told(Option<(Counted, Reset)>);
 
 impl Told {
-    pub(super) fn of(call: &mut Call, reset: Reset) -> Self {
-        Self(call.caller.counted.take().map(|counted| (counted, reset)))
+    pub(super) fn of(call: &Call, reset: Reset) -> Self {
+        Self(call.caller.counted.clone().map(|counted| (counted, reset)))
+    }
+
+    /// It alone, for a head that is given before the outcome is known.
+    #[must_use]
+    pub fn ahead(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some((Counted { limit, remaining, reset_after }, reset)) = &self.0 {
+            tell(&mut headers, limit, *remaining, *reset_after, *reset);
+        }
+        headers
     }
 
     /// Puts it into what the caller gets, whatever that is.
@@ -191,10 +258,17 @@ impl Told {
     }
 }
 
+/// UNAVAILABLE: it cannot be counted, and so it may not be made.
+fn away() -> Status {
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(1)));
+    let message = "calls cannot be counted now, and this limit lets none through then; try again soon";
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
 /// `X-RateLimit-*`, and `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
 fn tell(headers: &mut HeaderMap, limit: &Limit, remaining: u64, reset_after: Duration, reset: Reset) {
     let seconds = whole_seconds(reset_after);
-    headers.insert(X_LIMIT, HeaderValue::from(limit.most()));
+    headers.insert(X_LIMIT, HeaderValue::from(limit.rate.most()));
     headers.insert(X_REMAINING, HeaderValue::from(remaining));
     let said = match reset {
         Reset::Epoch => crate::auth::now().saturating_add(seconds),
@@ -227,9 +301,9 @@ fn whole_seconds(duration: Duration) -> u64 {
 
 /// `100 in 60s, and 20 more at once (address)`
 pub(super) fn words(limit: &Limit) -> String {
-    let burst = match limit.burst {
+    let burst = match limit.rate.burst() {
         0 => String::new(),
         burst => format!(", and {burst} more at once"),
     };
-    format!("{} in {:?}{burst} ({})", limit.calls, limit.window, limit.name)
+    format!("{} in {:?}{burst} ({})", limit.rate.calls(), limit.rate.window(), limit.name)
 }

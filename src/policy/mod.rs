@@ -6,7 +6,6 @@ mod authenticate;
 mod authorize;
 mod caller_limit;
 mod client;
-mod counters;
 mod deadline;
 mod identity;
 mod limits;
@@ -15,10 +14,7 @@ use std::sync::Arc;
 
 use tonic::Status;
 
-pub use self::{
-    counters::Counters,
-    limits::{Limits, Reset, Settings as LimitSettings, Told},
-};
+pub use self::limits::{Limits, Reset, Settings as LimitSettings, Told};
 use crate::{
     auth::{Proxies, Verifier},
     call::Call,
@@ -43,11 +39,11 @@ impl Policies {
         // Whose address it is, is asked by most of what follows.
         client::admit(self, call);
         // Before any credential is verified: a flood without a good one is limited too.
-        address_limit::admit(self, call)?;
+        address_limit::admit(self, call).await?;
         authenticate::admit(self, call).await?;
         authorize::admit(self, call)?;
         // After authorization: who may not call is not charged for it.
-        caller_limit::admit(self, call)?;
+        caller_limit::admit(self, call).await?;
         // Last: nothing that follows asks for the client's credentials any more.
         identity::admit(self, call);
         Ok(())
@@ -79,7 +75,7 @@ impl Policies {
 
     /// What the caller is told of its limits, whatever the outcome of an admitted call.
     #[must_use]
-    pub fn told(&self, call: &mut Call) -> Told {
+    pub fn told(&self, call: &Call) -> Told {
         Told::of(call, self.limits.settings.reset)
     }
 }

@@ -251,7 +251,7 @@ impl<'a> Build<'a> {
                 continue;
             }
             let message = error.to_string();
-            self.mistake(face, error.entry, message);
+            self.mistake(face, error.entry.as_deref(), message);
         }
         if let Some((own, built_in)) = &face.own {
             for binding in bindings.iter_mut().filter(|binding| binding.entry.is_none()) {
@@ -284,7 +284,7 @@ impl<'a> Build<'a> {
             };
             match added {
                 Ok(()) => shown.push(text),
-                Err(error) => self.mistake(face, entry, error),
+                Err(error) => self.mistake(face, entry.as_deref(), error),
             }
         }
         shown
@@ -315,8 +315,8 @@ impl<'a> Build<'a> {
     }
 
     /// A mistake in what a source's schema or, where there is an `entry`, the config's `http_rules` say of it.
-    pub(super) fn mistake(&mut self, face: &Face<'_>, entry: Option<Arc<str>>, message: String) {
-        let mistake = Mistake::new(entry.as_deref().unwrap_or(&face.path), message);
+    pub(super) fn mistake(&mut self, face: &Face<'_>, entry: Option<&str>, message: String) {
+        let mistake = Mistake::new(entry.unwrap_or(&face.path), message);
         if face.strict {
             self.mistakes.push(mistake);
         } else {

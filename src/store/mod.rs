@@ -10,6 +10,7 @@ mod api_keys;
 mod audit;
 mod cache;
 mod counters;
+mod counting;
 mod error;
 mod gate;
 mod memory;
@@ -30,9 +31,10 @@ pub use self::{
     api_keys::{ApiKey, ApiKeys},
     audit::{Audit, AuditLine},
     cache::Cache,
-    counters::{Away, Counters, Limit, Taken},
+    counters::{Ask, Counters, Taken},
+    counting::Counting,
     error::{Conflict, StoreError},
-    gate::State,
+    gate::{AT_START, State},
     memory::{MemoryCache, MemoryCounters},
     refresh_tokens::{NewFamily, RefreshTokens, Rotation, Session},
     revocations::{Revocation, RevocationList, Revocations, Revoked},

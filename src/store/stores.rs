@@ -12,9 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 use super::{
-    Accounts, ApiKeys, Audit, Away, Cache, Counters, DatabaseUrl, Limit, Micros, RedisUrl, RefreshTokens,
-    Revocation, RevocationList, Revocations, SigningKeys, State, StoreError, Taken,
-    memory::{MemoryCache, MemoryCounters},
+    Accounts, ApiKeys, Audit, Cache, Counting, DatabaseUrl, Micros, RedisUrl, RefreshTokens, Revocation,
+    RevocationList, Revocations, SigningKeys, State, StoreError,
+    memory::MemoryCache,
     redis::Redis,
     sql::{self, Database},
 };
@@ -43,6 +43,8 @@ pub struct Settings {
     pub redis_timeout: Duration,
     /// What the counters' keys in Redis begin with.
     pub redis_prefix: String,
+    /// The gateway takes calls only while the stores can be reached.
+    pub ready: bool,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             connections: 10,
             redis_timeout: Duration::from_millis(500),
             redis_prefix: "propylon:".to_owned(),
+            ready: false,
         }
     }
 }
@@ -70,8 +73,10 @@ pub struct Stores {
     pub cache: Arc<dyn Cache>,
     /// What is revoked, as this process knows it; kept up to date by [`Stores::watch`].
     pub revoked: Arc<RevocationList>,
-    /// Counters of this process: where there is no Redis, or while it is away.
-    pub local: Arc<MemoryCounters>,
+    /// Where calls are counted.
+    pub counting: Counting,
+    /// The gateway takes calls only while they can be reached.
+    pub required: bool,
     database: Arc<Database>,
     redis: Option<Arc<Redis>>,
     /// When API keys were used last, until it is written down.
@@ -86,6 +91,8 @@ pub struct StoreHealth {
     /// Without a password.
     pub address: String,
     pub state: State,
+    /// How long its last answer took; `None` while it is away, or nobody has asked it.
+    pub latency: Option<Duration>,
 }
 
 impl Stores {
@@ -115,31 +122,12 @@ impl Stores {
                 None => Arc::new(MemoryCache::default()),
             },
             revoked: Arc::default(),
-            local: Arc::default(),
+            counting: Counting { local: Arc::default(), shared: redis.clone().map(|redis| redis as _) },
+            required: settings.ready,
             database,
             redis,
             uses: Mutex::default(),
         })
-    }
-
-    /// Asks a limit for one call. `Ok(None)`: Redis is away, and the limit lets every call through then.
-    ///
-    /// # Errors
-    /// Redis is away, and the limit lets no call through then.
-    pub async fn take(&self, key: &str, limit: &Limit, away: Away) -> Result<Option<Taken>, StoreError> {
-        let Some(redis) = &self.redis else { return Ok(Some(self.local.take_now(key, limit, None))) };
-        match (redis.take(key, limit).await, away) {
-            (Ok(taken), _) => Ok(Some(taken)),
-            (Err(_), Away::Open) => Ok(None),
-            (Err(_), Away::Local) => Ok(Some(self.local.take_now(key, limit, None))),
-            (Err(error), Away::Closed) => Err(error),
-        }
-    }
-
-    /// The counters that replicas share; `None` without a Redis.
-    #[must_use]
-    pub fn counters(&self) -> Option<Arc<dyn Counters>> {
-        self.redis.clone().map(|redis| redis as _)
     }
 
     /// Revokes: here at once, for the other replicas within seconds.
@@ -165,16 +153,17 @@ impl Stores {
     /// How the stores are doing, as far as is known.
     #[must_use]
     pub fn health(&self) -> Vec<StoreHealth> {
-        let mut stores = vec![StoreHealth {
-            store: "database",
-            address: self.database.address().to_owned(),
-            state: self.database.state(),
-        }];
-        if let Some(redis) = &self.redis {
-            let (address, state) = (redis.address().to_owned(), redis.state());
-            stores.push(StoreHealth { store: "redis", address, state });
-        }
+        let mut stores = vec![self.database.health()];
+        stores.extend(self.redis.as_ref().map(|redis| redis.health()));
         stores
+    }
+
+    /// True while every store can be reached, as far as is known; without `database` that one does not matter.
+    #[must_use]
+    pub fn are_up(&self, database: bool) -> bool {
+        let up = |health: StoreHealth| matches!(health.state, State::Up { .. });
+        (!database || up(self.database.health()))
+            && self.redis.as_ref().is_none_or(|redis| up(redis.health()))
     }
 
     /// Asks each store whether it is there, and waits for the answers. The database's schema is then up to date.
@@ -192,8 +181,20 @@ impl Stores {
         database.and(redis)
     }
 
-    /// Reads what others have revoked, notes the use of keys, forgets what is over, and finds out when a store that was away
-    /// is back. Runs until it is dropped.
+    /// Finds out when a Redis that was away is back. Runs until it is dropped.
+    pub async fn watch_redis(&self) {
+        let Some(redis) = &self.redis else { return };
+        let mut tick = interval(WATCH);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            // What goes wrong is logged by the gate, once.
+            let _ = redis.ping().await;
+        }
+    }
+
+    /// Reads what others have revoked, notes the use of keys, forgets what is over, and finds out when the database that was
+    /// away is back. Runs until it is dropped.
     pub async fn watch(&self) {
         let mut tick = interval(WATCH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -202,12 +203,7 @@ impl Stores {
             tick.tick().await;
             let now = Micros::now();
             // What goes wrong is logged by the gate, once.
-            let redis = async {
-                if let Some(redis) = &self.redis {
-                    let _ = redis.ping().await;
-                }
-            };
-            let _ = tokio::join!(self.revoked.read(&*self.revocations, now), redis);
+            let _ = self.revoked.read(&*self.revocations, now).await;
             if noted.elapsed() >= NOTE_USES {
                 noted = Instant::now();
                 self.note_uses().await;

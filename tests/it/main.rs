@@ -1,12 +1,13 @@
 //! The one integration-test binary: the gateway as its callers meet it.
 //!
+//! `accounts` are users from their registration to their end, over each surface, both kinds of stores and replicas;
 //! `surfaces` is one table of calls through every surface; `check` is what is said of a wrong config; `credentials` are what
 //! the config has for its upstreams; `bad_input` is a row for each mistake of a client's, over each
 //! surface; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `proxy` is plain HTTP on its way to upstreams; `failures` are upstreams that misbehave; `dispatch` is the road to
 //! upstreams on its own; `routes` is what the config says of routes, built-ins and error bodies; `schemas` is where
 //! contracts come from and what becomes of them; `reload` reads the config again, `reload_load` under load; `startup` is
 //! what a gateway says when it starts, or cannot; `explain` holds what is explained against what is served; `openapi` is
-//! the document and the pages, as tools and a browser see them; `readme` runs README.md; `real_clients` drives the
+//! the document and the pages, as tools and a browser see them, `schemathesis` the document against the gateway; `readme` runs README.md; `real_clients` drives the
 //! gateway's binary with the clients that people use (grpcio, grpcurl, buf, a browser) before an upstream of published
 //! services; `conformance` runs the protobuf conformance suite over the converter; `stores` runs one suite over SQLite and
 //! PostgreSQL, and one over memory and Redis, with servers that come and go; `tidy` holds the rules about the source.
@@ -19,6 +20,7 @@
     reason = "helpers of tests are no tests to clippy; what cannot go on fails"
 )]
 
+mod accounts;
 mod bad_input;
 mod callers;
 mod check;
@@ -39,6 +41,7 @@ mod reload;
 mod reload_load;
 mod routes;
 mod schemas;
+mod schemathesis;
 mod startup;
 mod stores;
 mod streaming;

@@ -114,10 +114,10 @@ async fn what_a_client_says_of_itself_is_not_believed() {
         ("x_user_role", "admin"),
         ("connection", "x-dropped, keep-alive"),
         ("x-dropped", "1"),
-        ("authorization", "Basic YTpi"),
+        ("authorization", "Bearer c2VjcmV0"),
     ];
     let seen = seen(&gateway, Method::GET, "/api/users", &lies, "").await.to_string();
-    for lie in ["203.0.113.9", "evil.example", "https", "admin", "x-dropped", "YTpi"] {
+    for lie in ["203.0.113.9", "evil.example", "https", "admin", "x-dropped", "c2VjcmV0"] {
         assert!(!seen.contains(lie), "{lie}: {seen}");
     }
 }
@@ -164,8 +164,8 @@ async fn bodies_go_through_as_they_come() {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     let chunk = Bytes::from(vec![b'x'; 1 << 20]);
-    let chunks =
-        futures_util::stream::repeat_n(chunk, 200).map(|chunk| Ok::<_, std::io::Error>(Frame::data(chunk)));
+    let chunks = futures_util::stream::iter(std::iter::repeat_n(chunk, 200))
+        .map(|chunk| Ok::<_, std::io::Error>(Frame::data(chunk)));
     let post = Request::post("/raw/upload").header("host", "a").body(StreamBody::new(chunks)).unwrap();
     let response = timeout(PATIENCE, sender.send_request(post)).await.unwrap().unwrap();
     let seen: Value =

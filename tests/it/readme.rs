@@ -1,5 +1,6 @@
 //! `README.md` is true to the letter: each of its console blocks is run against gateways started as it says, and what it
-//! shows is what comes (… stands for any text); each of its TOML blocks is a config that a gateway starts with.
+//! shows is what comes (… stands for any text); its TOML blocks, one after the other, are a config that a gateway starts
+//! with.
 
 use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
@@ -89,11 +90,14 @@ async fn every_command_does_what_is_shown() {
             let mut started = Command::new(env!("CARGO_BIN_EXE_propylon"));
             // As a person sees it, without the colours.
             started.args(arguments).args(["--listen", "127.0.0.1:0"]).env("NO_COLOR", "1");
+            // Its data is new each time.
+            started.current_dir(folder.path());
             let mut program = Program::start_on_terminal("propylon", &mut started).unwrap();
             let address = listening(&mut program).to_string();
             let last = shown.trim_end().lines().next_back().unwrap_or_default();
             let last = GATEWAY.iter().fold(last.to_owned(), |text, name| text.replace(name, &address));
-            program.wait_for(&last, PATIENCE).unwrap();
+            // A line is printed whole.
+            program.wait_for(last.split('…').next().unwrap_or_default(), PATIENCE).unwrap();
             let shown = GATEWAY.iter().fold(shown, |text, name| text.replace(name, &address));
             // The log goes to stderr, which is no terminal here.
             let printed: Vec<_> =
@@ -128,8 +132,9 @@ async fn every_config_starts() {
     let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await;
     let configs = blocks("toml");
     assert!(!configs.is_empty());
-    for config in configs {
-        let config = config.replace(UPSTREAM, &upstream.address.to_string());
+    // Each is more of the same file.
+    for last in 1..=configs.len() {
+        let config = configs[..last].join("\n").replace(UPSTREAM, &upstream.address.to_string());
         let gateway = World::new().with_config(&config).start();
         let outcome = rest(gateway.address, request(&http::Method::GET, "/v2/items/pen", &[], "")).await;
         assert_eq!(outcome.messages, [serde_json::json!({ "name": "pen" })], "{outcome:?}");

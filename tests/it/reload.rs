@@ -122,7 +122,10 @@ async fn every_trigger_takes_a_good_config_and_refuses_a_bad_one() {
                 config(&(rule("/v2/{name}") + "[[upstreams]]\nname = \"shop\"\ngrpc = \"http://h:1\"\n")),
                 "two upstreams",
             ),
-            (config("descriptors = \"missing.binpb\"\n"), "missing.binpb"),
+            (
+                config("descriptors = \"missing.binpb\"\n").replace("reflection_interval = \"1h\"\n", ""),
+                "missing.binpb",
+            ),
             // As it is for a moment while it is written anew.
             (String::new(), "is empty: it may be about to be written"),
         ] {
@@ -163,7 +166,7 @@ async fn a_refusal_names_every_mistake_over_every_surface() {
     for (subject, words) in [
         ("upstreams.one.descriptors", "one.binpb"),
         ("upstreams.two.descriptors", "two.binpb"),
-        ("http_rules[0]", "nmae"),
+        ("http_rules[0].get", "nmae"),
     ] {
         let violation = find(words).unwrap_or_else(|| panic!("{words}: {violations:?}"));
         assert_eq!(violation["subject"].as_str().unwrap_or_default(), subject, "{violation}");

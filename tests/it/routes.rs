@@ -602,13 +602,13 @@ async fn what_would_never_be_reached_is_refused_and_both_are_named() {
     };
     check(
         &route("/health", "\"GET\""),
-        &["routes[0]: GET /health would never be reached: there is GET /health of the gateway's own \
+        &["routes[0].path: GET /health would never be reached: there is GET /health of the gateway's own \
          propylon.gateway.v1.HealthService.Check ([builtin.health])"],
     )
     .await;
-    check(&route("/health", "\"*\""), &["routes[0]: * /health would never be reached"]).await;
+    check(&route("/health", "\"*\""), &["routes[0].path: * /health would never be reached"]).await;
     check(&(route("/a/{b}", "\"GET\"") + &route("/livez", "\"POST\"")), &[
-        "routes[1]: POST /livez would never be reached: there is the gateway's own /livez ([builtin.probes])",
+        "routes[1].path: POST /livez would never be reached: there is the gateway's own /livez ([builtin.probes])",
     ])
     .await;
     check(&route("/docs/{page}", "\"GET\""), &["the gateway's own /docs ([builtin.docs])"]).await;
@@ -616,7 +616,7 @@ async fn what_would_never_be_reached_is_refused_and_both_are_named() {
     check(&route("/.well-known/{name}", "\"GET\""), &["/.well-known, which is kept for the gateway itself"])
         .await;
     check(&(route("/a/{b}", "\"GET\", \"PUT\"") + &route("/a/{c}", "\"PUT\"")), &[
-        "routes[1]: two bindings match the same requests: PUT /a/{b} of routes[0] and PUT /a/{c} of routes[1]",
+        "routes[1].path: two bindings match the same requests: PUT /a/{b} of routes[0] and PUT /a/{c} of routes[1]",
     ])
     .await;
     check(&route("/v1/fail", "\"POST\""), &[
@@ -625,7 +625,7 @@ async fn what_would_never_be_reached_is_refused_and_both_are_named() {
     ])
     .await;
     check("[[http_rules]]\nselector = \"library.v1.Library.Plain\"\nget = \"/ping\"", &[
-        "http_rules[0]: GET /ping of library.v1.Library.Plain would never be reached: there is GET /ping of the \
+        "http_rules[0].get: GET /ping of library.v1.Library.Plain would never be reached: there is GET /ping of the \
          gateway's own propylon.gateway.v1.HealthService.Ping ([builtin.health])",
     ])
     .await;
@@ -640,7 +640,7 @@ async fn what_would_never_be_reached_is_refused_and_both_are_named() {
     .await;
     check("[builtin.health]\nprefix = \"/redoc\"", &["builtin.health: GET /redoc/health of"]).await;
     check("[[routes]]\nservice = \"library.v1.Libary\"\ntimeout = \"1s\"", &[
-        "routes[0]: no service or method that is served is \"library.v1.Libary\" (did you mean \"library.v1.Library\"?)",
+        "routes[0].service: no service or method that is served is \"library.v1.Libary\" (did you mean \"library.v1.Library\"?)",
     ])
     .await;
     check(
@@ -649,17 +649,18 @@ async fn what_would_never_be_reached_is_refused_and_both_are_named() {
     )
     .await;
     check("[builtin.health]\nenabled = false\n[[routes]]\nservice = \"propylon.gateway.v1.HealthService\"\ntimeout = \"1s\"", &[
-        "routes[0]: no service or method that is served is \"propylon.gateway.v1.HealthService\"",
+        "routes[0].service: no service or method that is served is \"propylon.gateway.v1.HealthService\"",
     ])
     .await;
     let twice = "[[routes]]\nservice = \"library.*\"\ntimeout = \"1s\"\n";
     check(
         &twice.repeat(2),
-        &["routes[1]: two routes match the same calls: \"library.*\" here and in routes[0]"],
+        &["routes[1].service: two routes match the same calls: \"library.*\" here and in routes[0]"],
     )
     .await;
     // Every mistake at once.
-    check(&(route("/livez", "\"GET\"") + &route("/mcp", "\"GET\"")), &["routes[0]:", "routes[1]:"]).await;
+    check(&(route("/livez", "\"GET\"") + &route("/mcp", "\"GET\"")), &["routes[0].path:", "routes[1].path:"])
+        .await;
 }
 
 #[tokio::test]
@@ -697,7 +698,7 @@ async fn what_reflection_brings_in_the_way_is_left_out_and_told() {
         "GET /ping of shop.v1.Shop.Ping would never be reached: there is GET /ping of the gateway's own",
         "GET /livez of shop.v1.Shop.Live would never be reached: there is the gateway's own /livez",
         "two bindings match the same requests: GET /mine/{x} of routes[0] and GET /mine/{name} of shop.v1.Shop.Mine; it is left out",
-        "routes[1]: no service or method that is served is \"shop.v1.Shp\"",
+        "routes[1].service: no service or method that is served is \"shop.v1.Shp\"",
     ] {
         // A log that is JSON has its quotes escaped.
         let seen = gateway.program.output().replace("\\\"", "\"");

@@ -83,7 +83,7 @@ fn everything_written_is_meant() {
         callers.rules.access[0].what.to_string(),
         "role admin, or this machine, but not user evil, network 192.0.2.0/24 (access.rules[0])"
     );
-    assert_eq!(callers.limits.address.as_ref().map(|limit| limit.most()), Some(10));
+    assert_eq!(callers.limits.address.as_ref().map(|limit| limit.rate.most()), Some(10));
     assert_eq!(callers.limits.tiers["gold"], None);
     assert!(!callers.limits.exempt_loopback && callers.proxies.nearest_private && callers.proxies.forwarded);
 }

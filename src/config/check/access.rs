@@ -2,9 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use super::{Check, callers::texts, values};
+use super::{
+    Check,
+    callers::texts,
+    meant::{network_meant, pattern_meant, subject_meant},
+    values,
+};
 use crate::{
-    auth::{Entry, Limit, Network, Pattern, Rule, Rulebook, Scope, Subject},
+    auth::{Away, Entry, Limit, Network, Pattern, Rate, Rule, Rulebook, Scope, Subject},
     config::{document::path::child, mistake::Mistake, settings},
     policy::{LimitSettings, Reset},
     schema::nearest,
@@ -110,12 +115,15 @@ impl Check<'_> {
     ) -> LimitSettings {
         let window = self.window("rate_limits.window", written.window, default.window);
         let enabled = written.enabled.unwrap_or(default.enabled);
-        let (calls, burst) = default.address.as_ref().map_or((0, 0), |limit| (limit.calls, limit.burst));
-        let (calls, burst) = (written.address.unwrap_or(calls), written.burst.unwrap_or(burst));
-        let tiers: Vec<(Arc<str>, u32)> = match written.tiers {
-            Some(written) => written.into_iter().map(|(name, calls)| (name.into(), calls)).collect(),
+        let away = written.redis_away.map_or(default.away, meant);
+        let rate = default.address.as_ref().map(|limit| limit.rate);
+        let (calls, burst) = rate.map_or((0, 0), |rate| (rate.calls(), rate.burst()));
+        let calls = written.address.map_or(calls, u64::from);
+        let burst = written.burst.map_or(burst, u64::from);
+        let tiers: Vec<(Arc<str>, u64)> = match written.tiers {
+            Some(written) => written.into_iter().map(|(name, calls)| (name.into(), calls.into())).collect(),
             None => {
-                let calls = |limit: &Option<Arc<Limit>>| limit.as_ref().map_or(0, |limit| limit.calls);
+                let calls = |limit: &Option<Arc<Limit>>| limit.as_ref().map_or(0, |limit| limit.rate.calls());
                 default.tiers.iter().map(|(name, limit)| (Arc::clone(name), calls(limit))).collect()
             }
         };
@@ -126,7 +134,7 @@ impl Check<'_> {
         let mut limits: BTreeMap<Arc<str>, Option<Arc<Limit>>> = BTreeMap::new();
         for (name, calls) in tiers {
             let key = child("rate_limits.tiers", &name);
-            let limit = self.limit(&key, &format!("tier-{name}"), calls, 0, window);
+            let limit = self.limit((&key, &key), &format!("tier-{name}"), (calls, 0), window, away);
             limits.insert(name, limit);
         }
         let default_tier = written.default_tier.map_or(default.default_tier, Arc::from);
@@ -145,9 +153,10 @@ impl Check<'_> {
             }
         }
         for (number, written) in written.rules.into_iter().enumerate() {
-            self.limit_rule(number, written, window, book);
+            self.limit_rule(number, written, (window, away), book);
         }
-        let address = self.limit("rate_limits.burst", "address", calls, burst, window);
+        let keys = ("rate_limits.address", "rate_limits.burst");
+        let address = self.limit(keys, "address", (calls, burst), window, away);
         LimitSettings {
             enabled,
             address: address.filter(|_| enabled),
@@ -156,6 +165,7 @@ impl Check<'_> {
             tiers: limits,
             default_tier,
             window,
+            away,
             reset: match written.reset {
                 None => default.reset,
                 Some(settings::Reset::Epoch) => Reset::Epoch,
@@ -168,15 +178,17 @@ impl Check<'_> {
         &mut self,
         number: usize,
         written: settings::LimitRule,
-        window: Duration,
+        (window, away): (Duration, Away),
         book: &mut Rulebook,
     ) {
         let key: Arc<str> = format!("rate_limits.rules[{number}]").into();
+        let away = written.redis_away.map_or(away, meant);
         let window = self.window(&format!("{key}.window"), written.window, window);
         let name = written.name.unwrap_or_else(|| format!("rule-{number}"));
         let patterns = self.patterns(&key, &written.patterns);
+        let keys = (&*format!("{key}.calls"), &*format!("{key}.burst"));
+        let limit = self.limit(keys, &name, (written.calls.into(), written.burst.into()), window, away);
         // A rule without calls was told of by its shape.
-        let limit = self.limit(&format!("{key}.burst"), &name, written.calls, written.burst, window);
         let Some(limit) = limit else { return };
         let scope = match written.by {
             None | Some(settings::By::Caller) => Scope::Caller,
@@ -213,20 +225,26 @@ impl Check<'_> {
         None
     }
 
-    /// `None` for one of 0 calls. `burst_key` is where its burst is written; the window is right.
+    /// `None` for one of 0 calls. The keys are where its calls and its burst are written; the window is right.
     fn limit(
         &mut self,
-        burst_key: &str,
+        (calls_key, burst_key): (&str, &str),
         name: &str,
-        calls: u32,
-        burst: u32,
+        (calls, burst): (u64, u64),
         window: Duration,
+        away: Away,
     ) -> Option<Arc<Limit>> {
-        if calls.checked_add(burst).is_none() {
-            let message = format!("with {calls} calls it comes to more than {}", u32::MAX);
-            self.found.add(burst_key, message);
+        if calls == 0 {
+            return None;
         }
-        Limit::new(name, calls, burst, window).map(Arc::new)
+        let all = calls.saturating_add(burst);
+        if all > Rate::MOST_CALLS {
+            let most = Rate::MOST_CALLS;
+            let key = if burst == 0 || calls > most { calls_key } else { burst_key };
+            let message = format!("{most} calls in a window and its burst are the most, and these are {all}");
+            self.found.add(key, message);
+        }
+        Rate::new(calls, window, burst).and_then(|rate| Limit::new(name, rate, away)).map(Arc::new)
     }
 
     /// Tiers that have no limit of their own are counted as the default one: they are told, in case they were mistyped.
@@ -245,84 +263,10 @@ impl Check<'_> {
 const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
 const LONGEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A pattern that was likely meant: a verb in capitals, a dot for a slash, stars where a prefix ends.
-fn pattern_meant(text: &str) -> Option<String> {
-    let upper = || {
-        let (verb, path) = text.split_once(' ')?;
-        Some(format!("{} {}", verb.to_ascii_uppercase(), path.trim_start()))
-    };
-    let candidates = [
-        upper(),
-        Some(text.trim().trim_start_matches('/').to_owned()),
-        text.strip_suffix("/*").map(|package| format!("{package}.*")),
-        text.rsplit_once('#').map(|(service, method)| format!("{service}/{method}")),
-        (text.matches('/').count() > 1).then(|| format!("/{text}")),
-        text.strip_suffix("**").map(|prefix| format!("{prefix}*")),
-    ];
-    candidates.into_iter().flatten().find(|meant| meant != text && Pattern::parse(meant).is_ok())
-}
-
-/// The kinds of subjects.
-const SUBJECTS: [&str; 6] = ["user", "role", "tier", "key", "issuer", "network"];
-
-/// A subject that was likely meant.
-fn subject_meant(text: &str) -> Option<String> {
-    let Some((kind, name)) = text.split_once([':', '=']) else {
-        return match Network::parse(text) {
-            Ok(_) => Some(format!("network:{text}")),
-            Err(_) => nearest(text, ["loopback"]).map(str::to_owned),
-        };
-    };
-    let name = name.trim();
-    let near = nearest(kind.trim(), SUBJECTS)?;
-    let name = if near == "network" {
-        network_meant(name).unwrap_or_else(|| name.to_owned())
-    } else {
-        name.to_owned()
-    };
-    let meant = format!("{near}:{name}");
-    (meant != text && Subject::parse(&meant).is_ok()).then_some(meant)
-}
-
-/// A network that was likely meant: with fewer bits, or zeros for what is missing of an address.
-fn network_meant(text: &str) -> Option<String> {
-    let (address, bits) = text.split_once('/')?;
-    let mut parts: Vec<&str> = address.split('.').filter(|part| !part.is_empty() && *part != "*").collect();
-    let most = if address.contains(':') { 128 } else { 32 };
-    if most == 32 {
-        parts.resize(4, "0");
-    }
-    let address = if most == 32 { parts.join(".") } else { address.to_owned() };
-    let bits = bits.parse::<u32>().ok().map_or(most, |bits| bits.min(most));
-    let meant = format!("{address}/{bits}");
-    Network::parse(&meant).is_ok().then_some(meant)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_meant_is_guessed() {
-        let check = |meant: fn(&str) -> Option<String>, text: &str, want: Option<&str>| {
-            assert_eq!(meant(text).as_deref(), want, "{text}");
-        };
-        check(pattern_meant, "get /v1/items", Some("GET /v1/items"));
-        check(pattern_meant, "/shop.v1.Shop/Get#", None);
-        check(pattern_meant, "shop.v1.Shop#Get", Some("shop.v1.Shop/Get"));
-        check(pattern_meant, "shop.v1/*", Some("shop.v1.*"));
-        check(pattern_meant, "v1/items/{id}", Some("/v1/items/{id}"));
-        check(pattern_meant, "shop.v1.**", Some("shop.v1.*"));
-        check(pattern_meant, "???", None);
-        check(subject_meant, "rol:admin", Some("role:admin"));
-        check(subject_meant, "role=admin", Some("role:admin"));
-        check(subject_meant, "10.0.0.0/8", Some("network:10.0.0.0/8"));
-        check(subject_meant, "network:10.0.0/8", Some("network:10.0.0.0/8"));
-        check(subject_meant, "loopbak", Some("loopback"));
-        check(subject_meant, "everybody", None);
-        check(network_meant, "10.0.0.0/33", Some("10.0.0.0/32"));
-        check(network_meant, "10/8", Some("10.0.0.0/8"));
-        check(network_meant, "::1/129", Some("::1/128"));
-        check(network_meant, "office/8", None);
+fn meant(written: settings::RedisAway) -> Away {
+    match written {
+        settings::RedisAway::Local => Away::Local,
+        settings::RedisAway::Open => Away::Open,
+        settings::RedisAway::Closed => Away::Closed,
     }
 }

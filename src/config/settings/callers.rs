@@ -11,6 +11,11 @@ use super::{Text, Time};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Auth {
+    /// A secret of at least 32 bytes that signs and verifies the tokens which are issued here, by reference; whoever has it can
+    /// make them too. Default: none; an Ed25519 key is made, kept in the database and exchanged now and then.
+    pub(in crate::config) secret: Option<Text>,
+    /// What it signs by: HS256, HS384 or HS512; EdDSA without a secret. Default: HS256, or EdDSA without a secret.
+    pub(in crate::config) algorithm: Option<String>,
     /// Whose tokens are taken. Default: nobody's.
     pub(in crate::config) issuers: Vec<Issuer>,
     /// Tokens that are taken as they are, as Authorization: Bearer and as X-API-Key. Default: none.
@@ -159,6 +164,9 @@ pub(in crate::config) struct RateLimits {
     pub(in crate::config) exempt: Option<Vec<String>>,
     /// What X-RateLimit-Reset says: epoch (when, in seconds since 1970) or delta (in how many seconds). Default: epoch.
     pub(in crate::config) reset: Option<Reset>,
+    /// What limits do while store.redis is away: local (each replica counts its own), open (every call is let through) or
+    /// closed (none is). Default: local.
+    pub(in crate::config) redis_away: Option<RedisAway>,
     /// Limits of methods and paths; each that matches holds. Default: none.
     pub(in crate::config) rules: Vec<LimitRule>,
 }
@@ -169,6 +177,15 @@ pub(in crate::config) struct RateLimits {
 pub(in crate::config) enum Reset {
     Epoch,
     Delta,
+}
+
+/// `redis_away`
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum RedisAway {
+    Local,
+    Open,
+    Closed,
 }
 
 /// `[[rate_limits.rules]]`
@@ -190,6 +207,8 @@ pub(in crate::config) struct LimitRule {
     pub(in crate::config) window: Option<Time>,
     /// Whose calls are counted together: caller, address or everyone. Default: caller.
     pub(in crate::config) by: Option<By>,
+    /// What it does while store.redis is away. Default: rate_limits.redis_away.
+    pub(in crate::config) redis_away: Option<RedisAway>,
 }
 
 /// `by` of a limit

@@ -259,7 +259,8 @@ impl HttpUpstream {
                 } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
                     self.broken("closed the connection before it answered")
                 } else {
-                    self.broken(format_args!("lost the connection: {error}"))
+                    let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                    self.broken(format_args!("lost the connection: {why}"))
                 };
             }
             source = cause.source();

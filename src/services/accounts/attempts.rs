@@ -8,8 +8,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{Context, Directory};
 use crate::{
+    auth::{Away, Rate},
     status::Fault,
-    store::{Away, Digest, Limit},
+    store::{Ask, Digest},
 };
 
 impl Directory {
@@ -20,26 +21,30 @@ impl Directory {
         context: &Context,
         email_key: &str,
     ) -> Result<(), Status> {
-        let place = place(&context.address);
-        self.attempt("login:address", &place, &self.rules.logins_by_address).await?;
-        let account = Digest::of(email_key.as_bytes()).hex();
-        self.attempt("login:account", &account, &self.rules.logins_by_account).await
+        let place = format!("login:address:{}", place(&context.address));
+        let account = format!("login:account:{}", Digest::of(email_key.as_bytes()).hex());
+        let rules = &self.rules;
+        self.attempt(&[(&place, &rules.logins_by_address), (&account, &rules.logins_by_account)]).await
     }
 
     pub(in crate::services) async fn may_register(&self, context: &Context) -> Result<(), Status> {
-        self.attempt("register", &place(&context.address), &self.rules.registrations).await
+        let place = format!("register:{}", place(&context.address));
+        self.attempt(&[(&place, &self.rules.registrations)]).await
     }
 
     pub(in crate::services) async fn may_refresh(&self, context: &Context) -> Result<(), Status> {
-        self.attempt("refresh", &place(&context.address), &self.rules.refreshes).await
+        let place = format!("refresh:{}", place(&context.address));
+        self.attempt(&[(&place, &self.rules.refreshes)]).await
     }
 
-    async fn attempt(&self, what: &str, who: &str, limit: &Limit) -> Result<(), Status> {
-        let taken = self.stores.take(&format!("{what}:{who}"), limit, Away::Local).await?;
-        let Some(taken) = taken.filter(|taken| !taken.allowed) else { return Ok(()) };
-        let seconds = taken.retry_after.as_millis().div_ceil(1000);
+    async fn attempt(&self, limits: &[(&str, &Rate)]) -> Result<(), Status> {
+        let asks: Vec<_> = limits.iter().map(|(key, rate)| (Ask { key, rate }, Away::Local)).collect();
+        let taken = self.stores.counting.take(&asks).await?;
+        let refused = taken.into_iter().flatten().filter(|taken| !taken.allowed);
+        let Some(retry_after) = refused.map(|taken| taken.retry_after).max() else { return Ok(()) };
+        let seconds = retry_after.as_millis().div_ceil(1000);
         let message = format!("too many attempts; try again in {seconds} s");
-        let details = ErrorDetails::with_retry_info(Some(taken.retry_after));
+        let details = ErrorDetails::with_retry_info(Some(retry_after));
         Err(Fault::client().on(Status::with_error_details(Code::ResourceExhausted, message, details)))
     }
 }

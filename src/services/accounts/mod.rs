@@ -4,7 +4,9 @@
 mod attempts;
 mod caller;
 mod check;
+mod forms;
 mod keys;
+mod operator;
 mod password;
 mod present;
 mod session;
@@ -18,18 +20,24 @@ use tonic::Status;
 
 pub(super) use self::{
     caller::{Caller, Context},
-    check::{Violations, email, name, words},
+    check::{
+        EMAIL_PART, ENTRIES, ENTRY_NAME, ENTRY_VALUE, MOST_DAYS, MOST_OF_A_PAGE, Violations, email, name,
+        words,
+    },
     password::check as new_password,
     present::{count, user},
 };
 pub use self::{
+    forms::form,
     keys::StoredKeys,
+    operator::{FirstAdmin, OperatorError, Reset, Whose, check_admin},
     password::Passwords,
     session::{AccessToken, Tokens},
 };
 use crate::{
+    auth::Rate,
     proto::gateway_v1::User,
-    store::{Account, Limit, Micros, NewAccount, Revocation, Revoked, StoreError, Stores, email_key},
+    store::{Account, Micros, Revocation, Revoked, StoreError, Stores},
 };
 
 /// How long what is known of an account is kept beside the database.
@@ -48,12 +56,12 @@ pub struct Rules {
     /// How long a refresh token is good for.
     pub refresh_lifetime: Duration,
     /// Attempts to log in, by account and by address.
-    pub logins_by_account: Limit,
-    pub logins_by_address: Limit,
+    pub logins_by_account: Rate,
+    pub logins_by_address: Rate,
     /// Accounts made from one address.
-    pub registrations: Limit,
+    pub registrations: Rate,
     /// Refresh tokens shown from one address.
-    pub refreshes: Limit,
+    pub refreshes: Rate,
 }
 
 impl Default for Rules {
@@ -64,10 +72,10 @@ impl Default for Rules {
             tier: "free".to_owned(),
             access_lifetime: Duration::from_secs(15 * 60),
             refresh_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
-            logins_by_account: Limit::of_seconds(10, 300, 0),
-            logins_by_address: Limit::of_seconds(30, 60, 30),
-            registrations: Limit::of_seconds(20, 3600, 10),
-            refreshes: Limit::of_seconds(120, 60, 60),
+            logins_by_account: Rate::of_seconds(10, 300, 0),
+            logins_by_address: Rate::of_seconds(30, 60, 30),
+            registrations: Rate::of_seconds(20, 3600, 10),
+            refreshes: Rate::of_seconds(120, 60, 60),
         }
     }
 }
@@ -84,52 +92,6 @@ impl Directory {
     #[must_use]
     pub fn new(stores: Arc<Stores>, tokens: Arc<dyn Tokens>, passwords: Passwords, rules: Rules) -> Self {
         Self { stores, tokens, passwords, rules }
-    }
-
-    /// Makes an admin where there is none, of any number of replicas that start at once by one of them. Without a password
-    /// one is made up; the answer is what to show, once.
-    ///
-    /// # Errors
-    /// The e-mail or the password will not do (in words), or the database is away.
-    pub async fn first_admin(
-        &self,
-        email: &str,
-        password: Option<&str>,
-    ) -> Result<Option<FirstAdmin>, FirstAdminError> {
-        let mut wrong = Violations::default();
-        let email = wrong.check("ADMIN_EMAIL", check::email(email)).unwrap_or_default();
-        let given = password.is_some();
-        let password = match password {
-            Some(password) => {
-                wrong.check("ADMIN_PASSWORD", password::check(password, &email)).unwrap_or_default()
-            }
-            None => session::random_text(18).map_err(FirstAdminError::Broken)?,
-        };
-        if let Some(words) = wrong.words() {
-            return Err(FirstAdminError::Invalid(words));
-        }
-        // Hashing costs, and there is an admin nearly always.
-        if self.stores.accounts.counts().await.map_err(FirstAdminError::Store)?.admins > 0 {
-            return Ok(None);
-        }
-        let hash = self
-            .passwords
-            .hash(password.clone())
-            .await
-            .map_err(|s| FirstAdminError::Broken(s.message().into()))?;
-        let new = NewAccount {
-            id: uuid::Uuid::now_v7().to_string(),
-            email_key: email_key(&email),
-            email: email.clone(),
-            username: "admin".to_owned(),
-            password: hash,
-            roles: vec![crate::store::ADMIN.to_owned()],
-            permissions: Vec::new(),
-            tier: self.rules.tier.clone(),
-        };
-        let made = self.stores.accounts.create_first_admin(&new, Micros::now()).await;
-        let made = made.map_err(FirstAdminError::Store)?;
-        Ok(made.map(|_| FirstAdmin { email, password: (!given).then_some(password) }))
     }
 
     /// An account, as it was known a moment ago at the most.
@@ -174,34 +136,6 @@ impl fmt::Debug for Directory {
         f.debug_struct("Directory").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
-
-/// An admin that was just made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FirstAdmin {
-    pub email: String,
-    /// The password that was made up: it is shown once, and kept nowhere.
-    pub password: Option<String>,
-}
-
-/// Why no admin was made.
-#[derive(Debug)]
-pub enum FirstAdminError {
-    /// What the operator gave will not do; in words.
-    Invalid(String),
-    Store(StoreError),
-    Broken(String),
-}
-
-impl fmt::Display for FirstAdminError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid(words) | Self::Broken(words) => f.write_str(words),
-            Self::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for FirstAdminError {}
 
 fn cache_key(id: &str) -> String {
     format!("propylon:user:{id}")

@@ -3,6 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use argon2::Params;
 use http::HeaderMap;
 use tonic::{Code, Request, Response, Status};
@@ -10,7 +11,7 @@ use tonic_types::StatusExt as _;
 
 use super::{Directory, FirstAdmin, Passwords, Rules, StoredKeys};
 use crate::{
-    auth::{Client, Failed, Minter, Presented, Refused, SigningKey, Verifier},
+    auth::{Client, Failed, Issuer, KeySet, Minter, Presented, Rate, Refused, SigningKey, Verifier},
     proto::gateway_v1::{
         CreateApiKeyRequest, DeleteAccountRequest, DeleteUserRequest, GetAdminStatsRequest,
         GetCurrentUserRequest, GetProfileRequest, GetStatsRequest, ListApiKeysRequest, ListAuditLinesRequest,
@@ -24,7 +25,7 @@ use crate::{
         auth::Auth,
         user::Users,
     },
-    store::{DatabaseUrl, Limit, Settings, Stores},
+    store::{DatabaseUrl, Settings, Stores},
 };
 
 const PASSWORD: &str = "Correct-Horse-7";
@@ -46,8 +47,9 @@ fn world(folder: &Path, rules: Rules) -> World {
     let database = DatabaseUrl::parse(&format!("sqlite:{}", folder.join("p.db").display())).unwrap();
     let stores = Arc::new(Stores::new(&Settings { database, ..Settings::default() }).unwrap());
     let key = SigningKey::generate().unwrap();
-    let minter = Arc::new(Minter::ed25519("propylon", "propylon", rules.access_lifetime, key));
-    let verifier = Verifier::new(vec![minter.as_issuer()], Vec::new())
+    let minter = Arc::new(Minter::ed25519(rules.access_lifetime, key));
+    let keys = Arc::new(ArcSwap::from_pointee(KeySet::new(vec![minter.verifies()])));
+    let verifier = Verifier::new(vec![Issuer::own(keys)], Vec::new())
         .with_api_keys(Arc::new(StoredKeys(Arc::clone(&stores))))
         .with_revocations(Arc::clone(&stores.revoked) as _);
     // As cheap as it goes: what it costs is measured elsewhere.
@@ -183,7 +185,7 @@ async fn a_session_from_its_begin_to_its_end() {
 #[tokio::test]
 async fn a_login_says_nothing_of_who_has_an_account() {
     let folder = tempfile::tempdir().unwrap();
-    let rules = Rules { logins_by_address: Limit::of_seconds(1000, 60, 0), ..Rules::default() };
+    let rules = Rules { logins_by_address: Rate::of_seconds(1000, 60, 0), ..Rules::default() };
     let world = world(folder.path(), rules);
     world.register("alice@x.example").await;
     let mut off = world.register("off@x.example").await.user.unwrap();
@@ -238,7 +240,7 @@ async fn a_login_says_nothing_of_who_has_an_account() {
 #[tokio::test]
 async fn logins_are_limited_by_address() {
     let folder = tempfile::tempdir().unwrap();
-    let rules = Rules { logins_by_address: Limit::of_seconds(3, 60, 0), ..Rules::default() };
+    let rules = Rules { logins_by_address: Rate::of_seconds(3, 60, 0), ..Rules::default() };
     let world = world(folder.path(), rules);
     let mut codes = Vec::new();
     for number in 0..5 {
@@ -367,8 +369,16 @@ async fn an_admin_administers_and_leaves_traces() {
     assert_eq!(world.me(By::Token(&alice.access_token)).await.unwrap_err(), revoked());
     let again = world.login("alice@x.example", PASSWORD).await.unwrap();
     assert_eq!(world.me(By::Token(&again.access_token)).await.unwrap().roles, ["editor"]);
+    // What is cleared is as in a new account.
+    let cleared =
+        update(admin, User { id: id.clone(), ..User::default() }, &["tier", "username"]).await.unwrap();
+    assert_eq!((cleared.tier.as_str(), cleared.username.as_str()), ("free", "alice"));
     for (paths, field) in [(&["email"][..], "update_mask"), (&[], "user"), (&["tier"], "user.tier")] {
-        let bad = User { id: id.clone(), ..User::default() };
+        let bad = User {
+            id: id.clone(),
+            tier: if field == "user.tier" { "a b" } else { "" }.into(),
+            ..User::default()
+        };
         let status = update(admin, bad, paths).await.unwrap_err();
         assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, field, "{paths:?}");
     }
@@ -436,7 +446,7 @@ async fn an_admin_administers_and_leaves_traces() {
         .unwrap()
         .into_inner();
     let said: Vec<_> = lines.lines.iter().map(|line| line.action.as_str()).collect();
-    assert_eq!(said, ["user.delete", "key.revoke", "key.create", "user.update"]);
+    assert_eq!(said, ["user.delete", "key.revoke", "key.create", "user.update", "user.update"]);
     let last = lines.lines.last().unwrap();
     assert_eq!(
         (&*last.actor, &*last.target, &*last.request_id, &*last.address),

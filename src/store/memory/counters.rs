@@ -2,16 +2,19 @@
 //! least, never those who are at their limit.
 
 use std::{
-    collections::{HashMap, hash_map::RandomState},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::RandomState},
     hash::BuildHasher as _,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use tonic::async_trait;
 
 use super::window::Window;
-use crate::store::{Counters, Limit, StoreError, Taken};
+use crate::{
+    auth::Rate,
+    store::{Ask, Counters, StoreError, Taken},
+};
 
 const SHARDS: usize = 64;
 /// The most keys of one shard: 131,072 in all.
@@ -40,21 +43,55 @@ impl Default for MemoryCounters {
 
 impl MemoryCounters {
     /// Asks for one call, without a wait. The time is in milliseconds since 1970; now, where there is none.
-    pub fn take_now(&self, key: &str, limit: &Limit, now_ms: Option<u64>) -> Taken {
+    pub fn take_now(&self, key: &str, rate: &Rate, now_ms: Option<u64>) -> Taken {
         let now = now_ms.unwrap_or_else(wall_clock_ms);
-        let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
-        let Some(shard) = self.shards.get(index) else {
-            // An index below the number of shards has one.
-            return Window::default().take(limit, now);
+        match self.shards.get(self.place(key)) {
+            Some(shard) => lock(shard).window(key, now).take(rate, now),
+            // A place has a shard.
+            None => Window::default().take(rate, now),
+        }
+    }
+
+    /// Asks for one call under several keys, which are counted together or not at all; without a wait.
+    pub fn take_all_now(&self, asks: &[Ask<'_>], now_ms: Option<u64>) -> Vec<Taken> {
+        if let [Ask { key, rate }] = asks {
+            return vec![self.take_now(key, rate, now_ms)];
+        }
+        let now = now_ms.unwrap_or_else(wall_clock_ms);
+        // Locked in one order by all who ask, each once.
+        let places: BTreeSet<usize> = asks.iter().map(|ask| self.place(ask.key)).collect();
+        let mut shards: BTreeMap<usize, MutexGuard<'_, Shard>> =
+            places.into_iter().filter_map(|at| Some((at, lock(self.shards.get(at)?)))).collect();
+        // Looked up first: to make room for one may let another go.
+        for ask in asks {
+            if let Some(shard) = shards.get_mut(&self.place(ask.key)) {
+                shard.window(ask.key, now);
+            }
+        }
+        let mut window = |key: &str, act: &mut dyn FnMut(&mut Window)| {
+            let shard = shards.get_mut(&self.place(key));
+            act(shard.and_then(|shard| shard.windows.get_mut(key)).unwrap_or(&mut Window::default()));
         };
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(window) = shard.windows.get_mut(key) {
-            return window.take(limit, now);
+        let mut sights = Vec::with_capacity(asks.len());
+        for Ask { key, rate } in asks {
+            window(key, &mut |window| sights.push(window.look(rate, now)));
         }
-        if shard.windows.len() >= shard.sweep_at {
-            shard.sweep(now);
+        let all = sights.iter().all(|sight| sight.allowed);
+        let mut taken = Vec::with_capacity(asks.len());
+        for (Ask { key, rate }, sight) in asks.iter().zip(&mut sights) {
+            window(key, &mut |window| {
+                if all {
+                    window.count(rate, sight);
+                }
+                taken.push(window.tell(rate, sight));
+            });
         }
-        shard.windows.entry(key.into()).or_default().take(limit, now)
+        taken
+    }
+
+    /// Which shard a key is in.
+    fn place(&self, key: &str) -> usize {
+        usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0)
     }
 
     #[cfg(test)]
@@ -63,7 +100,22 @@ impl MemoryCounters {
     }
 }
 
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shard {
+    /// A key's window, which may be new.
+    fn window(&mut self, key: &str, now: u64) -> &mut Window {
+        if !self.windows.contains_key(key) {
+            if self.windows.len() >= self.sweep_at {
+                self.sweep(now);
+            }
+            self.windows.insert(key.into(), Window::default());
+        }
+        self.windows.entry(key.into()).or_default()
+    }
+
     /// Lets go of what is over; where that is not enough, of those who called least.
     fn sweep(&mut self, now: u64) {
         self.windows.retain(|_, window| !window.is_over(now));
@@ -78,8 +130,8 @@ impl Shard {
 
 #[async_trait]
 impl Counters for MemoryCounters {
-    async fn take_at(&self, key: &str, limit: &Limit, now_ms: Option<u64>) -> Result<Taken, StoreError> {
-        Ok(self.take_now(key, limit, now_ms))
+    async fn take_all_at(&self, asks: &[Ask<'_>], now_ms: Option<u64>) -> Result<Vec<Taken>, StoreError> {
+        Ok(self.take_all_now(asks, now_ms))
     }
 }
 
@@ -97,7 +149,7 @@ mod tests {
     #[test]
     fn a_flood_of_keys_is_bounded_and_forgets_nobody_who_is_at_the_limit() {
         let counters = MemoryCounters::default();
-        let limit = Limit::new(100, Duration::from_secs(60), 0).unwrap();
+        let limit = Rate::new(100, Duration::from_secs(60), 0).unwrap();
         for _ in 0..100 {
             assert!(counters.take_now("busy", &limit, Some(0)).allowed);
         }

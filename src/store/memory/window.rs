@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::store::{Limit, Taken};
+use crate::{auth::Rate, store::Taken};
 
 /// A window is counted in so many slots.
 const SLOTS: u64 = 60;
@@ -29,52 +29,89 @@ struct Slot {
     calls: u64,
 }
 
+/// What a window holds at some time, before a call is counted or not.
+#[derive(Debug)]
+pub(super) struct Sight {
+    now: u64,
+    /// How many slots have fallen out of the window.
+    old: usize,
+    debt: u64,
+    total: u64,
+    pub(super) allowed: bool,
+}
+
 impl Window {
     /// Lets one call through and counts it, or refuses it and changes nothing.
-    pub(super) fn take(&mut self, limit: &Limit, now: u64) -> Taken {
-        let (calls, window) = (limit.calls(), limit.window_ms());
-        let most = calls + limit.burst();
+    pub(super) fn take(&mut self, rate: &Rate, now: u64) -> Taken {
+        let mut sight = self.look(rate, now);
+        if sight.allowed {
+            self.count(rate, &mut sight);
+        }
+        self.tell(rate, &sight)
+    }
+
+    /// Looks whether a call would be let through.
+    pub(super) fn look(&self, rate: &Rate, now: u64) -> Sight {
         let now = now.max(self.at);
-        let mut debt = self.debt.saturating_sub((now - self.at).saturating_mul(calls));
+        let window = rate.window_ms();
+        let debt = self.debt.saturating_sub((now - self.at).saturating_mul(rate.calls()));
         let old = self.slots.iter().take_while(|slot| slot.last + window <= now).count();
-        let mut total = self.total - self.slots.iter().take(old).map(|slot| slot.calls).sum::<u64>();
-        let allowed = total < most && debt + window <= most * window;
-        let mut retry = 0;
-        if allowed {
-            debt += window;
-            total += 1;
-            self.slots.drain(..old);
-            (self.at, self.debt, self.total) = (now, debt, total);
-            match self.slots.back_mut() {
-                Some(slot) if now - slot.first < window.div_ceil(SLOTS) => {
-                    slot.last = now;
-                    slot.calls += 1;
-                }
-                _ => self.slots.push_back(Slot { first: now, last: now, calls: 1 }),
+        let total = self.total - self.slots.iter().take(old).map(|slot| slot.calls).sum::<u64>();
+        let allowed = total < rate.most() && debt + window <= rate.most() * window;
+        Sight { now, old, debt, total, allowed }
+    }
+
+    /// Counts a call that is let through.
+    pub(super) fn count(&mut self, rate: &Rate, sight: &mut Sight) {
+        let (now, window) = (sight.now, rate.window_ms());
+        sight.debt += window;
+        sight.total += 1;
+        self.slots.drain(..sight.old.min(self.slots.len()));
+        sight.old = 0;
+        (self.at, self.debt, self.total) = (now, sight.debt, sight.total);
+        match self.slots.back_mut() {
+            Some(slot) if now - slot.first < window.div_ceil(SLOTS) => {
+                slot.last = now;
+                slot.calls += 1;
             }
-        } else {
+            _ => self.slots.push_back(Slot { first: now, last: now, calls: 1 }),
+        }
+        self.over_at = now + self.reset(rate, sight);
+    }
+
+    /// What is told of a call that was counted, or was not.
+    pub(super) fn tell(&self, rate: &Rate, sight: &Sight) -> Taken {
+        let (most, window) = (rate.most(), rate.window_ms());
+        let mut retry = 0;
+        if !sight.allowed {
             // When enough has fallen out of the window, and the bucket has one again.
-            let mut left = total;
-            for slot in self.slots.iter().skip(old) {
+            let mut left = sight.total;
+            for slot in self.slots.iter().skip(sight.old) {
                 if left < most {
                     break;
                 }
                 left -= slot.calls;
-                retry = slot.last + window - now;
+                retry = slot.last + window - sight.now;
             }
-            retry = retry.max((debt + window).saturating_sub(most * window).div_ceil(calls));
-        }
-        let last = self.slots.back().map_or(now, |slot| slot.last.max(now.saturating_sub(window)));
-        let reset = (last + window - now).max(debt.div_ceil(calls));
-        if allowed {
-            self.over_at = now + reset;
+            let empty = (sight.debt + window).saturating_sub(most * window);
+            retry = retry.max(empty.div_ceil(rate.calls()));
         }
         Taken {
-            allowed,
-            remaining: most.saturating_sub(total).min((most * window).saturating_sub(debt) / window),
-            reset_after: Duration::from_millis(reset),
+            allowed: sight.allowed,
+            remaining: most
+                .saturating_sub(sight.total)
+                .min((most * window).saturating_sub(sight.debt) / window),
+            reset_after: Duration::from_millis(self.reset(rate, sight)),
             retry_after: Duration::from_millis(retry),
         }
+    }
+
+    /// In how many milliseconds nothing of it counts any more; nothing for a window without calls.
+    fn reset(&self, rate: &Rate, sight: &Sight) -> u64 {
+        let window = rate.window_ms();
+        let last = self.slots.iter().skip(sight.old).next_back();
+        let slots = last.map_or(0, |slot| (slot.last + window).saturating_sub(sight.now));
+        slots.max(sight.debt.div_ceil(rate.calls()))
     }
 
     /// How many calls it had when one was let through last.
@@ -94,12 +131,12 @@ mod tests {
 
     const SECOND: u64 = 1000;
 
-    fn limit(calls: u64, seconds: u64, burst: u64) -> Limit {
-        Limit::new(calls, Duration::from_secs(seconds), burst).unwrap()
+    fn limit(calls: u64, seconds: u64, burst: u64) -> Rate {
+        Rate::new(calls, Duration::from_secs(seconds), burst).unwrap()
     }
 
     /// How many of `tries` at once are let through.
-    fn at_once(window: &mut Window, limit: &Limit, now: u64, tries: u64) -> u64 {
+    fn at_once(window: &mut Window, limit: &Rate, now: u64, tries: u64) -> u64 {
         (0..tries).filter(|_| window.take(limit, now).allowed).count() as u64
     }
 
@@ -173,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_largest_limit_does_not_overflow_nor_a_clock_that_jumps() {
-        let limit = Limit::new(Limit::MOST_CALLS, Limit::LONGEST_WINDOW, 0).unwrap();
+        let limit = Rate::new(Rate::MOST_CALLS, Rate::LONGEST_WINDOW, 0).unwrap();
         let mut window = Window::default();
         assert!(window.take(&limit, u64::MAX >> 12).allowed);
         // Back in time: the clock stands.

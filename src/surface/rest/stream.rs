@@ -53,20 +53,21 @@ pub(super) fn eager(endpoint: &Endpoint, form: Form) -> bool {
 }
 
 /// Begins the response of a call whose client is [`eager`]. Many upstreams hold even their head back until their first
-/// message, so the call may still be opening when the client gets its own.
+/// message, so the call may still be opening when the client gets its own, with what there is to tell ahead of theirs.
 pub(super) async fn begin(
     endpoint: Arc<Endpoint>,
     form: Form,
     mut opening: Opening,
+    ahead: HeaderMap,
     head: bool,
 ) -> Result<surface::Response, Status> {
     let until = Instant::now() + HEAD_WAIT;
     if let Ok(reply) = timeout_at(until, &mut opening).await {
         return response(endpoint, form, reply?, Some(until), head).await;
     }
-    let mut headers = HeaderMap::new();
+    let mut headers = ahead;
     form_headers(form, &mut headers);
-    let reader = reader(&endpoint, &headers, Body::empty());
+    let reader = reader(&endpoint, &HeaderMap::new(), Body::empty());
     let messages =
         Messages { opening: Some(opening), ..Messages::new(endpoint, Some(form), reader, HeaderMap::new()) };
     let mut response = http::Response::new(if head { Body::empty() } else { Body::new(messages) });

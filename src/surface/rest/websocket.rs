@@ -107,24 +107,28 @@ pub(super) async fn serve<R: Road + 'static>(
     }
     // Some more than the limit is read, and then refused in words: what is left unread makes closing a reset.
     let most = endpoint.route.limits.request_bytes.saturating_mul(2).saturating_add(READ_BEYOND);
+    let ahead = road.ahead(&call);
     let road = Arc::clone(road);
-    upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
-        // A method that takes one message of the head alone waits for none.
-        let alone = !endpoint.method().client_streaming && endpoint.request() == Input::None;
-        let requests = (!alone).then_some(sender);
-        let mut session = Session {
-            endpoint,
-            head,
-            socket,
-            requests,
-            first: true,
-            received: true,
-            guards: Guards::default(),
-        };
-        let ended = session.run(&*road, call).await;
-        session.close(ended).await;
-        drop(lasting);
-    })
+    let mut upgraded =
+        upgrade.max_message_size(most).max_frame_size(most).on_upgrade(move |socket| async move {
+            // A method that takes one message of the head alone waits for none.
+            let alone = !endpoint.method().client_streaming && endpoint.request() == Input::None;
+            let requests = (!alone).then_some(sender);
+            let mut session = Session {
+                endpoint,
+                head,
+                socket,
+                requests,
+                first: true,
+                received: true,
+                guards: Guards::default(),
+            };
+            let ended = session.run(&*road, call).await;
+            session.close(ended).await;
+            drop(lasting);
+        });
+    upgraded.headers_mut().extend(ahead);
+    upgraded
 }
 
 /// What the client sends, as dispatch will see it.

@@ -169,7 +169,7 @@ fn a_rule_about_nothing_is_a_mistake() {
     };
     check(
         "match = [\"library.v1.Library/GetBok\"]\npublic = true",
-        "access.rules[0]: library.v1.Library/GetBok is about nothing that is served (did you mean \"library.v1.Library/GetBook\"?)",
+        "access.rules[0].match: library.v1.Library/GetBok is about nothing that is served (did you mean \"library.v1.Library/GetBook\"?)",
     );
     check(
         "match = [\"/v1/shelves/7/**\"]\npublic = true",

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{OPERATOR, get, start, told};
 use crate::support::{
     client::{request, rest},
+    streams::Socket,
     tokens::{good, now},
 };
 
@@ -120,6 +121,16 @@ by = \"everyone\"
     }
     let codes: Vec<i32> = get(gateway.address, &[]).await.iter().map(|(_, outcome)| outcome.code).collect();
     assert_eq!(codes, [0, 0, 8, 8]);
+}
+
+#[tokio::test]
+async fn a_socket_is_told_what_is_left_when_it_is_opened() {
+    let (gateway, _issuer) = start(ADDRESS).await;
+    for left in ["7", "6"] {
+        let socket = Socket::start(gateway.address, "/v1/chat").await;
+        assert_eq!(socket.headers["x-ratelimit-remaining"], left);
+        assert_eq!(socket.headers["ratelimit-policy"], "\"address\";q=8;w=60");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 
 mod access;
 mod attacks;
+mod issuers;
 mod limits;
+mod outages;
 mod spoofing;
 
 use std::net::SocketAddr;

@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use propylon::store::{Cache, Counters, Limit, MemoryCache, MemoryCounters};
+use propylon::{
+    auth::Rate,
+    store::{Ask, Cache, Counters, MemoryCache, MemoryCounters},
+};
 use tokio::task::JoinSet;
 
 use super::{bounded, open, sqlite, with_redis};
 use crate::support::servers::Server;
 
-fn limit(calls: u64, window: Duration, burst: u64) -> Limit {
-    Limit::new(calls, window, burst).unwrap()
+fn limit(calls: u64, window: Duration, burst: u64) -> Rate {
+    Rate::new(calls, window, burst).unwrap()
 }
 
 async fn values_are_kept_for_a_while(cache: &dyn Cache) {
@@ -52,10 +55,29 @@ async fn many_at_once_get_what_there_is(counters: Arc<dyn Counters>) {
     assert!(!counters.take("many", &limit).await.unwrap().allowed);
 }
 
+/// A call that one of its counters refuses is counted by none.
+async fn counted_by_all_or_by_none(counters: &dyn Counters) {
+    let hour = Duration::from_secs(3600);
+    let (wide, narrow) = (limit(10, hour, 0), limit(3, hour, 0));
+    let both = [Ask { key: "wide", rate: &wide }, Ask { key: "narrow", rate: &narrow }];
+    let left = async || {
+        let taken = counters.take_all_at(&both, None).await.unwrap();
+        taken.iter().map(|taken| (taken.allowed, taken.remaining)).collect::<Vec<_>>()
+    };
+    for (of_wide, of_narrow) in [(9, 2), (8, 1), (7, 0)] {
+        assert_eq!(left().await, [(true, of_wide), (true, of_narrow)]);
+    }
+    for _ in 0..20 {
+        assert_eq!(left().await, [(true, 7), (false, 0)], "nothing is taken of the wide one");
+    }
+    assert_eq!(counters.take("wide", &wide).await.unwrap().remaining, 6);
+}
+
 #[tokio::test]
 async fn over_memory() {
     values_are_kept_for_a_while(&MemoryCache::default()).await;
     many_at_once_get_what_there_is(Arc::new(MemoryCounters::default())).await;
+    counted_by_all_or_by_none(&MemoryCounters::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,9 +87,10 @@ async fn over_redis() {
     let settings = with_redis(sqlite(folder.path()), &server.url("0"));
     let stores = open(&settings);
     bounded("the cache", values_are_kept_for_a_while(&*stores.cache)).await;
-    bounded("many", many_at_once_get_what_there_is(stores.counters().unwrap())).await;
+    bounded("many", many_at_once_get_what_there_is(stores.counting.shared.clone().unwrap())).await;
+    bounded("several", counted_by_all_or_by_none(&*stores.counting.shared.clone().unwrap())).await;
     // A counter that somebody broke is a new one.
-    let counters = stores.counters().unwrap();
+    let counters = stores.counting.shared.clone().unwrap();
     stores
         .cache
         .set("propylon:limit:broken", Bytes::from_static(b"\xc1 nonsense"), Duration::from_secs(60))
@@ -82,14 +105,14 @@ async fn memory_and_redis_count_the_same() {
     let Some(server) = Server::redis() else { return };
     let folder = tempfile::tempdir().unwrap();
     let stores = open(&with_redis(sqlite(folder.path()), &server.url("0")));
-    let (redis, memory) = (stores.counters().unwrap(), MemoryCounters::default());
+    let (redis, memory) = (stores.counting.shared.clone().unwrap(), MemoryCounters::default());
     let limits = [
         limit(60, Duration::from_secs(60), 0),
         limit(100, Duration::from_secs(60), 20),
         limit(3, Duration::from_secs(3600), 1000),
         limit(7, Duration::from_millis(90_001), 3),
-        limit(Limit::MOST_CALLS - 7, Limit::LONGEST_WINDOW, 7),
-        limit(1, Limit::LONGEST_WINDOW, Limit::MOST_CALLS - 1),
+        limit(Rate::MOST_CALLS - 7, Rate::LONGEST_WINDOW, 7),
+        limit(1, Rate::LONGEST_WINDOW, Rate::MOST_CALLS - 1),
     ];
     let (mut seed, mut refused) = (42_u64, 0);
     let mut random = |below: u64| {
@@ -114,6 +137,23 @@ async fn memory_and_redis_count_the_same() {
         }
     }
     assert!(refused > 500, "only {refused} were refused");
+    // Several counters of one call.
+    let (mut now, mut none) = (1_700_000_000_000, 0);
+    let pairs: Vec<[(String, Rate); 2]> = limits
+        .windows(2)
+        .enumerate()
+        .map(|(number, pair)| [0, 1].map(|at| (format!("{number}/{at}"), pair[at])))
+        .collect();
+    for step in 0..3000 {
+        now += random(2000);
+        let [one, other] = &pairs[step % pairs.len()];
+        let asks = [one, other].map(|(key, rate)| Ask { key, rate });
+        let want = memory.take_all_at(&asks, Some(now)).await.unwrap();
+        let got = redis.take_all_at(&asks, Some(now)).await.unwrap();
+        assert_eq!(got, want, "{asks:?}, step {step}, at {now}");
+        none += u32::from(want.iter().any(|taken| !taken.allowed));
+    }
+    assert!(none > 500, "only {none} were refused");
 }
 
 /// Two replicas on one Redis, each asked as fast as it goes: together they let the limit through, and no more.
@@ -122,7 +162,7 @@ async fn two_replicas_share_one_limit() {
     let Some(server) = Server::redis() else { return };
     let folder = tempfile::tempdir().unwrap();
     let settings = with_redis(sqlite(folder.path()), &server.url("0"));
-    let replicas = [open(&settings), open(&settings)].map(|stores| stores.counters().unwrap());
+    let replicas = [open(&settings), open(&settings)].map(|stores| stores.counting.shared.unwrap());
     let limit = limit(200, Duration::from_secs(1), 0);
     let (begun, whole) = (tokio::time::Instant::now(), Duration::from_secs(5));
     let mut callers = JoinSet::new();

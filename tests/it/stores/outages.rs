@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use propylon::store::{Away, Limit, Settings, State, StoreError, Stores};
+use propylon::{
+    auth::{Away, Rate},
+    store::{Ask, Settings, State, StoreError, Stores},
+};
 
 use super::{bounded, new_account, open, postgres, second, sqlite, with_redis};
 use crate::support::servers::Server;
@@ -81,8 +84,11 @@ async fn redis_comes_and_goes() {
     let folder = tempfile::tempdir().unwrap();
     let settings = hasty(with_redis(sqlite(folder.path()), &server.url("0")));
     let stores = open(&settings);
-    let limit = Limit::new(5, Duration::from_secs(3600), 0).unwrap();
-    let ask = async |away| stores.take("caller", &limit, away).await;
+    let rate = Rate::new(5, Duration::from_secs(3600), 0).unwrap();
+    let ask = async |away| {
+        let ask = Ask { key: "caller", rate: &rate };
+        Ok(stores.counting.take(&[(ask, away)]).await?.pop().unwrap())
+    };
     assert_eq!(ask(Away::Closed).await.unwrap().unwrap().remaining, 4);
     for freeze in [false, true] {
         if freeze {
@@ -107,7 +113,7 @@ async fn redis_comes_and_goes() {
         assert!(matches!(state(&stores, "redis"), State::Up { .. }));
     }
     // Each replica counted its own while it was away: the limit held there too.
-    let local = stores.local.take_now("caller", &limit, None);
+    let local = stores.counting.local.take_now("caller", &rate, None);
     assert!(local.allowed && local.remaining == 2, "{local:?}");
     // The database was there all the time.
     stores.accounts.counts().await.unwrap();

@@ -71,7 +71,9 @@ async fn connection(stream: TcpStream, requests: Arc<AtomicUsize>) {
         return;
     }
     if start.starts_with("GET /closes") {
+        let mut stream = stream;
         requests.fetch_add(1, Ordering::SeqCst);
+        let _ = stream.read(&mut [0; 4096]).await;
         return;
     }
     if start.starts_with("GET /breaks") {
@@ -114,7 +116,7 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
                 }
                 Some((Ok(Frame::data(Bytes::from(format!("data: {number}\n\n")))), number + 1))
             });
-            let mut reply = Response::new(BodyExt::boxed(StreamBody::new(ticks.boxed_sync())));
+            let mut reply = Response::new(http_body_util::BodyExt::boxed(StreamBody::new(ticks)));
             reply.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
             return Ok(reply);
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use futures_util::StreamExt as _;
-use http::Method;
+use http::{HeaderMap, Method};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
@@ -90,19 +90,24 @@ impl Events {
 }
 
 /// A WebSocket.
-pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Of the upgrade's answer.
+    pub(crate) headers: HeaderMap,
+}
 
 impl Socket {
     pub(crate) async fn start(gateway: SocketAddr, path: &str) -> Self {
         let opened =
             timeout(PATIENCE, tokio_tungstenite::connect_async(format!("ws://{gateway}{path}"))).await;
-        Self(opened.expect("an upgrade in time").unwrap().0)
+        let (socket, answer) = opened.expect("an upgrade in time").unwrap();
+        Self { socket, headers: answer.headers().clone() }
     }
 
     /// The next message's text.
     pub(crate) async fn next(&mut self) -> String {
         loop {
-            let message = timeout(PATIENCE, self.0.next()).await.expect("a message in time");
+            let message = timeout(PATIENCE, self.socket.next()).await.expect("a message in time");
             match message.expect("the socket goes on").unwrap() {
                 tokio_tungstenite::tungstenite::Message::Text(text) => return text.to_string(),
                 tokio_tungstenite::tungstenite::Message::Close(frame) => panic!("it was closed: {frame:?}"),

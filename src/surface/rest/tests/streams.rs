@@ -159,6 +159,10 @@ impl Road for LateHead {
         TestRoad.admit(call).await
     }
 
+    fn ahead(&self, _call: &Call) -> http::HeaderMap {
+        [("x-left".parse().unwrap(), http::HeaderValue::from_static("7"))].into_iter().collect()
+    }
+
     async fn dispatch(&self, call: Call) -> Result<Reply, tonic::Status> {
         tokio::time::sleep(Duration::from_secs(20)).await;
         if call.metadata.contains_key("x-fail") {
@@ -180,6 +184,8 @@ async fn a_client_does_not_wait_for_the_upstreams_head() {
         let response = rest.serve(&Arc::new(LateHead), request.body(Body::empty()).unwrap()).await;
         assert_eq!((response.status().as_u16(), started.elapsed().as_secs()), (200, waits), "{accept}");
         assert_eq!(response.headers()["content-type"], accept);
+        // What is known ahead of the upstream's head is in one that is given before it.
+        assert_eq!(response.headers().contains_key("x-left"), waits == 1);
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(std::str::from_utf8(&body).unwrap(), want);
     };
