@@ -15,6 +15,9 @@ use super::{
 /// The most seconds by which clocks may differ.
 pub const MOST_SKEW: u64 = 60;
 
+/// What the gateway's own tokens say of where they come from, and whom they are for; its name among the issuers.
+pub const OWN: &str = "propylon";
+
 /// One issuer of tokens.
 #[derive(Debug)]
 pub struct Issuer {
@@ -40,6 +43,19 @@ pub enum KeySource {
 }
 
 impl Issuer {
+    /// The gateway itself, whose tokens these keys verify.
+    #[must_use]
+    pub fn own(keys: Arc<ArcSwap<KeySet>>) -> Self {
+        Self {
+            name: OWN.into(),
+            issuer: Some(OWN.to_owned()),
+            audiences: vec![OWN.to_owned()],
+            keys: KeySource::Here(keys),
+            claims: ClaimMap::own(),
+            skew: MOST_SKEW,
+        }
+    }
+
     /// True where it may have issued a token with these claims, which nobody has verified yet.
     #[must_use]
     pub fn may_have_issued(&self, claims: &Map<String, Value>) -> bool {

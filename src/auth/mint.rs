@@ -1,15 +1,12 @@
-//! Tokens of the gateway's own: short access tokens, signed by an Ed25519 key that can be exchanged while tokens of the last
-//! one are still about, or by a secret. (A refresh token is no token of this kind: it is opaque, and the store's.)
+//! Tokens of the gateway's own: short access tokens, signed by an Ed25519 key or by a secret. Which key signs, and which
+//! verify, the gateway's keyring says. (A refresh token is no token of this kind: it is opaque, and the store's.)
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{
-    Issuer, Key, KeySet, KeySource, Principal, SigningKey, claims::ClaimMap, issuer::MOST_SKEW, jose,
-};
+use super::{Key, Principal, SigningKey, issuer::OWN, jose};
 
 /// What signs.
 enum Signing {
@@ -17,20 +14,10 @@ enum Signing {
     Secret { sign: EncodingKey, verify: Box<Key>, algorithm: Algorithm },
 }
 
-/// Issues access tokens, and says by which keys they are verified.
+/// Issues access tokens.
 pub struct Minter {
-    issuer: String,
-    audience: String,
     lifetime: Duration,
-    ring: ArcSwap<Ring>,
-    /// What the verifier reads.
-    verifying: Arc<ArcSwap<KeySet>>,
-}
-
-struct Ring {
-    current: Arc<Signing>,
-    /// Keys whose tokens are still about, and when the last of them has expired.
-    former: Vec<(Arc<Signing>, u64)>,
+    signing: Signing,
 }
 
 /// An access token that was just made.
@@ -45,64 +32,34 @@ pub struct NewToken {
 
 impl std::fmt::Debug for Minter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Minter").field("issuer", &self.issuer).finish_non_exhaustive()
-    }
-}
-
-impl Signing {
-    fn verifies(&self) -> Key {
-        match self {
-            Self::Ed25519(key) => key.public(),
-            Self::Secret { verify, .. } => (**verify).clone(),
-        }
+        f.debug_struct("Minter").field("lifetime", &self.lifetime).finish_non_exhaustive()
     }
 }
 
 impl Minter {
-    /// Signs by an Ed25519 key. `issuer` and `audience` are what its tokens say, and must say.
+    /// Signs by an Ed25519 key.
     #[must_use]
-    pub fn ed25519(issuer: &str, audience: &str, lifetime: Duration, key: SigningKey) -> Self {
-        Self::new(issuer, audience, lifetime, Signing::Ed25519(Box::new(key)))
+    pub fn ed25519(lifetime: Duration, key: SigningKey) -> Self {
+        Self { lifetime, signing: Signing::Ed25519(Box::new(key)) }
     }
 
     /// Signs by a secret, which whoever verifies the tokens must know too.
     ///
     /// # Errors
     /// The secret is too short, or the algorithm is not one for secrets.
-    pub fn secret(
-        issuer: &str,
-        audience: &str,
-        lifetime: Duration,
-        secret: &[u8],
-        algorithm: &str,
-    ) -> Result<Self, String> {
+    pub fn secret(lifetime: Duration, secret: &[u8], algorithm: &str) -> Result<Self, String> {
         let verify = Box::new(Key::secret(secret, algorithm)?);
         let algorithm = jose::algorithm(algorithm).ok_or("the algorithm is not known")?;
-        let signing = Signing::Secret { sign: EncodingKey::from_secret(secret), verify, algorithm };
-        Ok(Self::new(issuer, audience, lifetime, signing))
+        let sign = EncodingKey::from_secret(secret);
+        Ok(Self { lifetime, signing: Signing::Secret { sign, verify, algorithm } })
     }
 
-    fn new(issuer: &str, audience: &str, lifetime: Duration, signing: Signing) -> Self {
-        let verifying = KeySet::new(vec![signing.verifies()]);
-        Self {
-            issuer: issuer.to_owned(),
-            audience: audience.to_owned(),
-            lifetime,
-            ring: ArcSwap::from_pointee(Ring { current: Arc::new(signing), former: Vec::new() }),
-            verifying: Arc::new(ArcSwap::from_pointee(verifying)),
-        }
-    }
-
-    /// The gateway as an issuer whose tokens its verifier takes.
+    /// What verifies its tokens.
     #[must_use]
-    pub fn as_issuer(&self) -> Issuer {
-        Issuer {
-            name: "propylon".into(),
-            issuer: Some(self.issuer.clone()),
-            audiences: vec![self.audience.clone()],
-            keys: KeySource::Here(Arc::clone(&self.verifying)),
-            claims: ClaimMap::own(),
-            skew: MOST_SKEW,
+    pub fn verifies(&self) -> Key {
+        match &self.signing {
+            Signing::Ed25519(key) => key.public(),
+            Signing::Secret { verify, .. } => (**verify).clone(),
         }
     }
 
@@ -111,8 +68,7 @@ impl Minter {
     /// # Errors
     /// It could not be signed.
     pub fn access_token(&self, caller: &Principal, now: u64) -> Result<NewToken, String> {
-        let ring = self.ring.load();
-        let (mut header, sign) = match &*ring.current {
+        let (mut header, sign) = match &self.signing {
             Signing::Ed25519(key) => {
                 let mut header = Header::new(Algorithm::EdDSA);
                 header.kid = Some(key.kid().to_owned());
@@ -124,7 +80,7 @@ impl Minter {
         let id = uuid::Uuid::now_v7().to_string();
         let expires = now.saturating_add(self.lifetime.as_secs());
         let claims = json!({
-            "iss": self.issuer, "aud": self.audience, "sub": &*caller.id, "email": caller.email.as_deref(),
+            "iss": OWN, "aud": OWN, "sub": &*caller.id, "email": caller.email.as_deref(),
             "roles": texts(&caller.roles), "permissions": texts(&caller.permissions),
             "scope": texts(&caller.scopes).join(" "), "tier": caller.tier.as_deref(),
             "jti": id, "sid": caller.session.as_deref(), "iat": now, "nbf": now, "exp": expires,
@@ -132,38 +88,8 @@ impl Minter {
         let text = jsonwebtoken::encode(&header, &claims, sign).map_err(|error| error.to_string())?;
         Ok(NewToken { text, id, expires })
     }
-
-    /// From now on signs by another key. The last one verifies until its tokens have expired.
-    pub fn rotate(&self, next: SigningKey, now: u64) {
-        let ring = self.ring.load_full();
-        let gone = now.saturating_add(self.lifetime.as_secs()).saturating_add(MOST_SKEW);
-        let mut former: Vec<_> = ring
-            .former
-            .iter()
-            .filter(|(_, gone)| *gone > now)
-            .map(|(key, gone)| (Arc::clone(key), *gone))
-            .collect();
-        former.push((Arc::clone(&ring.current), gone));
-        let current = Arc::new(Signing::Ed25519(Box::new(next)));
-        let keys =
-            std::iter::once(&current).chain(former.iter().map(|(key, _)| key)).map(|key| key.verifies());
-        self.verifying.store(Arc::new(KeySet::new(keys.collect())));
-        self.ring.store(Arc::new(Ring { current, former }));
-    }
-
-    /// The keys by which others verify these tokens, as a JWKS; a secret is not among them.
-    #[must_use]
-    pub fn jwks(&self, now: u64) -> Value {
-        let ring = self.ring.load();
-        let former = ring.former.iter().filter(|(_, gone)| *gone > now).map(|(key, _)| key);
-        let keys = std::iter::once(&ring.current).chain(former).filter_map(|key| match &**key {
-            Signing::Ed25519(key) => Some(key.jwk()),
-            Signing::Secret { .. } => None,
-        });
-        json!({ "keys": keys.collect::<Vec<_>>() })
-    }
 }
 
-fn texts(list: &[Arc<str>]) -> Vec<&str> {
+fn texts(list: &[std::sync::Arc<str>]) -> Vec<&str> {
     list.iter().map(|text| &**text).collect()
 }

@@ -29,7 +29,7 @@ pub use self::{
     client::{Client, Network, Proxies},
     credential::{API_KEY, Presented},
     fetch::{Endpoint, Fetch, Https},
-    issuer::{Issuer, KeySource, MOST_SKEW},
+    issuer::{Issuer, KeySource, MOST_SKEW, OWN},
     keys::{Key, KeySet, SigningKey},
     limit::{Away, Limit},
     mint::{Minter, NewToken},

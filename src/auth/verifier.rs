@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    ApiKey, Digest, Failed, Issuer, Presented, Principal, Refused, cache::Cache, credential::Credential,
-    digest, jose,
+    ApiKey, Digest, Failed, Issuer, Means, Presented, Principal, Refused, cache::Cache,
+    credential::Credential, digest, jose,
 };
 
 /// How long a verified token is taken without looking again, in seconds; less where it expires sooner.
@@ -101,14 +101,15 @@ impl Verifier {
     /// The caller, where its credentials were verified before and are still good.
     #[must_use]
     pub fn remembered(&self, presented: &Presented<'_>, now: u64) -> Option<Arc<Principal>> {
-        let one = |credential: &Credential<'_>| {
-            let caller = self.cache.find(&credential.digest, now)?;
+        let one = |credential: &Credential<'_>, may_be_token: bool| {
+            let caller = self.known(credential, may_be_token, now)?;
             (!self.revoked(&caller)).then_some(caller)
         };
         match (&presented.bearer, &presented.key) {
-            (Some(credential), None) | (None, Some(credential)) => one(credential),
+            (Some(bearer), None) => one(bearer, true),
+            (None, Some(key)) => one(key, false),
             (Some(bearer), Some(key)) => {
-                let (bearer, key) = (one(bearer)?, one(key)?);
+                let (bearer, key) = (one(bearer, true)?, one(key, false)?);
                 (bearer.id == key.id).then_some(bearer)
             }
             (None, None) => None,
@@ -135,13 +136,19 @@ impl Verifier {
         }
     }
 
+    /// Whose a credential was found to be before. A token is none where a key is wanted, then as now.
+    fn known(&self, credential: &Credential<'_>, may_be_token: bool, now: u64) -> Option<Arc<Principal>> {
+        let is_token = |caller: &Arc<Principal>| matches!(caller.means, Means::Token { .. });
+        self.cache.find(&credential.digest, now).filter(|caller| may_be_token || !is_token(caller))
+    }
+
     async fn one(
         &self,
         credential: &Credential<'_>,
         may_be_token: bool,
         now: u64,
     ) -> Result<Arc<Principal>, Failed> {
-        let caller = match self.cache.find(&credential.digest, now) {
+        let caller = match self.known(credential, may_be_token, now) {
             Some(caller) => caller,
             None => {
                 let generation = self.cache.generation();

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod admin;
 mod asked;
 mod audit;
 mod check;
@@ -50,6 +51,9 @@ enum Command {
     Explain(explain::Explain),
     /// Reviews a config for what would help an attacker, and grades it
     Audit(audit::Audit),
+    /// What an operator does to the accounts of a gateway
+    #[command(subcommand)]
+    Admin(admin::Admin),
     /// Prints the routing table
     Routes(routes::Routes),
     /// Asks a gateway, or any gRPC server, whether it serves: exit code 0 if it does, else 1
@@ -111,6 +115,7 @@ fn command() -> ExitCode {
         Some(Command::Up(up)) => up::run(&up).map(done),
         Some(Command::Explain(explain)) => explain::run(&explain).map(done),
         Some(Command::Audit(audit)) => audit::run(&audit),
+        Some(Command::Admin(command)) => admin::run(&command).map(done),
         Some(Command::Routes(routes)) => routes::run(routes).map(done),
         Some(Command::Health(health)) => health::run(&health),
         Some(Command::Check(arguments)) => check::run(&arguments),

@@ -15,6 +15,8 @@ pub enum Own {
     Docs,
     /// ReDoc
     Redoc,
+    /// The keys of the gateway's own tokens
+    Jwks,
     Health,
     Routing,
     Auth,
@@ -39,6 +41,8 @@ pub enum Page {
     Docs,
     /// ReDoc; what it consists of is below its path.
     Redoc,
+    /// The public keys by which others verify the gateway's own tokens.
+    Jwks,
 }
 
 /// Where a built-in is, and how its messages look as JSON.
@@ -57,12 +61,13 @@ pub struct BuiltIn {
 pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
 
 impl Own {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Index,
         Self::Probes,
         Self::Openapi,
         Self::Docs,
         Self::Redoc,
+        Self::Jwks,
         Self::Health,
         Self::Routing,
         Self::Auth,
@@ -81,6 +86,7 @@ impl Own {
             Self::Openapi => "openapi",
             Self::Docs => "docs",
             Self::Redoc => "redoc",
+            Self::Jwks => "jwks",
             Self::Health => "health",
             Self::Routing => "routing",
             Self::Auth => "auth",
@@ -104,6 +110,7 @@ impl Own {
             Self::Openapi => "/openapi.json",
             Self::Docs => "/docs",
             Self::Redoc => "/redoc",
+            Self::Jwks => "/.well-known/jwks.json",
             Self::Auth => "/api/v1/auth",
             Self::Users => "/api/v1/users",
             Self::Admin => "/admin",
@@ -114,7 +121,7 @@ impl Own {
     #[must_use]
     pub fn services(self) -> &'static [&'static str] {
         match self {
-            Self::Index | Self::Probes | Self::Openapi | Self::Docs | Self::Redoc => &[],
+            Self::Index | Self::Probes | Self::Openapi | Self::Docs | Self::Redoc | Self::Jwks => &[],
             Self::Health => &["propylon.gateway.v1.HealthService"],
             Self::Routing => &["propylon.gateway.v1.RoutingService"],
             Self::Auth => &["propylon.gateway.v1.AuthService"],
@@ -129,8 +136,8 @@ impl Own {
 }
 
 impl Page {
-    pub const ALL: [Self; 6] =
-        [Self::Index, Self::Livez, Self::Readyz, Self::Openapi, Self::Docs, Self::Redoc];
+    pub const ALL: [Self; 7] =
+        [Self::Index, Self::Livez, Self::Readyz, Self::Openapi, Self::Docs, Self::Redoc, Self::Jwks];
 
     /// The built-in that switches and moves it.
     #[must_use]
@@ -141,6 +148,7 @@ impl Page {
             Self::Openapi => Own::Openapi,
             Self::Docs => Own::Docs,
             Self::Redoc => Own::Redoc,
+            Self::Jwks => Own::Jwks,
         }
     }
 
@@ -154,6 +162,7 @@ impl Page {
             Self::Openapi => "openapi",
             Self::Docs => "docs",
             Self::Redoc => "redoc",
+            Self::Jwks => "jwks",
         }
     }
 }
@@ -177,6 +186,12 @@ impl BuiltIns {
     pub fn get(&self, own: Own) -> BuiltIn {
         // Every name is there from the default on, and none is ever taken out.
         self.0.get(&own).cloned().unwrap_or_else(|| BuiltIn::of(own))
+    }
+
+    /// False: there are no accounts here, nothing is kept of any, and no token issued.
+    #[must_use]
+    pub fn has_accounts(&self) -> bool {
+        [Own::Auth, Own::Users].into_iter().any(|own| self.get(own).enabled)
     }
 
     /// False for a gRPC service of a built-in that is switched off.
@@ -203,9 +218,13 @@ impl BuiltIns {
                     _ if built_in.prefix.is_empty() => "/".to_owned(),
                     _ => built_in.prefix.to_string(),
                 };
-                // What shows a document is nothing without it.
-                let document = !matches!(page, Page::Docs | Page::Redoc) || self.get(Own::Openapi).enabled;
-                (built_in.enabled && document).then_some((path, page))
+                // What shows a document is nothing without it, nor are keys without what they sign.
+                let needed = match page {
+                    Page::Docs | Page::Redoc => self.get(Own::Openapi).enabled,
+                    Page::Jwks => self.has_accounts(),
+                    Page::Index | Page::Livez | Page::Readyz | Page::Openapi => true,
+                };
+                (built_in.enabled && needed).then_some((path, page))
             })
             .collect()
     }

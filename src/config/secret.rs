@@ -14,8 +14,8 @@ const LEAST_BYTES: usize = 8;
 /// A longer file is something else.
 const MOST_BYTES: u64 = 64 << 10;
 
-/// What examples and templates have in the place of a secret.
-const PLACEHOLDERS: [&str; 12] = [
+/// What examples and templates have in the place of a secret: how it begins.
+const PLACEHOLDERS: [&str; 14] = [
     "changeme",
     "changethis",
     "changeit",
@@ -25,10 +25,16 @@ const PLACEHOLDERS: [&str; 12] = [
     "yourtoken",
     "yourapikey",
     "yourpassword",
+    "yoursuper",
+    "yourjwt",
     "supersecret",
     "insertyour",
     "todo",
 ];
+
+/// And what it has anywhere.
+const ADMONITIONS: [&str; 6] =
+    ["changeme", "changethis", "changeinprod", "changebeforeprod", "notforproduction", "secretkeyhere"];
 
 /// A text that is not shown: neither by `Debug` nor in a message.
 #[derive(Clone, PartialEq, Eq)]
@@ -117,13 +123,22 @@ impl Secret {
             text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
         let marked =
             text.starts_with('<') && text.ends_with('>') || text.starts_with("${") && text.ends_with('}');
-        let one_letter = plain.len() > 1 && plain.bytes().all(|byte| Some(byte) == plain.bytes().next());
-        if marked || one_letter || PLACEHOLDERS.iter().any(|known| plain.starts_with(known)) {
+        let known = PLACEHOLDERS.iter().any(|known| plain.starts_with(known))
+            || ADMONITIONS.iter().any(|known| plain.contains(known));
+        if marked || known || repeats(plain.as_bytes()) {
             return Some("it is a placeholder, not a secret".to_owned());
         }
         (text.len() < LEAST_BYTES)
             .then(|| format!("it has {} bytes; a secret has at least {LEAST_BYTES}", text.len()))
     }
+}
+
+/// `xxxx`, `secretsecret`: a word of at most eight letters again and again.
+fn repeats(text: &[u8]) -> bool {
+    (1..=8).any(|period| {
+        let again = text.get(period..).unwrap_or_default();
+        text.len() >= 2 * period && again.iter().zip(text).all(|(byte, before)| byte == before)
+    })
 }
 
 impl fmt::Debug for Secret {
@@ -152,6 +167,9 @@ mod tests {
         check("<token>", Some("placeholder"));
         check("${API_TOKEN}", Some("placeholder"));
         check("xxxxxxxxxxxxxxxx", Some("placeholder"));
+        check("your-super-secret-jwt-key-which-is-long", Some("placeholder"));
+        check("dev-secret-key-change-in-production-please", Some("placeholder"));
+        check("secretsecretsecretsecretsecretsecret", Some("placeholder"));
         check("hunter2", Some("7 bytes"));
         check("Bearer abc", Some("3 bytes"));
         check("Bearer 5f2b8c1e9d", None);

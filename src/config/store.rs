@@ -4,13 +4,21 @@ use super::callers::Private;
 use crate::services::accounts::Rules;
 
 /// `[accounts]`
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accounts {
     pub rules: Rules,
-    /// The admin that is made where there is none. `None`: `admin@localhost`, with a password that is made up and shown
-    /// once.
-    pub admin_email: Option<String>,
+    /// The admin that is made where there is none. Without a password one is made up and shown once.
+    pub admin_email: String,
     pub admin_password: Option<Private>,
+}
+
+/// Whose account the first admin is when nobody says.
+pub(super) const ADMIN_EMAIL: &str = "admin@localhost";
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self { rules: Rules::default(), admin_email: ADMIN_EMAIL.to_owned(), admin_password: None }
+    }
 }
 
 #[cfg(test)]
@@ -60,5 +68,7 @@ mod tests {
         check("[store]\ntimeout = \"soon\"", "\"soon\" is not a time");
         check("[accounts]\naccess_lifetime = \"200h\"", "it is longer than a week");
         check("[accounts]\nadmin_password = \"hunter2\"", "a credential is not written into the config");
+        check("[accounts]\nadmin_email = \"root\"", "accounts.admin_email");
+        check("[accounts]\nadmin_email = \"root\"", "an e-mail address has an @");
     }
 }

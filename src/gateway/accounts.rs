@@ -11,17 +11,29 @@ use tracing::{error, info, warn};
 
 use super::keyring::Keyring;
 use crate::{
-    config::{self, Config, Own},
-    services::accounts::{Directory, FirstAdmin, FirstAdminError, Passwords},
+    config::{self, Config},
+    services::{
+        HealthBoard,
+        accounts::{Directory, FirstAdmin, OperatorError, Passwords},
+    },
     store::{StoreError, Stores},
 };
 
 /// How long the start waits for the stores; what is slower comes in when it can be reached.
 const FIRST_CHANCE: Duration = Duration::from_secs(3);
+/// How often readiness follows what is known of the stores.
+const LOOK: Duration = Duration::from_millis(100);
 /// How soon a database that is away is asked again for what the start needs.
 const RETRY: Duration = Duration::from_secs(1);
-/// Whose account the first admin is when nobody says.
-const ADMIN_EMAIL: &str = "admin@localhost";
+
+/// The accounts of a config, for what the command line does to them. Nothing is opened until it is used; it must be called
+/// in the runtime that uses it.
+///
+/// # Errors
+/// The machine gives no randomness, or TLS to Redis cannot be set up; in words.
+pub fn directory(config: &Config) -> Result<Arc<Directory>, String> {
+    Accounts::new(config).map(|accounts| accounts.directory)
+}
 
 /// What is opened once for a process.
 #[derive(Debug)]
@@ -43,21 +55,30 @@ impl Accounts {
     pub(super) fn new(config: &Config) -> Result<Self, String> {
         let stores = Arc::new(Stores::new(&config.store).map_err(|error| error.to_string())?);
         let rules = config.accounts.rules.clone();
-        let keyring = Arc::new(Keyring::new(rules.access_lifetime));
+        let keyring = Arc::new(Keyring::new(rules.access_lifetime, config.callers.secret.as_ref())?);
         // As many as there are processors: more only wait for each other.
         let at_once = std::thread::available_parallelism().map_or(1, usize::from);
         let tokens = Arc::clone(&keyring) as _;
         let directory = Directory::new(Arc::clone(&stores), tokens, Passwords::new(at_once)?, rules);
-        let in_use = [Own::Auth, Own::Users].into_iter().any(|own| config.built_ins.get(own).enabled);
+        let in_use = config.built_ins.has_accounts();
         Ok(Self { stores, keyring, directory: Arc::new(directory), in_use, tasks: JoinSet::new() })
     }
 
     /// Makes what a first start needs (the schema, a signing key, an admin) where the database can be reached, and else as
     /// soon as it can. The admin that was made now is in the answer; one that is made later is in the log.
-    pub(super) async fn start(&mut self, config: &config::Accounts) -> Option<FirstAdmin> {
+    pub(super) async fn start(
+        &mut self,
+        config: &config::Accounts,
+        board: &Arc<HealthBoard>,
+    ) -> Option<FirstAdmin> {
         // Limits are counted there also where there are no accounts.
         let stores = Arc::clone(&self.stores);
         self.tasks.spawn(async move { stores.watch_redis().await });
+        if self.stores.required {
+            board.set_without_store(true);
+            let (stores, board, in_use) = (Arc::clone(&self.stores), Arc::clone(board), self.in_use);
+            self.tasks.spawn(async move { tell_readiness(&stores, &board, in_use).await });
+        }
         if !self.in_use {
             return None;
         }
@@ -83,14 +104,28 @@ impl Accounts {
     }
 }
 
+/// Says on the board whether the stores can be reached, without which no calls are taken. `database`: it is in use.
+async fn tell_readiness(stores: &Stores, board: &HealthBoard, database: bool) {
+    loop {
+        let away = !stores.are_up(database);
+        if board.set_without_store(away) {
+            match away {
+                true => warn!("no calls are taken until the stores can be reached again (store.ready)"),
+                false => info!("the stores can be reached: calls are taken"),
+            }
+        }
+        sleep(LOOK).await;
+    }
+}
+
 /// Makes the first admin as soon as the database answers.
 async fn first_admin(directory: &Directory, settings: &config::Accounts) -> Option<FirstAdmin> {
-    let email = settings.admin_email.as_deref().unwrap_or(ADMIN_EMAIL);
+    let email = &settings.admin_email;
     let password = settings.admin_password.as_ref().map(config::callers::Private::expose);
     loop {
         match directory.first_admin(email, password).await {
             Ok(made) => return made,
-            Err(FirstAdminError::Store(StoreError::Away { .. })) => sleep(RETRY).await,
+            Err(OperatorError::Store(StoreError::Away { .. })) => sleep(RETRY).await,
             Err(other) => {
                 error!("no admin was made: {other}");
                 return None;

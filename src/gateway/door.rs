@@ -124,7 +124,7 @@ impl Door {
         Ok(match arrival.protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
             Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
-            Protocol::Rest => match pages::serve(snapshot, self.gateway.ready(), &request) {
+            Protocol::Rest => match pages::serve(&self.gateway, snapshot, &request) {
                 Some(answered) => answered?,
                 None => snapshot.rest.serve(road, request).await,
             },

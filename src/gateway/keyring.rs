@@ -1,5 +1,6 @@
 //! The keys that sign the gateway's tokens: the same for all replicas, kept in the database, exchanged after a while. A new
-//! key is published before it signs, and the old one verifies until the last of its tokens has expired.
+//! key is published before it signs, and the old one verifies until the last of its tokens has expired. Or it is one secret
+//! of the config's, which is neither kept nor published.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,13 +10,12 @@ use tonic::Status;
 use tracing::{error, info};
 
 use crate::{
-    auth::{self, Issuer, KeySet, KeySource, MOST_SKEW, Minter, Principal, claims::ClaimMap},
+    auth::{self, Issuer, KeySet, MOST_SKEW, Minter, Principal},
+    config::callers::OwnSecret,
     services::accounts::{AccessToken, Tokens},
     store::{Micros, Private, SigningKey, StoreError, Stores},
 };
 
-/// What the gateway's tokens say of where they come from, and whom they are for.
-const NAME: &str = "propylon";
 /// How often the keys are read: every replica knows a new one before it signs.
 const READ: Duration = Duration::from_secs(30);
 /// How soon, while there is none.
@@ -31,39 +31,52 @@ pub(super) struct Keyring {
     lifetime: Duration,
     minter: ArcSwapOption<Minter>,
     verifying: Arc<ArcSwap<KeySet>>,
-    jwks: ArcSwap<serde_json::Value>,
+    /// `None`: not known yet.
+    jwks: ArcSwapOption<serde_json::Value>,
+    /// A secret signs; the database has nothing to say of it.
+    secret: bool,
 }
 
 impl Keyring {
-    /// Without a key: it issues nothing until [`Keyring::keep`] has one.
-    pub(super) fn new(lifetime: Duration) -> Self {
-        Self {
+    /// With a secret it is ready. Without, it has no key, and issues nothing until [`Keyring::keep`] has one.
+    ///
+    /// # Errors
+    /// The secret will not do.
+    pub(super) fn new(lifetime: Duration, secret: Option<&OwnSecret>) -> Result<Self, String> {
+        let keyring = Self {
             lifetime,
             minter: ArcSwapOption::empty(),
             verifying: Arc::default(),
-            jwks: ArcSwap::from_pointee(serde_json::json!({ "keys": [] })),
+            jwks: ArcSwapOption::empty(),
+            secret: secret.is_some(),
+        };
+        if let Some(OwnSecret { secret, algorithm }) = secret {
+            let minter = Minter::secret(lifetime, secret.expose().as_bytes(), algorithm)?;
+            keyring.use_keys(minter, &[]);
         }
+        Ok(keyring)
     }
 
     /// The gateway as an issuer whose tokens its verifier takes.
     pub(super) fn issuer(&self) -> Issuer {
-        Issuer {
-            name: NAME.into(),
-            issuer: Some(NAME.to_owned()),
-            audiences: vec![NAME.to_owned()],
-            keys: KeySource::Here(Arc::clone(&self.verifying)),
-            claims: ClaimMap::own(),
-            skew: MOST_SKEW,
-        }
+        Issuer::own(Arc::clone(&self.verifying))
     }
 
     /// The public halves, as a JWKS.
-    pub(super) fn jwks(&self) -> Arc<serde_json::Value> {
-        self.jwks.load_full()
+    ///
+    /// # Errors
+    /// UNAVAILABLE while they are not known yet.
+    pub(super) fn jwks(&self) -> Result<Arc<serde_json::Value>, Status> {
+        self.jwks.load_full().ok_or_else(no_key)
     }
 
     /// Reads the keys again and again, makes the first one, and exchanges one that is old. `signs` is told once there is one.
     pub(super) async fn keep(&self, stores: &Stores, signs: oneshot::Sender<()>) {
+        if self.secret {
+            // Nobody may wait for it.
+            let _ = signs.send(());
+            return;
+        }
         let mut signs = Some(signs);
         loop {
             match self.read(stores, Micros::now()).await {
@@ -95,17 +108,28 @@ impl Keyring {
     }
 
     /// Signs with the newest key whose time has come, and verifies with all.
+    ///
+    /// # Errors
+    /// There is none, or one that cannot be read.
     fn show(&self, kept: &[SigningKey], now: Micros) -> Result<(), Failed> {
         let keys: Vec<_> =
             kept.iter().map(|key| auth::SigningKey::from_pkcs8(&key.private.0)).collect::<Result<_, _>>()?;
         let current = kept.iter().position(|key| key.signs_from <= now).or_else(|| kept.len().checked_sub(1));
         let current = current.and_then(|at| keys.get(at)).ok_or_else(|| "there is no key".to_owned())?;
-        self.verifying.store(Arc::new(KeySet::new(keys.iter().map(auth::SigningKey::public).collect())));
-        let jwks: Vec<_> = keys.iter().map(auth::SigningKey::jwk).collect();
-        self.jwks.store(Arc::new(serde_json::json!({ "keys": jwks })));
-        let minter = Minter::ed25519(NAME, NAME, self.lifetime, current.clone());
-        self.minter.store(Some(Arc::new(minter)));
+        self.use_keys(Minter::ed25519(self.lifetime, current.clone()), &keys);
         Ok(())
+    }
+
+    /// Signs with one; those to be published verify, or the one itself where it is a secret.
+    fn use_keys(&self, minter: Minter, keys: &[auth::SigningKey]) {
+        let verifying = match keys {
+            [] => vec![minter.verifies()],
+            keys => keys.iter().map(auth::SigningKey::public).collect(),
+        };
+        self.verifying.store(Arc::new(KeySet::new(verifying)));
+        let jwks: Vec<_> = keys.iter().map(auth::SigningKey::jwk).collect();
+        self.jwks.store(Some(Arc::new(serde_json::json!({ "keys": jwks }))));
+        self.minter.store(Some(Arc::new(minter)));
     }
 }
 
@@ -113,13 +137,14 @@ impl Tokens for Keyring {
     fn issue(&self, caller: &Principal, now: Micros) -> Result<AccessToken, Status> {
         match &*self.minter.load() {
             Some(minter) => minter.issue(caller, now),
-            None => Err(Status::from(StoreError::Away {
-                store: "database",
-                retry_after: RETRY,
-                why: "there is no signing key yet".into(),
-            })),
+            None => Err(no_key()),
         }
     }
+}
+
+fn no_key() -> Status {
+    let why = "there is no signing key yet".into();
+    Status::from(StoreError::Away { store: "database", retry_after: RETRY, why })
 }
 
 impl fmt::Debug for Keyring {
@@ -166,5 +191,98 @@ impl fmt::Display for Failed {
             Self::Store(error) => error.fmt(f),
             Self::Key(why) => f.write_str(why),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        auth::{Means, Presented, Verifier},
+        store::{DatabaseUrl, Settings},
+    };
+
+    const LIFETIME: Duration = Duration::from_secs(900);
+
+    /// A replica's keyring over the database of a folder.
+    struct Replica {
+        keyring: Keyring,
+        stores: Stores,
+    }
+
+    fn replica(folder: &std::path::Path) -> Replica {
+        let database = DatabaseUrl::parse(&format!("sqlite:{}", folder.join("p.db").display())).unwrap();
+        let stores = Stores::new(&Settings { database, ..Settings::default() }).unwrap();
+        Replica { keyring: Keyring::new(LIFETIME, None).unwrap(), stores }
+    }
+
+    impl Replica {
+        /// The names of the keys that are published at a time.
+        async fn at(&self, now: Micros) -> Vec<String> {
+            self.keyring.read(&self.stores, now).await.unwrap();
+            let set = self.keyring.jwks().unwrap();
+            set["keys"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|key| key["kid"].as_str().unwrap().to_owned())
+                .collect()
+        }
+
+        fn token(&self, now: Micros) -> String {
+            let caller = Principal::new("u", Means::Token { issuer: auth::OWN.into() });
+            self.keyring.issue(&caller, now).unwrap().text
+        }
+
+        async fn takes(&self, token: &str, now: Micros) -> bool {
+            let verifier = Verifier::new(vec![self.keyring.issuer()], Vec::new());
+            let mut headers = http::HeaderMap::new();
+            headers.insert(http::header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            let presented = Presented::read(&headers).unwrap().unwrap();
+            verifier.verify(&presented, u64::try_from(now.seconds()).unwrap()).await.is_ok()
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_are_exchanged_with_an_overlap_and_by_one_replica() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (replica(folder.path()), replica(folder.path()));
+        assert_eq!(one.keyring.jwks().unwrap_err().code(), tonic::Code::Unavailable);
+        let begun = Micros::now();
+        let first = one.at(begun).await;
+        assert_eq!((first.len(), other.at(begun).await), (1, first.clone()));
+        // It is old: the next is published, and does not sign yet.
+        let old = begun.after(AGE).after(Duration::from_secs(1));
+        let both = one.at(old).await;
+        assert_eq!((both.len(), &both[1], other.at(old).await), (2, &first[0], both.clone()));
+        let by_first = one.token(old);
+        assert!(other.takes(&by_first, old).await);
+        // A replica that has not read since takes what the next one signs only once it has: that is what AHEAD is for.
+        let next = old.after(AHEAD);
+        assert_eq!(one.at(next).await, both);
+        let by_second = one.token(next);
+        assert!(other.takes(&by_second, next).await && one.takes(&by_first, next).await);
+        // The last token of the first key has expired: it is gone.
+        let last = next.after(LIFETIME).after(Duration::from_secs(2 * MOST_SKEW + 1));
+        assert_eq!(one.at(last).await, [both[0].clone()]);
+        assert!(!one.takes(&by_first, next).await, "whatever it says of its time");
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_neither_kept_nor_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut replica = replica(folder.path());
+        std::fs::write(folder.path().join("key"), "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
+        let config =
+            crate::config::Config::parse("[auth]\nsecret = { file = \"key\" }", folder.path()).unwrap();
+        replica.keyring = Keyring::new(LIFETIME, config.callers.secret.as_ref()).unwrap();
+        let (signs, signing) = oneshot::channel();
+        replica.keyring.keep(&replica.stores, signs).await;
+        signing.await.unwrap();
+        assert_eq!(*replica.keyring.jwks().unwrap(), serde_json::json!({ "keys": [] }));
+        let now = Micros::now();
+        let token = replica.token(now);
+        assert!(replica.takes(&token, now).await);
+        assert!(replica.stores.signing_keys.all(now).await.unwrap().is_empty());
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 18] = [
+pub(super) const NEED_RESTART: [&str; 19] = [
     "gateway.listen",
     "gateway.workers",
     "log.level",
@@ -25,6 +25,7 @@ pub(super) const NEED_RESTART: [&str; 18] = [
     "connections.keepalive_timeout",
     "connections.max_age",
     "connections.max_age_grace",
+    "auth.secret",
     "store",
     "accounts",
 ];
@@ -52,6 +53,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.log = now.log;
     next.header_bytes = now.header_bytes;
     next.connections = now.connections;
+    next.callers.secret = now.callers.secret.clone();
     next.store = now.store.clone();
     next.accounts = now.accounts.clone();
     let differ = NEED_RESTART.into_iter().filter(|key| wanted.get(*key) != held.get(*key));
@@ -212,7 +214,8 @@ impl Keys {
     }
 
     fn callers(&mut self, callers: &Callers) {
-        let Callers { issuers, tokens, rules, limits, proxies } = callers;
+        let Callers { secret, issuers, tokens, rules, limits, proxies } = callers;
+        self.long("auth.secret", secret);
         self.long("auth.issuers", issuers);
         self.long("auth.tokens", tokens);
         self.long("access", rules);

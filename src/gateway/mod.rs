@@ -24,8 +24,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tonic::Status;
 
 pub use self::{
+    accounts::directory,
     door::{Door, door},
     source::Source,
     start::{StartError, rehearse},
@@ -39,7 +41,7 @@ use crate::{
     config::Config,
     route::catalog::Catalog,
     services::{
-        HealthBoard,
+        HealthBoard, NotServing,
         accounts::FirstAdmin,
         admin::{Outcome, Reload as _},
     },
@@ -102,9 +104,11 @@ impl Gateway {
         self.first_admin.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The public halves of the keys that sign the gateway's tokens, as a JWKS.
-    #[must_use]
-    pub fn jwks(&self) -> Arc<serde_json::Value> {
+    /// The public halves of the keys that sign the gateway's tokens, as a JWKS; a secret is not among them.
+    ///
+    /// # Errors
+    /// UNAVAILABLE while they are not known yet: the database is away.
+    pub fn jwks(&self) -> Result<Arc<serde_json::Value>, Status> {
         self.accounts.keyring.jwks()
     }
 
@@ -113,10 +117,10 @@ impl Gateway {
         self.accounts.stores.note_uses().await;
     }
 
-    /// True until the gateway drains: its config is loaded, and it may be sent calls.
+    /// Why it takes no calls now; `None` while it does.
     #[must_use]
-    pub fn ready(&self) -> bool {
-        self.board.serving()
+    pub fn why_not_ready(&self) -> Option<NotServing> {
+        self.board.why_not()
     }
 
     /// Says that no new calls should come; those in flight go on.

@@ -160,7 +160,8 @@ impl Gateway {
         let snapshot =
             built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map_err(StartError)?;
         // Nothing is opened, and no file made, for a config that is not taken.
-        let first_admin = if opens { accounts.start(&parts.config.accounts).await } else { None };
+        let first_admin =
+            if opens { accounts.start(&parts.config.accounts, &parts.board).await } else { None };
         parts.board.show(&snapshot.catalog);
         let gateway = Arc::new(Self {
             source,

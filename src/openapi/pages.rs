@@ -56,7 +56,10 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
             "The gateway takes calls",
             vec![
                 ("200", of("It does.", "text/plain", text())),
-                ("503", of("It drains: send traffic elsewhere.", "text/plain", text())),
+                (
+                    "503",
+                    of("It drains, or has not what it needs: send traffic elsewhere.", "text/plain", text()),
+                ),
             ],
         ),
         Page::Openapi => (
@@ -67,6 +70,15 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
             ("The API to try out, in Swagger UI", vec![("200", of("A page.", "text/html", text()))])
         }
         Page::Redoc => ("The API to read, in ReDoc", vec![("200", of("A page.", "text/html", text()))]),
+        Page::Jwks => {
+            let set = json!({
+                "type": "object",
+                "properties": {"keys": {"type": "array", "items": {"type": "object"}}},
+                "required": ["keys"],
+            });
+            let answer = of("A JSON Web Key Set (RFC 7517).", "application/jwk-set+json", set);
+            ("The public keys of the tokens that are issued here", vec![("200", answer)])
+        }
         Page::Index => {
             let body = match &config.rest.index {
                 Some(_) => json!({"type": "object"}),

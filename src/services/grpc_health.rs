@@ -30,6 +30,8 @@ pub struct HealthBoard(watch::Sender<State>);
 struct State {
     serving: bool,
     draining: bool,
+    /// A store that must be there is not.
+    without_store: bool,
     services: BTreeSet<Arc<str>>,
 }
 
@@ -53,6 +55,11 @@ impl HealthBoard {
         self.0.send_modify(|state| state.serving = serving);
     }
 
+    /// Says that a store which must be there is away, or that all are there; true where that is new.
+    pub fn set_without_store(&self, away: bool) -> bool {
+        self.0.send_if_modified(|state| std::mem::replace(&mut state.without_store, away) != away)
+    }
+
     /// Begins the drain, for good: everything is NOT_SERVING, and every watch ends once it has said so.
     pub fn drain(&self) {
         self.0.send_modify(|state| state.draining = true);
@@ -64,16 +71,36 @@ impl HealthBoard {
         self.0.borrow().taking_calls()
     }
 
-    /// True once the drain has begun.
+    /// Why no calls are taken; `None` while they are.
     #[must_use]
-    pub fn draining(&self) -> bool {
-        self.0.borrow().draining
+    pub fn why_not(&self) -> Option<NotServing> {
+        let state = self.0.borrow();
+        if state.draining {
+            Some(NotServing::Draining)
+        } else if !state.serving {
+            Some(NotServing::Starting)
+        } else if state.without_store {
+            Some(NotServing::WithoutStore)
+        } else {
+            None
+        }
     }
+}
+
+/// Why no calls are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotServing {
+    /// The first snapshot does not stand yet.
+    Starting,
+    /// For good.
+    Draining,
+    /// A store that must be there cannot be reached.
+    WithoutStore,
 }
 
 impl State {
     fn taking_calls(&self) -> bool {
-        self.serving && !self.draining
+        self.serving && !self.draining && !self.without_store
     }
 
     /// `None`: no such service.

@@ -1,24 +1,25 @@
-//! `HealthService`: Ping, and Check with the process's own checks. Every figure is read when it is asked for; where
-//! the system does not tell one, its check is left out rather than made up.
+//! `HealthService`: Ping, and Check with the process's own checks and its stores, as their last answers tell. Every figure is
+//! read when it is asked for; where the system does not tell one, its check is left out rather than made up.
 
 mod memory;
 
 use std::{
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use http::StatusCode;
 use prost_types::{Struct, Value, value::Kind};
 use tonic::{Request, Response, Status};
 
-use super::{About, HealthBoard};
+use super::{About, HealthBoard, NotServing, accounts::Directory};
 use crate::{
     call::HttpStatus,
     proto::gateway_v1::{
-        CheckRequest, CheckResponse, HealthCheck, HealthSummary, PingRequest, PingResponse,
+        CheckRequest, CheckResponse, HealthCheck, HealthSummary, PingRequest, PingResponse, ServiceHealth,
         health_service_server::HealthService,
     },
+    store::{self, StoreHealth},
 };
 
 /// Answers for this process.
@@ -26,12 +27,13 @@ use crate::{
 pub struct Health {
     about: Arc<About>,
     board: Arc<HealthBoard>,
+    directory: Arc<Directory>,
 }
 
 impl Health {
     #[must_use]
-    pub fn new(about: Arc<About>, board: Arc<HealthBoard>) -> Self {
-        Self { about, board }
+    pub fn new(about: Arc<About>, board: Arc<HealthBoard>, directory: Arc<Directory>) -> Self {
+        Self { about, board, directory }
     }
 }
 
@@ -45,14 +47,16 @@ impl HealthService for Health {
     async fn check(&self, _: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
         let mut checks = vec![timed("server", || server(&self.about, &self.board))];
         checks.extend(timed_if_known("memory", || memory::usage().map(memory::judge)));
-        let status = worst(&checks);
+        let stores = self.directory.stores.health();
+        let (services, of_stores) = (stores.iter().filter_map(service).collect(), self.judge(&stores));
+        let status = worst(&checks).max(of_stores);
         let mut response = Response::new(CheckResponse {
             status: status.word().to_owned(),
             timestamp: Some(SystemTime::now().into()),
             version: self.about.version.clone(),
             environment: self.about.environment.clone(),
             uptime: self.about.uptime(),
-            services: std::collections::BTreeMap::new(),
+            services,
             summary: Some(summary(&checks)),
             checks: checks.into_iter().map(|(_, check)| check).collect(),
             cache_hit: false,
@@ -62,6 +66,34 @@ impl HealthService for Health {
         }
         Ok(response)
     }
+}
+
+impl Health {
+    /// Without a store that must be there the gateway takes no calls; without another it still has answers.
+    fn judge(&self, stores: &[StoreHealth]) -> State {
+        let away = stores.iter().any(|store| matches!(store.state, store::State::Down { .. }));
+        match (away, self.directory.stores.required) {
+            (false, _) => State::Healthy,
+            (true, false) => State::Degraded,
+            (true, true) => State::Unhealthy,
+        }
+    }
+}
+
+/// A store by its name; none that nobody has asked yet.
+fn service(store: &StoreHealth) -> Option<(String, ServiceHealth)> {
+    let status = match store.state {
+        store::State::Unknown => return None,
+        store::State::Up { .. } => "up",
+        store::State::Down { .. } => "down",
+    };
+    let latency_ms = store.latency.map(milliseconds);
+    Some((store.store.to_owned(), ServiceHealth { status: status.to_owned(), latency_ms }))
+}
+
+/// To the microsecond: finer figures would be noise.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// How a check came out, from best to worst.
@@ -92,12 +124,15 @@ struct Finding {
 
 /// This process takes calls.
 fn server(about: &About, board: &HealthBoard) -> Finding {
-    let (state, message) = match (board.serving(), board.draining()) {
-        (true, _) => (State::Healthy, "takes calls"),
-        (false, true) => {
+    let (state, message) = match board.why_not() {
+        None => (State::Healthy, "takes calls"),
+        Some(NotServing::Starting) => (State::Unhealthy, "does not take calls yet"),
+        Some(NotServing::Draining) => {
             (State::Unhealthy, "is draining: it finishes the calls it has and takes no new ones")
         }
-        (false, false) => (State::Unhealthy, "does not take calls yet"),
+        Some(NotServing::WithoutStore) => {
+            (State::Unhealthy, "takes no calls: a store that it needs cannot be reached")
+        }
     };
     Finding { state, message: message.to_owned(), details: vec![("uptime_seconds", about.uptime())] }
 }
@@ -120,8 +155,7 @@ fn report(name: &str, finding: Finding, started: Instant) -> (State, HealthCheck
         name: name.to_owned(),
         status: finding.state.word().to_owned(),
         message: finding.message,
-        // To the microsecond: finer figures would be noise.
-        latency_ms: (started.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+        latency_ms: milliseconds(started.elapsed()),
         details: Some(Struct { fields: fields.collect() }),
     };
     (finding.state, check)
@@ -151,11 +185,39 @@ mod tests {
         proto::gateway_v1::{
             health_service_client::HealthServiceClient, health_service_server::HealthServiceServer,
         },
-        services::tests::about,
+        services::{accounts::tests::directory, tests::about},
     };
 
     fn client(board: &Arc<HealthBoard>) -> HealthServiceClient<HealthServiceServer<Health>> {
-        HealthServiceClient::new(HealthServiceServer::new(Health::new(about(), Arc::clone(board))))
+        let folder = tempfile::tempdir().unwrap();
+        of(board, directory(folder.path()))
+    }
+
+    fn of(
+        board: &Arc<HealthBoard>,
+        directory: Arc<Directory>,
+    ) -> HealthServiceClient<HealthServiceServer<Health>> {
+        HealthServiceClient::new(HealthServiceServer::new(Health::new(about(), Arc::clone(board), directory)))
+    }
+
+    #[tokio::test]
+    async fn a_store_is_shown_once_it_was_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (board, directory) = (Arc::new(HealthBoard::default()), directory(folder.path()));
+        board.set_serving(true);
+        let ask =
+            async || of(&board, Arc::clone(&directory)).check(CheckRequest {}).await.unwrap().into_inner();
+        assert!(ask().await.services.is_empty());
+        directory.stores.ping().await.unwrap();
+        let body = ask().await;
+        let database = &body.services["database"];
+        assert_eq!((body.status.as_str(), database.status.as_str()), ("healthy", "up"));
+        assert!(database.latency_ms.is_some_and(|time| time > 0.0), "{database:?}");
+        assert_eq!(
+            usize::try_from(body.summary.unwrap().total),
+            Ok(body.checks.len()),
+            "stores are no checks"
+        );
     }
 
     #[tokio::test]

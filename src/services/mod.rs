@@ -31,7 +31,10 @@ use self::{
     routing::Routing,
     user::Users,
 };
-pub use self::{grpc_health::HealthBoard, routing::Explain};
+pub use self::{
+    grpc_health::{HealthBoard, NotServing},
+    routing::Explain,
+};
 use crate::{
     call::Body,
     proto::{
@@ -92,7 +95,8 @@ pub struct Outliving<'a> {
 pub fn local(catalog: &Arc<Catalog>, loaded: Loaded, outliving: Outliving<'_>, registry: &mut impl Registry) {
     let Outliving { board, about, reload, explain, directory } = outliving;
     let most = registry.limits();
-    registry.add(server!(HealthServiceServer::new(Health::new(Arc::clone(about), Arc::clone(board))), most));
+    let health = Health::new(Arc::clone(about), Arc::clone(board), Arc::clone(directory));
+    registry.add(server!(HealthServiceServer::new(health), most));
     let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog), Arc::clone(explain));
     registry.add(server!(RoutingServiceServer::new(routing), most));
     registry

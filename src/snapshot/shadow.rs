@@ -7,6 +7,9 @@ use crate::{
     surface::rest::RestBuilder,
 };
 
+/// Below it is what RFC 8615 gives a fixed path.
+const WELL_KNOWN: &str = "/.well-known";
+
 /// What the gateway answers before any route.
 pub(super) struct Shadows(Vec<Place>);
 
@@ -27,7 +30,7 @@ impl Shadows {
             below: matches!(page, Page::Docs | Page::Redoc),
             own: Some(page.own()),
         });
-        let kept = ["/mcp", "/.well-known"];
+        let kept = ["/mcp", WELL_KNOWN];
         let kept = kept.map(|path| Place { path: path.to_owned(), below: true, own: None });
         Self(pages.chain(kept).collect())
     }
@@ -36,7 +39,10 @@ impl Shadows {
     pub(super) fn among_pages(&self) -> Vec<(Place, String)> {
         let mut hidden = Vec::new();
         for (at, page) in self.0.iter().enumerate().filter(|(_, page)| page.own.is_some()) {
-            let others = self.0.iter().enumerate().filter(|(other, _)| *other != at);
+            // What is known by its path is below this one: the key set is a page.
+            let well_known = |other: &Place| other.own.is_none() && other.path == WELL_KNOWN;
+            let others =
+                self.0.iter().enumerate().filter(|(other, place)| *other != at && !well_known(place));
             let others = Self(others.map(|(_, other)| other.clone()).collect());
             let template = Template::parse(&page.path);
             if let Some(what) = template.ok().and_then(|template| others.page(&template)) {

@@ -10,7 +10,7 @@ pub struct AuditLine {
     /// A UUID (version 7).
     pub id: String,
     pub at: Micros,
-    /// Who did it: an account's id, an API key's (`key:…`), or `system`.
+    /// Who did it: an account's id, an API key's (`key:…`), or `operator`, at the command line.
     pub actor: String,
     /// What was done, such as `account.update`.
     pub action: String,

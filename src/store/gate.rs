@@ -11,7 +11,7 @@ use std::{
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::{Micros, StoreError};
+use super::{Micros, StoreError, StoreHealth};
 
 /// How soon a store that is away is asked again: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -50,8 +50,8 @@ struct Inner {
     /// While it is away: how often it was asked in vain, and when it may be asked again.
     failures: u32,
     next: Instant,
-    /// When it last answered.
-    answered: Option<Instant>,
+    /// When it last answered, and how long that took.
+    answered: Option<(Instant, Duration)>,
 }
 
 impl Gate {
@@ -62,6 +62,17 @@ impl Gate {
 
     pub(super) fn state(&self) -> State {
         self.inner().state.clone()
+    }
+
+    /// How the store is doing, as far as is known.
+    pub(super) fn health(&self) -> StoreHealth {
+        let inner = self.inner();
+        StoreHealth {
+            store: self.store,
+            address: self.address.clone(),
+            state: inner.state.clone(),
+            latency: inner.answered.map(|(_, took)| took).filter(|_| matches!(inner.state, State::Up { .. })),
+        }
     }
 
     pub(super) fn address(&self) -> &str {
@@ -82,7 +93,7 @@ impl Gate {
         match &result {
             Err(StoreError::Away { why, .. }) => Err(self.failed(why, begun)),
             _ => {
-                self.answered();
+                self.answered(begun);
                 result
             }
         }
@@ -107,9 +118,10 @@ impl Gate {
         Ok(())
     }
 
-    fn answered(&self) {
+    /// Notes an answer to an operation that began at `begun`.
+    fn answered(&self, begun: Instant) {
         let mut inner = self.inner();
-        inner.answered = Some(Instant::now());
+        inner.answered = Some((Instant::now(), begun.elapsed()));
         if let State::Up { .. } = inner.state {
             return;
         }
@@ -131,7 +143,7 @@ impl Gate {
         let error =
             |retry_after| StoreError::Away { store: self.store, retry_after, why: why.to_owned().into() };
         // Others were answered in the meantime: this one had bad luck, or the store is slow, but it is there.
-        if matches!(inner.state, State::Up { .. }) && inner.answered.is_some_and(|at| at > begun) {
+        if matches!(inner.state, State::Up { .. }) && inner.answered.is_some_and(|(at, _)| at > begun) {
             return error(FIRST_PAUSE);
         }
         let pause = FIRST_PAUSE.saturating_mul(1 << inner.failures.min(6)).min(LONGEST_PAUSE);
@@ -194,8 +206,14 @@ mod tests {
         assert!((15..=20).contains(&asked), "asked {asked} times in a minute");
         assert!(matches!(gate.state(), State::Down { error, .. } if error == "refused"));
         tokio::time::advance(LONGEST_PAUSE).await;
-        assert_eq!(gate.run(async { Ok(7) }).await, Ok(7));
+        assert_eq!(gate.health().latency, None);
+        let slow = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            Ok(7)
+        };
+        assert_eq!(gate.run(slow).await, Ok(7));
         assert!(matches!(gate.state(), State::Up { .. }));
+        assert_eq!(gate.health().latency, Some(Duration::from_millis(30)));
         // And then from the beginning.
         let StoreError::Away { retry_after, .. } = fail(&gate).await else { panic!() };
         assert_eq!(retry_after, FIRST_PAUSE);

@@ -43,6 +43,8 @@ pub struct Settings {
     pub redis_timeout: Duration,
     /// What the counters' keys in Redis begin with.
     pub redis_prefix: String,
+    /// The gateway takes calls only while the stores can be reached.
+    pub ready: bool,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             connections: 10,
             redis_timeout: Duration::from_millis(500),
             redis_prefix: "propylon:".to_owned(),
+            ready: false,
         }
     }
 }
@@ -72,6 +75,8 @@ pub struct Stores {
     pub revoked: Arc<RevocationList>,
     /// Where calls are counted.
     pub counting: Counting,
+    /// The gateway takes calls only while they can be reached.
+    pub required: bool,
     database: Arc<Database>,
     redis: Option<Arc<Redis>>,
     /// When API keys were used last, until it is written down.
@@ -86,6 +91,8 @@ pub struct StoreHealth {
     /// Without a password.
     pub address: String,
     pub state: State,
+    /// How long its last answer took; `None` while it is away, or nobody has asked it.
+    pub latency: Option<Duration>,
 }
 
 impl Stores {
@@ -116,6 +123,7 @@ impl Stores {
             },
             revoked: Arc::default(),
             counting: Counting { local: Arc::default(), shared: redis.clone().map(|redis| redis as _) },
+            required: settings.ready,
             database,
             redis,
             uses: Mutex::default(),
@@ -145,16 +153,17 @@ impl Stores {
     /// How the stores are doing, as far as is known.
     #[must_use]
     pub fn health(&self) -> Vec<StoreHealth> {
-        let mut stores = vec![StoreHealth {
-            store: "database",
-            address: self.database.address().to_owned(),
-            state: self.database.state(),
-        }];
-        if let Some(redis) = &self.redis {
-            let (address, state) = (redis.address().to_owned(), redis.state());
-            stores.push(StoreHealth { store: "redis", address, state });
-        }
+        let mut stores = vec![self.database.health()];
+        stores.extend(self.redis.as_ref().map(|redis| redis.health()));
         stores
+    }
+
+    /// True while every store can be reached, as far as is known; without `database` that one does not matter.
+    #[must_use]
+    pub fn are_up(&self, database: bool) -> bool {
+        let up = |health: StoreHealth| matches!(health.state, State::Up { .. });
+        (!database || up(self.database.health()))
+            && self.redis.as_ref().is_none_or(|redis| up(redis.health()))
     }
 
     /// Asks each store whether it is there, and waits for the answers. The database's schema is then up to date.

@@ -76,6 +76,7 @@ const CASES: &[Case] = &[
     case("POST /api/v1/routes:explain", &[JSON], r#"{"path": "/ping"}"#, "passes built-in"),
     case("GET /livez", &[], "", "answered 200"),
     case("GET /readyz", &[], "", "answered 200"),
+    case("GET /.well-known/jwks.json", &[], "", "answered 200"),
     case("POST /livez", &[], "", "refused 405 12"),
     case("GET /", &[], "", "answered 200"),
     case("GET /", &[("accept", "text/html")], "", "answered 200"),

@@ -1,5 +1,6 @@
 //! The one integration-test binary: the gateway as its callers meet it.
 //!
+//! `accounts` are users from their registration to their end, over each surface, both kinds of stores and replicas;
 //! `surfaces` is one table of calls through every surface; `check` is what is said of a wrong config; `credentials` are what
 //! the config has for its upstreams; `bad_input` is a row for each mistake of a client's, over each
 //! surface; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `failures` are upstreams that misbehave; `dispatch` is the road to
@@ -19,6 +20,7 @@
     reason = "helpers of tests are no tests to clippy; what cannot go on fails"
 )]
 
+mod accounts;
 mod bad_input;
 mod callers;
 mod check;

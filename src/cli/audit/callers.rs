@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Severity,
+    Finding, Severity,
     findings::{Found, exposed, finding},
 };
 use crate::config::{
@@ -13,6 +13,15 @@ use crate::config::{
 
 pub(super) fn issuers(config: &Config) -> Found {
     let mut found = Vec::new();
+    if let Some(own) = config.callers.secret.as_ref().filter(|_| config.built_ins.has_accounts()) {
+        found.extend(guessed("auth.secret".to_owned(), own.secret.expose()));
+        found.push(finding(
+            Severity::Low,
+            "auth.secret",
+            "every service that can verify the tokens which are issued here can make them too, for any role",
+            "take it out: a key is made and kept, and others verify by /.well-known/jwks.json",
+        ));
+    }
     for issuer in &config.callers.issuers {
         let TrustedIssuer { name, issuer, audiences, keys, claims, leeway: _ } = issuer;
         let key = |key: &str| format!("auth.issuers.{name}.{key}");
@@ -36,17 +45,7 @@ pub(super) fn issuers(config: &Config) -> Found {
         }
         match keys {
             Keys::Secret { secret, .. } => {
-                let distinct = secret.expose().bytes().collect::<BTreeSet<_>>().len();
-                if distinct < 10 {
-                    found.push(finding(
-                        Severity::High,
-                        key("secret"),
-                        format!(
-                            "the secret has {distinct} different characters: it can be guessed from one token"
-                        ),
-                        "32 random bytes, such as `openssl rand -base64 32` makes",
-                    ));
-                }
+                found.extend(guessed(key("secret"), secret.expose()));
                 if maps {
                     found.push(finding(
                         Severity::Low,
@@ -66,6 +65,19 @@ pub(super) fn issuers(config: &Config) -> Found {
         }
     }
     found
+}
+
+/// A secret of few characters.
+fn guessed(key: String, secret: &str) -> Option<Finding> {
+    let distinct = secret.bytes().collect::<BTreeSet<_>>().len();
+    (distinct < 10).then(|| {
+        finding(
+            Severity::High,
+            key,
+            format!("the secret has {distinct} different characters: it can be guessed from one token"),
+            "32 random bytes, such as `openssl rand -base64 32` makes",
+        )
+    })
 }
 
 pub(super) fn tokens(config: &Config) -> Found {

@@ -292,7 +292,7 @@ mod tests {
     fn audit(config: &str) -> Vec<(Severity, String)> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("good"), "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
-        std::fs::write(folder.path().join("weak"), "abababababababababababababababab").unwrap();
+        std::fs::write(folder.path().join("weak"), "abcdefabcfedabcdfeabcdefbadcfeabcdef").unwrap();
         std::fs::write(folder.path().join("short"), "q9Zr2Lx8Vw4Tn6Yb").unwrap();
         let config = Config::parse(config, folder.path()).unwrap();
         findings(&config)

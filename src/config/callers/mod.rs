@@ -19,11 +19,21 @@ use crate::{
 /// Everything about callers.
 #[derive(Debug, Clone)]
 pub struct Callers {
+    /// What signs the gateway's own tokens; without, a key that it makes and keeps.
+    pub secret: Option<OwnSecret>,
     pub issuers: Vec<TrustedIssuer>,
     pub tokens: Vec<ConfigToken>,
     pub rules: Rulebook,
     pub limits: LimitSettings,
     pub proxies: Proxies,
+}
+
+/// `[auth] secret`: what the gateway's own tokens are signed and verified with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnSecret {
+    pub secret: Private,
+    /// HS256, HS384 or HS512, for which the secret is long enough.
+    pub algorithm: String,
 }
 
 /// `[[auth.issuers]]`: somebody else whose tokens are taken.
@@ -99,7 +109,9 @@ impl Callers {
             Keys::Secret { secret, .. } => secret.file().map(Path::to_owned),
             Keys::Jwks { ca, .. } | Keys::Discovery { ca, .. } => ca.clone(),
         });
-        issuers.chain(self.tokens.iter().filter_map(|token| token.token.file().map(Path::to_owned)))
+        let own = self.secret.iter().filter_map(|own| own.secret.file().map(Path::to_owned));
+        own.chain(issuers)
+            .chain(self.tokens.iter().filter_map(|token| token.token.file().map(Path::to_owned)))
     }
 }
 
@@ -111,6 +123,7 @@ impl Default for Callers {
             |name: &str, calls, burst| Limit::new(name, Rate::new(calls, minute, burst)?, away).map(Arc::new);
         let tier = |name: &str, calls| (Arc::from(name), limit(&format!("tier-{name}"), calls, 0));
         Self {
+            secret: None,
             issuers: Vec::new(),
             tokens: Vec::new(),
             rules: Rulebook::default(),

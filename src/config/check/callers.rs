@@ -6,12 +6,14 @@ use super::{Check, files};
 use crate::{
     auth::{Endpoint, Key, MOST_SKEW, Proxies, claims::ClaimMap},
     config::{
-        callers::{Callers, ConfigToken, Keys, Private, TrustedIssuer},
+        callers::{Callers, ConfigToken, Keys, OwnSecret, Private, TrustedIssuer},
         mistake::Mistake,
         settings::{self, Time},
     },
 };
 
+/// What the gateway's own tokens are signed by where it makes the key.
+const KEPT_KEY: &str = "EdDSA";
 /// The shortest token that is taken as it is.
 const LEAST_TOKEN: usize = 16;
 
@@ -42,7 +44,8 @@ impl Check<'_> {
         rate_limits: settings::RateLimits,
         proxies: Proxies,
     ) -> Callers {
-        let mut callers = Callers { proxies, ..Callers::default() };
+        let secret = self.own_secret(auth.secret, auth.algorithm);
+        let mut callers = Callers { secret, proxies, ..Callers::default() };
         let mut names = HashSet::new();
         for (index, written) in auth.issuers.into_iter().enumerate() {
             let path = format!("auth.issuers[{index}]");
@@ -68,6 +71,32 @@ impl Check<'_> {
             }
         }
         callers
+    }
+
+    /// What signs the gateway's own tokens.
+    fn own_secret(&mut self, secret: Option<settings::Text>, algorithm: Option<String>) -> Option<OwnSecret> {
+        let Some(secret) = secret else {
+            let by_key = algorithm.as_deref().is_none_or(|algorithm| algorithm == KEPT_KEY);
+            if !by_key {
+                let algorithm = algorithm.unwrap_or_default();
+                let why = format!(
+                    "{algorithm:?} needs a secret: `secret` says where it is; without one it is {KEPT_KEY}"
+                );
+                self.found.add("auth.algorithm", why);
+            }
+            return None;
+        };
+        let algorithm = algorithm.unwrap_or_else(|| "HS256".to_owned());
+        if !matches!(algorithm.as_str(), "HS256" | "HS384" | "HS512") {
+            let why = format!("{algorithm:?} is not an algorithm for a secret; HS256, HS384 and HS512 are");
+            self.found.add("auth.algorithm", why);
+            return None;
+        }
+        let secret = self.text_or_stand_in("secret", secret).and_then(|secret| {
+            Key::secret(secret.expose().as_bytes(), &algorithm)?;
+            Ok(Private::new(secret))
+        });
+        Some(OwnSecret { secret: self.found.take("auth.secret", secret)?, algorithm })
     }
 
     fn own_name(&mut self, path: &str, name: &str, names: &mut HashSet<String>) {

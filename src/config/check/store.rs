@@ -4,8 +4,8 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 
 use super::Check;
 use crate::{
-    config::{Accounts, callers::Private, mistake::Mistake, settings},
-    services::accounts::Rules,
+    config::{Accounts, Secret, callers::Private, mistake::Mistake, settings, store::ADMIN_EMAIL},
+    services::accounts::{Rules, check_admin},
     store::{DatabaseUrl, RedisUrl, Settings},
 };
 
@@ -32,6 +32,7 @@ impl Check<'_> {
             connections: written.connections.unwrap_or(default.connections),
             redis_timeout: self.time("store.redis_timeout", written.redis_timeout, default.redis_timeout),
             redis_prefix: written.redis_prefix.unwrap_or(default.redis_prefix),
+            ready: written.ready.unwrap_or(default.ready),
         }
     }
 
@@ -55,8 +56,12 @@ impl Check<'_> {
         if let Some(tier) = &written.tier {
             self.known_tier("accounts.tier".to_owned(), tier, tiers);
         }
-        if let Some(email) = written.admin_email.as_ref().filter(|email| !looks_like_an_address(email)) {
-            self.found.add("accounts.admin_email", format!("{email:?} is not an e-mail address"));
+        let email = written.admin_email.as_deref().unwrap_or(ADMIN_EMAIL);
+        let (of_email, of_password) = check_admin(email, password.as_ref().map(Secret::expose));
+        for (key, why) in [("admin_email", of_email), ("admin_password", of_password)] {
+            if let Some(why) = why {
+                self.found.add(format!("accounts.{key}"), why);
+            }
         }
         Accounts {
             rules: Rules {
@@ -67,7 +72,7 @@ impl Check<'_> {
                 refresh_lifetime: refresh,
                 ..Rules::default()
             },
-            admin_email: written.admin_email,
+            admin_email: written.admin_email.unwrap_or_else(|| ADMIN_EMAIL.to_owned()),
             admin_password: password.map(Private::new),
         }
     }
@@ -106,13 +111,6 @@ impl Check<'_> {
         self.found.push(mistake.near(&scheme, known.iter().copied()));
         None
     }
-}
-
-/// `NAME@HOST`: what else is wrong with one shows when a letter is sent.
-fn looks_like_an_address(email: &str) -> bool {
-    let parts = email.split_once('@');
-    parts.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
-        && !email.contains(char::is_whitespace)
 }
 
 /// `scheme://user:password@…`, or a password among the parameters.

@@ -1,6 +1,7 @@
 //! The environment's part of a config: `PROPYLON_SECTION__KEY` for every key, and the names that the systems before this one
 //! had. The process's environment is read here, once, and nowhere else; the rest is a function of what was read.
 
+mod callers;
 mod names;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -5,12 +5,18 @@ use std::net::IpAddr;
 
 use serde_json::Value as Json;
 
-use super::{Environment, boolean, list, shout};
+use super::{
+    Environment, boolean,
+    callers::{api_token, calls, milliseconds, minutes, no_burst, per_minute, proxies, service_link},
+    list, shout,
+};
 use crate::config::{
     DEFAULT_LISTEN,
     document::{Node, Origin, Value},
     mistake::{Mistake, Mistakes, Part},
 };
+
+const SERVICE_LINK: &str = "this is the address of a service link";
 
 /// A variable, the key it sets, and how.
 struct Name {
@@ -20,8 +26,10 @@ struct Name {
 }
 
 /// What a variable's text says.
-enum Read {
+pub(super) enum Read {
     Value(Json),
+    /// The variable is where the secret is.
+    Here,
     /// It leaves the key as it is.
     Nothing,
     /// It was clearly written for another program.
@@ -29,7 +37,7 @@ enum Read {
     Wrong(String),
 }
 
-const NAMES: [Name; 11] = [
+const NAMES: [Name; 29] = [
     Name { name: "GATEWAY_HOST", key: "gateway.listen", read: host },
     Name { name: "GATEWAY_PORT", key: "gateway.listen", read: port },
     Name { name: "NODE_ENV", key: "gateway.environment", read: text },
@@ -41,6 +49,25 @@ const NAMES: [Name; 11] = [
     Name { name: "CORS_ORIGINS", key: "cors.origins", read: origins },
     Name { name: "CORS_ENABLED", key: "cors.origins", read: cors_enabled },
     Name { name: "CORS_CREDENTIALS", key: "cors.credentials", read: yes_or_no },
+    Name { name: "TRUST_PROXY", key: "gateway.trusted_proxies", read: proxies },
+    Name { name: "POSTGRES_URL", key: "store.database", read: here },
+    Name { name: "DATABASE_URL", key: "store.database", read: here },
+    Name { name: "REDIS_URL", key: "store.redis", read: here },
+    Name { name: "SECRET_KEY", key: "auth.secret", read: here },
+    Name { name: "JWT_SECRET_KEY", key: "auth.secret", read: here },
+    Name { name: "ALGORITHM", key: "auth.algorithm", read: text },
+    Name { name: "JWT_ALGORITHM", key: "auth.algorithm", read: text },
+    Name { name: "ACCESS_TOKEN_EXPIRE_MINUTES", key: "accounts.access_lifetime", read: minutes },
+    Name { name: "JWT_ACCESS_TOKEN_EXPIRE_MINUTES", key: "accounts.access_lifetime", read: minutes },
+    Name { name: "ADMIN_EMAIL", key: "accounts.admin_email", read: text },
+    Name { name: "ADMIN_PASSWORD", key: "accounts.admin_password", read: here },
+    Name { name: "RATE_LIMIT_ENABLED", key: "rate_limits.enabled", read: yes_or_no },
+    Name { name: "RATE_LIMIT_WINDOW", key: "rate_limits.window", read: milliseconds },
+    // What these systems counted had no more at once, unless the next but one says so.
+    Name { name: "RATE_LIMIT_GLOBAL", key: "rate_limits.burst", read: no_burst },
+    Name { name: "RATE_LIMIT_GLOBAL", key: "rate_limits.address", read: calls },
+    Name { name: "RATE_LIMIT_REQUESTS_PER_MINUTE", key: "rate_limits.address", read: per_minute },
+    Name { name: "RATE_LIMIT_BURST", key: "rate_limits.burst", read: calls },
 ];
 
 /// Puts what these variables say over what the file says. An empty one says nothing.
@@ -50,7 +77,12 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
             continue;
         };
         let part = || Part::Variable(name.into());
-        match read(written, root) {
+        let read = if service_link(written) { Read::NotOurs(SERVICE_LINK) } else { read(written, root) };
+        match read {
+            Read::Here => {
+                let value = serde_json::json!({ "env": name });
+                root.set(key, Node::of(&value, &Origin::Variable(name.into())));
+            }
             Read::Value(value) => root.set(key, Node::of(&value, &Origin::Variable(name.into()))),
             Read::Nothing => {}
             Read::NotOurs(why) => {
@@ -59,6 +91,7 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
             Read::Wrong(why) => found.push(Mistake::new(key, why).at(part())),
         }
     }
+    api_token(environment, root);
     service_urls(environment, root, found);
 }
 
@@ -79,6 +112,11 @@ fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes
         });
         let Some(first) = addresses.first() else { continue };
         let key = format!("upstreams[{index}].grpc");
+        if service_link(first) {
+            let part = Part::Variable(variable.as_str().into());
+            found.push(Mistake::new(key, format!("{SERVICE_LINK}; it is ignored")).warning().at(part));
+            continue;
+        }
         if addresses.len() > 1 {
             let message =
                 format!("it has {} addresses, and an upstream has one: the first is taken", addresses.len());
@@ -114,11 +152,12 @@ fn port(written: &str, root: &Node) -> Read {
     let (host, _) = listen(root);
     match written.parse::<u16>() {
         Ok(port) => Read::Value(format!("{host}:{port}").into()),
-        Err(_) if written.contains("://") => {
-            Read::NotOurs("this is the address of a service link, not a port")
-        }
         Err(_) => Read::Wrong(format!("{written:?} is not a port (0 to 65535)")),
     }
+}
+
+fn here(_: &str, _: &Node) -> Read {
+    Read::Here
 }
 
 fn text(written: &str, _: &Node) -> Read {

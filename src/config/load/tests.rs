@@ -58,6 +58,7 @@ fn what_the_example_only_mentions_is_right_too() {
     fs::write(&file, whole_example()).unwrap();
     fs::write(folder.path().join("books.key"), "5f2b8c1e9d").unwrap();
     fs::write(folder.path().join("legacy.key"), "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
+    fs::write(folder.path().join("tokens.key"), "Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scvq9Zr2").unwrap();
     fs::write(folder.path().join("operator.key"), "Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
     fs::write(folder.path().join("admin.password"), "Xy4Tn6Yb1Kd3Mf5Hg7").unwrap();
     fs::write(folder.path().join("films.binpb"), crate::proto::FILE_DESCRIPTOR_SET).unwrap();
@@ -225,8 +226,130 @@ fn every_listed_name_does_what_it_says() {
     });
     check(&[("CORS_ORIGINS", "*"), ("CORS_ENABLED", "false")], &|c| origins(c) == "None");
     check(&[("CORS_ORIGINS", "http://a.example"), ("CORS_CREDENTIALS", "true")], &|c| c.cors.credentials);
+    let database = |config: &Config| config.store.database.to_string();
+    check(&[("DATABASE_URL", "sqlite+aiosqlite:///./a.db")], &|c| database(c) == "sqlite:./a.db");
+    check(&[("DATABASE_URL", "postgresql+asyncpg://u:secret@h/a")], &|c| {
+        database(c) == "postgres://h:5432/a"
+    });
+    check(&[("POSTGRES_URL", "postgres://u:secret@h:7/a")], &|c| database(c) == "postgres://h:7/a");
+    check(&[("POSTGRES_URL", "postgres://h/a"), ("DATABASE_URL", "postgres://h/b")], &|c| {
+        database(c).ends_with("/b")
+    });
+    check(&[("REDIS_URL", "redis://:secret@h:6379/2")], &|c| {
+        c.store.redis.as_ref().is_some_and(|url| url.to_string() == "redis://h:6379/2")
+    });
+    const KEY: &str = "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv";
+    let signs = |config: &Config, algorithm: &str| {
+        let secret = config.callers.secret.as_ref();
+        secret.is_some_and(|own| own.secret.expose() == KEY && own.algorithm == algorithm)
+    };
+    check(&[("SECRET_KEY", KEY)], &|c| signs(c, "HS256"));
+    check(&[("SECRET_KEY", "another"), ("JWT_SECRET_KEY", KEY), ("ALGORITHM", "HS512")], &|c| {
+        signs(c, "HS512")
+    });
+    check(&[("JWT_SECRET_KEY", KEY), ("ALGORITHM", "HS512"), ("JWT_ALGORITHM", "HS384")], &|c| {
+        signs(c, "HS384")
+    });
+    check(&[("JWT_ALGORITHM", "EdDSA")], &|c| c.callers.secret.is_none());
+    let lifetime = |config: &Config| config.accounts.rules.access_lifetime.as_secs();
+    check(&[("ACCESS_TOKEN_EXPIRE_MINUTES", "1440")], &|c| lifetime(c) == 86400);
+    check(&[("ACCESS_TOKEN_EXPIRE_MINUTES", "1"), ("JWT_ACCESS_TOKEN_EXPIRE_MINUTES", "30")], &|c| {
+        lifetime(c) == 1800
+    });
+    check(&[("ADMIN_EMAIL", "op@x.example"), ("ADMIN_PASSWORD", "Correct-Horse-7")], &|c| {
+        c.accounts.admin_email == "op@x.example"
+            && c.accounts.admin_password.as_ref().is_some_and(|word| word.expose() == "Correct-Horse-7")
+    });
+    check(&[("API_TOKEN", "Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv")], &|c| {
+        let [token] = c.callers.tokens.as_slice() else { return false };
+        (&*token.user, token.roles.len(), token.token.expose())
+            == ("api-token", 0, "Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv")
+    });
+    let limit = |config: &Config| {
+        let limits = &config.callers.limits;
+        limits.address.as_ref().map(|limit| (limit.rate.calls(), limit.rate.burst(), limit.rate.window_ms()))
+    };
+    check(&[("RATE_LIMIT_ENABLED", "false")], &|c| !c.callers.limits.enabled);
+    check(&[("RATE_LIMIT_GLOBAL", "5"), ("RATE_LIMIT_WINDOW", "2000")], &|c| limit(c) == Some((5, 0, 2000)));
+    check(&[("RATE_LIMIT_GLOBAL", "5"), ("RATE_LIMIT_BURST", "3")], &|c| limit(c) == Some((5, 3, 60000)));
+    check(&[("RATE_LIMIT_REQUESTS_PER_MINUTE", "7")], &|c| limit(c) == Some((7, 20, 60000)));
+    check(&[("RATE_LIMIT_REQUESTS_PER_MINUTE", "0")], &|c| limit(c).is_none());
+    let proxies =
+        |config: &Config| (config.callers.proxies.nearest_private, config.callers.proxies.networks.len());
+    check(&[("TRUST_PROXY", "true")], &|c| proxies(c) == (true, 0));
+    check(&[("TRUST_PROXY", "false")], &|c| proxies(c) == (false, 0));
+    check(&[("TRUST_PROXY", "loopback, 10.0.0.0/8")], &|c| proxies(c) == (false, 3));
     check(&[("USER_BOOKS_SERVICE_URL", "http://b:2")], &|c| c.upstreams[0].address.host == "b");
     check(&[("GATEWAY_PORT", ""), ("OTHER_SERVICE_URL", "nonsense")], &|c| c.listen.port() == 8080);
+}
+
+#[test]
+fn what_a_listed_name_cannot_mean_is_told_under_its_name() {
+    let check = |environment: &[(&str, &str)], want: &[&str]| {
+        let report = load("[rate_limits]\nwindow = \"10s\"", environment).report().to_string();
+        for want in want {
+            assert!(report.contains(want), "{environment:?}: {report}");
+        }
+        assert!(!report.contains("hunter2"), "{report}");
+    };
+    check(
+        &[("JWT_SECRET_KEY", "your-super-secret-jwt-key")],
+        &["JWT_SECRET_KEY", "auth.secret", "placeholder"],
+    );
+    check(&[("SECRET_KEY", "hunter2-and-more")], &["SECRET_KEY", "at least 32 are needed"]);
+    check(
+        &[("SECRET_KEY", "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv"), ("ALGORITHM", "RS256")],
+        &["ALGORITHM", "\"RS256\" is not an algorithm for a secret"],
+    );
+    check(&[("JWT_ALGORITHM", "HS256")], &["JWT_ALGORITHM", "\"HS256\" needs a secret"]);
+    check(&[("API_TOKEN", "short-hunter2")], &["API_TOKEN", "at least 16 characters"]);
+    check(&[("API_TOKEN", "changeme-changeme-changeme")], &["API_TOKEN", "placeholder"]);
+    check(&[("DATABASE_URL", "mysql://u:hunter2@h/a")], &["DATABASE_URL", "mysql is no database"]);
+    check(&[("ADMIN_EMAIL", "root")], &["ADMIN_EMAIL", "has an @"]);
+    check(&[("ADMIN_PASSWORD", "password123")], &["ADMIN_PASSWORD", "one of the most common"]);
+    check(&[("ADMIN_EMAIL", "op@x.example"), ("ADMIN_PASSWORD", "op@x.example")], &["it is the e-mail"]);
+    check(&[("TRUST_PROXY", "2")], &["TRUST_PROXY", "2 hops cannot be told"]);
+    check(&[("TRUST_PROXY", "proxy.example")], &["TRUST_PROXY", "\"proxy.example\""]);
+    check(&[("RATE_LIMIT_WINDOW", "1m")], &["RATE_LIMIT_WINDOW", "not a number of milliseconds"]);
+    check(&[("RATE_LIMIT_WINDOW", "1")], &["RATE_LIMIT_WINDOW", "the shortest window is 1s"]);
+    check(&[("RATE_LIMIT_GLOBAL", "-1")], &["RATE_LIMIT_GLOBAL", "not a number of calls"]);
+    check(&[("RATE_LIMIT_REQUESTS_PER_MINUTE", "5")], &["this is a number for a minute"]);
+    check(&[("ACCESS_TOKEN_EXPIRE_MINUTES", "soon")], &["not a number of minutes"]);
+}
+
+#[test]
+fn service_links_are_ignored_with_a_warning() {
+    let names =
+        ["REDIS_URL", "DATABASE_URL", "GATEWAY_PORT", "SECRET_KEY", "RATE_LIMIT_WINDOW", "TRUST_PROXY"];
+    for name in names {
+        let loaded = load("", &[(name, "tcp://10.0.0.1:6379"), ("REDIS_PORT", "tcp://10.0.0.1:6379")]);
+        let report = loaded.report().to_string();
+        let (config, warnings) = loaded.accept().unwrap_or_else(|error| panic!("{error}"));
+        assert!(!warnings.is_empty() && report.contains("service link; it is ignored"), "{name}: {report}");
+        assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()), "{name}");
+    }
+}
+
+#[test]
+fn an_upstreams_address_is_no_service_link() {
+    let books = "[[upstreams]]\nname = \"books\"\ngrpc = \"http://h:1\"\n";
+    let loaded = load(books, &[("BOOKS_SERVICE_URL", "tcp://10.0.0.1:80")]);
+    let (config, warnings) = loaded.accept().unwrap_or_else(|error| panic!("{error}"));
+    assert!(warnings.to_string().contains("BOOKS_SERVICE_URL"), "{warnings}");
+    assert_eq!(config.upstreams[0].address.host, "h");
+}
+
+#[test]
+fn the_one_token_is_that_of_the_configs_own_entry() {
+    let text = "[[auth.tokens]]\nname = \"owner\"\ntoken = { env = \"API_TOKEN\" }\nroles = [\"admin\"]";
+    let (config, _) = load(text, &[("API_TOKEN", "Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv")]).accept().unwrap();
+    assert_eq!(config.callers.tokens.iter().map(|token| &*token.name).collect::<Vec<_>>(), ["owner"]);
+    // Without it the config says that it is missing.
+    let report = load(text, &[]).report().to_string();
+    assert!(report.contains("API_TOKEN is not set"), "{report}");
+    let networks = "[gateway]\ntrusted_proxies = [\"192.0.2.0/24\"]";
+    let (config, _) = load(networks, &[("TRUST_PROXY", "true")]).accept().unwrap();
+    assert!(!config.callers.proxies.nearest_private && config.callers.proxies.networks.len() == 1);
 }
 
 #[test]
@@ -406,7 +529,9 @@ fn the_schema_has_each_default_that_a_comment_names() {
     for (definition, schema) in json_schema()["$defs"].as_object().unwrap() {
         for (key, property) in schema["properties"].as_object().into_iter().flatten() {
             let comment = property["description"].as_str().unwrap_or_default();
-            let Some((_, said)) = comment.rsplit_once("Default: ") else {
+            let Some((_, said)) =
+                comment.rsplit_once("Default: ").filter(|(_, said)| !said.contains("with a secret"))
+            else {
                 continue;
             };
             if WORDS.iter().any(|word| said.starts_with(word)) {

@@ -26,6 +26,9 @@ pub(in crate::config) struct Store {
     pub(in crate::config) redis_timeout: Option<Time>,
     /// What the limits' keys in Redis begin with. Default: propylon:.
     pub(in crate::config) redis_prefix: Option<String>,
+    /// Whether calls are taken, as /readyz and grpc.health.v1 say, only while the stores can be reached. Default: false, what
+    /// needs no store is answered without.
+    pub(in crate::config) ready: Option<bool>,
 }
 
 /// `[accounts]`

@@ -1,5 +1,5 @@
-//! The gateway's own pages: what this is, the probes, the OpenAPI document, and the documentation to read (ReDoc) and to try
-//! out (Swagger UI). Each is switched on and moved by the config, asks no other server for anything, and has a
+//! The gateway's own pages: what this is, the probes, the OpenAPI document, the documentation to read (ReDoc) and to try
+//! out (Swagger UI), and the keys of its tokens. Each is switched on and moved by the config, asks no other server for anything, and has a
 //! Content-Security-Policy of its own.
 
 mod assets;
@@ -11,10 +11,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tonic::Status;
 
 use self::assets::Asset;
+use super::Gateway;
 use crate::{
+    auth::digest,
     call::Body,
     config::{Config, Page},
     route::router::TrailingSlash,
+    services::NotServing,
     snapshot::Snapshot,
     status::{Refusal, refuse},
     surface::{Request, Response, rest},
@@ -32,6 +35,8 @@ const REDOC_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'se
 /// A name with a hash of its content is never another content.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+/// A key is published for minutes before it signs: who keeps the set for one knows it in time.
+const A_MINUTE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 
 /// What is at a path.
 enum Place {
@@ -40,11 +45,15 @@ enum Place {
     Asset(&'static Asset),
 }
 
-/// Serves a request for one of the gateway's own pages; `None` for any other path. `ready` says whether calls are taken.
+/// Serves a request for one of the gateway's own pages; `None` for any other path.
 ///
 /// # Errors
-/// 405, in the words of every other route.
-pub(super) fn serve(snapshot: &Snapshot, ready: bool, request: &Request) -> Option<Result<Response, Status>> {
+/// 405, in the words of every other route; 503 for keys that are not there yet.
+pub(super) fn serve(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    request: &Request,
+) -> Option<Result<Response, Status>> {
     let path = request.uri().path();
     let place = match (find(snapshot, path), slashless(snapshot, path)) {
         (Some(place), _) | (None, Some((TrailingSlash::Ignore, place))) => place,
@@ -68,7 +77,7 @@ pub(super) fn serve(snapshot: &Snapshot, ready: bool, request: &Request) -> Opti
         return Some(Err(refuse(Refusal::MethodNotAllowed { allow }, message)));
     }
     let answered = match place {
-        Place::Page(page) => self::page(snapshot, page, ready, request),
+        Place::Page(page) => self::page(gateway, snapshot, page, request),
         Place::Asset(asset) => asset.response(request.headers()),
     };
     Some(answered.map(|response| if head { without_body(response) } else { response }))
@@ -96,39 +105,62 @@ fn find(snapshot: &Snapshot, path: &str) -> Option<Place> {
     assets::of(*page, name).map(Place::Asset)
 }
 
-fn page(snapshot: &Snapshot, page: Page, ready: bool, request: &Request) -> Result<Response, Status> {
+fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Request) -> Result<Response, Status> {
     let config = &snapshot.config;
     match page {
         Page::Livez => Ok(text(StatusCode::OK, "ok\n")),
-        Page::Readyz if ready => Ok(text(StatusCode::OK, "ready\n")),
-        Page::Readyz => Ok(text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")),
-        Page::Openapi => document(snapshot, request.headers()),
+        Page::Readyz => Ok(match gateway.why_not_ready() {
+            None => text(StatusCode::OK, "ready\n"),
+            Some(NotServing::Starting) => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+            Some(NotServing::Draining) => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            Some(NotServing::WithoutStore) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "a store cannot be reached\n")
+            }
+        }),
+        Page::Openapi => {
+            let document = snapshot.openapi();
+            let kind = HeaderValue::from_static("application/json");
+            kept(document.json.clone(), &document.etag, kind, ASK_AGAIN, request.headers())
+        }
+        Page::Jwks => jwks(gateway, request.headers()),
         Page::Docs => viewer(config, Page::Docs, request.headers()),
         Page::Redoc => viewer(config, Page::Redoc, request.headers()),
         Page::Index => index::response(snapshot, request),
     }
 }
 
-/// The OpenAPI document, or 304 for who has it already.
-fn document(snapshot: &Snapshot, request: &HeaderMap) -> Result<Response, Status> {
-    let document = snapshot.openapi();
+/// The keys by which others verify the gateway's tokens (RFC 7517).
+fn jwks(gateway: &Gateway, request: &HeaderMap) -> Result<Response, Status> {
+    let text = gateway.jwks()?.to_string();
+    let digest = digest(text.as_bytes());
+    let etag: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let kind = HeaderValue::from_static("application/jwk-set+json");
+    kept(text.into(), &format!("\"{etag}\""), kind, A_MINUTE, request)
+}
+
+/// A document, or 304 for who has it already.
+fn kept(
+    document: Bytes,
+    etag: &str,
+    kind: HeaderValue,
+    cache: HeaderValue,
+    request: &HeaderMap,
+) -> Result<Response, Status> {
     let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| {
         let tags = value.to_str().unwrap_or_default();
-        tags.split(',')
-            .map(|tag| tag.trim().trim_start_matches("W/"))
-            .any(|tag| tag == document.etag || tag == "*")
+        tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*")
     });
     let mut headers = HeaderMap::new();
-    headers.insert(header::CACHE_CONTROL, ASK_AGAIN);
+    headers.insert(header::CACHE_CONTROL, cache);
     // Weak: the same document may come compressed or not.
-    if let Ok(etag) = HeaderValue::try_from(format!("W/{}", document.etag)) {
+    if let Ok(etag) = HeaderValue::try_from(format!("W/{etag}")) {
         headers.insert(header::ETAG, etag);
     }
     if known {
         return Ok(response(StatusCode::NOT_MODIFIED, headers, Bytes::new()));
     }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let body = rest::encode(document.json.clone(), request.get(header::ACCEPT_ENCODING), &mut headers)?;
+    headers.insert(header::CONTENT_TYPE, kind);
+    let body = rest::encode(document, request.get(header::ACCEPT_ENCODING), &mut headers)?;
     Ok(response(StatusCode::OK, headers, body))
 }
 

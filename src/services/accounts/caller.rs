@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tonic::{Request, Status};
 
 use crate::{
-    auth::{Client, Means, Principal},
+    auth::{Client, Means, OWN, Principal},
     call::Peer,
     status::Fault,
     store::{ADMIN, AuditLine, Micros},
 };
 
-/// The issuer of the gateway's own tokens, by its name among the issuers.
-const OWN: &str = "propylon";
+/// Who does what the command line is asked for, in audit lines.
+const OPERATOR: &str = "operator";
 
 /// A caller who is known.
 #[derive(Debug, Clone)]
@@ -101,6 +101,20 @@ impl Context {
         Self {
             address: client.or(peer).map(|address| address.to_canonical().to_string()).unwrap_or_default(),
             request_id: id.unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// A line that says what an operator does at the command line.
+    pub(in crate::services) fn operator_line(action: &str, target: &str, details: &str) -> AuditLine {
+        AuditLine {
+            id: uuid::Uuid::now_v7().to_string(),
+            at: Micros::now(),
+            actor: OPERATOR.to_owned(),
+            action: action.to_owned(),
+            target: target.to_owned(),
+            request_id: String::new(),
+            address: String::new(),
+            details: details.to_owned(),
         }
     }
 

@@ -5,6 +5,7 @@ mod attempts;
 mod caller;
 mod check;
 mod keys;
+mod operator;
 mod password;
 mod present;
 mod session;
@@ -24,13 +25,14 @@ pub(super) use self::{
 };
 pub use self::{
     keys::StoredKeys,
+    operator::{FirstAdmin, OperatorError, Reset, Whose, check_admin},
     password::Passwords,
     session::{AccessToken, Tokens},
 };
 use crate::{
     auth::Rate,
     proto::gateway_v1::User,
-    store::{Account, Micros, NewAccount, Revocation, Revoked, StoreError, Stores, email_key},
+    store::{Account, Micros, Revocation, Revoked, StoreError, Stores},
 };
 
 /// How long what is known of an account is kept beside the database.
@@ -87,52 +89,6 @@ impl Directory {
         Self { stores, tokens, passwords, rules }
     }
 
-    /// Makes an admin where there is none, of any number of replicas that start at once by one of them. Without a password
-    /// one is made up; the answer is what to show, once.
-    ///
-    /// # Errors
-    /// The e-mail or the password will not do (in words), or the database is away.
-    pub async fn first_admin(
-        &self,
-        email: &str,
-        password: Option<&str>,
-    ) -> Result<Option<FirstAdmin>, FirstAdminError> {
-        let mut wrong = Violations::default();
-        let email = wrong.check("ADMIN_EMAIL", check::email(email)).unwrap_or_default();
-        let given = password.is_some();
-        let password = match password {
-            Some(password) => {
-                wrong.check("ADMIN_PASSWORD", password::check(password, &email)).unwrap_or_default()
-            }
-            None => session::random_text(18).map_err(FirstAdminError::Broken)?,
-        };
-        if let Some(words) = wrong.words() {
-            return Err(FirstAdminError::Invalid(words));
-        }
-        // Hashing costs, and there is an admin nearly always.
-        if self.stores.accounts.counts().await.map_err(FirstAdminError::Store)?.admins > 0 {
-            return Ok(None);
-        }
-        let hash = self
-            .passwords
-            .hash(password.clone())
-            .await
-            .map_err(|s| FirstAdminError::Broken(s.message().into()))?;
-        let new = NewAccount {
-            id: uuid::Uuid::now_v7().to_string(),
-            email_key: email_key(&email),
-            email: email.clone(),
-            username: "admin".to_owned(),
-            password: hash,
-            roles: vec![crate::store::ADMIN.to_owned()],
-            permissions: Vec::new(),
-            tier: self.rules.tier.clone(),
-        };
-        let made = self.stores.accounts.create_first_admin(&new, Micros::now()).await;
-        let made = made.map_err(FirstAdminError::Store)?;
-        Ok(made.map(|_| FirstAdmin { email, password: (!given).then_some(password) }))
-    }
-
     /// An account, as it was known a moment ago at the most.
     pub(super) async fn user(&self, id: &str) -> Result<Option<User>, Status> {
         let key = cache_key(id);
@@ -175,34 +131,6 @@ impl fmt::Debug for Directory {
         f.debug_struct("Directory").field("rules", &self.rules).finish_non_exhaustive()
     }
 }
-
-/// An admin that was just made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FirstAdmin {
-    pub email: String,
-    /// The password that was made up: it is shown once, and kept nowhere.
-    pub password: Option<String>,
-}
-
-/// Why no admin was made.
-#[derive(Debug)]
-pub enum FirstAdminError {
-    /// What the operator gave will not do; in words.
-    Invalid(String),
-    Store(StoreError),
-    Broken(String),
-}
-
-impl fmt::Display for FirstAdminError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid(words) | Self::Broken(words) => f.write_str(words),
-            Self::Store(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for FirstAdminError {}
 
 fn cache_key(id: &str) -> String {
     format!("propylon:user:{id}")

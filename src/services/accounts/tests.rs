@@ -3,6 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use argon2::Params;
 use http::HeaderMap;
 use tonic::{Code, Request, Response, Status};
@@ -10,7 +11,7 @@ use tonic_types::StatusExt as _;
 
 use super::{Directory, FirstAdmin, Passwords, Rules, StoredKeys};
 use crate::{
-    auth::{Client, Failed, Minter, Presented, Rate, Refused, SigningKey, Verifier},
+    auth::{Client, Failed, Issuer, KeySet, Minter, Presented, Rate, Refused, SigningKey, Verifier},
     proto::gateway_v1::{
         CreateApiKeyRequest, DeleteAccountRequest, DeleteUserRequest, GetAdminStatsRequest,
         GetCurrentUserRequest, GetProfileRequest, GetStatsRequest, ListApiKeysRequest, ListAuditLinesRequest,
@@ -46,8 +47,9 @@ fn world(folder: &Path, rules: Rules) -> World {
     let database = DatabaseUrl::parse(&format!("sqlite:{}", folder.join("p.db").display())).unwrap();
     let stores = Arc::new(Stores::new(&Settings { database, ..Settings::default() }).unwrap());
     let key = SigningKey::generate().unwrap();
-    let minter = Arc::new(Minter::ed25519("propylon", "propylon", rules.access_lifetime, key));
-    let verifier = Verifier::new(vec![minter.as_issuer()], Vec::new())
+    let minter = Arc::new(Minter::ed25519(rules.access_lifetime, key));
+    let keys = Arc::new(ArcSwap::from_pointee(KeySet::new(vec![minter.verifies()])));
+    let verifier = Verifier::new(vec![Issuer::own(keys)], Vec::new())
         .with_api_keys(Arc::new(StoredKeys(Arc::clone(&stores))))
         .with_revocations(Arc::clone(&stores.revoked) as _);
     // As cheap as it goes: what it costs is measured elsewhere.

@@ -18,7 +18,7 @@ use tokio::{
     sync::OnceCell,
 };
 
-use super::{RedisUrl, State, StoreError, gate::Gate};
+use super::{RedisUrl, StoreError, StoreHealth, gate::Gate};
 
 /// A Redis or Valkey server. Every operation goes through [`Redis::run`].
 pub(super) struct Redis {
@@ -51,12 +51,8 @@ impl Redis {
         })
     }
 
-    pub(super) fn state(&self) -> State {
-        self.gate.state()
-    }
-
-    pub(super) fn address(&self) -> &str {
-        self.gate.address()
+    pub(super) fn health(&self) -> StoreHealth {
+        self.gate.health()
     }
 
     /// Asks whether the server is there.
@@ -81,7 +77,13 @@ impl Redis {
             .run(async {
                 let connect = || self.client.get_multiplexed_async_connection_with_config(&self.config);
                 let connection = place.get_or_try_init(connect).await.map_err(|error| self.error(&error))?;
-                operation(connection.clone()).await.map_err(|error| self.error(&error))
+                operation(connection.clone()).await.map_err(|error| {
+                    // It is closed, so the other runtimes' are: once the server is back they would say again that it is away.
+                    if error.is_unrecoverable_error() && !error.is_timeout() {
+                        self.connections().clear();
+                    }
+                    self.error(&error)
+                })
             })
             .await;
         match &result {

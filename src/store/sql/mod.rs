@@ -24,7 +24,7 @@ use sqlx::{
 use tokio::sync::OnceCell;
 
 use self::row::{Row, Value, args, bind};
-use super::{DatabaseUrl, State, StoreError, gate::Gate};
+use super::{DatabaseUrl, State, StoreError, StoreHealth, gate::Gate};
 
 /// How the database is reached.
 #[derive(Debug, Clone)]
@@ -89,12 +89,8 @@ impl Database {
         Self { pools, gate, migrated: OnceCell::new() }
     }
 
-    pub(super) fn state(&self) -> State {
-        self.gate.state()
-    }
-
-    pub(super) fn address(&self) -> &str {
-        self.gate.address()
+    pub(super) fn health(&self) -> StoreHealth {
+        self.gate.health()
     }
 
     /// Runs one operation: bounded in time, on an up-to-date schema, refused at once while the database is away.

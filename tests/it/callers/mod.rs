@@ -3,6 +3,7 @@
 
 mod access;
 mod attacks;
+mod issuers;
 mod limits;
 mod outages;
 mod spoofing;

@@ -1,6 +1,6 @@
 //! A client of each surface, down to its bytes, so that a test can send what no client library would.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::LazyLock};
 
 use base64::Engine as _;
 use bytes::{Buf as _, Bytes};
@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use propylon::status::{self, BASE64};
-use prost_reflect::DynamicMessage;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -78,9 +78,16 @@ pub(crate) fn request(
     request
 }
 
+/// A message type of the upstream's, or of the gateway's own.
+fn descriptor(name: &str) -> MessageDescriptor {
+    static OWN: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(propylon::proto::FILE_DESCRIPTOR_SET).unwrap());
+    POOL.get_message_by_name(name).or_else(|| OWN.get_message_by_name(name)).unwrap()
+}
+
 /// JSON messages as gRPC frames of a message type.
 pub(crate) fn frames(message: &str, json: &[&str]) -> Bytes {
-    let descriptor = POOL.get_message_by_name(message).unwrap();
+    let descriptor = descriptor(message);
     let messages = json.iter().map(|json| {
         let mut json = serde_json::Deserializer::from_str(json);
         prost::Message::encode_to_vec(&DynamicMessage::deserialize(descriptor.clone(), &mut json).unwrap())
@@ -89,13 +96,15 @@ pub(crate) fn frames(message: &str, json: &[&str]) -> Bytes {
 }
 
 fn messages(message: &str, mut frames: Bytes) -> Vec<Value> {
-    let descriptor = POOL.get_message_by_name(message).unwrap();
+    let (descriptor, own) = (descriptor(message), message.starts_with("propylon."));
+    // As REST shows them: the gateway's own by the names of the proto file.
+    let options = SerializeOptions::new().use_proto_field_name(own).skip_default_fields(!own);
     let mut found = Vec::new();
     while frames.has_remaining() {
         assert_eq!(frames.get_u8(), 0, "a plain frame");
         let length = frames.get_u32() as usize;
         let message = DynamicMessage::decode(descriptor.clone(), frames.split_to(length)).unwrap();
-        found.push(serde_json::to_value(message).unwrap());
+        found.push(message.serialize_with_options(serde_json::value::Serializer, &options).unwrap());
     }
     found
 }

@@ -44,12 +44,20 @@ impl TestGateway {
 pub(crate) struct World {
     config: String,
     listen: &'static str,
+    variables: Vec<(String, String)>,
     folder: tempfile::TempDir,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { config: String::new(), listen: "127.0.0.1:0", folder: tempfile::tempdir().unwrap() }
+        let folder = tempfile::tempdir().unwrap();
+        Self { config: String::new(), listen: "127.0.0.1:0", variables: Vec::new(), folder }
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// A gateway before the library upstream, its schema from a descriptor set file.
@@ -87,6 +95,7 @@ impl World {
         command.args(["serve", "--listen", self.listen, "--config"]).arg(file);
         // What it keeps is its own: the default is a file below the folder that it is started in.
         command.current_dir(self.folder.path());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
