@@ -530,7 +530,7 @@ fn the_schema_has_each_default_that_a_comment_names() {
         for (key, property) in schema["properties"].as_object().into_iter().flatten() {
             let comment = property["description"].as_str().unwrap_or_default();
             let Some((_, said)) =
-                comment.rsplit_once("Default: ").filter(|(_, said)| !said.contains("with a secret"))
+                comment.rsplit_once("Default: ").filter(|(_, said)| !said.contains("without a secret"))
             else {
                 continue;
             };
