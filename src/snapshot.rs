@@ -193,10 +193,12 @@ impl Snapshot {
                     input,
                     upstream,
                     members: endpoint.members(),
-                    demands_credentials: !endpoint.route().terms.access.is_public(),
+                    access: &endpoint.route().terms.access,
+                    reached: self.rest.reaches(endpoint),
                 }
             });
-            openapi::Document::new(&self.config, listed)
+            let answers = self.rest.answers().map(|route| (&*route.name, &route.terms.access)).collect();
+            openapi::Document::new(&self.config, listed, &answers)
         })
     }
 

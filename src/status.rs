@@ -45,6 +45,8 @@ pub enum Refusal {
     RequestTimeout,
     /// 413
     TooLarge,
+    /// 414
+    UriTooLong,
     /// 415
     UnsupportedMediaType,
     /// 431
@@ -62,6 +64,7 @@ impl Refusal {
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Redirect { .. } => StatusCode::PERMANENT_REDIRECT,
@@ -75,7 +78,7 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => Code::Unimplemented,
             Self::NotAcceptable | Self::UnsupportedMediaType => Code::InvalidArgument,
             Self::RequestTimeout => Code::DeadlineExceeded,
-            Self::TooLarge | Self::HeadersTooLarge => Code::ResourceExhausted,
+            Self::TooLarge | Self::UriTooLong | Self::HeadersTooLarge => Code::ResourceExhausted,
             Self::Redirect { .. } => Code::NotFound,
         }
     }

@@ -106,7 +106,7 @@ impl Sheet {
             self.row("route", &route.name);
             let timeout = match route.timeout {
                 timeout if timeout > 0.0 => format!("{timeout} s"),
-                _ => "no timeout".to_owned(),
+                _ => "no time limit".to_owned(),
             };
             let (request, reply) = (bytes(route.request_bytes), bytes(route.response_bytes));
             self.row("rules", &format!("{timeout} · request {request} · reply {reply}"));

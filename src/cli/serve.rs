@@ -16,6 +16,7 @@ use crate::{
     gateway::{Gateway, Source, StartError, door},
     server,
     services::{accounts::FirstAdmin, admin::Mistake},
+    store::AT_START,
 };
 
 /// How long after the drain's deadline a worker may take to end.
@@ -83,6 +84,8 @@ pub(super) fn serve(
     let config = source.read().map_err(|mistakes| wrong(StartError(mistakes)))?;
     start_log(config.log);
     let mut rules = server::Rules { header_bytes: config.header_bytes, connections: config.connections };
+    rules.connections.max = server::raise_open_files(rules.connections.max, config.workers)
+        .map_err(|few| Failure::system(few.to_string()))?;
     let listeners = server::listen(config.listen, config.workers)
         .map_err(|error| ending::cannot_listen(config.listen, &error))?;
     let address = listeners
@@ -94,7 +97,6 @@ pub(super) fn serve(
     let gateway = main
         .block_on(Gateway::start(config, source))
         .map_err(|error| wrong(written.report(&error.mistakes())))?;
-    rules.connections.max = server::raise_open_files(rules.connections.max);
     let server = server::Server::new(rules);
     let (stop, stopping) = watch::channel(false);
     let (ending, mut ended) = mpsc::channel(1);
@@ -120,7 +122,8 @@ pub(super) fn serve(
         let _inside = main.enter();
         Signals::listen().map_err(Failure::system)?
     };
-    let words = Words { config: &gateway.config(), catalog: &gateway.catalog(), address };
+    let (config, catalog, stores) = (gateway.config(), gateway.catalog(), gateway.stores());
+    let words = Words { config: &config, catalog: &catalog, address, stores: &stores };
     if std::io::stdout().is_terminal() {
         greet(&words, Paint::new(colours()));
     } else {
@@ -141,7 +144,11 @@ pub(super) fn serve(
     // Readiness goes first: who balances sees it while calls are still taken.
     gateway.drain();
     let why = if asked { "asked to stop" } else { "a worker has ended" };
-    info!("{why}; calls are taken for another {:?}, those in flight then finished", drain.delay);
+    if drain.delay.is_zero() {
+        info!("{why}; no more calls are taken, and those in flight finished");
+    } else {
+        info!("{why}; calls are taken for another {:?}, those in flight then finished", drain.delay);
+    }
     let hurried = main.block_on(async {
         tokio::select! {
             () = tokio::time::sleep(drain.delay) => false,
@@ -249,8 +256,10 @@ pub(super) fn start_log(settings: Log) {
         LogFormat::Json => false,
         LogFormat::Text => true,
     };
+    // A person is told by the words at start-up what a start finds as it should be.
+    let start = if text && level == "info" && std::io::stdout().is_terminal() { "warn" } else { level };
     // h2 warns of what clients send, a line for each frame of theirs: that is for clients to read.
-    let level = tracing_subscriber::EnvFilter::new(format!("{level},h2=off"));
+    let level = tracing_subscriber::EnvFilter::new(format!("{level},h2=off,{AT_START}={start}"));
     let log =
         tracing_subscriber::fmt().with_env_filter(level).with_ansi(terminal).with_writer(std::io::stderr);
     // A second start in one process (a test) keeps the first log.

@@ -21,6 +21,8 @@ pub(super) fn table(words: &Words<'_>, paint: Paint) -> String {
                 rows.map(|row| row[column].chars().count()).max().unwrap_or_default()
             };
             let (name, shape) = (width(0), width(1));
+            let verb =
+                rows.iter().filter_map(|[_, _, rest]| Some(address(rest)?.0.len())).max().unwrap_or_default();
             let [left, _, right] = &heading;
             out += &format!("    {}\n", paint.dim(&format!("{left:name$}  {:shape$}  {right}", "")));
             for [method, streams, rest] in &rows {
@@ -30,9 +32,9 @@ pub(super) fn table(words: &Words<'_>, paint: Paint) -> String {
                     Some((service, method)) => format!("{}{method}", paint.dim(&format!("{service}/"))),
                     None => method,
                 };
-                let rest = match rest.split_once(' ') {
-                    Some((verb, path)) if path.starts_with('/') => format!("{} {path}", paint.green(verb)),
-                    _ => paint.dim(rest),
+                let rest = match address(rest) {
+                    Some((word, path)) => format!("{} {path}", paint.green(&format!("{word:verb$}"))),
+                    None => paint.dim(rest),
                 };
                 out += &format!("    {method}  {}  {rest}\n", paint.yellow(&streams));
             }
@@ -40,6 +42,11 @@ pub(super) fn table(words: &Words<'_>, paint: Paint) -> String {
         out.push('\n');
     }
     out
+}
+
+/// The verb and the path of an address over REST; `None` where there is none.
+fn address(rest: &str) -> Option<(&str, &str)> {
+    rest.split_once(' ').filter(|(_, path)| path.starts_with('/'))
 }
 
 /// A row for the method and its first binding, and one for each further binding: the address over gRPC and gRPC-Web, what
@@ -85,7 +92,7 @@ mod tests {
             services: vec![ServiceEntry {
                 name: "b.v1.Books".into(),
                 methods: Some(vec![
-                    method("/b.v1.Books/Get", false, &["GET /v1/{name=books/*}", "GET /v1/book"]),
+                    method("/b.v1.Books/Get", false, &["GET /v1/{name=books/*}", "PATCH /v1/book"]),
                     method("/b.v1.Books/Chat", true, &[]),
                 ]),
                 route: "".into(),
@@ -93,14 +100,15 @@ mod tests {
             files: None,
         });
         let config = Config::default();
-        let words = Words { config: &config, catalog: &catalog, address: ([127, 0, 0, 1], 8080).into() };
+        let address = ([127, 0, 0, 1], 8080).into();
+        let words = Words { config: &config, catalog: &catalog, address, stores: &[] };
         let want = "\
 http://127.0.0.1:9000  1 service, 2 methods
 
   b.v1.Books
     gRPC, gRPC-Web                  REST
-    /b.v1.Books/Get                 GET /v1/{name=books/*}
-                                    GET /v1/book
+    /b.v1.Books/Get                 GET   /v1/{name=books/*}
+                                    PATCH /v1/book
     /b.v1.Books/Chat  both streams  (gRPC and gRPC-Web only)
 
 ";

@@ -12,6 +12,7 @@ use crate::{
         Destination,
         catalog::{Catalog, MethodEntry, Source},
     },
+    store::{State, StoreHealth},
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -22,6 +23,8 @@ pub(super) struct Words<'a> {
     pub(super) catalog: &'a Catalog,
     /// Where it listens.
     pub(super) address: SocketAddr,
+    /// The stores that it keeps something in.
+    pub(super) stores: &'a [StoreHealth],
 }
 
 impl Words<'_> {
@@ -38,10 +41,7 @@ impl Words<'_> {
         };
         row("speaks", "gRPC, gRPC-Web and REST, on the one port");
         let own = self.sources().filter(|source| source.destination == Destination::Local);
-        row(
-            "services",
-            &format!("{} of its own", count(own.map(|source| source.services.len()).sum(), "service")),
-        );
+        row("services", &format!("{} of its own", own.map(|source| source.services.len()).sum::<usize>()));
         let upstreams: Vec<_> = self.upstreams().collect();
         let width = |text: fn(&Source) -> &str| upstreams.iter().map(|source| text(source).len()).max();
         let (names, addresses) = (width(Source::name), width(|source| &source.address));
@@ -56,6 +56,20 @@ impl Words<'_> {
                     paint.dim(&format!("{:1$}", source.address, addresses.unwrap_or_default())),
                 ),
             );
+        }
+        for StoreHealth { address, state, .. } in self.stores {
+            let said = match state {
+                State::Up { .. } => paint.dim(address),
+                State::Unknown => {
+                    let away = "does not answer yet; accounts and keys come in when it does";
+                    format!("{}  {}", paint.dim(address), paint.yellow(away))
+                }
+                State::Down { error, .. } => {
+                    let away = format!("is away: {error}; accounts and keys come in when it is there");
+                    format!("{}  {}", paint.dim(address), paint.yellow(&away))
+                }
+            };
+            row("store", &said);
         }
         let pages = self.pages();
         if !pages.is_empty() {
@@ -86,6 +100,13 @@ impl Words<'_> {
                 "methods": methods(source),
             })
         });
+        let stores = self.stores.iter().map(|StoreHealth { store, address, state, .. }| match state {
+            State::Up { .. } => json!({ "name": store, "address": address, "up": true }),
+            State::Unknown => json!({ "name": store, "address": address, "up": false }),
+            State::Down { error, .. } => {
+                json!({ "name": store, "address": address, "up": false, "error": error })
+            }
+        });
         let line = json!({
             "event": "listening",
             "message": self.listening(),
@@ -95,6 +116,7 @@ impl Words<'_> {
             "environment": &*self.config.environment,
             "pid": std::process::id(),
             "upstreams": upstreams.collect::<Vec<Value>>(),
+            "stores": stores.collect::<Vec<Value>>(),
             "pages": self.pages(),
             "health": self.health(),
         });
@@ -219,6 +241,7 @@ mod tests {
     use crate::{
         config::{Upstream, upstream_address},
         route::catalog::ServiceEntry,
+        store::Micros,
     };
 
     fn method(path: &str, streams: bool, rest: &[&str]) -> MethodEntry {
@@ -255,15 +278,34 @@ mod tests {
         Config { upstreams: vec![books], ..Config::default() }
     }
 
+    /// One that is there, one that is not.
+    fn stores() -> [StoreHealth; 2] {
+        let since = Micros::now();
+        let down = State::Down { since, error: "connection refused".to_owned() };
+        let store = |store, address: &str, state| StoreHealth {
+            store,
+            address: address.to_owned(),
+            state,
+            latency: None,
+        };
+        [
+            store("database", "sqlite:data/propylon.db", State::Up { since }),
+            store("redis", "redis://cache:6379/0", down),
+        ]
+    }
+
     #[test]
     fn a_person_sees_what_is_reachable() {
         let (config, catalog) = (config(), catalog(vec![method("/b.v1.Books/Get", false, &[])]));
-        let words = Words { config: &config, catalog: &catalog, address: ([0, 0, 0, 0], 8080).into() };
+        let address = ([0, 0, 0, 0], 8080).into();
+        let words = Words { config: &config, catalog: &catalog, address, stores: &stores() };
         let want = format!(
             "propylon {VERSION} is listening on http://0.0.0.0:8080\n
   speaks     gRPC, gRPC-Web and REST, on the one port
-  services   1 service of its own
+  services   1 of its own
   upstream   books  http://127.0.0.1:9000  does not answer yet; its methods appear when it does
+  store      sqlite:data/propylon.db
+  store      redis://cache:6379/0  is away: connection refused; accounts and keys come in when it is there
   pages      /  /docs  /redoc  /openapi.json
   health     /livez  /readyz  /health
 
@@ -278,12 +320,21 @@ mod tests {
     #[test]
     fn a_program_reads_one_line() {
         let (config, catalog) = (config(), catalog(vec![method("/b.v1.Books/Get", false, &[])]));
-        let words = Words { config: &config, catalog: &catalog, address: ([127, 0, 0, 1], 8080).into() };
+        let address = ([127, 0, 0, 1], 8080).into();
+        let words = Words { config: &config, catalog: &catalog, address, stores: &stores() };
         let line = words.for_a_program();
         assert!(!line.contains('\n'));
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&line["event"], &line["port"]), (&json!("listening"), &json!(8080)));
         assert_eq!(line["upstreams"][0]["name"], "books");
+        let want = json!([
+            { "name": "database", "address": "sqlite:data/propylon.db", "up": true },
+            {
+                "name": "redis", "address": "redis://cache:6379/0", "up": false,
+                "error": "connection refused"
+            }
+        ]);
+        assert_eq!(line["stores"], want);
         assert_eq!(
             (&line["upstreams"][0]["schema"], &line["upstreams"][0]["methods"]),
             (&json!(false), &json!(1))
@@ -295,7 +346,8 @@ mod tests {
         let config = config();
         let check = |books: Vec<MethodEntry>, want: &[&str]| {
             let catalog = catalog(books);
-            let words = Words { config: &config, catalog: &catalog, address: ([127, 0, 0, 1], 1).into() };
+            let address = ([127, 0, 0, 1], 1).into();
+            let words = Words { config: &config, catalog: &catalog, address, stores: &[] };
             assert_eq!(words.calls(), want);
         };
         check(vec![], &[]);

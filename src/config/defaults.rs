@@ -45,6 +45,7 @@ impl Default for Connections {
         Self {
             max: 20_000,
             max_per_address: 2_000,
+            flood_wait: Duration::from_secs(1),
             streams: 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),

@@ -131,6 +131,8 @@ pub struct Connections {
     pub max: usize,
     /// Connections at once from one address (IPv6: from one /64).
     pub max_per_address: usize,
+    /// How long at most a new connection waits whose address has flooded lately; zero: never.
+    pub flood_wait: Duration,
     /// HTTP/2: streams at once on one connection.
     pub streams: u32,
     /// How long a handshake, or the head of a request, may take.

@@ -97,7 +97,9 @@ impl Accounts {
             }
         });
         let Ok((admin, _)) = timeout(FIRST_CHANCE, async { tokio::join!(told, signing) }).await else {
-            warn!("the stores cannot be reached yet; accounts come in when they can");
+            warn!(
+                "the stores cannot be reached yet; logins, accounts and API keys are unavailable until they can"
+            );
             return None;
         };
         admin.ok().flatten()

@@ -83,7 +83,8 @@ impl Door {
                 }
             }
         };
-        if arrival.protocol == Protocol::Rest {
+        // Native gRPC has no use for them: no browser speaks it.
+        if arrival.protocol != Protocol::Grpc {
             headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
             headers::time(began, response.headers_mut());
         }
@@ -94,12 +95,11 @@ impl Door {
         response
     }
 
-    /// The answer to a client whose request's head did not come whole `within` a time.
-    pub async fn late_head(&self, within: Duration) -> Response {
+    /// The answer to a client of HTTP/1.1 whose request has no head that can be read.
+    pub async fn refuse_head(&self, fault: HeadFault) -> Response {
         let snapshot = self.gateway.snapshot();
         let arrival = Arrival::of(&mut Request::new(Body::empty()));
-        let message = format!("the head of the request did not come whole within {within:?}");
-        let mut response = arrival.refuse(&snapshot, refuse(Refusal::RequestTimeout, message)).await;
+        let mut response = arrival.refuse(&snapshot, fault.status(&snapshot.config)).await;
         headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, arrival.id);
         response
@@ -129,6 +129,47 @@ impl Door {
                 None => snapshot.rest.serve(road, request).await,
             },
         })
+    }
+}
+
+/// What is wrong with the head of a request of HTTP/1.1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeadFault {
+    /// It did not come whole within this time.
+    Late(Duration),
+    /// It is not HTTP/1.1, for this reason.
+    Malformed(String),
+    /// Its first line is too long.
+    UriTooLong,
+    /// It is so far over the limit that it was not read to its end, or has more than [`MOST_HEADERS`] headers.
+    TooLarge,
+}
+
+/// The most headers that a request of HTTP/1.1 may have. (HTTP/2 cuts one cookie into many: only their bytes count there.)
+pub const MOST_HEADERS: usize = 100;
+
+impl HeadFault {
+    fn status(&self, config: &Config) -> Status {
+        match self {
+            Self::Late(within) => {
+                let message = format!("the head of the request did not come whole within {within:?}");
+                refuse(Refusal::RequestTimeout, message)
+            }
+            Self::Malformed(why) => {
+                let message = format!("the head of the request is not HTTP/1.1: {why}");
+                Fault::client().on(Status::invalid_argument(message))
+            }
+            Self::UriTooLong => {
+                refuse(Refusal::UriTooLong, "the URI of the request is longer than any that is read")
+            }
+            Self::TooLarge => {
+                let bytes = config.header_bytes;
+                let message = format!(
+                    "the head of the request is over a limit: {bytes} bytes, or {MOST_HEADERS} headers"
+                );
+                refuse(Refusal::HeadersTooLarge, message)
+            }
+        }
     }
 }
 

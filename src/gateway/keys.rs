@@ -8,7 +8,7 @@ use crate::config::{
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 19] = [
+pub(super) const NEED_RESTART: [&str; 20] = [
     "gateway.listen",
     "gateway.workers",
     "log.level",
@@ -16,6 +16,7 @@ pub(super) const NEED_RESTART: [&str; 19] = [
     "limits.header_bytes",
     "connections.max",
     "connections.max_per_address",
+    "connections.flood_wait",
     "connections.streams",
     "connections.header_timeout",
     "connections.body_timeout",
@@ -190,6 +191,7 @@ impl Keys {
         let Connections {
             max,
             max_per_address,
+            flood_wait,
             streams,
             header_timeout,
             body_timeout,
@@ -202,6 +204,7 @@ impl Keys {
         } = connections;
         self.add("connections.max", max);
         self.add("connections.max_per_address", max_per_address);
+        self.add("connections.flood_wait", flood_wait);
         self.add("connections.streams", streams);
         self.add("connections.header_timeout", header_timeout);
         self.add("connections.body_timeout", body_timeout);

@@ -28,7 +28,7 @@ use tonic::Status;
 
 pub use self::{
     accounts::directory,
-    door::{Door, door},
+    door::{Door, HeadFault, MOST_HEADERS, door},
     source::Source,
     start::{StartError, rehearse},
 };
@@ -46,6 +46,7 @@ use crate::{
         admin::{Outcome, Reload as _},
     },
     snapshot::{Known, Parts, Snapshot},
+    store::StoreHealth,
 };
 
 /// A gateway that runs.
@@ -102,6 +103,12 @@ impl Gateway {
     #[must_use]
     pub fn first_admin(&self) -> Option<FirstAdmin> {
         self.first_admin.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How the stores that accounts and keys are kept in are doing; none where nothing is kept.
+    #[must_use]
+    pub fn stores(&self) -> Vec<StoreHealth> {
+        if self.accounts.in_use { self.accounts.stores.health() } else { Vec::new() }
     }
 
     /// The public halves of the keys that sign the gateway's tokens, as a JWKS; a secret is not among them.

@@ -1,14 +1,18 @@
 //! The OpenAPI 3.1 document of what is served over REST: every binding of the gateway's own services and of upstreams, the
 //! gateway's pages, and the routes that answer by themselves. Pure: from the bindings and the config to utoipa's types.
 //!
-//! What OpenAPI has no word for (a binding with the verb PROPFIND) is listed under `x-omitted-bindings`, with the reason.
+//! What OpenAPI has no word for (a binding with the verb PROPFIND), and what no request finds, is listed under
+//! `x-omitted-bindings`, with the reason.
 
 mod errors;
+mod headers;
 mod operation;
 mod pages;
 mod parameters;
 mod path;
 mod schema;
+mod security;
+mod tags;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,22 +25,18 @@ use utoipa::openapi::{
     ComponentsBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Server,
     extensions::Extensions,
     path::{Operation, Paths},
-    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
-    tag::{Tag, TagBuilder},
 };
 
-use self::operation::Common;
 use crate::{
+    auth::Access,
     config::Config,
     schema::{Binding, Template, Verb},
+    services::accounts,
     transcode::{
         JsonInput, JsonStyle,
         json_schema::{Settings, Walker},
     },
 };
-
-const BEARER: &str = "bearer";
-const API_KEY: &str = "api_key";
 
 /// One binding to be written.
 #[derive(Debug, Clone)]
@@ -48,9 +48,14 @@ pub struct Listed<'a> {
     pub upstream: Option<Arc<str>>,
     /// The only fields of the reply that are printed, by their proto names; all of them without.
     pub members: Option<Vec<String>>,
-    /// Its callers must say who they are.
-    pub demands_credentials: bool,
+    /// Who may call it.
+    pub access: &'a Access,
+    /// False where others take each of its paths.
+    pub reached: bool,
 }
+
+/// Who may call the routes that no service stands behind, by their names.
+pub type Answers<'a> = HashMap<&'a str, &'a Access>;
 
 /// A document as it is served.
 #[derive(Debug)]
@@ -63,10 +68,16 @@ pub struct Document {
 impl Document {
     /// Writes the document of `listed`, in their order.
     #[must_use]
-    pub fn new<'a>(config: &Config, listed: impl IntoIterator<Item = Listed<'a>>) -> Self {
-        let document = document(config, listed);
+    pub fn new<'a>(
+        config: &Config,
+        listed: impl IntoIterator<Item = Listed<'a>>,
+        answers: &Answers<'_>,
+    ) -> Self {
+        let document = document(config, listed, answers);
         // Its types hold nothing that JSON cannot say.
-        let json = serde_json::to_vec(&document).unwrap_or_default();
+        let mut value = serde_json::to_value(&document).unwrap_or_default();
+        settle(&mut value);
+        let json = serde_json::to_vec(&value).unwrap_or_default();
         let etag = format!("\"{:016x}\"", fnv(&json));
         Self { json: json.into(), etag }
     }
@@ -81,8 +92,19 @@ impl Document {
 
 /// The document of `listed`, in their order.
 #[must_use]
-pub fn document<'a>(config: &Config, listed: impl IntoIterator<Item = Listed<'a>>) -> OpenApi {
-    let mut writer = Writer::default();
+pub fn document<'a>(
+    config: &Config,
+    listed: impl IntoIterator<Item = Listed<'a>>,
+    answers: &Answers<'_>,
+) -> OpenApi {
+    let mut writer = Writer {
+        config,
+        paths: path::Paths::default(),
+        items: Paths::default(),
+        schemas: BTreeMap::new(),
+        tags: tags::Tags::default(),
+        omitted: Vec::new(),
+    };
     // Those of one source and one style share their definitions.
     let mut groups: Vec<Vec<Listed<'a>>> = Vec::new();
     let mut places: HashMap<(Option<Arc<str>>, String), usize> = HashMap::new();
@@ -99,21 +121,21 @@ pub fn document<'a>(config: &Config, listed: impl IntoIterator<Item = Listed<'a>
     for group in groups {
         writer.group(&group);
     }
-    pages::add(&mut writer, config);
-    writer.finish(config)
+    pages::add(&mut writer, answers);
+    writer.finish()
 }
 
 /// A document in the making.
-#[derive(Default)]
-struct Writer {
+struct Writer<'a> {
+    config: &'a Config,
     paths: path::Paths,
     items: Paths,
     schemas: BTreeMap<String, Value>,
-    tags: Vec<Tag>,
+    tags: tags::Tags,
     omitted: Vec<Value>,
 }
 
-impl Writer {
+impl Writer<'_> {
     /// Adds the bindings of one source.
     fn group(&mut self, group: &[Listed<'_>]) {
         let Some(first) = group.first() else { return };
@@ -122,6 +144,8 @@ impl Writer {
             ignore_unknown: first.input.ignore_unknown,
             references: "#/components/schemas/",
             suffix,
+            // Of an upstream's fields nobody here knows more than its schema says.
+            forms: if first.upstream.is_none() { accounts::form } else { |_| None },
         };
         let mut walker = Walker::new(settings(String::new()));
         let (mut operations, omitted) = self.operations(&mut walker, group);
@@ -141,23 +165,19 @@ impl Writer {
         }
         self.schemas.extend(definitions);
         for Made { path, verb, operation } in operations {
-            self.put(&path, verb, operation);
+            self.put(&path, verb, operation, &headers::OF_METHODS);
         }
         let mut comments = Walker::new(settings(String::new()));
         for one in group {
             let service = one.binding.method.descriptor.parent_service();
-            if self.tags.iter().any(|tag| tag.name == service.full_name()) {
-                continue;
-            }
-            let said = comments.comments().of(&service.parent_file(), service.path());
-            let tag = TagBuilder::new().name(service.full_name());
-            self.tags.push(tag.description(Some(said).filter(|said| !said.is_empty())).build());
+            self.tags.put(service.full_name(), one.upstream.is_none(), || {
+                comments.comments().of(&service.parent_file(), service.path())
+            });
         }
     }
 
     /// The operations of bindings, and the bindings that can be none.
     fn operations(&mut self, walker: &mut Walker, group: &[Listed<'_>]) -> (Vec<Made>, Vec<Value>) {
-        let common = Common { schemes: &[BEARER, API_KEY] };
         let mut made = Vec::with_capacity(group.len());
         let mut bindings_of: HashMap<&str, usize> = HashMap::new();
         let mut omitted = Vec::new();
@@ -171,35 +191,48 @@ impl Writer {
                 (number, false) => format!("{name}-{number}"),
                 (_, true) => format!("{name}-rpc"),
             };
-            let Some(verb) = http_method(&binding.verb) else {
-                omitted.push(omission(&binding.verb, &binding.template, name));
-                continue;
+            let verb = match http_method(&binding.verb) {
+                Some(verb) if one.reached => verb,
+                unsaid => {
+                    let shadowed = unsaid.map(|_| "another binding takes every path that it has");
+                    omitted.push(omission(&binding.verb, &binding.template, name, shadowed));
+                    continue;
+                }
             };
             let path = self.paths.path(&binding.template, |index| {
                 let fields = binding.variables.get(index).map(|variable| variable.fields.as_slice());
-                let names = fields.unwrap_or_default().iter().map(|field| walker.name(field));
-                names.collect::<Vec<_>>().join(".")
+                fields.unwrap_or_default().iter().map(|field| walker.name(field)).collect()
             });
-            let operation = operation::operation(walker, one, &path, id, &common);
+            let operation = operation::operation(walker, one, &path, id, self.config);
             made.push(Made { path: path.text, verb, operation });
         }
         (made, omitted)
     }
 
-    /// Enters an operation; what is there already was matched first, and stays.
-    fn put(&mut self, path: &str, verb: HttpMethod, operation: Operation) {
+    /// Enters an operation; what is there already was matched first, and stays. `headers`: the parameters of its path,
+    /// which are all its operations'.
+    fn put(&mut self, path: &str, verb: HttpMethod, operation: Operation, headers: &[&str]) {
         if self.items.get_path_operation(path, verb.clone()).is_none() {
             self.items.add_path_operation(path, vec![verb], operation);
         }
+        if let Some(item) = self.items.paths.get_mut(path) {
+            // utoipa's parameters know no reference.
+            item.extensions = Some(Extensions::from_iter([("parameters", headers::taken(headers))]));
+        }
     }
 
-    fn finish(mut self, config: &Config) -> OpenApi {
+    fn finish(mut self) -> OpenApi {
+        let config = self.config;
         self.schemas
             .extend(errors::schemas(&config.rest.profile).map(|(name, schema)| (name.to_owned(), schema)));
         let mut components = ComponentsBuilder::new()
             .schemas_from_iter(self.schemas.iter().map(|(name, value)| (name, schema::schema(value))))
-            .responses_from_iter(errors::responses());
-        for (name, scheme) in security_schemes() {
+            .responses_from_iter(errors::responses(&config.rest.profile))
+            .extensions(Some(Extensions::from_iter([
+                ("parameters", headers::parameters()),
+                ("headers", headers::headers()),
+            ])));
+        for (name, scheme) in security::schemes(config) {
             components = components.security_scheme(name, scheme);
         }
         let version = config.rest.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
@@ -215,7 +248,7 @@ impl Writer {
             .servers(Some([Server::new("/")]))
             .paths(self.items)
             .components(Some(components.build()))
-            .tags(Some(self.tags))
+            .tags(Some(self.tags.sorted()))
             .build();
         document.extensions = omitted;
         document
@@ -230,8 +263,9 @@ struct Made {
 }
 
 /// A binding, or a route, that OpenAPI cannot say.
-fn omission(verb: &Verb, template: &Template, name: &str) -> Value {
+fn omission(verb: &Verb, template: &Template, name: &str, shadowed: Option<&str>) -> Value {
     let reason = match verb {
+        _ if shadowed.is_some() => shadowed.unwrap_or_default().to_owned(),
         Verb::Any => "it takes every verb that no other binding of its path has".to_owned(),
         verb => format!("OpenAPI 3.1 has no word for the verb {verb}"),
     };
@@ -255,10 +289,37 @@ fn http_method(verb: &Verb) -> Option<HttpMethod> {
     })
 }
 
-fn security_schemes() -> [(&'static str, SecurityScheme); 2] {
-    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token.")).build();
-    let key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", "An API key."));
-    [(BEARER, SecurityScheme::Http(bearer)), (API_KEY, SecurityScheme::ApiKey(key))]
+/// Puts what utoipa has no word for, and keeps in a hash map, in one order: the same document is the same text.
+fn settle(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            let unsettled = |name: &str| {
+                let known = [
+                    "allOf",
+                    "deprecated",
+                    "headers",
+                    "maximum",
+                    "oneOf",
+                    "parameters",
+                    "readOnly",
+                    "writeOnly",
+                ];
+                known.contains(&name) || name.starts_with("x-")
+            };
+            let mut names: Vec<String> = members.keys().filter(|name| unsettled(name)).cloned().collect();
+            if names.len() > 1 {
+                names.sort_unstable();
+                for name in names {
+                    if let Some(inner) = members.shift_remove(&name) {
+                        members.insert(name, inner);
+                    }
+                }
+            }
+            members.values_mut().for_each(settle);
+        }
+        Value::Array(all) => all.iter_mut().for_each(settle),
+        _ => {}
+    }
 }
 
 /// FNV-1a: no secret, only a change to be seen.

@@ -7,15 +7,22 @@ use utoipa::openapi::{
     path::{Operation, OperationBuilder},
     request_body::{RequestBody, RequestBodyBuilder},
     response::{Response, Responses, ResponsesBuilder},
-    security::SecurityRequirement,
 };
 
-use super::{Listed, errors, parameters, path::Path, schema::schema};
+use super::{
+    Listed,
+    errors::{self, Failure},
+    headers, parameters,
+    path::Path,
+    schema::schema,
+    security::Demand,
+};
 use crate::{
+    config::Config,
     schema::{Binding, Body},
     transcode::{
         HTTP_BODY,
-        json_schema::{Direction, Walker, first_sentence, nullable},
+        json_schema::{Direction, Walker, first_sentence, formed, nullable},
     },
 };
 
@@ -29,18 +36,19 @@ const ANY: &str = "*/*";
 const OTHER_STATUSES: [(&str, &str, &str); 1] =
     [("propylon.gateway.v1.HealthService.Check", "503", "Unhealthy: send traffic elsewhere.")];
 
-/// What is the same for every operation of a document.
-pub(super) struct Common<'a> {
-    /// Names of security schemes, any one of which opens an operation that demands credentials.
-    pub(super) schemes: &'a [&'a str],
-}
+/// Services of the gateway's own that may fail by what they keep, whoever calls: prefix of the method's name.
+const OF_ACCOUNTS: [&str; 3] = [
+    "propylon.gateway.v1.AuthService.",
+    "propylon.gateway.v1.UserService.",
+    "propylon.gateway.v1.AdminService.",
+];
 
 pub(super) fn operation(
     walker: &mut Walker,
     listed: &Listed<'_>,
     path: &Path,
     id: String,
-    common: &Common<'_>,
+    config: &Config,
 ) -> Operation {
     let binding = listed.binding;
     let method = &binding.method;
@@ -52,38 +60,39 @@ pub(super) fn operation(
     let mut parameters = parameters::of_path(walker, binding, path);
     parameters.extend(parameters::of_query(walker, binding));
     let body = request_body(walker, binding);
-    let takes = (!parameters.is_empty(), body.is_some());
-    let responses = responses(walker, listed, takes);
-    let security = listed.demands_credentials.then(|| {
-        common
-            .schemes
-            .iter()
-            .map(|name| SecurityRequirement::new(*name, Vec::<String>::new()))
-            .collect::<Vec<_>>()
-    });
+    let demand = Demand::of(listed.access);
+    let responses = responses(walker, listed, body.is_some(), demand.any(), config);
+    let mut described = said.clone();
+    if demand.any() {
+        described.push_str(if described.is_empty() { "" } else { "\n\n" });
+        described.push_str(&demand.words);
+    }
+    let of_service = service.service_descriptor_proto().options.as_ref();
+    let deprecated = method.deprecated || of_service.is_some_and(prost_types::ServiceOptions::deprecated);
     OperationBuilder::new()
         .tag(method.service_name())
         .operation_id(Some(id))
         .summary(Some(if summary.is_empty() { method.name() } else { summary }))
-        .description(Some(&said).filter(|said| !said.is_empty()))
+        .description(Some(described).filter(|said| !said.is_empty()))
         .parameters(Some(parameters).filter(|list| !list.is_empty()))
         .request_body(body)
         .responses(responses)
-        .deprecated(method.deprecated.then_some(Deprecated::True))
-        .securities(security)
+        .deprecated(deprecated.then_some(Deprecated::True))
+        .securities(Some(demand.requirements))
+        .extensions(demand.extensions)
         .build()
 }
 
 fn request_body(walker: &mut Walker, binding: &Binding) -> Option<RequestBody> {
     let input = binding.method.descriptor.input();
-    let (value, example, raw) = match &binding.body {
+    let (value, example, raw, required) = match &binding.body {
         Body::None => return None,
-        Body::All if input.full_name() == HTTP_BODY => (json!({}), None, true),
+        Body::All if input.full_name() == HTTP_BODY => (json!({}), None, true, false),
         Body::All => {
             let given: Vec<_> = binding.variables.iter().map(|variable| variable.fields.as_slice()).collect();
             let example = walker.example(&input, Direction::Input);
             let example = example.map(|value| without(walker, &given, value));
-            (walker.message_without(&input, &given), example, false)
+            (walker.message_without(&input, &given), example, false, walker.demands(&input, &given))
         }
         Body::Field(field) => {
             let message = message_of(field);
@@ -102,12 +111,16 @@ fn request_body(walker: &mut Walker, binding: &Binding) -> Option<RequestBody> {
                 Some(message) => walker.message_without(&message, &given),
                 _ => walker.value(field, Direction::Input),
             };
-            // A body of `null` is a field that is not there.
-            let value = nullable(value);
-            (value, example, raw)
+            let (value, required) = match walker.form(field) {
+                Some(form) if form.required => (formed(value, form), true),
+                // A body of `null` is a field that is not there.
+                _ => (nullable(value), false),
+            };
+            (value, example, raw, required)
         }
     };
-    let body = RequestBodyBuilder::new().required(Some(Required::False));
+    let required = if required { Required::True } else { Required::False };
+    let body = RequestBodyBuilder::new().required(Some(required));
     if raw {
         let words = "Bytes of any content type.";
         return Some(body.description(Some(words)).content("application/octet-stream", bytes()).build());
@@ -120,9 +133,14 @@ fn request_body(walker: &mut Walker, binding: &Binding) -> Option<RequestBody> {
                  at this path each text message is one.";
     let array = ContentBuilder::new()
         .schema(Some(schema(&json!({"type": "array", "items": value}))))
-        .example(example.map(|one| json!([one])))
+        .example(example.as_ref().map(|one| json!([one])))
         .build();
-    let lines = lines(&value, "The messages, one a line.");
+    // An example in words: as a value it would be taken for one JSON text.
+    let mut words_of_lines = "The messages, one a line.".to_owned();
+    if let Some(one) = example {
+        words_of_lines.push_str(&format!(" Such as:\n\n    {one}\n    {one}"));
+    }
+    let lines = lines(&value, &words_of_lines, None);
     Some(body.description(Some(words)).content(JSON, array).content(LINES, lines).build())
 }
 
@@ -141,28 +159,50 @@ fn without(walker: &Walker, given: &[&[FieldDescriptor]], mut example: Value) ->
     example
 }
 
-fn responses(walker: &mut Walker, listed: &Listed<'_>, (parameters, body): (bool, bool)) -> Responses {
+fn responses(
+    walker: &mut Walker,
+    listed: &Listed<'_>,
+    body: bool,
+    demanding: bool,
+    config: &Config,
+) -> Responses {
     let binding = listed.binding;
     let method = &binding.method;
-    let ok = answer(walker, binding, listed.members.as_deref());
-    let mut responses = ResponsesBuilder::new();
-    let mut statuses = vec!["404", "406", "default"];
-    if parameters || body {
-        statuses.push("400");
+    let upstream = listed.upstream.is_some();
+    let accounts = !upstream && OF_ACCOUNTS.iter().any(|service| method.full_name.starts_with(service));
+    let limited = config.callers.limits.enabled;
+    // 400: a bad header is one of every operation's, such as a timeout that is none.
+    let mut failures = vec![Failure::Invalid];
+    // An upstream may ask for credentials and roles by itself.
+    if demanding || accounts || upstream {
+        failures.extend([Failure::Unauthenticated, Failure::Forbidden]);
     }
+    failures.extend([Failure::NotFound, Failure::NotAcceptable]);
     if body {
-        statuses.extend(["413", "415"]);
+        failures.extend([Failure::RequestTimeout, Failure::TooLarge, Failure::UnsupportedMediaType]);
     }
-    if listed.upstream.is_some() {
-        statuses.extend(["503", "504"]);
+    if accounts || upstream {
+        failures.push(Failure::Conflict);
     }
-    if listed.demands_credentials {
-        statuses.push("401");
+    if limited || accounts || upstream {
+        failures.push(Failure::TooMany);
     }
-    for status in statuses {
-        if let Some(response) = errors::response(status) {
-            responses = responses.response(status, response);
-        }
+    failures.extend([Failure::HeadersTooLarge, Failure::Internal]);
+    if upstream {
+        failures.push(Failure::Unimplemented);
+    }
+    if demanding || accounts || upstream {
+        failures.push(Failure::Unavailable);
+    }
+    failures.push(Failure::DeadlineExceeded);
+    let mut names = headers::OF_ANSWERS.to_vec();
+    if limited {
+        names.extend(headers::OF_LIMITS);
+    }
+    let ok = headers::with(answer(walker, binding, listed.members.as_deref()), &names);
+    let mut responses = ResponsesBuilder::new();
+    for (status, response) in errors::responses_of(failures, &config.rest.profile) {
+        responses = responses.response(status, response);
     }
     for (name, status, words) in OTHER_STATUSES {
         if *method.full_name == *name {
@@ -210,8 +250,11 @@ fn answer(walker: &mut Walker, binding: &Binding, members: Option<&[String]>) ->
     let element = json!({"anyOf": [value.clone(), {"$ref": error}]});
     let array = ContentBuilder::new()
         .schema(Some(schema(&json!({"type": "array", "items": element}))))
-        .example(example.map(|one| json!([one])))
+        .example(example.as_ref().map(|one| json!([one, errors::in_stream()])))
         .build();
+    let error = errors::in_stream();
+    let in_lines = example.as_ref().map(|one| format!("{one}\n{error}\n"));
+    let in_events = example.map(|one| format!("id: 1\ndata: {one}\n\nevent: error\ndata: {error}\n\n"));
     let events = "Server-sent events: each message is the `data` of one, with its number as `id`. A failure is an event \
                   named `error`.";
     response
@@ -220,8 +263,8 @@ fn answer(walker: &mut Walker, binding: &Binding, members: Option<&[String]>) ->
              message a line, or events. If it fails behind its first message, a `StreamError` is the last element.",
         )
         .content(JSON, array)
-        .content(LINES, lines(&element, "The messages, one a line."))
-        .content(EVENTS, lines(&element, events))
+        .content(LINES, lines(&element, "The messages, one a line.", in_lines))
+        .content(EVENTS, lines(&element, events, in_events))
         .build()
 }
 
@@ -243,10 +286,14 @@ fn printed(output: &MessageDescriptor, names: &[String]) -> impl Iterator<Item =
 }
 
 /// Messages in a text; what each is stands beside, for OpenAPI 3.1 has no word for it.
-fn lines(element: &Value, words: &str) -> Content {
+fn lines(element: &Value, words: &str, example: Option<String>) -> Content {
     let value = json!({"type": "string", "description": words});
     let extensions = utoipa::openapi::extensions::Extensions::from_iter([("x-item-schema", element.clone())]);
-    ContentBuilder::new().schema(Some(schema(&value))).extensions(Some(extensions)).build()
+    ContentBuilder::new()
+        .schema(Some(schema(&value)))
+        .example(example.map(Value::from))
+        .extensions(Some(extensions))
+        .build()
 }
 
 fn bytes() -> Content {

@@ -6,39 +6,46 @@ use utoipa::openapi::{
     header::HeaderBuilder,
     path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     response::ResponsesBuilder,
-    tag::TagBuilder,
 };
 
-use super::{Writer, errors, http_method, omission, schema::schema};
+use super::{
+    Answers, Writer,
+    errors::{self, Failure},
+    headers, http_method, omission,
+    schema::schema,
+    security::Demand,
+    tags::{PAGES, ROUTES},
+};
 use crate::{
     config::{Action, Config, Page, PathRoute},
     route::{Piece, Place, Text},
 };
 
-/// The tag of the gateway's pages.
-const PAGES: &str = "Pages";
-/// The tag of routes that answer by themselves.
-const ROUTES: &str = "Routes";
-
-pub(super) fn add(writer: &mut Writer, config: &Config) {
+pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
+    let config = writer.config;
     for (path, page) in config.built_ins.pages() {
         let (summary, responses) = page_responses(page, config);
         let mut all = ResponsesBuilder::new();
-        for (status, response) in responses {
+        for (status, response) in errors::responses_of([Failure::HeadersTooLarge], &config.rest.profile) {
             all = all.response(status, response);
         }
-        all = all.response("default", errors::response("default").unwrap_or_default());
+        for (status, response) in responses {
+            let mut names = headers::OF_ANSWERS.to_vec();
+            names.extend((page == Page::Openapi).then_some("ETag"));
+            all = all.response(status, headers::with(response, &names));
+        }
         let operation = OperationBuilder::new()
             .tag(PAGES)
             .operation_id(Some(page.name()))
             .summary(Some(summary))
             .responses(all.build())
+            .securities(Some([]))
             .build();
-        tag(writer, PAGES, "What the gateway answers by itself.");
-        writer.put(&path, utoipa::openapi::HttpMethod::Get, operation);
+        writer.tags.put(PAGES, true, || "What the gateway answers by itself.".to_owned());
+        writer.put(&path, utoipa::openapi::HttpMethod::Get, operation, &headers::OF_PAGES);
     }
     for (at, route) in config.paths.iter().enumerate() {
-        self::route(writer, route, at);
+        self::route(writer, route, at, answers);
     }
 }
 
@@ -64,7 +71,10 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
         ),
         Page::Openapi => (
             "This document",
-            vec![("200", of("The document.", "application/json", json!({"type": "object"})))],
+            vec![
+                ("200", of("The document.", "application/json", json!({"type": "object"}))),
+                ("304", Response::new("It is still the one that `If-None-Match` names.")),
+            ],
         ),
         Page::Docs => {
             ("The API to try out, in Swagger UI", vec![("200", of("A page.", "text/html", text()))])
@@ -102,11 +112,21 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
     }
 }
 
-fn route(writer: &mut Writer, route: &PathRoute, at: usize) {
+fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answers<'_>) {
     let variables = route.template.variables();
     let path = writer.paths.path(&route.template, |index| {
-        variables.get(index).map(|variable| variable.field_path.to_string()).unwrap_or_default()
+        let name = variables.get(index).map(|variable| variable.field_path.to_string()).unwrap_or_default();
+        name.split('.').map(str::to_owned).collect()
     });
+    let demand = answers.get(&*route.name).map(|access| Demand::of(access)).unwrap_or_default();
+    let mut failures =
+        vec![Failure::Invalid, Failure::RequestTimeout, Failure::TooLarge, Failure::HeadersTooLarge];
+    if demand.any() {
+        failures.extend([Failure::Unauthenticated, Failure::Forbidden]);
+    }
+    if writer.config.callers.limits.enabled {
+        failures.push(Failure::TooMany);
+    }
     let in_path = path.parameters.iter().map(|parameter| {
         let value = json!({"type": "string", "minLength": 1});
         let parameter = ParameterBuilder::new().name(&parameter.name).parameter_in(ParameterIn::Path);
@@ -137,7 +157,7 @@ fn route(writer: &mut Writer, route: &PathRoute, at: usize) {
     let mut written = false;
     for verb in &route.verbs {
         let Some(method) = http_method(verb) else {
-            writer.omitted.push(omission(verb, &route.template, &route.name));
+            writer.omitted.push(omission(verb, &route.template, &route.name, None));
             continue;
         };
         let id = if written {
@@ -146,18 +166,25 @@ fn route(writer: &mut Writer, route: &PathRoute, at: usize) {
             format!("route-{at}")
         };
         written = true;
-        let responses = ResponsesBuilder::new()
-            .response(&status, response.clone())
-            .response("default", errors::response("default").unwrap_or_default());
+        let mut responses = ResponsesBuilder::new();
+        for (status, failure) in errors::responses_of(failures.iter().copied(), &writer.config.rest.profile) {
+            responses = responses.response(status, failure);
+        }
+        let responses = responses.response(&status, headers::with(response.clone(), &headers::OF_ANSWERS));
         let operation = OperationBuilder::new()
             .tag(ROUTES)
             .operation_id(Some(id))
             .summary(Some(format!("{summary} ({})", route.name)))
+            .description(Some(demand.words.clone()).filter(|words| !words.is_empty()))
             .parameters(Some(parameters.clone()).filter(|list| !list.is_empty()))
             .responses(responses.build())
+            .securities(Some(demand.requirements.clone()))
+            .extensions(demand.extensions.clone())
             .build();
-        tag(writer, ROUTES, "Routes of this deployment that no service stands behind.");
-        writer.put(&path.text, method, operation);
+        writer
+            .tags
+            .put(ROUTES, false, || "Routes of this deployment that no service stands behind.".to_owned());
+        writer.put(&path.text, method, operation, &headers::OF_METHODS);
     }
 }
 
@@ -174,10 +201,4 @@ fn asked(text: &Text) -> Vec<Parameter> {
         Piece::Place(_) | Piece::Literal(_) => None,
     });
     asked.collect()
-}
-
-fn tag(writer: &mut Writer, name: &str, words: &str) {
-    if !writer.tags.iter().any(|tag| tag.name == name) {
-        writer.tags.push(TagBuilder::new().name(name).description(Some(words)).build());
-    }
 }

@@ -15,7 +15,7 @@ use utoipa::openapi::{
 use super::{path::Path, schema::schema};
 use crate::{
     schema::{Binding, Body, Segment},
-    transcode::json_schema::{Walker, fields},
+    transcode::json_schema::{Walker, fields, quoted},
 };
 
 /// Fields within fields are named to this depth.
@@ -35,6 +35,13 @@ pub(super) fn of_path(walker: &mut Walker, binding: &Binding, path: &Path) -> Ve
             members.insert("minLength".to_owned(), 1.into());
         }
         let mut said = of_field;
+        // Paths of one shape are one path to OpenAPI, under the first one's names.
+        let own = bound
+            .map(|bound| bound.fields.iter().map(|field| walker.name(field)).collect::<Vec<_>>().join("."));
+        if let Some(own) = own.filter(|own| parameter.whole && *own != parameter.name) {
+            let fills = format!("Fills `{own}`.");
+            said = if said.is_empty() { fills } else { format!("{fills} {said}") };
+        }
         if let (Some(bound), false) = (bound, parameter.whole) {
             let template = parameter.variable.map(|index| variable_text(binding, index)).unwrap_or_default();
             let part = format!("A part of `{}`, which is `{template}`.", bound.field_path());
@@ -52,10 +59,20 @@ pub(super) fn of_path(walker: &mut Walker, binding: &Binding, path: &Path) -> Ve
             .required(Required::True)
             .description(Some(said).filter(|said| !said.is_empty()))
             .schema(Some(schema(&value)))
+            .example(field.filter(|_| parameter.whole).and_then(|field| example(walker, field)))
             .extensions(extensions)
             .build()
     });
     parameters.collect()
+}
+
+/// What a field's form, or its comment, shows; nothing where neither does.
+fn example(walker: &mut Walker, field: &FieldDescriptor) -> Option<Value> {
+    let text = field.kind() == Kind::String && !field.is_list() && !field.is_map();
+    walker.form(field).and_then(|form| form.example).or_else(|| {
+        let said = text.then(|| walker.description(field))?;
+        quoted(&said).filter(|text| !text.is_empty()).map(Value::from)
+    })
 }
 
 /// What a template's variable captures, such as `shelves/*`.
@@ -97,6 +114,7 @@ enum Found {
         field: FieldDescriptor,
         schema: Value,
         description: String,
+        example: Option<Value>,
     },
     /// Members of a oneof, each with the parameters it may be given by.
     Exclusive {
@@ -175,7 +193,8 @@ impl Fields<'_> {
             Some((at, field, field.containing_oneof().filter(several)?))
         });
         let Some((at, member, oneof)) = exclusive else {
-            self.found.push(Found::One { name, field: field.clone(), schema: value, description });
+            let example = example(self.walker, field);
+            self.found.push(Found::One { name, field: field.clone(), schema: value, description, example });
             return;
         };
         let before: Vec<_> = way.iter().take(at).map(|field| self.walker.name(field)).collect();
@@ -209,13 +228,14 @@ impl Found {
     fn parameter(self) -> path::Parameter {
         let parameter = ParameterBuilder::new().parameter_in(ParameterIn::Query).required(Required::False);
         match self {
-            Self::One { name, field, schema: mut value, description } => {
+            Self::One { name, field, schema: mut value, description, example } => {
                 let options = field.field_descriptor_proto().options.as_ref();
                 let deprecated = options.is_some_and(prost_types::FieldOptions::deprecated);
                 let parameter = parameter
                     .name(name)
                     .description(Some(description).filter(|said| !said.is_empty()))
-                    .deprecated(deprecated.then_some(Deprecated::True));
+                    .deprecated(deprecated.then_some(Deprecated::True))
+                    .example(example);
                 let json = value.as_object_mut().and_then(|members| members.remove("contentMediaType"));
                 if json.is_some() {
                     // JSON inside a text: a parameter with content, for which utoipa has no word.

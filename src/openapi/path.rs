@@ -54,8 +54,8 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// The path of a template. `name` says what the variable of an index is called.
-    pub(super) fn path(&mut self, template: &Template, name: impl Fn(usize) -> String) -> Path {
+    /// The path of a template. `name` gives the field path of the variable of an index.
+    pub(super) fn path(&mut self, template: &Template, name: impl Fn(usize) -> Vec<String>) -> Path {
         let mut parameters = parameters(template, name);
         let shape = text(template, parameters.iter().map(|_| ""));
         let names = self
@@ -70,7 +70,7 @@ impl Paths {
     }
 }
 
-fn parameters(template: &Template, name: impl Fn(usize) -> String) -> Vec<Parameter> {
+fn parameters(template: &Template, name: impl Fn(usize) -> Vec<String>) -> Vec<Parameter> {
     let mut found: Vec<Parameter> = Vec::new();
     let mut before = None;
     for (at, segment) in template.segments().iter().enumerate() {
@@ -90,7 +90,7 @@ fn parameters(template: &Template, name: impl Fn(usize) -> String) -> Vec<Parame
         let within = |(place, _): &(usize, _)| span.is_some_and(|span| *place >= span.start);
         let wanted = match (alone, variable, before.take().filter(within)) {
             (false, Some(_), Some((_, literal))) => singular(literal),
-            (_, Some(index), _) => name(index),
+            (_, Some(index), _) => of_field(&name(index), &found),
             (_, None, _) => "segment".to_owned(),
         };
         let taken = |name: &str| found.iter().any(|parameter| parameter.name == name);
@@ -104,6 +104,14 @@ fn parameters(template: &Template, name: impl Fn(usize) -> String) -> Vec<Parame
         });
     }
     found
+}
+
+/// What a variable is called: the last field on the way to its own, all of them where that is another's already. Never
+/// with dots, which many readers of OpenAPI cannot take in a path.
+fn of_field(way: &[String], found: &[Parameter]) -> String {
+    let plain = |name: &str| name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-', "_");
+    let last = plain(way.last().map(String::as_str).unwrap_or_default());
+    if found.iter().any(|parameter| parameter.name == last) { plain(&way.join("_")) } else { last }
 }
 
 fn text<'a>(template: &Template, mut names: impl Iterator<Item = &'a str>) -> String {
@@ -157,7 +165,7 @@ mod tests {
     fn path(paths: &mut Paths, template: &str) -> Path {
         let template = Template::parse(template).unwrap();
         let names: Vec<_> = template.variables().iter().map(|it| it.field_path.to_string()).collect();
-        paths.path(&template, |index| names[index].clone())
+        paths.path(&template, |index| names[index].split('.').map(str::to_owned).collect())
     }
 
     #[test]
@@ -171,7 +179,8 @@ mod tests {
         check("/", "/");
         check("/v1", "/v1");
         check("/v1/books/{id}", "/v1/books/{id}");
-        check("/v1/{book.id}", "/v1/{book.id}");
+        check("/v1/{book.id}", "/v1/{id}");
+        check("/v1/{shelf.id}/books/{book.id}", "/v1/{id}/books/{book_id}");
         check("/v1/{name=shelves/*/books/*}", "/v1/shelves/{shelf}/books/{book}");
         check("/v1/{name=shelves/*}:read", "/v1/shelves/{shelf}:read");
         check("/v1/{name=operations/**}", "/v1/operations/{name}");

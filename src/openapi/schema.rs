@@ -12,20 +12,22 @@ use utoipa::{
     },
 };
 
+/// What utoipa's types have no word for, and who may read or write, which those of some have.
+const BESIDE: [&str; 3] = ["deprecated", "readOnly", "writeOnly"];
+
 /// The schema of a value.
 pub(super) fn schema(value: &Value) -> RefOr<Schema> {
     let Some(members) = value.as_object() else { return RefOr::T(Schema::Object(Object::default())) };
     if let Some(location) = text(members, "$ref") {
         let mut reference = Ref::new(location);
         reference.description = text(members, "description").unwrap_or_default().to_owned();
-        if !is_true(members, "deprecated") {
+        let beside = members.iter().filter(|(name, _)| BESIDE.contains(&name.as_str()));
+        let beside = Extensions::from_iter(beside.map(|(name, value)| (name.clone(), value.clone())));
+        if beside.is_empty() {
             return RefOr::Ref(reference);
         }
-        // A reference of utoipa's knows no `deprecated`.
-        let deprecated = Extensions::from_iter([("deprecated", Value::from(true))]);
-        return RefOr::T(Schema::AllOf(
-            AllOfBuilder::new().item(reference).extensions(Some(deprecated)).build(),
-        ));
+        // A reference of utoipa's knows none of these.
+        return RefOr::T(Schema::AllOf(AllOfBuilder::new().item(reference).extensions(Some(beside)).build()));
     }
     RefOr::T(inline(members))
 }
@@ -37,7 +39,7 @@ fn inline(members: &Map<String, Value>) -> Schema {
         Some(Extensions::from_iter(beside.collect::<Vec<_>>())).filter(|found| !found.is_empty())
     };
     if let Some(alternatives) = members.get("anyOf").and_then(Value::as_array) {
-        let mut any = AnyOfBuilder::new().description(description).extensions(extensions(&["deprecated"]));
+        let mut any = AnyOfBuilder::new().description(description).extensions(extensions(&BESIDE));
         for alternative in alternatives {
             any = any.item(schema(alternative));
         }
@@ -51,6 +53,9 @@ fn inline(members: &Map<String, Value>) -> Schema {
                 .items(ArrayItems::RefOrSchema(Box::new(schema(items))))
                 .description(description)
                 .deprecated(deprecated(members))
+                .min_items(size(members, "minItems"))
+                .max_items(size(members, "maxItems"))
+                .extensions(extensions(&["readOnly", "writeOnly"]))
                 .build(),
         );
     }
@@ -62,13 +67,17 @@ fn inline(members: &Map<String, Value>) -> Schema {
         .minimum(number(members, "minimum"))
         .maximum(number(members, "maximum"))
         .min_length(size(members, "minLength"))
+        .max_length(size(members, "maxLength"))
+        .min_properties(size(members, "minProperties"))
         .max_properties(size(members, "maxProperties"))
         .content_encoding(text(members, "contentEncoding").unwrap_or_default())
         .content_media_type(text(members, "contentMediaType").unwrap_or_default())
         .deprecated(deprecated(members))
         .enum_values(members.get("enum").and_then(Value::as_array).cloned())
         .additional_properties(members.get("additionalProperties").map(additional))
-        .extensions(extensions(&["oneOf", "allOf"]).or_else(|| large_maximum(members)));
+        .extensions(
+            extensions(&["oneOf", "allOf", "readOnly", "writeOnly"]).or_else(|| large_maximum(members)),
+        );
     if let Some(RefOr::T(names)) = members.get("propertyNames").map(schema) {
         object = object.property_names(Some(names));
     }

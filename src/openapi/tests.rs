@@ -1,11 +1,16 @@
 //! The document of small contracts, and how long that of a large one takes.
 
-use std::time::Instant;
+use std::{sync::LazyLock, time::Instant};
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::schema::{HttpRule, Schema, bindings, compile};
+use crate::{
+    auth::Rule,
+    schema::{HttpRule, Schema, bindings, compile},
+};
+
+static PUBLIC: LazyLock<Access> = LazyLock::new(Access::public);
 
 fn schema_of(source: &str) -> Schema {
     let text =
@@ -26,7 +31,7 @@ fn written(source: &str, rules: &[(&str, &str, &str)]) -> Value {
     let (bindings, errors) = bindings(method, &rules, false);
     assert!(errors.is_empty(), "{errors:?}");
     let listed = bindings.iter().map(|binding| listed(binding, None));
-    serde_json::to_value(document(&Config::default(), listed)).unwrap()
+    serde_json::to_value(document(&Config::default(), listed, &Answers::new())).unwrap()
 }
 
 fn listed<'a>(binding: &'a Binding, upstream: Option<&str>) -> Listed<'a> {
@@ -36,7 +41,8 @@ fn listed<'a>(binding: &'a Binding, upstream: Option<&str>) -> Listed<'a> {
         input: JsonInput::default(),
         upstream: upstream.map(Into::into),
         members: None,
-        demands_credentials: false,
+        access: &PUBLIC,
+        reached: true,
     }
 }
 
@@ -107,7 +113,7 @@ fn a_reply_of_some_of_its_fields_is_described_as_it_is() {
     let (bindings, _) = bindings(schema.method("/shop.S/M").unwrap(), &rules, false);
     let members = Some(vec!["inner".to_owned(), "a_name".to_owned()]);
     let one = Listed { members, ..listed(&bindings[0], None) };
-    let document = serde_json::to_value(document(&Config::default(), [one])).unwrap();
+    let document = serde_json::to_value(document(&Config::default(), [one], &Answers::new())).unwrap();
     let answer = &document["paths"]["/v1"]["get"]["responses"]["200"]["content"]["application/json"];
     let names: Vec<_> = answer["schema"]["properties"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["inner", "aName"]);
@@ -120,11 +126,18 @@ fn a_demand_for_credentials_is_said() {
     let schema = schema_of("message R {} service S { rpc M(R) returns (R); }");
     let rules = [HttpRule::new("shop.S.M", Verb::Get, "/v1")];
     let (bindings, _) = bindings(schema.method("/shop.S/M").unwrap(), &rules, false);
-    let one = Listed { demands_credentials: true, ..listed(&bindings[0], None) };
-    let document = serde_json::to_value(document(&Config::default(), [one])).unwrap();
+    let access = Access::all(vec![Rule::role("a", "editor").into()]);
+    let one = Listed { access: &access, ..listed(&bindings[0], None) };
+    let document = serde_json::to_value(document(&Config::default(), [one], &Answers::new())).unwrap();
     let get = &document["paths"]["/v1"]["get"];
     assert_eq!(get["security"], json!([{"bearer": []}, {"api_key": []}]));
-    assert!(get["responses"]["401"].is_object());
+    assert_eq!(
+        (&get["description"], &get["x-required-roles"]),
+        (&json!("Needs the role `editor`."), &json!(["editor"]))
+    );
+    assert_eq!(get["responses"]["401"]["$ref"], "#/components/responses/Unauthorized");
+    let unauthorized = &document["components"]["responses"]["Unauthorized"];
+    assert_eq!(unauthorized["headers"]["WWW-Authenticate"]["$ref"], "#/components/headers/WWW-Authenticate");
     assert_eq!(document["components"]["securitySchemes"]["api_key"]["name"], "X-API-Key");
 }
 
@@ -143,7 +156,7 @@ fn messages_of_one_name_and_two_contents_are_two_definitions() {
         .iter()
         .map(|it| listed(it, Some("one")))
         .chain(second.iter().map(|it| listed(it, Some("b.two"))));
-    let document = serde_json::to_value(document(&Config::default(), all)).unwrap();
+    let document = serde_json::to_value(document(&Config::default(), all, &Answers::new())).unwrap();
     let answered = |path: &str| {
         document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
             .clone()
@@ -157,7 +170,7 @@ fn messages_of_one_name_and_two_contents_are_two_definitions() {
 fn the_document_of_a_profile_has_its_error_body() {
     let mut config = Config::default();
     config.rest.profile.error_fields.truncate(2);
-    let document = serde_json::to_value(document(&config, [])).unwrap();
+    let document = serde_json::to_value(document(&config, [], &Answers::new())).unwrap();
     let error = &document["components"]["schemas"]["Error"];
     assert_eq!(error["required"], json!(["error", "code"]));
 }
@@ -170,7 +183,7 @@ fn routes_that_answer_by_themselves_are_there() {
         std::path::Path::new(""),
     )
     .unwrap();
-    let document = serde_json::to_value(document(&config, [])).unwrap();
+    let document = serde_json::to_value(document(&config, [], &Answers::new())).unwrap();
     let hello = &document["paths"]["/hello/{name}"];
     let names: Vec<_> = hello["get"]["parameters"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["mood", "name"]);
@@ -203,10 +216,12 @@ fn two_hundred_methods_are_written_at_once() {
         .collect();
     assert_eq!(bindings.len(), 400);
     let began = Instant::now();
-    let document = Document::new(&Config::default(), bindings.iter().map(|it| listed(it, Some("one"))));
+    let document =
+        Document::new(&Config::default(), bindings.iter().map(|it| listed(it, Some("one"))), &Answers::new());
     let took = began.elapsed();
     assert!(took.as_secs() < 5, "{took:?} for {} bytes", document.json.len());
     eprintln!("200 methods, 400 operations: {took:?}, {} bytes", document.json.len());
-    let again = Document::new(&Config::default(), bindings.iter().map(|it| listed(it, Some("one"))));
+    let again =
+        Document::new(&Config::default(), bindings.iter().map(|it| listed(it, Some("one"))), &Answers::new());
     assert_eq!((&document.json, &document.etag), (&again.json, &again.etag), "written the same each time");
 }

@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// The most segments a template may have: matching recurses once per segment.
 const MAX_SEGMENTS: usize = 64;
@@ -84,6 +84,31 @@ impl Template {
     /// The variables from left to right.
     pub fn variables(&self) -> &[Variable] {
         &self.variables
+    }
+
+    /// A path that it matches: a made-up segment for each `*`, `rest` of them for each `**`.
+    pub fn sample(&self, rest: usize) -> String {
+        const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+        let mut path = String::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => {
+                    path.push('/');
+                    path.extend(utf8_percent_encode(text, ESCAPED));
+                }
+                // No literal that anybody writes.
+                Segment::One => path.push_str("/~~"),
+                Segment::Rest => path.push_str(&"/~~".repeat(rest)),
+            }
+        }
+        if path.is_empty() {
+            path.push('/');
+        }
+        if let Some(verb) = &self.verb {
+            path.push(':');
+            path.extend(utf8_percent_encode(verb, ESCAPED));
+        }
+        path
     }
 
     /// The verb without its colon, percent-decoded.

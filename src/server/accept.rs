@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
@@ -80,6 +81,7 @@ impl Server {
         let (tunnels, tunnels_ended) = mpsc::channel(1);
         let worker = Worker {
             rules: *rules,
+            calm: Arc::clone(&self.calm),
             http1: http::http1(rules),
             http2: http::http2(rules),
             door,

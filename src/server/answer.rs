@@ -1,8 +1,7 @@
 //! Answers that are written straight to a socket, because hyper has none for them: to a connection over a cap, and to an
-//! HTTP/1.1 client whose request's head did not come in time.
+//! HTTP/1.1 client whose request's head did not come in time, or could not be read.
 
 use http_body_util::BodyExt as _;
-use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt as _,
@@ -25,14 +24,19 @@ pub(super) fn full(stream: &TcpStream) {
     let _ = SockRef::from(stream).send(FULL);
 }
 
+/// The time as HTTP writes it.
+fn now() -> impl std::fmt::Display {
+    jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT")
+}
+
 /// Writes a whole response as HTTP/1.1's last on a connection, and ends it.
-pub(super) async fn last(wire: TokioIo<Wire>, response: Response) {
+pub(super) async fn last(mut wire: Wire, response: Response) {
     let (head, body) = response.into_parts();
     let Ok(body) = body.collect().await else { return };
     let body = body.to_bytes();
     let mut text = Vec::with_capacity(512 + body.len());
     text.extend_from_slice(format!("HTTP/1.1 {}\r\nconnection: close\r\n", head.status).as_bytes());
-    text.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+    text.extend_from_slice(format!("content-length: {}\r\ndate: {}\r\n", body.len(), now()).as_bytes());
     for (name, value) in &head.headers {
         if name != ::http::header::CONTENT_LENGTH && name != ::http::header::CONNECTION {
             text.extend_from_slice(name.as_str().as_bytes());
@@ -43,11 +47,17 @@ pub(super) async fn last(wire: TokioIo<Wire>, response: Response) {
     }
     text.extend_from_slice(b"\r\n");
     text.extend_from_slice(&body);
-    let mut wire = wire.into_inner();
     let written = timeout(PATIENCE, async {
         wire.write_all(&text).await?;
         wire.shutdown().await
     });
     // Who does not read it is closed all the same.
     drop(written.await);
+}
+
+/// Writes what a wire has kept back, if it has, and ends it.
+pub(super) async fn rest(mut wire: Wire) {
+    if wire.keeps() {
+        drop(timeout(PATIENCE, wire.finish()).await);
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    error::Error as _,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -21,22 +22,23 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::TcpStream,
     sync::{mpsc, watch},
-    time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout},
 };
 use tracing::debug;
 
 use super::{
     Rules, answer,
+    calm::Calm,
     caps::Permit,
     checks::{Checks, ENDING, Verdict},
     exchange::{Download, Exchange, Gauges, Upload},
     frames::Frames,
     sniff::{Http, PREFACE, Start},
-    wire::Wire,
+    wire::{Wire, say_flood},
 };
 use crate::{
     call::{Lasting, Peer},
-    gateway::Door,
+    gateway::{Door, HeadFault},
 };
 
 /// A connection on which nothing has come when the drain begins may have its first call on the way: it has so long.
@@ -46,6 +48,7 @@ const LAST_CALL: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) rules: Rules,
+    pub(super) calm: Arc<Calm>,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<TokioExecutor>,
     pub(super) door: Door,
@@ -62,6 +65,14 @@ pub(super) async fn asked(shutdown: &mut watch::Receiver<bool>) {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(mut worker: Worker, mut stream: TcpStream, address: SocketAddr, permit: Permit) {
+    let waits = worker.calm.wait(address.ip(), Instant::now().into_std());
+    if let Some(wait) = waits {
+        // What it has sent waits in its socket.
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = asked(&mut worker.shutdown) => {}
+        }
+    }
     let opened = Instant::now();
     let mut start = Start::default();
     let limits = worker.rules.connections;
@@ -71,7 +82,8 @@ pub(super) async fn serve(mut worker: Worker, mut stream: TcpStream, address: So
         return debug!(peer = %address, begun = start.begun(), "a connection ended before its first request");
     };
     let gauges = Arc::new(Gauges::default());
-    let frames = (speaks == Http::Two).then(|| Frames::new(PREFACE.len(), opened.into_std()));
+    let frames =
+        (speaks == Http::Two).then(|| Frames::new(PREFACE.len(), waits.is_some(), opened.into_std()));
     let wire = Wire::new(stream, start, frames, &gauges, limits.write_timeout, permit);
     let peer = Peer { address, secure: false };
     let checks = Checks::new(&limits, speaks, opened);
@@ -79,12 +91,27 @@ pub(super) async fn serve(mut worker: Worker, mut stream: TcpStream, address: So
         Http::One => one(&worker, wire, peer, &gauges, checks).await,
         Http::Two => two(&worker, wire, peer, &gauges, checks).await,
     };
+    if let Ended::Itself(Err(error)) = &ended
+        && let Some(flood) = flood(error)
+    {
+        gauges.flooded.store(true, Relaxed);
+        say_flood(address, &format!("a flood of frames: {flood}"));
+    }
+    if gauges.flooded.load(Relaxed) {
+        worker.calm.flooded(address.ip(), Instant::now().into_std());
+    }
     match ended {
         Ended::Itself(Ok(())) => {}
         Ended::Itself(Err(error)) => debug!(%error, peer = %address, "a connection ended with an error"),
         Ended::LateHead => debug!(peer = %address, "a connection was closed: half a head came and no more"),
         Ended::Closed(why) => debug!(peer = %address, "a connection was closed: {why}"),
     }
+}
+
+/// The flood that has ended a connection, if one has, and if h2 saw it; `frames` tells of those that it sees.
+fn flood(error: &hyper::Error) -> Option<&h2::Error> {
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    (error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)).then_some(error)
 }
 
 /// Reads until it is known what the connection speaks; `None` if that is never.
@@ -110,11 +137,20 @@ async fn one(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, chec
     let mut connection = worker.http1.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let retire = |connection: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(connection);
     let ended = watched(&mut connection, retire, worker, gauges, Http::One, checks).await;
-    if let Ended::LateHead = ended
-        && let Some(parts) = connection.into_parts()
-    {
-        let response = worker.door.late_head(worker.rules.connections.header_timeout).await;
-        answer::last(parts.io, response).await;
+    let Some(parts) = connection.into_parts() else { return ended };
+    let mut wire = parts.io.into_inner();
+    let fault = match &ended {
+        Ended::LateHead => Some(HeadFault::Late(worker.rules.connections.header_timeout)),
+        Ended::Itself(Err(error)) if error.is_parse() => wire.take_refusal().map(|refused| match refused {
+            StatusCode::URI_TOO_LONG => HeadFault::UriTooLong,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => HeadFault::TooLarge,
+            _ => HeadFault::Malformed(error.to_string()),
+        }),
+        Ended::Itself(_) | Ended::Closed(_) => None,
+    };
+    match fault {
+        Some(fault) => answer::last(wire, worker.door.refuse_head(fault).await).await,
+        None => answer::rest(wire).await,
     }
     ended
 }
@@ -151,6 +187,9 @@ fn service(
             let mut response = door.serve(request).await;
             let status = response.status();
             let last = status == StatusCode::REQUEST_TIMEOUT || gauges.last.load(Relaxed);
+            if status == StatusCode::SWITCHING_PROTOCOLS {
+                gauges.tunnel.store(true, Relaxed);
+            }
             if http == Http::One && last && status != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

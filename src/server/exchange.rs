@@ -39,6 +39,10 @@ pub(super) struct Gauges {
     pub(super) block: AtomicU64,
     /// HTTP/1.1: a request was answered without reading its body to the end.
     pub(super) unread: AtomicBool,
+    /// The client has sent more frames than any use of the connection explains.
+    pub(super) flooded: AtomicBool,
+    /// HTTP/1.1: the connection has become another protocol's.
+    pub(super) tunnel: AtomicBool,
     /// HTTP/1.1: the connection is to end, so the next response says that it is the last.
     pub(super) last: AtomicBool,
 }

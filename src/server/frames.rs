@@ -12,8 +12,10 @@ const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
-/// Control frames at once, and a second, whatever else happens on the connection.
-const CONTROL: (u32, u32) = (2_000, 1_000);
+/// Control frames at once, and a second, whatever else happens on the connection; of a client whose address has flooded
+/// lately, those that any use begins with.
+const CONTROL: (u32, u32) = (1_000, 200);
+const CONTROL_WATCHED: (u32, u32) = (200, 100);
 /// Each stream allows a few more: its priority, its window, its end.
 const CONTROL_OF_A_STREAM: u32 = 4;
 /// So does every part of this many bytes that are sent to the client, as it grants windows for them and measures them.
@@ -21,9 +23,13 @@ const CONTROL_BYTES: i64 = 64;
 /// Resets at once, and a second, counted in halves: a stream earns one of the two that its reset costs, so that a client
 /// which gives up some of its calls never runs out.
 const RESETS: (u32, u32) = (2_000, 1_000);
+const RESETS_WATCHED: (u32, u32) = (200, 100);
 const RESET_COST: u32 = 2;
-/// So many control frames are read at a time; then other connections have their turn.
+/// So many control frames and resets are read at a time; then other connections have their turn.
 const TURN: u32 = 64;
+/// After a read with so many, the next is of so many bytes, which hold not many more than a turn; it could bring a thousand.
+const CROWD: u32 = 16;
+pub(super) const SLICE: usize = 1 << 10;
 /// What answering a PING and a SETTINGS takes on the wire, and is no use of the connection.
 const PONG: i64 = 17;
 const SETTINGS_ACK: i64 = 9;
@@ -42,6 +48,8 @@ pub(super) struct Frames {
     sent: i64,
     /// Control frames that may still come before others have their turn.
     turn: u32,
+    /// The last read had many of them.
+    crowded: bool,
     /// The highest stream that the client has opened.
     pub(super) last_stream: u32,
     /// Blocks of headers begun; the last is still open where `open` says so.
@@ -62,16 +70,18 @@ impl fmt::Display for Flood {
 impl std::error::Error for Flood {}
 
 impl Frames {
-    /// A connection whose preface, of `preface` bytes, is still to be read.
-    pub(super) fn new(preface: usize, now: Instant) -> Self {
+    /// A connection whose preface, of `preface` bytes, is still to be read. `watched`: its address has flooded lately.
+    pub(super) fn new(preface: usize, watched: bool, now: Instant) -> Self {
+        let (control, resets) = if watched { (CONTROL_WATCHED, RESETS_WATCHED) } else { (CONTROL, RESETS) };
         Self {
             skip: preface,
             header: [0; HEADER],
             come: 0,
-            control: Allowance::new(CONTROL, now),
-            resets: Allowance::new(RESETS, now),
+            control: Allowance::new(control, now),
+            resets: Allowance::new(resets, now),
             sent: 0,
             turn: TURN,
+            crowded: false,
             last_stream: 0,
             blocks: 0,
             open: false,
@@ -92,11 +102,23 @@ impl Frames {
         over
     }
 
+    /// The most bytes to read next.
+    pub(super) fn slice(&self) -> usize {
+        if self.crowded { SLICE } else { usize::MAX }
+    }
+
+    /// Whether the client has used up most of what it is allowed, as one does that floods and ends its connection itself.
+    pub(super) fn wasted(&mut self, now: Instant) -> bool {
+        self.earn_by_what_was_sent();
+        self.control.mostly_spent(now) || self.resets.mostly_spent(now)
+    }
+
     /// Bytes that came from it.
     ///
     /// # Errors
     /// They are a flood; the connection must end.
     pub(super) fn come(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
+        let turn = self.turn;
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
@@ -112,7 +134,15 @@ impl Frames {
                 self.frame()?;
             }
         }
+        self.crowded = turn - self.turn >= CROWD;
         Ok(())
+    }
+
+    fn earn_by_what_was_sent(&mut self) {
+        if self.sent >= CONTROL_BYTES {
+            self.control.earn(u32::try_from(self.sent / CONTROL_BYTES).unwrap_or(u32::MAX));
+            self.sent %= CONTROL_BYTES;
+        }
     }
 
     /// Takes account of the frame whose header is whole.
@@ -132,6 +162,7 @@ impl Frames {
                 return Ok(());
             }
             0x3 => {
+                self.turn = self.turn.saturating_sub(1);
                 let fits = self.resets.spend(RESET_COST);
                 return if fits { Ok(()) } else { Err(Flood("RST_STREAM")) };
             }
@@ -157,10 +188,7 @@ impl Frames {
             return Ok(());
         }
         // Only now, so that frames in their usual number cost no more than being counted.
-        if self.sent >= CONTROL_BYTES {
-            self.control.earn(u32::try_from(self.sent / CONTROL_BYTES).unwrap_or(u32::MAX));
-            self.sent %= CONTROL_BYTES;
-        }
+        self.earn_by_what_was_sent();
         if self.control.spend(1) { Ok(()) } else { Err(Flood(name)) }
     }
 }
@@ -195,6 +223,13 @@ impl Allowance {
         left.is_some()
     }
 
+    fn mostly_spent(&mut self, now: Instant) -> bool {
+        if self.left < self.most / 2 {
+            self.grow(now);
+        }
+        self.left < self.most / 2
+    }
+
     fn grow(&mut self, now: Instant) {
         let millis = now.saturating_duration_since(self.grown).as_millis();
         let more = millis.saturating_mul(u128::from(self.per_second)) / 1000;
@@ -222,7 +257,7 @@ mod tests {
     }
 
     fn frames() -> Frames {
-        let mut frames = Frames::new(PREFACE.len(), Instant::now());
+        let mut frames = Frames::new(PREFACE.len(), false, Instant::now());
         frames.come(PREFACE).unwrap();
         frames
     }
@@ -244,16 +279,64 @@ mod tests {
             assert_eq!(flood.unwrap().to_string(), format!("a flood of {want} frames"));
             assert!((about - 1..about * 2).contains(&passed), "{want}: {passed}");
         };
-        check(&frame(0x6, 0, 0, 8), "PING", 2_000);
-        check(&frame(0x6, ACK, 0, 8), "PING", 2_000);
-        check(&frame(0x4, 0, 0, 0), "SETTINGS", 2_000);
-        check(&frame(0x0, 0, 1, 0), "empty DATA", 2_000);
-        check(&frame(0x8, 0, 0, 4), "WINDOW_UPDATE", 2_000);
-        check(&frame(0x2, 0, 3, 5), "PRIORITY", 2_000);
-        check(&frame(0x9, 0, 3, 0), "CONTINUATION", 2_000);
-        check(&frame(0x55, 0, 3, 0), "other control", 2_000);
+        check(&frame(0x6, 0, 0, 8), "PING", 1_000);
+        check(&frame(0x6, ACK, 0, 8), "PING", 1_000);
+        check(&frame(0x4, 0, 0, 0), "SETTINGS", 1_000);
+        check(&frame(0x0, 0, 1, 0), "empty DATA", 1_000);
+        check(&frame(0x8, 0, 0, 4), "WINDOW_UPDATE", 1_000);
+        check(&frame(0x2, 0, 3, 5), "PRIORITY", 1_000);
+        check(&frame(0x9, 0, 3, 0), "CONTINUATION", 1_000);
+        check(&frame(0x55, 0, 3, 0), "other control", 1_000);
         let reset = [frame(0x1, 0x5, 1, 20), frame(0x3, 0, 1, 4)].concat();
         check(&reset, "RST_STREAM", 2_000);
+    }
+
+    #[test]
+    fn who_is_watched_has_less_to_waste() {
+        let watched = || Frames::new(0, true, Instant::now());
+        let reset = [frame(0x1, 0x5, 1, 20), frame(0x3, 0, 1, 4)].concat();
+        for (piece, about) in [(frame(0x6, 0, 0, 8), 200), (reset, 200)] {
+            let (passed, flood) = passes(&mut watched(), &piece, 100_000);
+            assert!(flood.is_some() && (about - 1..about * 2).contains(&passed), "{passed}");
+        }
+        // What a connection begins with passes.
+        let begin = [frame(0x4, 0, 0, 30), frame(0x8, 0, 0, 4), frame(0x4, ACK, 0, 0), frame(0x6, 0, 0, 8)];
+        assert_eq!(passes(&mut watched(), &begin.concat(), 10), (10, None));
+    }
+
+    #[test]
+    fn a_crowd_of_control_frames_is_read_in_slices() {
+        let mut frames = frames();
+        let check = |frames: &mut Frames, piece: &[u8], most: usize, over: bool| {
+            frames.come(piece).unwrap();
+            assert_eq!((frames.slice(), frames.turn_is_over()), (most, over));
+        };
+        check(&mut frames, &frame(0x6, 0, 0, 8).repeat(15), usize::MAX, false);
+        check(&mut frames, &frame(0x6, 0, 0, 8).repeat(16), SLICE, false);
+        check(&mut frames, &frame(0x3, 0, 1, 4).repeat(33), SLICE, true);
+        check(&mut frames, &frame(0x0, 0, 1, 3_000), usize::MAX, false);
+    }
+
+    #[test]
+    fn who_leaves_with_its_allowance_spent_has_flooded() {
+        let start = Instant::now();
+        let check = |pings: usize, after: Duration, want: bool| {
+            let mut frames = Frames::new(0, false, start);
+            frames.come(&frame(0x6, 0, 0, 8).repeat(pings)).unwrap();
+            assert_eq!(frames.wasted(start + after), want, "{pings} after {after:?}");
+        };
+        check(0, Duration::ZERO, false);
+        check(500, Duration::ZERO, false);
+        check(600, Duration::ZERO, true);
+        check(600, Duration::from_secs(1), false);
+        check(999, Duration::from_secs(1), true);
+        // A quick download, and its windows.
+        let mut frames = frames();
+        for _ in 0..900 {
+            frames.sent(150);
+            frames.come(&frame(0x8, 0, 1, 4)).unwrap();
+        }
+        assert!(!frames.wasted(start));
     }
 
     #[test]
@@ -292,7 +375,7 @@ mod tests {
         bytes.extend(frame(0x0, 0, 7, 70_000));
         bytes.extend(frame(0x1, 0x0, 9, 10));
         for cut in [1, 2, 3, 7, 9, 100, 1 << 20] {
-            let mut frames = Frames::new(PREFACE.len(), Instant::now());
+            let mut frames = Frames::new(PREFACE.len(), false, Instant::now());
             bytes.chunks(cut).for_each(|piece| frames.come(piece).unwrap());
             assert_eq!((frames.last_stream, frames.blocks, frames.open), (9, 2, true), "cut at {cut}");
             frames.come(&frame(0x9, END_HEADERS, 9, 3)).unwrap();

@@ -6,6 +6,7 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Rules;
+use crate::gateway::MOST_HEADERS;
 
 /// HTTP/2 flow-control windows in bytes: of a stream, of a connection. They bound what a client can send ahead of its
 /// upstream.
@@ -24,7 +25,7 @@ const RESETS_UNSEEN: usize = 20;
 const RESETS_OWN: usize = 1_024;
 
 /// Headers this much over their limit are still read: the surface then refuses them, in words. What is longer is cut off
-/// by HTTP itself, with a bare 431.
+/// by HTTP itself, which on HTTP/1.1 is put into words (`refusal`) and on HTTP/2 is a bare 431.
 const HEADER_GRACE: u32 = 64 << 10;
 
 /// The builder of HTTP/1.1 connections.
@@ -34,6 +35,7 @@ pub(super) fn http1(rules: &Rules) -> http1::Builder {
         .timer(TokioTimer::new())
         // Its clock would run between requests too; `checks` has one that starts with a head's first byte.
         .header_read_timeout(None)
+        .max_headers(MOST_HEADERS)
         .max_buf_size(usize::try_from(header_bytes(rules)).unwrap_or(usize::MAX));
     builder
 }

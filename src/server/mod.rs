@@ -2,15 +2,17 @@
 //! its limits, and a drain with a hard deadline.
 //!
 //! ```text
-//! accept ── caps (in total, per address) ── sniff (which HTTP?) ── connection (hyper over a Wire)
+//! accept ── caps (in total, per address) ── calm (who flooded waits) ── sniff (which HTTP?) ── connection (hyper over a Wire)
 //!                                                                     ├─ wire:    what is read and written, bounded
-//!                                                                     │   └─ frames: HTTP/2 frames counted, floods ended
+//!                                                                     │   ├─ frames: HTTP/2 frames counted, floods ended
+//!                                                                     │   └─ refusal: hyper's own answers kept back
 //!                                                                     ├─ exchange: its requests, bodies paced
 //!                                                                     └─ checks:  idle, half-sent, stalled, too old
 //! ```
 
 mod accept;
 mod answer;
+mod calm;
 mod caps;
 mod checks;
 mod connection;
@@ -19,6 +21,7 @@ mod files;
 mod frames;
 mod http;
 mod quiet;
+mod refusal;
 mod sniff;
 mod wire;
 
@@ -28,6 +31,7 @@ pub use accept::listen;
 pub use files::raise_open_files;
 
 use crate::config::Connections;
+use calm::Calm;
 use caps::Caps;
 
 /// What every connection is held to.
@@ -43,6 +47,7 @@ pub struct Rules {
 pub struct Server {
     rules: Rules,
     caps: Arc<Caps>,
+    calm: Arc<Calm>,
 }
 
 impl Server {
@@ -50,6 +55,7 @@ impl Server {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         let caps = Caps::new(rules.connections.max, rules.connections.max_per_address);
-        Self { rules, caps: Arc::new(caps) }
+        let calm = Calm::new(rules.connections.flood_wait);
+        Self { rules, caps: Arc::new(caps), calm: Arc::new(calm) }
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use tonic::{Request, Status};
 
-use super::accounts::{Caller, Context, Directory, Violations, count, name, user, words};
+use super::accounts::{
+    Caller, Context, Directory, EMAIL_PART, MOST_DAYS, MOST_OF_A_PAGE, Violations, count, name, user, words,
+};
 use crate::{
     auth::ApiKey as NewKey,
     proto::gateway_v1::{
@@ -20,7 +22,6 @@ use crate::{
 
 /// What `update_mask` may name.
 const FIELDS: [&str; 5] = ["username", "roles", "permissions", "tier", "is_active"];
-const MOST_DAYS: i32 = 3650;
 /// How many characters of a key are kept to know it again by.
 const SHOWN: usize = 12;
 
@@ -74,16 +75,19 @@ impl Directory {
         let roles = wrong.check("roles", words(&asked.roles)).unwrap_or_default();
         let permissions = wrong.check("permissions", words(&asked.permissions)).unwrap_or_default();
         let scopes = wrong.check("scopes", words(&asked.scopes)).unwrap_or_default();
-        let tier = wrong.check("tier", tier(&asked.tier, true)).unwrap_or_default();
+        let tier = wrong.check("tier", tier(&asked.tier)).unwrap_or_default();
         let expires_at = wrong.check("expires_in_days", expiry(asked.expires_in_days)).flatten();
-        let owner = (!asked.user_id.is_empty()).then_some(asked.user_id);
-        if let Some(owner) = owner.as_deref() {
-            let known = owner.len() <= 64
-                && !owner.contains('\0')
-                && self.stores.accounts.get(owner).await?.is_some();
-            wrong.check("user_id", known.then_some(()).ok_or_else(|| "there is no such account".to_owned()));
-        }
         wrong.none()?;
+        let owner = match asked.user_id {
+            nobody if nobody.is_empty() => None,
+            id => {
+                let id = known_id(id, "account")?;
+                if self.stores.accounts.get(&id).await?.is_none() {
+                    return Err(missing("account", &id));
+                }
+                Some(id)
+            }
+        };
         let made = NewKey::generate().map_err(Status::internal)?;
         let key = store::ApiKey {
             id: uuid::Uuid::now_v7().to_string(),
@@ -133,7 +137,7 @@ impl Directory {
         let page = page(asked.page_size, asked.page_token)?;
         let email = Some(asked.email).filter(|part| !part.is_empty());
         let mut wrong = Violations::default();
-        if email.as_ref().is_some_and(|part| part.len() > 254 || part.contains('\0')) {
+        if email.as_ref().is_some_and(|part| part.chars().count() > EMAIL_PART || part.contains('\0')) {
             wrong.check::<()>("email", Err("no e-mail address contains this".to_owned()));
         }
         wrong.none()?;
@@ -152,7 +156,15 @@ impl Directory {
         let asked = request.into_inner();
         let wanted = asked.user.unwrap_or_default();
         let id = known_id(wanted.id.clone(), "account")?;
-        let change = change(&wanted, asked.update_mask.map(|mask| mask.paths))?;
+        let mut change = change(&wanted, asked.update_mask.map(|mask| mask.paths))?;
+        // What is named and empty is cleared: it is again as in an account that somebody has just made.
+        if change.tier.as_ref().is_some_and(String::is_empty) {
+            change.tier = Some(self.rules.tier.clone());
+        }
+        if change.username.as_ref().is_some_and(String::is_empty) {
+            let account = self.stores.accounts.get(&id).await?.ok_or_else(|| missing("account", &id))?;
+            change.username = account.email.split('@').next().map(str::to_owned);
+        }
         let line = context.line(&caller, "user.update", &id, said(&change));
         let now = Micros::now();
         let account = self.stores.accounts.update(&id, &change, Some(&line), now).await?;
@@ -232,10 +244,11 @@ fn change(wanted: &User, mask: Option<Vec<String>>) -> Result<AccountChange, Sta
     let mut change = AccountChange::default();
     for field in &named {
         match *field {
+            "username" if wanted.username.is_empty() => change.username = Some(String::new()),
             "username" => change.username = wrong.check("user.username", name(&wanted.username)),
             "roles" => change.roles = wrong.check("user.roles", words(&wanted.roles)),
             "permissions" => change.permissions = wrong.check("user.permissions", words(&wanted.permissions)),
-            "tier" => change.tier = wrong.check("user.tier", tier(&wanted.tier, false)),
+            "tier" => change.tier = wrong.check("user.tier", tier(&wanted.tier)),
             "is_active" => change.active = Some(wanted.is_active),
             // It says which account is meant.
             "id" => {}
@@ -265,11 +278,11 @@ fn said(change: &AccountChange) -> String {
     said.join("; ")
 }
 
-fn tier(text: &str, may_be_empty: bool) -> Result<String, String> {
-    if text.is_empty() && may_be_empty {
-        return Ok(String::new());
+/// A tier's name, or nothing.
+fn tier(text: &str) -> Result<String, String> {
+    if !text.is_empty() {
+        words(&[text.to_owned()])?;
     }
-    words(&[text.to_owned()])?;
     Ok(text.to_owned())
 }
 
@@ -298,8 +311,8 @@ fn page(size: i32, token: String) -> Result<Page, Status> {
     let mut wrong = Violations::default();
     let limit = match size {
         0 => Ok(100),
-        1..=1000 => Ok(size.unsigned_abs()),
-        other => Err(format!("{other} is not 1 to 1000")),
+        1..=MOST_OF_A_PAGE => Ok(size.unsigned_abs()),
+        other => Err(format!("{other} is not 1 to {MOST_OF_A_PAGE}")),
     };
     let limit = wrong.check("page_size", limit).unwrap_or_default();
     if token.len() > 64 || !token.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -127,9 +127,8 @@ impl AuthService for Auth {
         } else {
             let caller = caller?;
             let Some(session) = caller.0.session.as_ref().filter(|_| caller.account_id().is_some()) else {
-                let status = Status::failed_precondition(
-                    "the caller's credential is of no session that could be ended",
-                );
+                let status =
+                    Status::not_found("the caller's credential is of no session that could be ended");
                 return Err(Fault::client().on(status));
             };
             directory.end(session).await?;

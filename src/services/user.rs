@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tonic::{Request, Response, Status};
 
-use super::accounts::{Caller, Context, Directory, Violations, count, name, new_password, user};
+use super::accounts::{
+    Caller, Context, Directory, ENTRIES, ENTRY_NAME, ENTRY_VALUE, Violations, count, name, new_password, user,
+};
 use crate::{
     proto::gateway_v1::{
         DeleteAccountRequest, DeleteAccountResponse, GetProfileRequest, GetProfileResponse, GetStatsRequest,
@@ -13,10 +15,6 @@ use crate::{
     },
     store::{AccountChange, Micros, Page, Revoked},
 };
-
-const MOST_ENTRIES: usize = 50;
-const MOST_NAME: usize = 64;
-const MOST_VALUE: usize = 1024;
 
 /// Answers for a directory.
 #[derive(Debug)]
@@ -126,12 +124,12 @@ fn merged(
 ) -> Result<BTreeMap<String, String>, String> {
     let mut new = old.clone();
     for (name, value) in set {
-        if name.is_empty() || name.chars().count() > MOST_NAME || name.chars().any(char::is_control) {
-            let shown: String = name.chars().take(MOST_NAME).collect();
-            return Err(format!("{shown:?} is not 1 to {MOST_NAME} characters without control characters"));
+        if name.is_empty() || name.chars().count() > ENTRY_NAME || name.chars().any(char::is_control) {
+            let shown: String = name.chars().take(ENTRY_NAME).collect();
+            return Err(format!("{shown:?} is not 1 to {ENTRY_NAME} characters without control characters"));
         }
-        if value.chars().count() > MOST_VALUE || value.contains('\0') {
-            return Err(format!("the value of {name:?} has more than {MOST_VALUE} characters, or a NUL"));
+        if value.chars().count() > ENTRY_VALUE || value.contains('\0') {
+            return Err(format!("the value of {name:?} has more than {ENTRY_VALUE} characters, or a NUL"));
         }
         if value.is_empty() {
             new.remove(name);
@@ -139,8 +137,8 @@ fn merged(
             new.insert(name.clone(), value.clone());
         }
     }
-    if new.len() > MOST_ENTRIES {
-        return Err(format!("it would have {} entries; at most {MOST_ENTRIES} are kept", new.len()));
+    if new.len() > ENTRIES {
+        return Err(format!("it would have {} entries; at most {ENTRIES} are kept", new.len()));
     }
     Ok(new)
 }

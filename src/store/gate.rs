@@ -17,6 +17,9 @@ use super::{Micros, StoreError, StoreHealth};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The target of lines in the log that say that a store was found as it should be.
+pub const AT_START: &str = "propylon::start";
+
 /// How a store is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -133,7 +136,7 @@ impl Gate {
                 let away_ms = u64::try_from(Micros::now().since(since).as_millis()).unwrap_or(u64::MAX);
                 info!(store = self.store, address = self.address, away_ms, "the store is back");
             }
-            _ => info!(store = self.store, address = self.address, "the store is there"),
+            _ => info!(target: AT_START, store = self.store, address = self.address, "the store is there"),
         }
     }
 

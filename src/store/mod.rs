@@ -34,7 +34,7 @@ pub use self::{
     counters::{Ask, Counters, Taken},
     counting::Counting,
     error::{Conflict, StoreError},
-    gate::State,
+    gate::{AT_START, State},
     memory::{MemoryCache, MemoryCounters},
     refresh_tokens::{NewFamily, RefreshTokens, Rotation, Session},
     revocations::{Revocation, RevocationList, Revocations, Revoked},

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::{Message, protocol::frame::coding::CloseCode};
 
 use crate::support::{
-    client::{http1, request, rest},
+    client::{http1, http2, request, rest},
     gateway::World,
     library::{self, PATIENCE},
 };
@@ -201,6 +201,119 @@ async fn every_answer_over_http_has_the_headers_of_the_edge() {
         assert!(said(&headers, "x-process-time").parse::<f64>().unwrap() < 10.0);
         assert_eq!(said(&headers, "x-request-id").len(), 36);
     }
+}
+
+#[tokio::test]
+async fn a_grpc_web_answer_has_them_too_and_a_native_one_does_not() {
+    let gateway = World::new().start();
+    let ping = |content_type| {
+        let headers = [("content-type", content_type), ("te", "trailers")];
+        request(&Method::POST, "/propylon.gateway.v1.HealthService/Ping", &headers, "\0\0\0\0\0")
+    };
+    let web = http1(gateway.address, ping("application/grpc-web")).await;
+    let headers = web.headers();
+    assert_eq!((web.status().as_u16(), said(headers, "content-type")), (200, "application/grpc-web"));
+    assert_eq!(said(headers, "x-content-type-options"), "nosniff");
+    assert_eq!(said(headers, "content-security-policy"), "default-src 'none'; frame-ancestors 'none'");
+    assert!(said(headers, "x-process-time").parse::<f64>().unwrap() < 10.0);
+    let native = http2(gateway.address, ping("application/grpc")).await;
+    assert_eq!(native.status(), 200);
+    for name in ["x-content-type-options", "content-security-policy", "x-process-time"] {
+        assert_eq!(said(native.headers(), name), "", "{name}");
+    }
+}
+
+/// What came on a connection: responses, each with its head and its body, and whether it was closed in the end.
+async fn answers(address: SocketAddr, bytes: &[u8]) -> Vec<(String, String)> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.unwrap();
+        String::from_utf8(all).unwrap()
+    };
+    let all = timeout(PATIENCE, exchange).await.expect("the connection's end in time");
+    let mut rest = all.as_str();
+    let mut answers = Vec::new();
+    while let Some((head, body)) = rest.split_once("\r\n\r\n") {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap_or("0");
+        let (body, next) = body.split_at(length.parse().unwrap());
+        answers.push((head.to_owned(), body.to_owned()));
+        rest = next;
+    }
+    assert_eq!(rest, "");
+    answers
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_refused_like_everything_else() {
+    let gateway = World::new().start();
+    let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let (long, longer) = ("a".repeat(70_000), "a".repeat(200_000));
+    let check = async |sent: &str, status: &str, code: &str, message: &str| {
+        let mut answers = answers(gateway.address, sent.as_bytes()).await;
+        let (head, body) = answers.pop().unwrap_or_else(|| panic!("no answer to {sent:.60}"));
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{sent:.60}: {head}");
+        assert_eq!((body["status"].as_str(), body["message"].as_str()), (Some(code), Some(message)));
+        let id = body["request_id"].as_str().unwrap();
+        for line in [
+            &format!("x-request-id: {id}"),
+            "content-type: application/json",
+            "connection: close",
+            "x-content-type-options: nosniff",
+        ] {
+            assert!(head.lines().any(|said| said == line), "{sent:.60}: no {line} in {head}");
+        }
+        assert!(head.contains("\r\ndate: "), "{head}");
+        answers.len()
+    };
+    let (bad, large) = ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED");
+    let method = "the head of the request is not HTTP/1.1: invalid HTTP method parsed";
+    let header = "the head of the request is not HTTP/1.1: invalid HTTP header parsed";
+    let over = "the head of the request is over a limit: 65536 bytes, or 100 headers";
+    let uri = "the URI of the request is longer than any that is read";
+    let (s400, s431) = ("400 Bad Request", "431 Request Header Fields Too Large");
+    assert_eq!(check("nonsense\r\n\r\n", s400, bad, method).await, 0);
+    assert_eq!(check("\x16\x03\x01\x02\0\x01\0", s400, bad, method).await, 0);
+    assert_eq!(check("GET /ping HTTP/1.0\r\nno header\r\n\r\n", s400, bad, header).await, 0);
+    check(&format!("GET /ping HTTP/1.1\r\nhost: t\r\n{many}\r\n"), s431, large, over).await;
+    check(&format!("GET /ping HTTP/1.1\r\nhost: t\r\nx: {longer}\r\n\r\n"), s431, large, over).await;
+    check(&format!("GET /{long} HTTP/1.1\r\nhost: t\r\n\r\n"), "414 URI Too Long", large, uri).await;
+    // What was asked before it is answered first.
+    let ping = "GET /ping HTTP/1.1\r\nhost: t\r\n\r\n";
+    assert_eq!(check(&format!("{ping}{ping}nonsense\r\n\r\n"), s400, bad, method).await, 2);
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_refused_by_the_deployments_profile() {
+    let profile = "[rest.errors]\nfields = [\"code\", \"text=message\"]\n";
+    let gateway = World::new().with_config(profile).start();
+    let answers = answers(gateway.address, b"nonsense\r\n\r\n").await;
+    let body: Value = serde_json::from_str(&answers[0].1).unwrap();
+    assert!(body["text"].as_str().unwrap().starts_with("the head of the request is not"), "{body}");
+}
+
+#[tokio::test]
+async fn a_body_that_looks_like_a_refusal_goes_out_whole() {
+    let refusal = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\
+                   date: Sat, 28 Nov 2026 02:43:28 GMT\r\n\r\n";
+    let gateway = World::new()
+        .with_config(&format!("[[routes]]\npath = \"/odd\"\nrespond = {{ body = {refusal:?} }}\n"))
+        .start();
+    let odd = "GET /odd HTTP/1.1\r\nhost: t\r\n\r\n";
+    let last = "GET /odd HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n";
+    let bodies = async |sent: String| -> Vec<String> {
+        answers(gateway.address, sent.as_bytes()).await.into_iter().map(|(_, body)| body).collect()
+    };
+    assert_eq!(bodies(last.to_owned()).await, [refusal]);
+    assert_eq!(bodies(format!("{odd}{odd}{last}")).await, [refusal; 3]);
+    let with_refusal = bodies(format!("{odd}nonsense\r\n\r\n")).await;
+    assert_eq!((with_refusal.len(), with_refusal[0].as_str()), (2, refusal));
+    assert!(with_refusal[1].contains("the head of the request is not HTTP/1.1"), "{with_refusal:?}");
+    // A client that waits for each answer has it without asking for more.
+    let response = http1(gateway.address, request(&Method::GET, "/odd", &[], "")).await;
+    assert_eq!(response.body().0, refusal);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::Command,
     sync::{
@@ -13,6 +13,8 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+
+use socket2::{Domain, Socket, Type};
 
 use crate::support::{
     gateway::{TestGateway, World},
@@ -25,9 +27,14 @@ use crate::support::{
     tools::needs,
 };
 
-/// What a flood may cost another client, beyond twice the usual, on a machine that has nothing else to do. A gateway that is
-/// not optimised takes many times as long for each connection that a flooder opens.
-const SLACK: Duration = Duration::from_millis(if cfg!(debug_assertions) { 60 } else { 20 });
+/// What a flood may cost another client beyond twice what its calls take without: a tick of the system's scheduler, by which a
+/// call can wait on any machine that has more to run than processors.
+const SLACK: Duration = Duration::from_millis(1);
+/// Calls whose 99th percentile is looked at.
+const CALLS: usize = 200;
+/// How often a flood is measured before it is too much: other programs of the machine disturb some measurements, and a gateway
+/// that a flood holds up fails them all.
+const ROUNDS: usize = 8;
 /// The most that the gateway's memory may grow by while it is flooded, in KiB.
 const GROWTH: usize = 32 << 10;
 
@@ -38,7 +45,11 @@ struct Bystander {
 
 impl Bystander {
     fn connect(gateway: SocketAddr) -> Self {
-        let stream = std::net::TcpStream::connect(gateway).unwrap();
+        Self::connect_from(gateway, Ipv4Addr::LOCALHOST)
+    }
+
+    fn connect_from(gateway: SocketAddr, from: Ipv4Addr) -> Self {
+        let stream = connect_from(gateway, from).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream }
@@ -61,17 +72,25 @@ impl Bystander {
         begun.elapsed()
     }
 
-    /// The 99th percentile of so many calls, a few milliseconds apart.
-    fn p99(&mut self, calls: usize) -> Duration {
-        let mut times: Vec<Duration> = (0..calls)
+    /// The 99th percentile of the calls, a few milliseconds apart.
+    fn p99(&mut self) -> Duration {
+        let mut times: Vec<Duration> = (0..CALLS)
             .map(|_| {
                 std::thread::sleep(Duration::from_millis(3));
                 self.call()
             })
             .collect();
         times.sort_unstable();
-        times[calls * 99 / 100]
+        times[CALLS * 99 / 100 - 1]
     }
+}
+
+/// Connects from one of the machine's loopback addresses.
+fn connect_from(gateway: SocketAddr, from: Ipv4Addr) -> std::io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((from, 0)).into())?;
+    socket.connect(&gateway.into())?;
+    Ok(socket.into())
 }
 
 /// Sends the same bytes on connection after connection, as fast as they go, until stopped. It reads nothing until a
@@ -83,12 +102,12 @@ struct Flooder {
 }
 
 impl Flooder {
-    fn start(gateway: SocketAddr, first: Vec<u8>, again: Vec<u8>) -> Self {
+    fn start(gateway: SocketAddr, from: Ipv4Addr, first: Vec<u8>, again: Vec<u8>) -> Self {
         let (stop, connections) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&connections));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                let Ok(mut stream) = std::net::TcpStream::connect(gateway) else { continue };
+                let Ok(mut stream) = connect_from(gateway, from) else { continue };
                 counted.fetch_add(1, Ordering::Relaxed);
                 stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
                 stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
@@ -116,19 +135,6 @@ impl Drop for Flooder {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
-}
-
-/// Two clients that are as busy as the gateway lets them be, and connect anew for each call as a flooder must: what a
-/// bystander finds beside any client. They end when told to.
-fn busy(gateway: SocketAddr, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
-    let client = |stop: Arc<AtomicBool>| {
-        move || {
-            while !stop.load(Ordering::Relaxed) {
-                Bystander::connect(gateway).call();
-            }
-        }
-    };
-    (0..2).map(|_| std::thread::spawn(client(Arc::clone(stop)))).collect()
 }
 
 /// How long the gateway's threads ran so far, and how long they waited for a processor, as the system counts it.
@@ -195,40 +201,96 @@ fn floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     ]
 }
 
+/// Measures one flood, and whether what is promised holds. What is compared is one client's calls over one connection, right
+/// before the flood and while two clients flood as fast as they are let, from an address that has never flooded before and
+/// that is also the calling client's. The flooders are threads beside it: nothing is taken off for what they cost the machine.
+///
+/// One measurement holds where it is within twice the `least` that the calls ever took without a flood. On a machine that
+/// is never left alone none may; then the least of them is held against what the calls usually took there.
+fn flooded(
+    gateway: &TestGateway,
+    from: Ipv4Addr,
+    (first, again): (&[u8], &[u8]),
+    least: &mut Duration,
+) -> (bool, Vec<String>) {
+    let (mut said, mut usual, mut flooded) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let [a, b, _, d] = from.octets();
+        let from = Ipv4Addr::new(a, b, u8::try_from(round).unwrap(), d);
+        let mut bystander = Bystander::connect_from(gateway.address, from);
+        let without = bystander.p99();
+        let before = memory(gateway);
+        let flooders =
+            [(); 2].map(|()| Flooder::start(gateway.address, from, first.to_vec(), again.to_vec()));
+        let with = bystander.p99();
+        let connections: usize = flooders.into_iter().map(Flooder::stop).sum();
+        let grown = memory(gateway).saturating_sub(before);
+        said.push(format!("p99 {with:?} (without {without:?}), {connections} connections, {grown} KiB more"));
+        assert!(connections > 2, "it was never ended: {}", said.join("; "));
+        assert!(grown <= GROWTH, "the most is {GROWTH} KiB: {}", said.join("; "));
+        *least = without.min(*least);
+        if with <= *least * 2 + SLACK {
+            return (true, said);
+        }
+        usual.push(without);
+        flooded.push(with);
+    }
+    usual.sort_unstable();
+    (flooded.into_iter().min().unwrap() <= usual[ROUNDS / 2] * 2 + SLACK, said)
+}
+
 #[test]
 fn a_flood_of_frames_is_nobody_elses_concern() {
     // One worker, so that the flood and the bystander share it.
     let gateway = World::new().with_config("[gateway]\nworkers = 1").start();
     let mut bystander = Bystander::connect(gateway.address);
-    bystander.p99(50);
-    let alone = bystander.p99(150);
-    let stop = Arc::new(AtomicBool::new(false));
-    let busy = busy(gateway.address, &stop);
-    let usual = bystander.p99(250).max(alone);
-    stop.store(true, Ordering::Relaxed);
-    busy.into_iter().for_each(|client| client.join().unwrap());
+    let mut least = bystander.p99().min(bystander.p99());
     let before = memory(&gateway);
-    let mut said = Vec::new();
-    for (name, first, again) in floods() {
-        let flooders: Vec<_> =
-            (0..2).map(|_| Flooder::start(gateway.address, first.clone(), again.clone())).collect();
-        let times = ran_and_waited(&gateway);
-        let flooded = bystander.p99(120);
-        let strain = strain(times, ran_and_waited(&gateway));
-        let most = (usual * 2).max((usual + SLACK).mul_f64(strain));
-        let connections: usize = flooders.into_iter().map(Flooder::stop).sum();
-        let grown = memory(&gateway).saturating_sub(before);
-        said.push(format!(
-            "{name}: p99 {flooded:?} (alone {alone:?}, usually {usual:?}, work takes {strain:.1} times its time), {connections} connections, {grown} KiB more"
-        ));
-        assert!(connections > 2, "{name} was never ended\n{}", said.join("\n"));
-        assert!(flooded <= most, "the most is {most:?}\n{}", said.join("\n"));
-        assert!(grown <= GROWTH, "the most is {GROWTH} KiB\n{}", said.join("\n"));
+    let mut floods_said = Vec::new();
+    let mut held = true;
+    for (flood, (name, first, again)) in (1..).zip(floods()) {
+        let from = Ipv4Addr::new(127, 1, 0, flood);
+        let (holds, said) = flooded(&gateway, from, (&first, &again), &mut least);
+        floods_said.push(format!("{name}: {}", said.join("; ")));
+        held &= holds;
     }
-    println!("{}", said.join("\n"));
+    let said = floods_said.join("\n");
+    assert!(held, "at least {least:?}\n{said}");
+    let grown = memory(&gateway).saturating_sub(before);
+    assert!(grown <= GROWTH, "{grown} KiB more after all floods; the most is {GROWTH}\n{said}");
+    println!("{said}\nat least {least:?}; after all floods {grown} KiB more");
     // A line a second at most, of each kind.
     let lines = gateway.program.output().lines().filter(|line| line.contains("a flood of")).count();
     assert!((1..60).contains(&lines), "{lines} lines of the log about floods");
+}
+
+/// How long a new connection from an address takes to have its first call answered.
+fn first_call(gateway: &TestGateway, from: Ipv4Addr) -> Duration {
+    let begun = Instant::now();
+    Bystander::connect_from(gateway.address, from).call();
+    begun.elapsed()
+}
+
+#[test]
+fn who_has_flooded_waits_and_nobody_else() {
+    let check = |config: &str, waits: (u64, u64)| {
+        let gateway = World::new().with_config(config).start();
+        let from = Ipv4Addr::new(127, 2, 0, 1);
+        let mut bystander = Bystander::connect_from(gateway.address, from);
+        let pings =
+            [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(PING, 0, 0, &[7; 8]).repeat(20_000)].concat();
+        let flooder = Flooder::start(gateway.address, from, pings, vec![]);
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(flooder.stop() > 1);
+        // Who shares the flooder's address waits as long as a connection may, and in none that it has.
+        let waited = first_call(&gateway, from);
+        let (least, most) = (Duration::from_millis(waits.0), Duration::from_millis(waits.1));
+        assert!((least..most).contains(&waited), "{config}: {waited:?}");
+        assert!(bystander.call() < Duration::from_millis(200));
+        assert!(first_call(&gateway, Ipv4Addr::LOCALHOST) < Duration::from_millis(200));
+    };
+    check("[connections]\nflood_wait = \"800ms\"", (100, 1_300));
+    check("[connections]\nflood_wait = \"0s\"", (0, 200));
 }
 
 /// Runs slowhttptest with so many connections; what it printed. `how` says what is slow.
@@ -248,7 +310,7 @@ async fn a_thousand_slow_clients_of_each_kind_are_nobody_elses_concern() {
         .with_config("write_timeout = \"3s\"\nidle_timeout = \"5s\"")
         .start();
     let mut bystander = Bystander::connect(gateway.address);
-    bystander.p99(20);
+    bystander.call();
     let attacks = [
         ("/ping", &["-H", "-t", "GET", "-x", "24"][..]),
         ("/v1/shelves/7/books", &["-B", "-t", "POST", "-f", "application/json", "-s", "8192", "-x", "10"]),

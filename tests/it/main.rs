@@ -7,7 +7,7 @@
 //! upstreams on its own; `routes` is what the config says of routes, built-ins and error bodies; `schemas` is where
 //! contracts come from and what becomes of them; `reload` reads the config again, `reload_load` under load; `startup` is
 //! what a gateway says when it starts, or cannot; `explain` holds what is explained against what is served; `openapi` is
-//! the document and the pages, as tools and a browser see them; `readme` runs README.md; `real_clients` drives the
+//! the document and the pages, as tools and a browser see them, `schemathesis` the document against the gateway; `readme` runs README.md; `real_clients` drives the
 //! gateway's binary with the clients that people use (grpcio, grpcurl, buf, a browser) before an upstream of published
 //! services; `conformance` runs the protobuf conformance suite over the converter; `stores` runs one suite over SQLite and
 //! PostgreSQL, and one over memory and Redis, with servers that come and go; `tidy` holds the rules about the source.
@@ -40,6 +40,7 @@ mod reload;
 mod reload_load;
 mod routes;
 mod schemas;
+mod schemathesis;
 mod startup;
 mod stores;
 mod streaming;

@@ -189,6 +189,85 @@ async fn what_does_not_start_says_why_in_a_sentence() {
 }
 
 #[tokio::test]
+async fn too_few_open_files_are_told_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    for files in [8, 12, 16, 40] {
+        let line =
+            format!("ulimit -n {files} && exec {} --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_propylon"));
+        let mut shell = Command::new("sh");
+        let mut program = Program::start("sh", shell.args(["-c", &line]).current_dir(folder.path())).unwrap();
+        let (exit, output) = (program.exit_code(PATIENCE).unwrap(), program.output());
+        assert_eq!(exit, 1, "{files}: {output}");
+        let words =
+            format!("propylon: this process may open {files} files (RLIMIT_NOFILE, which `ulimit -n` shows)");
+        assert!(output.starts_with(&words) && output.lines().count() == 1, "{files}: {output}");
+    }
+    // What is just enough serves.
+    let line = format!("ulimit -n 200 && exec {} --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_propylon"));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &line]).env("PROPYLON_GATEWAY__WORKERS", "2").current_dir(folder.path());
+    let mut program = Program::start("sh", &mut shell).unwrap();
+    let address = listening(&mut program);
+    assert_eq!(rest(address, request(&Method::GET, "/ping", &[], "")).await.http, 200);
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_had_is_told_and_all_else_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("data"), "a file").unwrap();
+    fs::create_dir(path("folder.db")).unwrap();
+    fs::write(path("text.db"), "no database at all, and longer than a header of one").unwrap();
+    let check = async |database: &str, why: &str| {
+        let mut command = propylon(&["--listen", "127.0.0.1:0"]);
+        command.current_dir(folder.path());
+        if !database.is_empty() {
+            command.env("PROPYLON_STORE__DATABASE", database);
+        }
+        let mut program = Program::start("propylon", &mut command).unwrap();
+        let address = listening(&mut program);
+        let output = program.output();
+        for noise in ["os error", "panicked"] {
+            assert!(!output.contains(noise), "{noise}: {output}");
+        }
+        let line = output.lines().find(|line| line.contains("\"listening\"")).unwrap();
+        let line: Value = serde_json::from_str(line).unwrap();
+        let said = line["stores"][0]["error"].as_str().unwrap_or_else(|| panic!("{line}\n{output}"));
+        assert!(said.contains(why), "{said}");
+        assert!(output.lines().any(|line| line.contains("WARN") && line.contains(why)), "{output}");
+        assert_eq!(rest(address, request(&Method::GET, "/ping", &[], "")).await.http, 200);
+        let login = r#"{"email": "a@example.com", "password": "correct horse"}"#;
+        let json = [("content-type", "application/json")];
+        let login = request(&Method::POST, "/api/v1/auth/login", &json, login);
+        assert_eq!(rest(address, login).await.http, 503);
+    };
+    check("", "cannot make the folder data: a file is in its place").await;
+    check(&format!("sqlite:{}", path("data/further/x.db")), "a file is in the place of a folder above it")
+        .await;
+    check(&format!("sqlite:{}", path("folder.db")), "folder.db: a folder is in its place").await;
+    check(&format!("sqlite:{}", path("text.db")), "is not a database").await;
+}
+
+#[tokio::test]
+async fn a_person_is_told_of_the_stores_by_the_words_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = propylon(&["--listen", "127.0.0.1:0"]);
+    command.current_dir(folder.path()).env("NO_COLOR", "1").env("PROPYLON_LOG__FORMAT", "text");
+    let mut program = Program::start_on_terminal("propylon", &mut command).unwrap();
+    program.wait_for("grpcurl -plaintext", PATIENCE).unwrap();
+    let output = program.output();
+    assert!(output.starts_with("propylon "), "{output}");
+    assert!(output.contains("  store      sqlite:data/propylon.db"), "{output}");
+    program.signal("TERM");
+    assert_eq!(program.exit_code(PATIENCE).unwrap(), 0);
+    let output = program.output();
+    assert!(
+        output.contains("asked to stop; no more calls are taken, and those in flight finished"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
 async fn output_that_nobody_reads_harms_nothing() {
     let address = free();
     let line = format!("{} --listen {address} >&- & sleep 30 & wait %1", env!("CARGO_BIN_EXE_propylon"));

@@ -112,10 +112,12 @@ impl<'a> Check<'a> {
 
     fn connections(&mut self, written: settings::Connections) -> Connections {
         let default = Connections::default();
+        let flood_wait = self.delay("connections.flood_wait", written.flood_wait, default.flood_wait);
         let mut time = |key: &str, text, default| self.time(&format!("connections.{key}"), text, default);
         let connections = Connections {
             max: written.max.unwrap_or(default.max),
             max_per_address: written.max_per_address.unwrap_or(default.max_per_address),
+            flood_wait,
             streams: written.streams.unwrap_or(default.streams),
             header_timeout: time("header_timeout", written.header_timeout, default.header_timeout),
             body_timeout: time("body_timeout", written.body_timeout, default.body_timeout),

@@ -135,6 +135,8 @@ pub(super) struct Connections {
     /// Connections at once from one address (IPv6: from one /64). Default: 2000.
     #[schemars(range(min = 1))]
     pub(super) max_per_address: Option<usize>,
+    /// How long at most a new connection waits whose address has flooded lately; 0s: never. Default: 1s.
+    pub(super) flood_wait: Option<Time>,
     /// HTTP/2: streams at once on one connection. Default: 1024.
     #[schemars(range(min = 1))]
     pub(super) streams: Option<u32>,

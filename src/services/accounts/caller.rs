@@ -55,7 +55,7 @@ impl Caller {
     /// The caller has no account here.
     pub(in crate::services) fn account(&self) -> Result<&str, Status> {
         self.account_id().ok_or_else(|| {
-            let status = Status::failed_precondition("the caller has no account at this gateway");
+            let status = Status::not_found("the caller has no account at this gateway");
             Fault::client().on(status)
         })
     }

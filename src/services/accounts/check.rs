@@ -33,9 +33,23 @@ impl Violations {
 }
 
 /// The longest e-mail address (RFC 5321, 4.5.3.1.3, without its brackets), and its part before the @.
-const EMAIL_BYTES: usize = 254;
+pub(super) const EMAIL_BYTES: usize = 254;
 const LOCAL_BYTES: usize = 64;
 const DOMAIN_BYTES: usize = 253;
+/// The longest part of an address that is looked for, in characters.
+pub(in crate::services) const EMAIL_PART: usize = 254;
+/// The longest name, in characters.
+pub(super) const NAME: usize = 64;
+/// The most roles, permissions or scopes.
+pub(super) const WORDS: usize = 100;
+/// The most entries of a profile, and the longest name and value of one, in characters.
+pub(in crate::services) const ENTRIES: usize = 50;
+pub(in crate::services) const ENTRY_NAME: usize = 64;
+pub(in crate::services) const ENTRY_VALUE: usize = 1024;
+/// The longest that an API key may be good for.
+pub(in crate::services) const MOST_DAYS: i32 = 3650;
+/// The most that one page of a list has.
+pub(in crate::services) const MOST_OF_A_PAGE: i32 = 1000;
 
 /// An e-mail address, trimmed and composed. It is checked for its form (RFC 6531's, without quotes and comments); whether it
 /// exists only a letter can tell.
@@ -80,7 +94,7 @@ pub(in crate::services) fn email(text: &str) -> Result<String, String> {
 /// # Errors
 /// What is wrong with it.
 pub(in crate::services) fn name(text: &str) -> Result<String, String> {
-    const MOST: usize = 64;
+    const MOST: usize = NAME;
     // Composing shortens, but not from this.
     if text.len() > 64 * MOST {
         return Err(format!("it has at most {MOST} characters"));
@@ -103,7 +117,7 @@ pub(in crate::services) fn name(text: &str) -> Result<String, String> {
 /// # Errors
 /// What is wrong with it.
 pub(in crate::services) fn words(list: &[String]) -> Result<Vec<String>, String> {
-    const MOST: usize = 100;
+    const MOST: usize = WORDS;
     const MOST_BYTES: usize = 100;
     if list.len() > MOST {
         return Err(format!("there are at most {MOST}"));

@@ -4,6 +4,7 @@
 mod attempts;
 mod caller;
 mod check;
+mod forms;
 mod keys;
 mod operator;
 mod password;
@@ -19,11 +20,15 @@ use tonic::Status;
 
 pub(super) use self::{
     caller::{Caller, Context},
-    check::{Violations, email, name, words},
+    check::{
+        EMAIL_PART, ENTRIES, ENTRY_NAME, ENTRY_VALUE, MOST_DAYS, MOST_OF_A_PAGE, Violations, email, name,
+        words,
+    },
     password::check as new_password,
     present::{count, user},
 };
 pub use self::{
+    forms::form,
     keys::StoredKeys,
     operator::{FirstAdmin, OperatorError, Reset, Whose, check_admin},
     password::Passwords,

@@ -14,8 +14,8 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::store::PasswordHash;
 
-const LEAST: usize = 8;
-const MOST: usize = 128;
+pub(super) const LEAST: usize = 8;
+pub(super) const MOST: usize = 128;
 /// No character has more bytes than four, and none composes from more than this.
 const MOST_BYTES: usize = MOST * 4 * 4;
 /// How long a password waits for its turn.

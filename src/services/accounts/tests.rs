@@ -369,8 +369,16 @@ async fn an_admin_administers_and_leaves_traces() {
     assert_eq!(world.me(By::Token(&alice.access_token)).await.unwrap_err(), revoked());
     let again = world.login("alice@x.example", PASSWORD).await.unwrap();
     assert_eq!(world.me(By::Token(&again.access_token)).await.unwrap().roles, ["editor"]);
+    // What is cleared is as in a new account.
+    let cleared =
+        update(admin, User { id: id.clone(), ..User::default() }, &["tier", "username"]).await.unwrap();
+    assert_eq!((cleared.tier.as_str(), cleared.username.as_str()), ("free", "alice"));
     for (paths, field) in [(&["email"][..], "update_mask"), (&[], "user"), (&["tier"], "user.tier")] {
-        let bad = User { id: id.clone(), ..User::default() };
+        let bad = User {
+            id: id.clone(),
+            tier: if field == "user.tier" { "a b" } else { "" }.into(),
+            ..User::default()
+        };
         let status = update(admin, bad, paths).await.unwrap_err();
         assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, field, "{paths:?}");
     }
@@ -438,7 +446,7 @@ async fn an_admin_administers_and_leaves_traces() {
         .unwrap()
         .into_inner();
     let said: Vec<_> = lines.lines.iter().map(|line| line.action.as_str()).collect();
-    assert_eq!(said, ["user.delete", "key.revoke", "key.create", "user.update"]);
+    assert_eq!(said, ["user.delete", "key.revoke", "key.create", "user.update", "user.update"]);
     let last = lines.lines.last().unwrap();
     assert_eq!(
         (&*last.actor, &*last.target, &*last.request_id, &*last.address),

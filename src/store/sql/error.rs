@@ -24,8 +24,9 @@ impl From<Error> for StoreError {
 fn away(error: &dyn DatabaseError) -> bool {
     let code = error.code().unwrap_or_default();
     if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-        // Extended result codes keep the primary one in their lowest byte: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN.
-        return code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14));
+        // Extended result codes keep the primary one in their lowest byte: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN,
+        // NOTADB.
+        return code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14 | 26));
     }
     // Connection exceptions, invalid authorization, no such database, transaction rollback (deadlock), insufficient
     // resources, operator intervention, system errors, read-only transaction (a standby).

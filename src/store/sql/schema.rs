@@ -4,7 +4,7 @@
 use sqlx::{Postgres, Sqlite};
 
 use super::{Database, Pools, Work, args};
-use crate::store::{Digest, Micros, StoreError};
+use crate::store::{AT_START, Digest, Micros, StoreError};
 
 /// One step of the schema, in both dialects.
 struct Migration {
@@ -72,7 +72,7 @@ pub(super) async fn migrate(database: &Database) -> Result<(), StoreError> {
         }
         let sql = "INSERT INTO schema_versions (version, digest, applied_at) VALUES ($1, $2, $3)";
         work.rows(sql, args![version, digest, Micros::now()]).await?;
-        tracing::info!(store = "database", version, "the schema has a new version");
+        tracing::info!(target: AT_START, store = "database", version, "the schema has a new version");
     }
     work.commit().await?;
     if let Some((newest, _)) = applied.last()
@@ -93,12 +93,24 @@ async fn make_file(file: &std::path::Path) -> Result<(), StoreError> {
     let wrong = |what: &str, path: &std::path::Path, error: std::io::Error| StoreError::Away {
         store: "database",
         retry_after: std::time::Duration::from_millis(100),
-        why: format!("cannot make the {what} {}: {error}", path.display()).into(),
+        why: format!("cannot {what} {}: {}", path.display(), why(&error)).into(),
     };
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let made = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await;
-        made.map_err(|error| wrong("folder", folder, error))?;
+        made.map_err(|error| wrong("make the folder", folder, error))?;
     }
     let opened = tokio::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file).await;
-    opened.map(drop).map_err(|error| wrong("database", file, error))
+    opened.map(drop).map_err(|error| wrong("open the database", file, error))
+}
+
+/// Why a file or a folder cannot be had.
+fn why(error: &std::io::Error) -> String {
+    use std::io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory};
+    match error.kind() {
+        AlreadyExists => "a file is in its place".to_owned(),
+        NotADirectory => "a file is in the place of a folder above it".to_owned(),
+        IsADirectory => "a folder is in its place".to_owned(),
+        // "Permission denied (os error 13)": the number tells nobody anything.
+        _ => error.to_string().split(" (os error").next().unwrap_or_default().to_owned(),
+    }
 }

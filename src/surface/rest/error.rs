@@ -123,6 +123,10 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
         }
         _ => {}
     }
+    if http == StatusCode::UNAUTHORIZED {
+        // RFC 9110, 11.6.1: who is turned away is told how to come back, whoever has turned it away.
+        headers.entry(header::WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
+    }
     let retry_after = retry_after(status);
     if let Some(seconds) = retry_after {
         headers.entry(header::RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));

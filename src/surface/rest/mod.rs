@@ -153,6 +153,28 @@ impl Rest {
         })
     }
 
+    /// True where a request can find a binding: some path of its template is no other's first.
+    #[must_use]
+    pub fn reaches(&self, endpoint: &Endpoint) -> bool {
+        let binding = endpoint.binding();
+        let Ok(method) = Method::from_bytes(binding.verb.as_str().as_bytes()) else { return true };
+        // `*` takes what no other verb does: which that is, no one path shows.
+        binding.verb == Verb::Any
+            || (0..=3).any(|rest| {
+                let path = binding.template.sample(rest);
+                let found = self.paths.router.get(&method, &path);
+                matches!(found, Some(Entry::Method(found)) if std::ptr::eq(&**found, endpoint))
+            })
+    }
+
+    /// The routes that no method stands behind.
+    pub fn answers(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.paths.router.values().filter_map(|entry| match entry {
+            Entry::Method(_) => None,
+            Entry::Http(endpoint) => Some(&endpoint.route),
+        })
+    }
+
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
     pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, request: Request) -> Response {
         if websocket::wanted(&request) {

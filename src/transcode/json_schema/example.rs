@@ -4,7 +4,7 @@
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::{Direction, Walker};
+use super::{Behavior, Direction, Walker};
 
 /// Messages within messages are shown to this depth.
 const DEPTH: usize = 3;
@@ -41,7 +41,13 @@ fn message(
     for field in super::fields(message) {
         // Of a oneof the first member, and none that holds the whole again.
         let first = |oneof: prost_reflect::OneofDescriptor| oneof.fields().next().as_ref() == Some(&field);
-        let shown = field.containing_oneof().is_none_or(first);
+        let behavior = Behavior::of(&field);
+        let read_only = || walker.form(&field).is_some_and(|form| form.keywords.contains_key("readOnly"));
+        let unsaid = match direction {
+            Direction::Input => behavior.output_only || read_only(),
+            Direction::Output => behavior.input_only,
+        };
+        let shown = field.containing_oneof().is_none_or(first) && !unsaid;
         if let Some(value) = shown.then(|| self::field(walker, &field, direction, within)).flatten() {
             members.insert(walker.name(&field), value);
         }
@@ -56,6 +62,9 @@ fn field(
     direction: Direction,
     within: &mut Vec<MessageDescriptor>,
 ) -> Option<Value> {
+    if let Some(example) = walker.form(field).and_then(|form| form.example) {
+        return Some(example);
+    }
     if let (true, Kind::Message(entry)) = (field.is_map(), field.kind()) {
         let value = one(walker, &entry.map_entry_value_field(), direction, within)?;
         let key = match entry.map_entry_key_field().kind() {
@@ -110,7 +119,8 @@ fn scalar(kind: &Kind, direction: Direction) -> Value {
 }
 
 /// The text in quotes behind "such as", "for example", "e.g." or "Always" in a comment.
-pub(super) fn quoted(comment: &str) -> Option<String> {
+#[must_use]
+pub fn quoted(comment: &str) -> Option<String> {
     let lower = comment.to_ascii_lowercase();
     let at = ["such as ", "for example ", "for example, ", "for example: ", "e.g. ", "always "]
         .iter()

@@ -6,17 +6,24 @@
 //!
 //! Source: the ProtoJSON format (<https://protobuf.dev/programming-guides/json/>).
 
+mod behavior;
 mod comments;
+mod enums;
 mod example;
+mod oneof;
 mod scalar;
 mod well_known;
 
 use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
-use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Syntax};
+use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-pub use self::comments::{Comments, first_sentence};
+use self::behavior::Behavior;
+pub use self::{
+    comments::{Comments, first_sentence},
+    example::quoted,
+};
 use super::JsonStyle;
 
 /// Which way messages go.
@@ -38,6 +45,19 @@ pub struct Settings {
     pub references: &'static str,
     /// What every definition's name ends in; empty unless two sources have different messages of one name.
     pub suffix: String,
+    /// What a field, by its full name, must hold beyond its type, where whoever answers it is known to see to that.
+    pub forms: fn(&str) -> Option<Form>,
+}
+
+/// What a field must hold beyond its type.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Form {
+    /// A request without it is refused.
+    pub required: bool,
+    /// Keywords of JSON Schema, in the place of those that the type gives.
+    pub keywords: Map<String, Value>,
+    /// A value that will do.
+    pub example: Option<Value>,
 }
 
 /// Walks descriptors, and collects the definitions that its schemas refer to.
@@ -80,6 +100,7 @@ impl Walker {
             return self.message(message, Direction::Input);
         }
         let mut schema = self.object(message, Direction::Input);
+        let mut removed: Vec<String> = Vec::new();
         let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
             return schema;
         };
@@ -92,10 +113,14 @@ impl Walker {
                 .collect();
             if below.iter().any(|rest| rest.is_empty()) {
                 properties.shift_remove(&self.name(&field));
+                removed.push(self.name(&field));
             } else if let (false, Kind::Message(nested)) = (below.is_empty(), field.kind()) {
                 let nested = nullable(self.message_without(&nested, &below));
                 properties.insert(self.name(&field), nested);
             }
+        }
+        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|name| !removed.iter().any(|removed| name == removed));
         }
         schema
     }
@@ -113,9 +138,14 @@ impl Walker {
     pub fn field(&mut self, field: &FieldDescriptor, direction: Direction) -> Value {
         let mut schema = self.value(field, direction);
         if direction == Direction::Input {
-            schema = nullable(schema);
+            schema = match self.form(field) {
+                Some(form) if form.required => formed(schema, form),
+                Some(form) => nullable(formed(schema, form)),
+                None => nullable(schema),
+            };
         }
-        let description = self.comments.of(&field.parent_file(), field.path());
+        let description = self.description(field);
+        let behavior = Behavior::of(field);
         if let Some(members) = schema.as_object_mut() {
             if !description.is_empty() {
                 members.insert("description".to_owned(), description.into());
@@ -123,22 +153,54 @@ impl Walker {
             if is_deprecated(field) {
                 members.insert("deprecated".to_owned(), true.into());
             }
+            if behavior.output_only {
+                members.insert("readOnly".to_owned(), true.into());
+            }
+            // Who answers may print it all the same, empty: of answers nothing is promised.
+            if behavior.input_only && direction == Direction::Input {
+                members.insert("writeOnly".to_owned(), true.into());
+            }
         }
         schema
     }
 
     /// One value of a field as the text of a path segment or query parameter; `None` for a message without a text form.
     pub fn text(&mut self, field: &FieldDescriptor) -> Option<Value> {
-        match field.kind() {
-            Kind::Message(message) => well_known::text(&message),
-            Kind::Enum(descriptor) => Some(self.enumeration(&descriptor, Direction::Input)),
-            kind => Some(scalar::text(&kind)),
-        }
+        let value = match field.kind() {
+            Kind::Message(message) => well_known::text(&message)?,
+            Kind::Enum(descriptor) => self.enumeration(&descriptor, Direction::Input),
+            kind => scalar::text(&kind),
+        };
+        let form = self.form(field).filter(|_| !field.is_list() && !field.is_map());
+        Some(match form {
+            Some(form) => formed(value, form),
+            None => value,
+        })
+    }
+
+    /// What a field must hold beyond its type.
+    #[must_use]
+    pub fn form(&self, field: &FieldDescriptor) -> Option<Form> {
+        (self.settings.forms)(field.full_name())
+    }
+
+    /// Whether a request must have a field of a message that is not among those `given`.
+    #[must_use]
+    pub fn demands(&self, message: &MessageDescriptor, given: &[&[FieldDescriptor]]) -> bool {
+        message.fields().any(|field| {
+            let elsewhere = given.iter().any(|way| **way == [field.clone()]);
+            !elsewhere && self.form(&field).is_some_and(|form| form.required)
+        })
     }
 
     /// What is said of a field.
     pub fn description(&mut self, field: &FieldDescriptor) -> String {
-        self.comments.of(&field.parent_file(), field.path())
+        let mut said = self.comments.of(&field.parent_file(), field.path());
+        for words in Behavior::of(field).words() {
+            said.push_str(if said.is_empty() { "" } else { " " });
+            said.push_str(words);
+        }
+        said
     }
 
     pub fn comments(&mut self) -> &mut Comments {
@@ -200,50 +262,6 @@ impl Walker {
         }
     }
 
-    fn enumeration(&mut self, descriptor: &EnumDescriptor, direction: Direction) -> Value {
-        if descriptor.full_name() == "google.protobuf.NullValue" {
-            return json!({"type": "null"});
-        }
-        if direction == Direction::Output && self.settings.style.enum_numbers {
-            return json!({"type": "integer", "format": "int32"});
-        }
-        self.reference(descriptor.full_name(), direction, || Type::Enum(descriptor.clone()))
-    }
-
-    fn enum_values(&mut self, descriptor: &EnumDescriptor, direction: Direction) -> Value {
-        let names: Vec<_> = descriptor.values().map(|value| value.name().to_owned()).collect();
-        // proto2's enums are closed, those of other syntaxes hold numbers without a name too.
-        let closed = descriptor.parent_file().syntax() == Syntax::Proto2;
-        let names = json!({"type": "string", "enum": names});
-        let numbers = match (closed, direction) {
-            (true, Direction::Output) => None,
-            (true, Direction::Input) => {
-                let mut numbers: Vec<_> = descriptor.values().map(|value| value.number()).collect();
-                numbers.dedup();
-                Some(json!({"type": "integer", "enum": numbers}))
-            }
-            (false, _) => {
-                Some(json!({"type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX}))
-            }
-        };
-        let mut schema = match numbers {
-            None => names,
-            Some(numbers) => json!({"anyOf": [names, numbers]}),
-        };
-        let mut said = self.comments.of(&descriptor.parent_file(), descriptor.path());
-        for value in descriptor.values() {
-            let of_value = self.comments.of(&descriptor.parent_file(), value.path());
-            if !of_value.is_empty() {
-                let separator = if said.is_empty() { "" } else { "\n" };
-                said.push_str(&format!("{separator}- `{}`: {}", value.name(), of_value.replace('\n', " ")));
-            }
-        }
-        if let Some(members) = schema.as_object_mut().filter(|_| !said.is_empty()) {
-            members.insert("description".to_owned(), said.into());
-        }
-        schema
-    }
-
     fn map(&mut self, field: &FieldDescriptor, direction: Direction) -> Value {
         let Kind::Message(entry) = field.kind() else { return json!({"type": "object"}) };
         let values = self.kind(&entry.map_entry_value_field(), direction);
@@ -263,7 +281,12 @@ impl Walker {
             let schema = self.field(&field, direction);
             // A value that has no presence is printed with its default.
             let printed = self.settings.style.defaults && !field.supports_presence();
-            if printed && direction == Direction::Output {
+            let demanded = |form: Form| form.required;
+            let required_here = match direction {
+                Direction::Output => printed,
+                Direction::Input => self.form(&field).is_some_and(demanded),
+            };
+            if required_here {
                 required.push(name.clone());
             }
             properties.insert(name, schema);
@@ -272,11 +295,12 @@ impl Walker {
         let mut said = self.comments.of(&message.parent_file(), message.path());
         let mut exclusive = Vec::new();
         for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
-            let names: Vec<_> = oneof.fields().map(|field| self.name(&field)).collect();
+            let fields: Vec<_> = oneof.fields().collect();
+            let names: Vec<_> = fields.iter().map(|field| self.name(field)).collect();
             if names.len() > 1 {
                 let separator = if said.is_empty() { "" } else { "\n\n" };
                 said.push_str(&format!("{separator}At most one of `{}` is set.", names.join("`, `")));
-                exclusive.push(names);
+                exclusive.push((names, fields));
             }
         }
         if !said.is_empty() {
@@ -292,15 +316,15 @@ impl Walker {
             let fields = message.fields().count();
             match exclusive.as_slice() {
                 [] => {}
-                [names] if names.len() == fields => {
+                [(names, _)] if names.len() == fields => {
                     schema.insert("maxProperties".to_owned(), 1.into());
                 }
-                [names] => {
-                    schema.insert("oneOf".to_owned(), at_most_one(names));
+                [(names, fields)] => {
+                    schema.insert("oneOf".to_owned(), oneof::at_most_one(names, fields));
                 }
                 several => {
-                    let all: Vec<_> =
-                        several.iter().map(|names| json!({"oneOf": at_most_one(names)})).collect();
+                    let all = several.iter().map(|(names, fields)| oneof::at_most_one(names, fields));
+                    let all: Vec<_> = all.map(|alternatives| json!({"oneOf": alternatives})).collect();
                     schema.insert("allOf".to_owned(), all.into());
                 }
             }
@@ -322,11 +346,13 @@ pub fn fields(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
     fields
 }
 
-/// The alternatives of `oneOf` for members of which at most one is there.
-fn at_most_one(names: &[String]) -> Value {
-    let present: Vec<_> = names.iter().map(|name| json!({"required": [name]})).collect();
-    let none = json!({"not": {"anyOf": present}});
-    present.into_iter().chain([none]).collect()
+/// A schema with a form's keywords in the place of its own.
+#[must_use]
+pub fn formed(mut schema: Value, form: Form) -> Value {
+    if let Some(members) = schema.as_object_mut() {
+        members.extend(form.keywords);
+    }
+    schema
 }
 
 /// The same schema, and `null`, which stands for a field that is not there.

@@ -1,10 +1,11 @@
 // Looks at the gateway's own pages in Chromium: what they show, and that nothing is refused or asked of another server.
-// Prints what it saw as JSON; with a folder as last argument it leaves a picture of each page there.
+// Prints what it saw as JSON; with a folder as last argument it leaves a picture of each page there. TOKEN is one that the
+// gateway takes.
 //
-//   node pages.mjs NODE_MODULES CHROMIUM GATEWAY_URL [FOLDER]
+//   node pages.mjs NODE_MODULES CHROMIUM GATEWAY_URL TOKEN [FOLDER]
 import { createRequire } from "node:module";
 
-const [modules, executablePath, gateway, folder] = process.argv.slice(2);
+const [modules, executablePath, gateway, token, folder] = process.argv.slice(2);
 const require = createRequire(`${modules}/`);
 const { chromium } = require("playwright-core");
 const TIMEOUT = 60_000;
@@ -54,7 +55,24 @@ try {
         return new URL(window.ui.getConfigs().requestInterceptor(request).url).pathname;
       }),
     );
-    return { sent, title: await page.title(), status: (await answer.innerText()).trim().split("\n")[0], body };
+    // Who says who it is may call what it may.
+    await page.locator(".auth-wrapper button.authorize").first().click();
+    const dialog = page.locator(".dialog-ux .modal-ux");
+    const bearer = dialog.locator(".auth-container", { hasText: "bearer (http, Bearer)" });
+    await bearer.locator("input").fill(token);
+    await bearer.locator("button.authorize").click();
+    await bearer.locator("button.btn-done").click();
+    const own = page.locator(".opblock", { has: page.locator(".opblock-summary-path", { hasText: /^\/api\/v1\/auth\/me$/ }) });
+    await own.locator(".opblock-summary-control").first().click();
+    await own.locator("button.execute").click();
+    const known = own.locator(".live-responses-table td.response-col_status:not(.col_header)").first();
+    await known.waitFor();
+    const me = (await known.innerText()).trim().split("\n")[0];
+    const asked = await own.locator(".curl-command").first().innerText();
+    const who = await own.locator(".live-responses-table .highlight-code").first().innerText();
+    const groups = await page.locator("h3.opblock-tag").evaluateAll((all) => all.map((one) => one.dataset.tag));
+    await own.scrollIntoViewIfNeeded();
+    return { sent, me, who, asked, groups, title: await page.title(), status: (await answer.innerText()).trim().split("\n")[0], body };
   });
   await look("/redoc", "redoc", {}, async (page) => {
     await page.locator("h1").first().waitFor();

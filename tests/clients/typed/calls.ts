@@ -89,6 +89,28 @@ for (const element of elements) ok(!("error" in element));
 const imported = await client.POST("/v1/pictures:import", { body: [{ title: "one" }, { title: "two" }] });
 equal(imported.response.status, 200);
 
+// Somebody registers, logs in, and calls what is for known callers alone.
+const nobody = await client.GET("/api/v1/auth/me");
+equal(nobody.response.status, 401);
+equal(nobody.response.headers.get("www-authenticate"), "Bearer");
+const who = { email: "ann@example.com", password: "correct horse battery" };
+const registered = await client.POST("/api/v1/auth/register", { body: { ...who, username: "Ann" } });
+equal(registered.data?.user?.email, who.email);
+const login = await client.POST("/api/v1/auth/login", { body: who });
+const token: string | undefined = login.data?.access_token;
+ok(token);
+const authorization = `Bearer ${token}`;
+const me = await client.GET("/api/v1/auth/me", { headers: { authorization } });
+equal(me.data?.username, "Ann");
+const renamed = await client.PUT("/api/v1/users/profile", { headers: { authorization }, body: { username: "Ann B." } });
+equal(renamed.data?.username, "Ann B.");
+const refused = await client.GET("/admin/users", { headers: { authorization } });
+equal(refused.response.status, 403);
+equal(refused.error?.status, "PERMISSION_DENIED");
+// A caller may say how long it waits, and what the request is called.
+const named = await client.GET("/ping", { params: { header: { "X-Request-ID": "typed-1", "X-Request-Timeout": "5s" } } });
+equal(named.response.headers.get("x-request-id"), "typed-1");
+
 // Errors are typed too.
 const missing = await client.GET("/v1/albums/{album}/pictures/{picture}", {
   params: { path: { album: "7", picture: "missing" } },
@@ -106,8 +128,10 @@ ok(wrong.error?.message.includes("year"));
 const unknown: components["schemas"]["gallery.v1.Picture-Input"] = { titel: "" };
 // @ts-expect-error a value that the enum does not have
 const style: components["schemas"]["gallery.v1.Style-Input"] = "STYLE_RED";
+// @ts-expect-error a registration without a password
+const short: components["schemas"]["propylon.gateway.v1.RegisterRequest-Input"] = { email: "", username: "" };
 // @ts-expect-error a body where the path has no such method
 const nowhere = () => client.POST("/ping", { body: {} });
-void [unknown, style, nowhere];
+void [unknown, style, short, nowhere];
 
 console.log("typed calls: all as they should be");

@@ -3,7 +3,7 @@
 Every answer is a function of the request, so that a client can check it.
 """
 
-from firestore import stamp
+from firestore import bounded, stamp
 
 
 class ActionsSdk:
@@ -59,25 +59,25 @@ class ActionsSdk:
         return response
 
     def DecryptSecret(self, request, context):
-        return self._new("DecryptSecretResponse", client_secret=request.encrypted_client_secret[::-1].decode())
+        return self._new("DecryptSecretResponse", client_secret=request.encrypted_client_secret[::-1].decode(errors="replace"))
 
     def ListSampleProjects(self, request, context):
         response = self._new("ListSampleProjectsResponse", next_page_token=request.page_token + "+")
-        for index in range(request.page_size):
+        for index in bounded(request.page_size):
             response.sample_projects.add(name=f"sampleProjects/{index}", description=f"a sample, nr. {index} «ünï»")
         return response
 
     def ListReleaseChannels(self, request, context):
         response = self._new("ListReleaseChannelsResponse", next_page_token=request.page_token)
-        for index in range(request.page_size):
+        for index in bounded(request.page_size):
             response.release_channels.add(name=f"{request.parent}/releaseChannels/{index}", current_version=f"versions/{index}")
         return response
 
     def ListVersions(self, request, context):
         response = self._new("ListVersionsResponse", next_page_token=request.page_token)
-        for index in range(request.page_size):
+        for index in bounded(request.page_size):
             version = response.versions.add(name=f"{request.parent}/versions/{index}", creator="upstream")
-            version.version_state.state = index
+            version.version_state.state = index % 4
             stamp(version.update_time)
         return response
 

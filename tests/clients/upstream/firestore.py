@@ -2,7 +2,8 @@
 
 Nothing is stored: every answer is a function of the request, so that a client can check it. Names steer what
 fails: a document called `missing` is NOT_FOUND, one called `slow` takes longer than any deadline here, a
-collection called `broken` ends its stream with ABORTED after two messages, one called `endless` never ends.
+collection called `broken` ends its stream with ABORTED after two messages, one called `endless` never ends. Whatever else is
+asked, an answer has a bounded size: callers that try everything ask for 2147483647 of it.
 """
 
 import time
@@ -10,6 +11,15 @@ import time
 from failures import fail, status
 
 SECONDS, NANOS = 1714979289, 123456789
+
+MOST_INTEGER = 2**63 - 1
+# The most messages of a stream, or elements of an answer, whatever number is asked for.
+MOST = 100
+
+
+def bounded(number):
+    """As many as are asked for, at most `MOST`."""
+    return range(min(number, MOST))
 
 
 def stamp(field):
@@ -58,7 +68,7 @@ class Firestore:
 
     def ListDocuments(self, request, context):
         response = self._new("ListDocumentsResponse", next_page_token=request.page_token + "+")
-        for index in range(request.page_size):
+        for index in bounded(request.page_size):
             document = self._document(f"{request.parent}/{request.collection_id}/{index}", orderBy=request.order_by)
             document.fields["showMissing"].boolean_value = request.show_missing
             response.documents.append(document)
@@ -102,9 +112,9 @@ class Firestore:
         stamp(result.update_time)
         operation = write.WhichOneof("operation")
         named = {"update": write.update.name, "delete": write.delete, "transform": write.transform.document}
-        result.transform_results.add(string_value=f"{operation} {named[operation]}")
+        result.transform_results.add(string_value=f"{operation} {named.get(operation, '')}")
         for transform in write.update_transforms:
-            result.transform_results.add(integer_value=2 * transform.increment.integer_value)
+            result.transform_results.add(integer_value=max(-MOST_INTEGER, min(2 * transform.increment.integer_value, MOST_INTEGER)))
         return result
 
     def Rollback(self, request, context):
@@ -114,9 +124,10 @@ class Firestore:
 
     def RunQuery(self, request, context):
         query = request.structured_query
-        collection = query.__getattribute__("from")[0].collection_id
+        named = query.__getattribute__("from")
+        collection = named[0].collection_id if named else ""
         index = 0
-        while index < query.limit.value or collection == "endless":
+        while index < min(query.limit.value, MOST) or collection == "endless":
             if not context.is_active():
                 return
             if collection == "broken" and index == 2:
@@ -149,7 +160,7 @@ class Firestore:
 
     def PartitionQuery(self, request, context):
         response = self._new("PartitionQueryResponse", next_page_token=request.page_token)
-        for index in range(request.partition_count):
+        for index in bounded(request.partition_count):
             cursor = response.partitions.add(before=index % 2 == 0)
             cursor.values.add(reference_value=f"{request.parent}/part/{index}")
             cursor.values.add(null_value=0)
@@ -178,7 +189,7 @@ class Firestore:
             response = self._new("ListenResponse")
             response.target_change.target_change_type = 1
             response.target_change.target_ids.append(target.target_id)
-            response.target_change.resume_token = b"\x00\xff" + bytes([target.target_id])
+            response.target_change.resume_token = b"\x00\xff" + bytes([target.target_id % 256])
             yield response
             for name in target.documents.documents:
                 response = self._new("ListenResponse")
@@ -187,7 +198,7 @@ class Firestore:
                 yield response
 
     def ListCollectionIds(self, request, context):
-        ids = [f"{request.parent.rsplit('/', 1)[-1]}-{index}" for index in range(request.page_size)]
+        ids = [f"{request.parent.rsplit('/', 1)[-1]}-{index}" for index in bounded(request.page_size)]
         return self._new("ListCollectionIdsResponse", collection_ids=ids, next_page_token=request.page_token)
 
     def BatchWrite(self, request, context):

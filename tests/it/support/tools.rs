@@ -54,7 +54,12 @@ pub(crate) fn example(name: &str) -> Result<PathBuf, Failure> {
         .ok_or_else(|| Failure(format!("cargo has not built the example {name}")))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's own switch, not the gateway's configuration")]
 fn everything_required() -> bool {
-    std::env::var("PROPYLON_REQUIRE").is_ok_and(|value| value == "all")
+    setting("PROPYLON_REQUIRE").is_some_and(|value| value == "all")
+}
+
+/// What whoever runs the tests has set for them.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch, not the gateway's configuration")]
+pub(crate) fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
