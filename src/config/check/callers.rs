@@ -92,7 +92,7 @@ impl Check<'_> {
             self.found.add("auth.algorithm", why);
             return None;
         }
-        let secret = self.text("secret", secret).and_then(|secret| {
+        let secret = self.text_or_stand_in("secret", secret).and_then(|secret| {
             Key::secret(secret.expose().as_bytes(), &algorithm)?;
             Ok(Private::new(secret))
         });

@@ -28,6 +28,7 @@ fn reset(config: &str, arguments: &[&str], input: &str) -> Run {
     let file = folder.path().join("propylon.toml");
     std::fs::write(&file, config).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_propylon"))
+        .env_remove("PROPYLON_REQUIRE")
         .args(["admin", "reset-password", "--config"])
         .arg(&file)
         .args(arguments)
