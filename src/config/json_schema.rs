@@ -15,7 +15,7 @@ const EXAMPLE: &str = include_str!("../../config/propylon.example.toml");
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
 /// Defaults that the example cannot show: those of entries of lists that it only mentions.
-const UNSHOWN: [(&str, &str, &str); 29] = [
+const UNSHOWN: [(&str, &str, &str); 30] = [
     ("/$defs/Issuer", "audience", "[]"),
     ("/$defs/Issuer", "check_issuer", "true"),
     ("/$defs/Issuer", "check_audience", "true"),
@@ -39,7 +39,8 @@ const UNSHOWN: [(&str, &str, &str); 29] = [
     ("/$defs/AccessRule", "deny", "[]"),
     ("/$defs/LimitRule", "burst", "0"),
     ("/$defs/LimitRule", "by", "\"caller\""),
-    ("/$defs/Route", "methods", "[\"GET\"]"),
+    ("/$defs/Route", "strip_segments", "0"),
+    ("/$defs/Route", "keep_host", "false"),
     ("/$defs/Respond", "status", "200"),
     ("/$defs/Redirect", "status", "308"),
     ("/$defs/Redirect", "keep_query", "true"),
@@ -148,11 +149,18 @@ fn defaults(schema: &mut Value, example: &Value) {
     }
 }
 
-/// Gives a key its default, unless it has to be written.
+/// Gives a key its default, unless it, or another in its place, has to be written.
 fn put(schema: &mut Value, at: &str, value: Value) {
     let Some((definition, key)) = at.rsplit_once("/properties/") else { return };
-    let required = schema.pointer(&format!("{definition}/required")).and_then(Value::as_array);
-    if required.is_some_and(|keys| keys.iter().any(|known| known == key)) {
+    let demands = |schema: &Value| {
+        schema["required"].as_array().is_some_and(|keys| keys.iter().any(|known| known == key))
+    };
+    // A branch that says which value is meant leaves another, which is the default.
+    let alone = |branch: &Value| demands(branch) && branch.get("properties").is_none();
+    let definition = schema.pointer(definition).unwrap_or(&Value::Null);
+    if demands(definition)
+        || definition["oneOf"].as_array().is_some_and(|branches| branches.iter().any(alone))
+    {
         return;
     }
     if let Some(Value::Object(property)) = schema.pointer_mut(at) {
@@ -174,7 +182,7 @@ mod tests {
         assert_eq!(of("Limits", "request_bytes")["default"], 4_194_304);
         assert_eq!(of("Rest", "trailing_slash")["$ref"], "#/$defs/TrailingSlash");
         assert_eq!(schema["$defs"]["TrailingSlash"]["enum"], json!(["strict", "ignore", "redirect"]));
-        assert_eq!(schema["$defs"]["Upstream"]["required"], json!(["name", "grpc"]));
+        assert_eq!(schema["$defs"]["Upstream"]["required"], json!(["name"]));
         assert_eq!(schema["$defs"]["Text"]["type"], json!(["string", "object"]));
     }
 

@@ -116,7 +116,7 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answer
     if let Action::Proxy(proxy) = &route.action {
         let reason = format!("what it is, is upstream {}'s own to say", proxy.upstream);
         for verb in &route.verbs {
-            writer.omitted.push(omission_for(verb, &route.template, &route.name, reason.clone()));
+            writer.omitted.push(omission_for(verb, &route.template, &route.name, &reason));
         }
         return;
     }

@@ -12,7 +12,9 @@ use super::{AccessRule, Cors, Time};
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("oneOf" = [
     { "required": ["service"] },
-    { "required": ["path"], "oneOf": [{ "required": ["respond"] }, { "required": ["redirect"] }] },
+    { "required": ["path"], "oneOf": [
+        { "required": ["upstream"] }, { "required": ["respond"] }, { "required": ["redirect"] },
+    ] },
 ]))]
 pub(in crate::config) struct Route {
     /// Names it in logs and messages. Default: its service or path.
@@ -20,7 +22,7 @@ pub(in crate::config) struct Route {
     pub(in crate::config) name: Option<String>,
     /// What is called by gRPC's names, whatever surface it comes by: package.Service, package.* or package.Service/Method.
     pub(in crate::config) service: Option<String>,
-    /// The upstream that answers: of a service a gRPC one, of a path an HTTP one. Default: of a service, who serves it already.
+    /// The upstream that answers: of a service a gRPC one, of a path an HTTP one. Default: who serves the service already.
     pub(in crate::config) upstream: Option<String>,
     /// What is called by an HTTP path: a path template such as /docs/{page=**}. It has upstream, respond or redirect.
     pub(in crate::config) path: Option<String>,
@@ -30,7 +32,7 @@ pub(in crate::config) struct Route {
     pub(in crate::config) add_prefix: Option<String>,
     /// Send the client's own Host to its upstream. Default: false, the upstream's.
     pub(in crate::config) keep_host: Option<bool>,
-    /// The HTTP methods of the path; "*" for any. Default: GET; of one with an upstream any.
+    /// The HTTP methods of the path; "*" for any. Default: any of them where it has an upstream, else GET.
     pub(in crate::config) methods: Option<Vec<String>>,
     /// Answer by itself.
     pub(in crate::config) respond: Option<Respond>,

@@ -10,7 +10,7 @@ use super::Time;
 /// `[[upstreams]]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(extend("required" = ["name"]))]
+#[schemars(extend("required" = ["name"], "oneOf" = [{ "required": ["grpc"] }, { "required": ["http"] }]))]
 pub(in crate::config) struct Upstream {
     /// Names it in logs, errors and routes.
     #[schemars(length(min = 1))]
