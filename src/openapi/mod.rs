@@ -269,10 +269,6 @@ fn omission(verb: &Verb, template: &Template, name: &str, shadowed: Option<&str>
         Verb::Any => "it takes every verb that no other binding of its path has".to_owned(),
         verb => format!("OpenAPI 3.1 has no word for the verb {verb}"),
     };
-    omission_for(verb, template, name, &reason)
-}
-
-fn omission_for(verb: &Verb, template: &Template, name: &str, reason: &str) -> Value {
     json!({"verb": verb.as_str(), "path": template.as_str(), "name": name, "reason": reason})
 }
 

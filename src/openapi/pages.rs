@@ -11,7 +11,7 @@ use utoipa::openapi::{
 use super::{
     Answers, Writer,
     errors::{self, Failure},
-    headers, http_method, omission, omission_for,
+    headers, http_method, omission,
     schema::schema,
     security::Demand,
     tags::{PAGES, ROUTES},
@@ -116,7 +116,7 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answer
     if let Action::Proxy(proxy) = &route.action {
         let reason = format!("what it is, is upstream {}'s own to say", proxy.upstream);
         for verb in &route.verbs {
-            writer.omitted.push(omission_for(verb, &route.template, &route.name, &reason));
+            writer.omitted.push(omission(verb, &route.template, &route.name, Some(&reason)));
         }
         return;
     }
