@@ -42,7 +42,7 @@ pub use self::{
     signing_keys::{SigningKey, SigningKeys},
     stores::{Settings, StoreHealth, Stores},
     time::Micros,
-    url::{DatabaseUrl, RedisUrl, UrlError},
+    url::{DatabaseUrl, RedisUrl, Tls, UrlError},
 };
 
 /// A part of a list.
