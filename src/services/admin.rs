@@ -9,7 +9,10 @@ use http::Uri;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
-use super::{Loaded, accounts::Directory};
+use super::{
+    Loaded,
+    accounts::{Caller, Context, Directory},
+};
 use crate::{
     auth::Principal,
     call::Peer,
@@ -78,6 +81,7 @@ impl Admin {
 #[tonic::async_trait]
 impl AdminService for Admin {
     async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {
+        let (context, caller) = (Context::of(&request), Caller::of(&request).ok());
         let peer = request.extensions().get::<Peer>().copied();
         let here = peer.is_none_or(|peer| peer.address.ip().to_canonical().is_loopback());
         let who = match request.extensions().get::<Arc<Principal>>() {
@@ -86,6 +90,11 @@ impl AdminService for Admin {
             _ => admit(peer, request.metadata())?,
         };
         let loaded = self.reload.reload(who).await.map_err(|refused| refused.status())?;
+        let what = match loaded.changes.as_slice() {
+            [] => "nothing has changed".to_owned(),
+            changes => format!("generation {}: {}", loaded.loaded.generation, changes.join("; ")),
+        };
+        self.directory.reloaded(&context, caller.as_ref(), what).await;
         Ok(Response::new(ReloadResponse {
             reloaded: !loaded.changes.is_empty(),
             changes: loaded.changes,

@@ -6,14 +6,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use tonic::{Request, Response, Status};
 
 use super::accounts::{
-    Caller, Context, Directory, ENTRIES, ENTRY_NAME, ENTRY_VALUE, Violations, count, name, new_password, user,
+    Caller, Context, Directory, ENTRIES, ENTRY_NAME, ENTRY_VALUE, Violations, count, name, new_password,
+    private, user,
 };
 use crate::{
     proto::gateway_v1::{
         DeleteAccountRequest, DeleteAccountResponse, GetProfileRequest, GetProfileResponse, GetStatsRequest,
         GetStatsResponse, UpdateProfileRequest, UpdateProfileResponse, user_service_server::UserService,
     },
-    store::{AccountChange, Micros, Page, Revoked},
+    store::{Account, AccountChange, Micros, Note, Page, Revoked},
 };
 
 /// Answers for a directory.
@@ -70,10 +71,11 @@ impl UserService for Users {
             password,
             ..AccountChange::default()
         };
-        let line =
-            new_password.then(|| context.line(&caller, "user.password", &account.id, "its own".to_owned()));
-        let changed =
-            directory.stores.accounts.update(&account.id, &change, line.as_ref(), Micros::now()).await?;
+        let note = |before: &Account| {
+            context.line(&caller, "user.password", &before.id, format!("{}, its own", before.email))
+        };
+        let audit = new_password.then_some(&note as Note<'_>);
+        let changed = directory.stores.accounts.update(&account.id, &change, audit, Micros::now()).await?;
         directory.changed(&account.id).await;
         let changed = changed.ok_or_else(|| Status::not_found("the account is gone"))?;
         if new_password {
@@ -107,8 +109,11 @@ impl UserService for Users {
     ) -> Result<Response<DeleteAccountResponse>, Status> {
         let (directory, caller) = (&self.0, Caller::of(&request)?);
         let id = caller.in_person()?;
-        let line = Context::of(&request).line(&caller, "user.delete", id, "its own account".to_owned());
-        if !directory.stores.accounts.delete(id, Some(&line), Micros::now()).await? {
+        let context = Context::of(&request);
+        let note = |gone: &Account| {
+            context.line(&caller, "user.delete", &gone.id, format!("{}, its own account", gone.email))
+        };
+        if !directory.stores.accounts.delete(id, Some(&note), Micros::now()).await? {
             return Err(Status::not_found("the account is gone"));
         }
         directory.changed(id).await;

@@ -29,7 +29,7 @@ pub use self::{
         ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, NewAccount, email_key,
     },
     api_keys::{ApiKey, ApiKeys},
-    audit::{Audit, AuditLine},
+    audit::{Audit, AuditLine, Note},
     cache::Cache,
     counters::{Ask, Counters, Taken},
     counting::Counting,

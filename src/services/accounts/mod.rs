@@ -2,6 +2,7 @@
 //! `admin_accounts` speak for it; nothing here knows a message but the user's.
 
 mod attempts;
+mod audit;
 mod caller;
 mod check;
 mod forms;
@@ -19,6 +20,7 @@ use prost::Message as _;
 use tonic::Status;
 
 pub(super) use self::{
+    audit::changed as what_changed,
     caller::{Caller, Context},
     check::{
         EMAIL_PART, ENTRIES, ENTRY_NAME, ENTRY_VALUE, MOST_DAYS, MOST_OF_A_PAGE, Violations, email, name,
@@ -86,12 +88,20 @@ pub struct Directory {
     pub(super) tokens: Arc<dyn Tokens>,
     pub(super) passwords: Passwords,
     pub(super) rules: Rules,
+    /// False: nothing is kept, and no file is made for it.
+    keeps: bool,
 }
 
 impl Directory {
     #[must_use]
     pub fn new(stores: Arc<Stores>, tokens: Arc<dyn Tokens>, passwords: Passwords, rules: Rules) -> Self {
-        Self { stores, tokens, passwords, rules }
+        Self { stores, tokens, passwords, rules, keeps: true }
+    }
+
+    /// The same where no accounts are kept: its audit lines are in the log alone.
+    #[must_use]
+    pub fn unused(self) -> Self {
+        Self { keeps: false, ..self }
     }
 
     /// An account, as it was known a moment ago at the most.
