@@ -11,7 +11,7 @@ use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
 use super::{
     Loaded,
-    accounts::{Caller, Context, Directory},
+    accounts::{Caller, Context, Directory, private},
 };
 use crate::{
     auth::Principal,
@@ -109,56 +109,56 @@ impl AdminService for Admin {
         &self,
         request: Request<GetAdminStatsRequest>,
     ) -> Result<Response<GetAdminStatsResponse>, Status> {
-        self.directory.admin_stats(&request).await.map(Response::new)
+        self.directory.admin_stats(&request).await.map(private)
     }
 
     async fn list_api_keys(
         &self,
         request: Request<ListApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
-        self.directory.list_api_keys(request).await.map(Response::new)
+        self.directory.list_api_keys(request).await.map(private)
     }
 
     async fn create_api_key(
         &self,
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
-        self.directory.create_api_key(request).await.map(Response::new)
+        self.directory.create_api_key(request).await.map(private)
     }
 
     async fn revoke_api_key(
         &self,
         request: Request<RevokeApiKeyRequest>,
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
-        self.directory.revoke_api_key(request).await.map(Response::new)
+        self.directory.revoke_api_key(request).await.map(private)
     }
 
     async fn list_users(
         &self,
         request: Request<ListUsersRequest>,
     ) -> Result<Response<ListUsersResponse>, Status> {
-        self.directory.list_users(request).await.map(Response::new)
+        self.directory.list_users(request).await.map(private)
     }
 
     async fn update_user(
         &self,
         request: Request<UpdateUserRequest>,
     ) -> Result<Response<UpdateUserResponse>, Status> {
-        self.directory.update_user(request).await.map(Response::new)
+        self.directory.update_user(request).await.map(private)
     }
 
     async fn delete_user(
         &self,
         request: Request<DeleteUserRequest>,
     ) -> Result<Response<DeleteUserResponse>, Status> {
-        self.directory.delete_user(request).await.map(Response::new)
+        self.directory.delete_user(request).await.map(private)
     }
 
     async fn list_audit_lines(
         &self,
         request: Request<ListAuditLinesRequest>,
     ) -> Result<Response<ListAuditLinesResponse>, Status> {
-        self.directory.list_audit_lines(request).await.map(Response::new)
+        self.directory.list_audit_lines(request).await.map(private)
     }
 }
 

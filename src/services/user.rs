@@ -30,7 +30,7 @@ impl UserService for Users {
         let caller = Caller::of(&request)?;
         let user = self.0.user(caller.account()?).await?;
         let user = user.ok_or_else(|| Status::not_found("the account is gone"))?;
-        Ok(Response::new(GetProfileResponse { user: Some(user) }))
+        Ok(private(GetProfileResponse { user: Some(user) }))
     }
 
     async fn update_profile(
@@ -81,7 +81,7 @@ impl UserService for Users {
         if new_password {
             directory.end_all(&account.id, caller.0.session.as_deref().unwrap_or_default()).await?;
         }
-        Ok(Response::new(UpdateProfileResponse { user: Some(user(&changed)) }))
+        Ok(private(UpdateProfileResponse { user: Some(user(&changed)) }))
     }
 
     async fn get_stats(
@@ -94,7 +94,7 @@ impl UserService for Users {
         let keys = directory.stores.api_keys.list(Some(&account.id), &page).await?;
         let now = Micros::now();
         let usable = keys.iter().filter(|key| key.usable(now)).count();
-        Ok(Response::new(GetStatsResponse {
+        Ok(private(GetStatsResponse {
             logins: count(account.logins),
             last_login_at: account.last_login_at.map(Into::into),
             member_since: Some(account.created_at.into()),
@@ -118,7 +118,7 @@ impl UserService for Users {
         }
         directory.changed(id).await;
         directory.revoke(Revoked::Account, &[id.to_owned()]).await?;
-        Ok(Response::new(DeleteAccountResponse {}))
+        Ok(private(DeleteAccountResponse {}))
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) use self::{
         words,
     },
     password::check as new_password,
-    present::{count, user},
+    present::{count, private, user},
 };
 pub use self::{
     forms::form,
@@ -42,8 +42,9 @@ use crate::{
     store::{Account, Micros, Revocation, Revoked, StoreError, Stores},
 };
 
-/// How long what is known of an account is kept beside the database.
-const CACHED: Duration = Duration::from_secs(30);
+/// How long what is known of an account is kept beside the database: as long as others may go on seeing what a replica
+/// without a shared cache has changed.
+const CACHED: Duration = Duration::from_secs(2);
 
 /// The rules for accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +122,7 @@ impl Directory {
 
     /// Forgets what was known of an account that has changed.
     pub(super) async fn changed(&self, id: &str) {
-        // Where the cache is away, what it has is over in half a minute.
+        // Where the cache is away, what it has is over soon.
         let _ = self.stores.cache.delete(&cache_key(id)).await;
     }
 
