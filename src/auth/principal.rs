@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS};
 
+use super::OWN;
+
 const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 const USER_EMAIL: HeaderName = HeaderName::from_static("x-user-email");
 const USER_ROLE: HeaderName = HeaderName::from_static("x-user-role");
@@ -39,7 +41,9 @@ pub struct Principal {
 /// How a caller was authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Means {
-    /// A signed token, of the issuer with this name in the config.
+    /// A token that the gateway itself has signed, for an account here.
+    Own,
+    /// A token of somebody else's: the issuer with this name in the config.
     Token { issuer: Arc<str> },
     /// An API key, by its id.
     ApiKey { id: Arc<str> },
@@ -111,6 +115,7 @@ impl Principal {
     pub fn counted_by(&self) -> CountedBy<'_> {
         match &self.means {
             Means::ApiKey { id } => CountedBy { kind: "key", realm: "", id },
+            Means::Own => CountedBy { kind: "user", realm: OWN, id: &self.id },
             Means::Token { issuer } => CountedBy { kind: "user", realm: issuer, id: &self.id },
             Means::Static { .. } => CountedBy { kind: "user", realm: "", id: &self.id },
         }

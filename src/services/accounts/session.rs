@@ -7,7 +7,7 @@ use tonic::Status;
 
 use super::{Directory, user};
 use crate::{
-    auth::{Means, Minter, OWN, Principal},
+    auth::{Means, Minter, Principal},
     proto::gateway_v1::User,
     status::Fault,
     store::{Account, Digest, Micros, NewFamily, Revoked, Rotation},
@@ -134,7 +134,7 @@ pub(super) fn principal(account: &Account, session: &str) -> Principal {
         permissions: texts(&account.permissions),
         tier: Some(account.tier.as_str().into()),
         session: Some(session.into()),
-        ..Principal::new(account.id.as_str(), Means::Token { issuer: OWN.into() })
+        ..Principal::new(account.id.as_str(), Means::Own)
     }
 }
 

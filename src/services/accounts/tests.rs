@@ -11,7 +11,10 @@ use tonic_types::StatusExt as _;
 
 use super::{Directory, FirstAdmin, Passwords, Rules, StoredKeys};
 use crate::{
-    auth::{Client, Failed, Issuer, KeySet, Minter, Presented, Rate, Refused, SigningKey, Verifier},
+    auth::{
+        Client, Failed, Issuer, KeySet, KeySource, Minter, OWN, Presented, Rate, Refused, SigningKey,
+        Verifier,
+    },
     proto::gateway_v1::{
         CreateApiKeyRequest, DeleteAccountRequest, DeleteUserRequest, GetAdminStatsRequest,
         GetCurrentUserRequest, GetProfileRequest, GetStatsRequest, ListApiKeysRequest, ListAuditLinesRequest,
@@ -25,7 +28,7 @@ use crate::{
         auth::Auth,
         user::Users,
     },
-    store::{DatabaseUrl, Settings, Stores},
+    store::{DatabaseUrl, Micros, RevocationList, Settings, Stores},
 };
 
 const PASSWORD: &str = "Correct-Horse-7";
@@ -41,6 +44,7 @@ struct World {
     users: Users,
     admin: Admin,
     verifier: Verifier,
+    keys: Arc<ArcSwap<KeySet>>,
 }
 
 fn world(folder: &Path, rules: Rules) -> World {
@@ -49,7 +53,7 @@ fn world(folder: &Path, rules: Rules) -> World {
     let key = SigningKey::generate().unwrap();
     let minter = Arc::new(Minter::ed25519(rules.access_lifetime, key));
     let keys = Arc::new(ArcSwap::from_pointee(KeySet::new(vec![minter.verifies()])));
-    let verifier = Verifier::new(vec![Issuer::own(keys)], Vec::new())
+    let verifier = Verifier::new(vec![Issuer::own(Arc::clone(&keys))], Vec::new())
         .with_api_keys(Arc::new(StoredKeys(Arc::clone(&stores))))
         .with_revocations(Arc::clone(&stores.revoked) as _);
     // As cheap as it goes: what it costs is measured elsewhere.
@@ -61,6 +65,7 @@ fn world(folder: &Path, rules: Rules) -> World {
         admin: Admin::new(Arc::new(Nothing), Arc::clone(&directory)),
         directory,
         verifier,
+        keys,
     }
 }
 
@@ -85,6 +90,10 @@ impl World {
             By::Key(key) => headers.insert("x-api-key", key.parse().unwrap()),
         };
         let presented = Presented::read(&headers).unwrap().unwrap();
+        let stores = &self.directory.stores;
+        if stores.revoked.complete_at().is_none() {
+            stores.revoked.read(&*stores.revocations, Micros::now()).await.unwrap();
+        }
         let now = crate::auth::now();
         let caller = match self.verifier.remembered(&presented, now) {
             Some(caller) => caller,
@@ -469,4 +478,63 @@ async fn two_replicas_that_start_make_one_admin() {
     assert!(worlds[0].login("admin@localhost", password).await.unwrap().user.unwrap().is_admin);
     let wrong = worlds[0].directory.first_admin("nope", Some("short")).await.unwrap_err().to_string();
     assert!(wrong.starts_with("ADMIN_EMAIL: ") && wrong.contains("; ADMIN_PASSWORD: "), "{wrong}");
+}
+
+/// What a verifier says of a token.
+async fn verified(verifier: &Verifier, token: &str) -> Result<Arc<crate::auth::Principal>, Failed> {
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+    verifier.verify(&Presented::read(&headers).unwrap().unwrap(), crate::auth::now()).await
+}
+
+/// After a restart, while the database is away: neither is what was revoked taken, nor is what is good called bad.
+#[tokio::test]
+async fn nothing_is_said_of_a_token_before_the_stores_have_been_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("alice@x.example").await;
+    let other = world.login("alice@x.example", PASSWORD).await.unwrap();
+    world
+        .auth
+        .logout(world.ok(By::Token(&other.access_token), LogoutRequest::default()).await)
+        .await
+        .unwrap();
+    let list = Arc::new(RevocationList::default());
+    let restarted = Verifier::new(vec![Issuer::own(Arc::clone(&world.keys))], Vec::new())
+        .with_revocations(Arc::clone(&list) as _);
+    for token in [&made.access_token, &other.access_token] {
+        // What was verified is remembered by now: it is not taken for that.
+        for _ in 0..2 {
+            let failed = verified(&restarted, token).await.unwrap_err();
+            assert!(matches!(failed, Failed::Away(_)), "{failed:?}");
+        }
+    }
+    list.read(&*world.directory.stores.revocations, Micros::now()).await.unwrap();
+    assert!(verified(&restarted, &made.access_token).await.is_ok());
+    assert_eq!(verified(&restarted, &other.access_token).await.unwrap_err(), revoked());
+    // The same of its own keys.
+    let without_keys = Verifier::new(vec![Issuer::own(Arc::default())], Vec::new());
+    let failed = verified(&without_keys, &made.access_token).await.unwrap_err();
+    assert!(matches!(failed, Failed::Away(_)), "{failed:?}");
+}
+
+/// Whoever else signs for an account's id, under whatever name, has no account here.
+#[tokio::test]
+async fn an_issuer_that_is_called_as_the_gateway_is_not_the_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("alice@x.example").await;
+    let keys = KeySource::Here(KeySet::clone(&world.keys.load()));
+    let stranger = Verifier::new(vec![Issuer { keys, ..Issuer::own(Arc::default()) }], Vec::new());
+    let caller = verified(&stranger, &made.access_token).await.unwrap();
+    let request = || {
+        let mut request = Request::new(DeleteAccountRequest {});
+        request.extensions_mut().insert(Arc::clone(&caller));
+        request
+    };
+    assert_eq!(*caller.id, *made.user.unwrap().id);
+    assert_eq!(caller.counted_by().realm, OWN);
+    let status = world.users.delete_account(request()).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound, "{status:?}");
+    assert!(world.me(By::Token(&made.access_token)).await.is_ok());
 }

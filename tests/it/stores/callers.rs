@@ -255,7 +255,7 @@ pub(super) async fn a_revocation_is_seen_by_the_other_replica_within_seconds(pai
         }
     };
     tokio::select! {
-        () = pair.other.watch() => {}
+        () = pair.other.watch(tokio::sync::oneshot::channel().0) => {}
         () = async {
             pair.one.revoke(&[account]).await.unwrap();
             assert!(pair.one.revoked.is_revoked(Revoked::Account, "a", issued));
