@@ -138,9 +138,7 @@ impl Stores {
     /// # Errors
     /// The database's; what was revoked holds in this process all the same.
     pub async fn revoke(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
-        for revocation in revocations {
-            self.revoked.insert(revocation);
-        }
+        self.revoked.insert_all(revocations);
         self.revocations.add(revocations).await
     }
 

@@ -117,11 +117,16 @@ impl Directory {
 
     /// Ends tokens: of an account, of sessions, or an API key.
     pub(super) async fn revoke(&self, kind: Revoked, ids: &[String]) -> Result<(), StoreError> {
+        let (at, expires_at) = self.revoked_from_to();
+        let one = |id: &String| Revocation { kind, id: id.clone(), at, expires_at };
+        self.stores.revoke(&ids.iter().map(one).collect::<Vec<_>>()).await
+    }
+
+    /// Now, and how long what is revoked now is remembered.
+    fn revoked_from_to(&self) -> (Micros, Micros) {
         let now = Micros::now();
         // A replica's clock may be a little behind, and a token be good for a little longer than it says.
-        let expires_at = now.after(self.rules.access_lifetime).after(Duration::from_secs(300));
-        let one = |id: &String| Revocation { kind, id: id.clone(), up_to: now, expires_at };
-        self.stores.revoke(&ids.iter().map(one).collect::<Vec<_>>()).await
+        (now, now.after(self.rules.access_lifetime).after(Duration::from_secs(300)))
     }
 
     /// The account of a caller who has one here.

@@ -28,7 +28,7 @@ use crate::{
         auth::Auth,
         user::Users,
     },
-    store::{DatabaseUrl, Micros, RevocationList, Settings, Stores},
+    store::{AccountChange, DatabaseUrl, Micros, RevocationList, Settings, Stores},
 };
 
 const PASSWORD: &str = "Correct-Horse-7";
@@ -537,4 +537,113 @@ async fn an_issuer_that_is_called_as_the_gateway_is_not_the_gateway() {
     let status = world.users.delete_account(request()).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound, "{status:?}");
     assert!(world.me(By::Token(&made.access_token)).await.is_ok());
+}
+
+/// Logins with the old password while it is changed: none of their tokens is good afterwards.
+#[tokio::test]
+async fn no_login_outlives_the_change_of_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let plenty = || Rate::of_seconds(1000, 60, 0);
+    let rules = Rules { logins_by_address: plenty(), logins_by_account: plenty(), ..Rules::default() };
+    let world = world(folder.path(), rules);
+    let alice = world.register("alice@x.example").await;
+    let change = UpdateProfileRequest {
+        password: Some("Another-Horse-8".into()),
+        current_password: PASSWORD.into(),
+        ..UpdateProfileRequest::default()
+    };
+    let request = world.ok(By::Token(&alice.access_token), change).await;
+    let logins = (0..12).map(|_| world.login("alice@x.example", PASSWORD));
+    let (logins, changed) =
+        tokio::join!(futures_util::future::join_all(logins), world.users.update_profile(request));
+    changed.unwrap();
+    for login in logins.into_iter().flatten() {
+        assert_eq!(world.me(By::Token(&login.access_token)).await.unwrap_err(), revoked());
+        assert!(world.refresh(&login.refresh_token).await.is_err());
+    }
+    // One that has looked at the password before the change, and goes on after it.
+    let accounts = &world.directory.stores.accounts;
+    let (account, hash) = accounts.by_email("alice@x.example").await.unwrap().unwrap();
+    let set = async |change: AccountChange| {
+        accounts.update(&account.id, &change, None, Micros::now()).await.unwrap().unwrap()
+    };
+    set(AccountChange { roles: Some(Vec::new()), ..AccountChange::default() }).await;
+    let session = world.directory.begin(&account, &hash, true).await.unwrap().unwrap();
+    let caller = verified(&world.verifier, &session.access_token).await.unwrap();
+    assert!(caller.roles.is_empty() && session.user.roles.is_empty(), "{caller:?}");
+    set(AccountChange { active: Some(false), ..AccountChange::default() }).await;
+    assert!(world.directory.begin(&account, &hash, true).await.unwrap().is_none());
+    assert!(world.refresh(&session.refresh_token).await.is_err());
+}
+
+/// A replica whose clock is ahead issues tokens that seem to be younger than their revocation.
+#[tokio::test]
+async fn no_clock_has_a_say_in_what_is_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("alice@x.example").await;
+    world.me(By::Token(&made.access_token)).await.unwrap();
+    let ahead = async |token: &str| {
+        let caller = verified(&world.verifier, token).await.unwrap();
+        world.directory.tokens.issue(&caller, Micros::now().after(Duration::from_secs(50))).unwrap().text
+    };
+    let other = world.login("alice@x.example", PASSWORD).await.unwrap();
+    let (young, others) = (ahead(&made.access_token).await, ahead(&other.access_token).await);
+    assert!(world.me(By::Token(&young)).await.is_ok());
+    world.auth.logout(world.ok(By::Token(&young), LogoutRequest::default()).await).await.unwrap();
+    for token in [&young, &made.access_token] {
+        assert_eq!(world.me(By::Token(token)).await.unwrap_err(), revoked());
+    }
+    assert!(world.me(By::Token(&others)).await.is_ok());
+    world.users.delete_account(world.ok(By::Token(&others), DeleteAccountRequest {}).await).await.unwrap();
+    assert_eq!(world.me(By::Token(&others)).await.unwrap_err(), revoked());
+}
+
+/// What is taken from an account is taken from its keys: at once here, and elsewhere as soon as it is heard of.
+#[tokio::test]
+async fn a_key_follows_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (world(folder.path(), Rules::default()), world(folder.path(), Rules::default()));
+    let admin = here.admin().await;
+    let admin = By::Token(&admin);
+    let id = here.register("alice@x.example").await.user.unwrap().id;
+    let asked = CreateApiKeyRequest { name: "ci".into(), user_id: id.clone(), ..Default::default() };
+    let key = here.admin.create_api_key(here.ok(admin, asked).await).await.unwrap().into_inner().key;
+    let roles = async |world: &World| {
+        let request = world.call(By::Key(&key), ()).await?;
+        let caller = Arc::clone(request.extensions().get::<Arc<crate::auth::Principal>>().unwrap());
+        Ok::<_, Failed>(caller.roles.iter().map(|role| role.to_string()).collect::<Vec<_>>())
+    };
+    let hear = async || {
+        let stores = &there.directory.stores;
+        stores.revoked.read(&*stores.revocations, Micros::now()).await.unwrap();
+    };
+    let set = async |user: User, field: &str| {
+        let mask = Some(prost_types::FieldMask { paths: vec![field.to_owned()] });
+        let user = Some(User { id: id.clone(), ..user });
+        let asked = UpdateUserRequest { user, update_mask: mask };
+        here.admin.update_user(here.ok(admin, asked).await).await.unwrap();
+    };
+    for world in [&here, &there] {
+        assert_eq!(roles(world).await.unwrap(), ["user"]);
+    }
+    // It has no session that could end.
+    set(User { roles: vec!["guest".into()], ..User::default() }, "roles").await;
+    assert_eq!(roles(&here).await.unwrap(), ["guest"]);
+    hear().await;
+    assert_eq!(roles(&there).await.unwrap(), ["guest"]);
+    set(User::default(), "is_active").await;
+    assert_eq!(roles(&here).await.unwrap_err(), Failed::Refused(Refused::Unknown));
+    hear().await;
+    assert_eq!(roles(&there).await.unwrap_err(), Failed::Refused(Refused::Unknown));
+    set(User { is_active: true, ..User::default() }, "is_active").await;
+    hear().await;
+    for world in [&here, &there] {
+        assert_eq!(roles(world).await.unwrap(), ["guest"]);
+    }
+    here.admin.delete_user(here.ok(admin, DeleteUserRequest { id: id.clone() }).await).await.unwrap();
+    hear().await;
+    for world in [&here, &there] {
+        assert_eq!(roles(world).await.unwrap_err(), revoked());
+    }
 }
