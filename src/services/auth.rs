@@ -117,15 +117,19 @@ impl AuthService for Auth {
 
     async fn logout(&self, request: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
         let directory = &self.0;
-        let caller = Caller::of(&request);
+        let (caller, context) = (Caller::of(&request), Context::of(&request));
         let asked = request.into_inner();
         if asked.all {
             directory.end_all(caller?.in_person()?, "").await?;
         } else if !asked.refresh_token.is_empty() {
+            directory.may_refresh(&context).await?;
             directory.end_of(&asked.refresh_token).await?;
-            // Whose own token comes along ends that too.
-            if let Some(session) = caller.ok().and_then(|caller| caller.0.session.clone()) {
-                directory.end(&session).await?;
+            // Whose own token comes along ends that too. What others' tokens call a session is none of this gateway's.
+            if let Ok(caller) = caller
+                && caller.account_id().is_some()
+                && let Some(session) = &caller.0.session
+            {
+                directory.end(session).await?;
             }
         } else {
             let caller = caller?;

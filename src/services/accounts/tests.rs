@@ -647,3 +647,20 @@ async fn a_key_follows_its_owner() {
         assert_eq!(roles(world).await.unwrap_err(), revoked());
     }
 }
+
+/// A token of somebody else's may say of itself what it likes: it ends no session of this gateway's.
+#[tokio::test]
+async fn a_stranger_ends_no_session_at_its_logout() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("alice@x.example").await;
+    let keys = KeySource::Here(KeySet::clone(&world.keys.load()));
+    let stranger = Verifier::new(vec![Issuer { keys, ..Issuer::own(Arc::default()) }], Vec::new());
+    let caller = verified(&stranger, &made.access_token).await.unwrap();
+    for refresh_token in ["", "ppr_unknown"] {
+        let mut request = Request::new(LogoutRequest { refresh_token: refresh_token.into(), all: false });
+        request.extensions_mut().insert(Arc::clone(&caller));
+        let _ = world.auth.logout(request).await;
+        assert!(world.me(By::Token(&made.access_token)).await.is_ok(), "{refresh_token:?}");
+    }
+}
