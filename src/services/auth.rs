@@ -59,6 +59,7 @@ impl AuthService for Auth {
         let gone =
             || Fault::client().on(Status::aborted("the account was changed while it was made; log in"));
         let session = directory.begin(&account, &new.password, false).await?.ok_or_else(gone)?;
+        directory.has_logged_in(&context, &new.email_key).await;
         Ok(Response::new(RegisterResponse {
             user: Some(session.user),
             access_token: session.access_token,
@@ -75,11 +76,11 @@ impl AuthService for Auth {
         // What no account can have is nobody's, and is answered as such.
         let email = email(&asked.email).unwrap_or_default();
         let key = email_key(&email);
-        directory.may_log_in(&context, &key).await?;
         // Whoever's password is changed while it is looked at is looked at again, once.
         for _ in 0..2 {
             let found = directory.stores.accounts.by_email(&key).await?;
             let hash = found.as_ref().map(|(_, hash)| hash);
+            directory.may_log_in(&context, &key, hash).await?;
             let good = directory.passwords.verify(&asked.password, hash).await?;
             let Some((account, mut hash)) = found.filter(|(account, _)| good && account.active) else {
                 break;
@@ -91,6 +92,7 @@ impl AuthService for Auth {
             }
             let Some(session) = directory.begin(&account, &hash, true).await? else { continue };
             directory.changed(&account.id).await;
+            directory.has_logged_in(&context, &key).await;
             return Ok(Response::new(LoginResponse {
                 user: Some(session.user),
                 access_token: session.access_token,

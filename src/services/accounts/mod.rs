@@ -55,7 +55,9 @@ pub struct Rules {
     pub access_lifetime: Duration,
     /// How long a refresh token is good for.
     pub refresh_lifetime: Duration,
-    /// Attempts to log in, by account and by address.
+    /// Attempts to log in: at one account from one address, since it last logged in from there; at one account from all
+    /// addresses that it has not logged in from; and from one address at all accounts.
+    pub logins_by_account_and_address: Rate,
     pub logins_by_account: Rate,
     pub logins_by_address: Rate,
     /// Accounts made from one address.
@@ -72,7 +74,8 @@ impl Default for Rules {
             tier: "free".to_owned(),
             access_lifetime: Duration::from_secs(15 * 60),
             refresh_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
-            logins_by_account: Rate::of_seconds(10, 300, 0),
+            logins_by_account_and_address: Rate::of_seconds(10, 300, 0),
+            logins_by_account: Rate::of_seconds(100, 300, 0),
             logins_by_address: Rate::of_seconds(30, 60, 30),
             registrations: Rate::of_seconds(20, 3600, 10),
             refreshes: Rate::of_seconds(120, 60, 60),

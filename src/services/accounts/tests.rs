@@ -9,7 +9,7 @@ use http::HeaderMap;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-use super::{Directory, FirstAdmin, Passwords, Rules, StoredKeys};
+use super::{Directory, FirstAdmin, Passwords, Rules, StoredKeys, Whose};
 use crate::{
     auth::{
         Client, Failed, Issuer, KeySet, KeySource, Minter, OWN, Presented, Rate, Refused, SigningKey,
@@ -544,7 +544,8 @@ async fn an_issuer_that_is_called_as_the_gateway_is_not_the_gateway() {
 async fn no_login_outlives_the_change_of_its_password() {
     let folder = tempfile::tempdir().unwrap();
     let plenty = || Rate::of_seconds(1000, 60, 0);
-    let rules = Rules { logins_by_address: plenty(), logins_by_account: plenty(), ..Rules::default() };
+    let rules =
+        Rules { logins_by_address: plenty(), logins_by_account_and_address: plenty(), ..Rules::default() };
     let world = world(folder.path(), rules);
     let alice = world.register("alice@x.example").await;
     let change = UpdateProfileRequest {
@@ -662,5 +663,50 @@ async fn a_stranger_ends_no_session_at_its_logout() {
         request.extensions_mut().insert(Arc::clone(&caller));
         let _ = world.auth.logout(request).await;
         assert!(world.me(By::Token(&made.access_token)).await.is_ok(), "{refresh_token:?}");
+    }
+}
+
+#[tokio::test]
+async fn strangers_do_not_keep_out_the_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = Rules { logins_by_address: Rate::of_seconds(1000, 60, 0), ..Rules::default() };
+    let world = world(folder.path(), rules);
+    world.register("alice@x.example").await;
+    let from = async |address: String, password: &str| {
+        let mut request =
+            Request::new(LoginRequest { email: "alice@x.example".into(), password: password.into() });
+        request.extensions_mut().insert(Client { address: address.parse().unwrap(), local: false });
+        world.auth.login(request).await.map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    let (home, abroad) = (|| "192.0.2.1".to_owned(), || "192.0.2.2".to_owned());
+    assert_eq!(from(home(), PASSWORD).await, Code::Ok);
+    // Ten from one address, and no more; from others it goes on, until they are too many in all.
+    let mut refused = 0;
+    for number in 0..120 {
+        let code = from(format!("198.51.100.{}", number / 11), "wrong").await;
+        let last = number % 11 == 10;
+        refused += i32::from(code == Code::ResourceExhausted);
+        if number < 99 {
+            assert_eq!(code, if last { Code::ResourceExhausted } else { Code::Unauthenticated }, "{number}");
+        }
+    }
+    assert!(refused > 15, "{refused}");
+    assert_eq!(from(abroad(), PASSWORD).await, Code::ResourceExhausted);
+    // Where she has logged in from before only her own mistakes count, and only those since then.
+    for round in 0..3 {
+        for _ in 0..9 {
+            assert_eq!(from(home(), "wrong").await, Code::Unauthenticated, "{round}");
+        }
+        assert_eq!(from(home(), PASSWORD).await, Code::Ok, "{round}");
+    }
+    for _ in 0..10 {
+        from(home(), "wrong").await;
+    }
+    assert_eq!(from(home(), PASSWORD).await, Code::ResourceExhausted);
+    // An operator's reset lets her in from everywhere.
+    let whose = Whose::Email("alice@x.example");
+    world.directory.reset_password(whose, Some("Another-Horse-8"), false).await.unwrap();
+    for address in [home(), abroad()] {
+        assert_eq!(from(address, "Another-Horse-8").await, Code::Ok);
     }
 }
