@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Client, Means, Network, Principal};
+use super::{Client, Means, Network, OWN, Principal};
 
 /// The rules of one route: every one of them must admit a caller. None at all admits nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,9 +111,11 @@ impl Subject {
             (Self::Role(role), Some(caller)) => caller.has_role(role),
             (Self::Tier(tier), Some(caller)) => caller.tier.as_ref() == Some(tier),
             (Self::Key(key), Some(caller)) => matches!(&caller.means, Means::ApiKey { id } if id == key),
-            (Self::Issuer(name), Some(caller)) => {
-                matches!(&caller.means, Means::Token { issuer } if issuer == name)
-            }
+            (Self::Issuer(name), Some(caller)) => match &caller.means {
+                Means::Own => **name == *OWN,
+                Means::Token { issuer } => issuer == name,
+                Means::ApiKey { .. } | Means::Static { .. } => false,
+            },
         }
     }
 

@@ -3,10 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{Digest, Principal};
@@ -18,8 +15,6 @@ const MOST: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Cache {
     shards: [Mutex<HashMap<Digest, Entry>>; SHARDS],
-    /// What was verified under an earlier one is verified again.
-    generation: AtomicU64,
 }
 
 #[derive(Debug, Clone)]
@@ -27,26 +22,21 @@ struct Entry {
     principal: Arc<Principal>,
     /// In seconds since 1970.
     until: u64,
-    generation: u64,
+    version: u64,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), generation: AtomicU64::new(0) }
+        Self { shards: std::array::from_fn(|_| Mutex::default()) }
     }
 }
 
 impl Cache {
-    pub(super) fn find(&self, digest: &Digest, now: u64) -> Option<Arc<Principal>> {
-        let generation = self.generation.load(Ordering::Acquire);
+    /// Whose a credential is, and the version of the revocations that it was verified under.
+    pub(super) fn find(&self, digest: &Digest, now: u64) -> Option<(Arc<Principal>, u64)> {
         let shard = self.shard(digest)?.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = shard.get(digest)?;
-        (entry.until > now && entry.generation == generation).then(|| Arc::clone(&entry.principal))
-    }
-
-    /// What a verification that begins now belongs to.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+        (entry.until > now).then(|| (Arc::clone(&entry.principal), entry.version))
     }
 
     pub(super) fn keep(
@@ -55,7 +45,7 @@ impl Cache {
         principal: &Arc<Principal>,
         now: u64,
         until: u64,
-        generation: u64,
+        version: u64,
     ) {
         let Some(shard) = self.shard(digest) else { return };
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,12 +60,7 @@ impl Cache {
                 odd
             });
         }
-        shard.insert(*digest, Entry { principal: Arc::clone(principal), until, generation });
-    }
-
-    /// Forgets everybody: a key was taken back.
-    pub(super) fn forget(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        shard.insert(*digest, Entry { principal: Arc::clone(principal), until, version });
     }
 
     fn shard(&self, digest: &Digest) -> Option<&Mutex<HashMap<Digest, Entry>>> {
@@ -100,10 +85,8 @@ mod tests {
         assert!((SHARDS * MOST / 2..=SHARDS * MOST).contains(&kept), "{kept}");
         let last = digest(&199_999_u32.to_le_bytes());
         assert!(cache.find(&last, 99).is_some() && cache.find(&last, 100).is_none());
-        cache.forget();
-        assert!(cache.find(&last, 99).is_none());
-        // What began before the forgetting is not kept for after it.
-        cache.keep(&last, &somebody, 0, 100, 0);
-        assert!(cache.find(&last, 99).is_none());
+        // Verified again, it is of the version that it was verified under now.
+        cache.keep(&last, &somebody, 0, 100, 7);
+        assert_eq!(cache.find(&last, 99).map(|(_, version)| version), Some(7));
     }
 }

@@ -57,7 +57,7 @@ impl ClaimMap {
     pub fn principal(
         &self,
         claims: &Map<String, Value>,
-        issuer: &Arc<str>,
+        means: Means,
         times: Times,
     ) -> Result<Principal, Refused> {
         let id = match find(claims, &self.id) {
@@ -81,7 +81,7 @@ impl ClaimMap {
             session: text(&Some("sid".to_owned()))?,
             issued: times.issued,
             expires: Some(times.expires),
-            ..Principal::new(id, Means::Token { issuer: Arc::clone(issuer) })
+            ..Principal::new(id, means)
         }
         .told())
     }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 
 use super::{
-    Failed, KeySet, Principal, Refused, Remote,
+    Failed, KeySet, Means, Principal, Refused, Remote,
     claims::{ClaimMap, Times, is_for},
     jose::Token,
 };
@@ -36,8 +36,10 @@ pub struct Issuer {
 /// Where an issuer's keys are.
 #[derive(Debug)]
 pub enum KeySource {
-    /// Here; they can be exchanged.
-    Here(Arc<ArcSwap<KeySet>>),
+    /// The gateway's own; none until they have been read.
+    Own(Arc<ArcSwap<KeySet>>),
+    /// Here.
+    Here(KeySet),
     /// At its JWKS.
     Remote(Arc<Remote>),
 }
@@ -50,7 +52,7 @@ impl Issuer {
             name: OWN.into(),
             issuer: Some(OWN.to_owned()),
             audiences: vec![OWN.to_owned()],
-            keys: KeySource::Here(keys),
+            keys: KeySource::Own(keys),
             claims: ClaimMap::own(),
             skew: MOST_SKEW,
         }
@@ -68,7 +70,14 @@ impl Issuer {
     /// What is wrong with it; or its keys cannot be had.
     pub async fn verify(&self, token: &Token<'_>, now: u64) -> Result<Principal, Failed> {
         let signed = match &self.keys {
-            KeySource::Here(keys) => keys.load().signed(token),
+            KeySource::Own(keys) => {
+                let keys = keys.load();
+                if keys.is_empty() {
+                    return Err(Failed::Away("the gateway's own keys have not been read yet".to_owned()));
+                }
+                keys.signed(token)
+            }
+            KeySource::Here(keys) => keys.signed(token),
             KeySource::Remote(remote) => remote.keys(token).await.map_err(Failed::Away)?.signed(token),
         };
         if !signed {
@@ -79,6 +88,10 @@ impl Issuer {
         if !self.audiences.is_empty() && !is_for(&token.claims, &self.audiences) {
             return Err(Refused::Audience.into());
         }
-        Ok(self.claims.principal(&token.claims, &self.name, times)?)
+        let means = match &self.keys {
+            KeySource::Own(_) => Means::Own,
+            KeySource::Here(_) | KeySource::Remote(_) => Means::Token { issuer: Arc::clone(&self.name) },
+        };
+        Ok(self.claims.principal(&token.claims, means, times)?)
     }
 }

@@ -111,6 +111,12 @@ impl KeySet {
         Self(keys)
     }
 
+    /// True where there is none: nothing can be said of any token.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Reads a JWKS. Keys that are not for verifying, or of unknown kinds, are passed over, as RFC 7517 wants.
     ///
     /// # Errors

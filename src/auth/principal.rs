@@ -41,7 +41,9 @@ pub struct Principal {
 /// How a caller was authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Means {
-    /// A signed token, of the issuer with this name in the config.
+    /// A token that the gateway itself has signed, for an account here.
+    Own,
+    /// A token of somebody else's: the issuer with this name in the config.
     Token { issuer: Arc<str> },
     /// An API key, by its id.
     ApiKey { id: Arc<str> },
@@ -113,6 +115,7 @@ impl Principal {
     pub fn counted_by(&self) -> CountedBy<'_> {
         match &self.means {
             Means::ApiKey { id } => CountedBy { kind: "key", realm: "", id },
+            Means::Own => CountedBy { kind: "user", realm: OWN, id: &self.id },
             Means::Token { issuer } => CountedBy { kind: "user", realm: issuer, id: &self.id },
             Means::Static { .. } => CountedBy { kind: "user", realm: "", id: &self.id },
         }

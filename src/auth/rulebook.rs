@@ -75,6 +75,8 @@ impl Default for Rulebook {
                 own(format!("{GATEWAY}.AuthService/Register"), Rule::public),
                 own(format!("{GATEWAY}.AuthService/Login"), Rule::public),
                 own(format!("{GATEWAY}.AuthService/Refresh"), Rule::public),
+                // By a refresh token alone: its access token may have expired.
+                own(format!("{GATEWAY}.AuthService/Logout"), Rule::public),
             ],
         }
     }

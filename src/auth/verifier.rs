@@ -27,7 +27,15 @@ pub trait ApiKeys: Send + Sync {
 
 /// What has been revoked before it expired, as this replica knows it; asked at every call.
 pub trait Revocations: Send + Sync {
-    fn revoked(&self, caller: &Principal) -> bool;
+    /// # Errors
+    /// It cannot be told yet, and why.
+    fn revoked(&self, caller: &Principal) -> Result<bool, String>;
+
+    /// Another number whenever something is revoked or taken away.
+    fn version(&self) -> u64;
+
+    /// True where what was found out about a caller under an earlier version may not hold now: it is looked up again.
+    fn outdated(&self, caller: &Principal, version: u64) -> bool;
 }
 
 /// A token that is written in the config, and whose it is.
@@ -93,17 +101,12 @@ impl Verifier {
         !self.issuers.is_empty() || !self.tokens.is_empty() || self.api_keys.is_some()
     }
 
-    /// Verifies everything anew from now on: a key or an issuer was taken back.
-    pub fn forget(&self) {
-        self.cache.forget();
-    }
-
     /// The caller, where its credentials were verified before and are still good.
     #[must_use]
     pub fn remembered(&self, presented: &Presented<'_>, now: u64) -> Option<Arc<Principal>> {
         let one = |credential: &Credential<'_>, may_be_token: bool| {
             let caller = self.known(credential, may_be_token, now)?;
-            (!self.revoked(&caller)).then_some(caller)
+            self.revoked(&caller).is_ok_and(|revoked| !revoked).then_some(caller)
         };
         match (&presented.bearer, &presented.key) {
             (Some(bearer), None) => one(bearer, true),
@@ -138,8 +141,10 @@ impl Verifier {
 
     /// Whose a credential was found to be before. A token is none where a key is wanted, then as now.
     fn known(&self, credential: &Credential<'_>, may_be_token: bool, now: u64) -> Option<Arc<Principal>> {
-        let is_token = |caller: &Arc<Principal>| matches!(caller.means, Means::Token { .. });
-        self.cache.find(&credential.digest, now).filter(|caller| may_be_token || !is_token(caller))
+        let (caller, version) = self.cache.find(&credential.digest, now)?;
+        let is_token = matches!(caller.means, Means::Own | Means::Token { .. });
+        let outdated = || self.revocations.as_ref().is_some_and(|list| list.outdated(&caller, version));
+        ((may_be_token || !is_token) && !outdated()).then_some(caller)
     }
 
     async fn one(
@@ -151,14 +156,19 @@ impl Verifier {
         let caller = match self.known(credential, may_be_token, now) {
             Some(caller) => caller,
             None => {
-                let generation = self.cache.generation();
+                // What is taken away while it is looked up is newer than this.
+                let version = self.revocations.as_ref().map_or(0, |list| list.version());
                 let (caller, seconds) = self.look(credential, may_be_token, now).await?;
                 let until = caller.expires.unwrap_or(u64::MAX).min(now.saturating_add(seconds));
-                self.cache.keep(&credential.digest, &caller, now, until, generation);
+                self.cache.keep(&credential.digest, &caller, now, until, version);
                 caller
             }
         };
-        if self.revoked(&caller) { Err(Refused::Revoked.into()) } else { Ok(caller) }
+        match self.revoked(&caller) {
+            Ok(false) => Ok(caller),
+            Ok(true) => Err(Refused::Revoked.into()),
+            Err(why) => Err(Failed::Away(why)),
+        }
     }
 
     async fn look(
@@ -200,7 +210,7 @@ impl Verifier {
         Err(refused)
     }
 
-    fn revoked(&self, caller: &Principal) -> bool {
-        self.revocations.as_ref().is_some_and(|revocations| revocations.revoked(caller))
+    fn revoked(&self, caller: &Principal) -> Result<bool, String> {
+        self.revocations.as_ref().map_or(Ok(false), |revocations| revocations.revoked(caller))
     }
 }

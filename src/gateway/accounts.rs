@@ -84,7 +84,8 @@ impl Accounts {
             return None;
         }
         let stores = Arc::clone(&self.stores);
-        self.tasks.spawn(async move { stores.watch().await });
+        let (heard, hears) = tokio::sync::oneshot::channel();
+        self.tasks.spawn(async move { stores.watch(heard).await });
         let (keyring, stores) = (Arc::clone(&self.keyring), Arc::clone(&self.stores));
         let (signs, signing) = tokio::sync::oneshot::channel();
         self.tasks.spawn(async move { keyring.keep(&stores, signs).await });
@@ -97,7 +98,8 @@ impl Accounts {
                 log(&late);
             }
         });
-        let Ok((admin, _)) = timeout(FIRST_CHANCE, async { tokio::join!(told, signing) }).await else {
+        let all = async { tokio::join!(told, signing, hears) };
+        let Ok((admin, ..)) = timeout(FIRST_CHANCE, all).await else {
             warn!(
                 "the stores cannot be reached yet; logins, accounts and API keys are unavailable until they can"
             );

@@ -96,7 +96,7 @@ fn issuer(written: &TrustedIssuer) -> Result<Issuer, String> {
     let keys = match &written.keys {
         Keys::Secret { secret, algorithm } => {
             let key = Key::secret(secret.expose().as_bytes(), algorithm)?;
-            KeySource::Here(Arc::new(arc_swap::ArcSwap::from_pointee(KeySet::new(vec![key]))))
+            KeySource::Here(KeySet::new(vec![key]))
         }
         Keys::Jwks { address, ca } => {
             KeySource::Remote(Arc::new(Remote::at(Endpoint::parse(address)?, fetch(ca.as_deref())?)))

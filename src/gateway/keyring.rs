@@ -230,7 +230,7 @@ mod tests {
         }
 
         fn token(&self, now: Micros) -> String {
-            let caller = Principal::new("u", Means::Token { issuer: auth::OWN.into() });
+            let caller = Principal::new("u", Means::Own);
             self.keyring.issue(&caller, now).unwrap().text
         }
 

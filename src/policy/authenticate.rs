@@ -12,6 +12,8 @@ use crate::{
 };
 
 pub(super) const DOMAIN: &str = "propylon";
+/// How soon a caller may ask again whose credentials could not be verified.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
     if call.caller.principal.is_some() || !policies.verifier.knows_anybody() {
@@ -64,7 +66,9 @@ fn refusal(failed: &Failed) -> Status {
         }
         Failed::Away(why) => {
             tracing::warn!("credentials cannot be verified: {why}");
-            Status::unavailable("credentials cannot be verified now; try again soon")
+            let details = ErrorDetails::with_retry_info(Some(AGAIN));
+            let words = "credentials cannot be verified now; try again soon";
+            Status::with_error_details(Code::Unavailable, words, details)
         }
     }
 }

@@ -169,9 +169,6 @@ impl Directory {
         let account = account.ok_or_else(|| missing("account", &id))?;
         self.changed(&id).await;
         let AccountChange { roles, permissions, tier, .. } = &change;
-        if change.active == Some(false) {
-            self.revoke(Revoked::Account, std::slice::from_ref(&id)).await?;
-        }
         if change.active == Some(false) || roles.is_some() || permissions.is_some() || tier.is_some() {
             self.end_all(&id, "").await?;
         }

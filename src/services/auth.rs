@@ -56,7 +56,10 @@ impl AuthService for Auth {
             tier: directory.rules.tier.clone(),
         };
         let account = directory.stores.accounts.create(&new, Micros::now()).await?;
-        let session = directory.begin(&account).await?;
+        let gone =
+            || Fault::client().on(Status::aborted("the account was changed while it was made; log in"));
+        let session = directory.begin(&account, &new.password, false).await?.ok_or_else(gone)?;
+        directory.has_logged_in(&context, &new.email_key).await;
         Ok(private(RegisterResponse {
             user: Some(session.user),
             access_token: session.access_token,
@@ -73,30 +76,32 @@ impl AuthService for Auth {
         // What no account can have is nobody's, and is answered as such.
         let email = email(&asked.email).unwrap_or_default();
         let key = email_key(&email);
-        directory.may_log_in(&context, &key).await?;
-        let found = directory.stores.accounts.by_email(&key).await?;
-        let hash = found.as_ref().map(|(_, hash)| hash);
-        let good = directory.passwords.verify(&asked.password, hash).await?;
-        let Some((mut account, hash)) = found.filter(|(account, _)| good && account.active) else {
-            let status = Status::unauthenticated("Incorrect email or password");
-            return Err(Fault::client().on(status));
-        };
-        if directory.passwords.outdated(&hash) {
-            let new = directory.passwords.hash(asked.password).await?;
-            directory.stores.accounts.rehash(&account.id, &hash, &new).await?;
+        // Whoever's password is changed while it is looked at is looked at again, once.
+        for _ in 0..2 {
+            let found = directory.stores.accounts.by_email(&key).await?;
+            let hash = found.as_ref().map(|(_, hash)| hash);
+            directory.may_log_in(&context, &key, hash).await?;
+            let good = directory.passwords.verify(&asked.password, hash).await?;
+            let Some((account, mut hash)) = found.filter(|(account, _)| good && account.active) else {
+                break;
+            };
+            if directory.passwords.outdated(&hash) {
+                let new = directory.passwords.hash(asked.password.clone()).await?;
+                directory.stores.accounts.rehash(&account.id, &hash, &new).await?;
+                hash = new;
+            }
+            let Some(session) = directory.begin(&account, &hash, true).await? else { continue };
+            directory.changed(&account.id).await;
+            directory.has_logged_in(&context, &key).await;
+            return Ok(private(LoginResponse {
+                user: Some(session.user),
+                access_token: session.access_token,
+                refresh_token: session.refresh_token,
+                token_type: BEARER.to_owned(),
+                expires_in: session.expires_in,
+            }));
         }
-        let now = Micros::now();
-        directory.stores.accounts.logged_in(&account.id, now).await?;
-        directory.changed(&account.id).await;
-        account.last_login_at = Some(now);
-        let session = directory.begin(&account).await?;
-        Ok(private(LoginResponse {
-            user: Some(session.user),
-            access_token: session.access_token,
-            refresh_token: session.refresh_token,
-            token_type: BEARER.to_owned(),
-            expires_in: session.expires_in,
-        }))
+        Err(Fault::client().on(Status::unauthenticated("Incorrect email or password")))
     }
 
     async fn refresh(&self, request: Request<RefreshRequest>) -> Result<Response<RefreshResponse>, Status> {
@@ -114,15 +119,19 @@ impl AuthService for Auth {
 
     async fn logout(&self, request: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
         let directory = &self.0;
-        let caller = Caller::of(&request);
+        let (caller, context) = (Caller::of(&request), Context::of(&request));
         let asked = request.into_inner();
         if asked.all {
             directory.end_all(caller?.in_person()?, "").await?;
         } else if !asked.refresh_token.is_empty() {
+            directory.may_refresh(&context).await?;
             directory.end_of(&asked.refresh_token).await?;
-            // Whose own token comes along ends that too.
-            if let Some(session) = caller.ok().and_then(|caller| caller.0.session.clone()) {
-                directory.end(&session).await?;
+            // Whose own token comes along ends that too. What others' tokens call a session is none of this gateway's.
+            if let Ok(caller) = caller
+                && caller.account_id().is_some()
+                && let Some(session) = &caller.0.session
+            {
+                directory.end(session).await?;
             }
         } else {
             let caller = caller?;

@@ -53,8 +53,9 @@ impl UserService for Users {
         let password = match password {
             None => None,
             Some(new) => {
-                directory.may_log_in(&context, &crate::store::email_key(&account.email)).await?;
                 let hash = directory.stores.accounts.password(&account.id).await?;
+                let key = crate::store::email_key(&account.email);
+                directory.may_log_in(&context, &key, hash.as_ref()).await?;
                 if !directory.passwords.verify(&asked.current_password, hash.as_ref()).await? {
                     let mut wrong = Violations::default();
                     let why = "it is not the current password".to_owned();

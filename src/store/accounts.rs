@@ -140,12 +140,6 @@ pub trait Accounts: Send + Sync {
     /// The store's own.
     async fn rehash(&self, id: &str, old: &PasswordHash, new: &PasswordHash) -> Result<(), StoreError>;
 
-    /// Notes that an account has logged in.
-    ///
-    /// # Errors
-    /// The store's own.
-    async fn logged_in(&self, id: &str, now: Micros) -> Result<(), StoreError>;
-
     /// Deletes an account with its API keys and refresh tokens; false where there is none. Audit lines stay.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 
 use tonic::async_trait;
 
-use super::{Digest, Micros, StoreError};
+use super::{Account, Digest, Micros, PasswordHash, Revocation, StoreError};
 
 /// The first refresh token of a login.
 #[derive(Debug, Clone)]
@@ -13,16 +13,20 @@ pub struct NewFamily {
     pub account: String,
     pub digest: Digest,
     pub expires_at: Micros,
+    /// The hash of the password that was shown for it.
+    pub password: PasswordHash,
+    /// It is a login, which is counted and noted; a registration is none.
+    pub login: bool,
 }
 
 /// What came of showing a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
-    /// The old one is used up; the new one is good.
-    Rotated(Session),
+    /// The old one is used up; the new one is good. The account as it is at that.
+    Rotated(Session, Box<Account>),
     /// It was used before: its family has ended now, and whatever came of it.
     Reused(Session),
-    /// Its time is over, or its family ended before.
+    /// Its time is over, its family ended before, or its account is not active.
     Ended(Session),
     Unknown,
 }
@@ -37,11 +41,12 @@ pub struct Session {
 /// Keeps refresh tokens. Every operation is bounded by the store's timeout.
 #[async_trait]
 pub trait RefreshTokens: Send + Sync {
-    /// Begins a family.
+    /// Begins a family, if the account is active and its password still the one that was shown: the account as it is at
+    /// that, in one step. `None` where it is not so, and nothing has begun.
     ///
     /// # Errors
     /// The store's own.
-    async fn begin(&self, new: &NewFamily, now: Micros) -> Result<(), StoreError>;
+    async fn begin(&self, new: &NewFamily, now: Micros) -> Result<Option<Account>, StoreError>;
 
     /// Uses a token up and puts another in its place, in one step: of any number that show the same token at once, at
     /// most one gets [`Rotation::Rotated`].
@@ -68,11 +73,18 @@ pub trait RefreshTokens: Send + Sync {
     /// The store's own.
     async fn end(&self, family: &str, now: Micros) -> Result<bool, StoreError>;
 
-    /// Ends all families of an account but one (none is called ""); which.
+    /// Ends all families of an account but one (none is called ""), and revokes their tokens and what is known of the
+    /// account's API keys, in one step: what was revoked, until `until`.
     ///
     /// # Errors
     /// The store's own.
-    async fn end_all(&self, account: &str, but: &str, now: Micros) -> Result<Vec<String>, StoreError>;
+    async fn end_all(
+        &self,
+        account: &str,
+        but: &str,
+        now: Micros,
+        until: Micros,
+    ) -> Result<Vec<Revocation>, StoreError>;
 
     /// How many families go on.
     ///

@@ -20,10 +20,12 @@ pub enum Revoked {
     Token,
     /// All tokens of one login, by their `sid`: the refresh tokens' family.
     Session,
-    /// All tokens of an account, by its id.
+    /// All tokens of an account that was deleted, by its id.
     Account,
-    /// An API key, by its id: what was cached of it is out of date.
+    /// An API key, by its id.
     Key,
+    /// What was found out about an account's API keys, by the account's id: they are looked up again.
+    Keys,
 }
 
 impl Revoked {
@@ -35,11 +37,14 @@ impl Revoked {
             Self::Session => "session",
             Self::Account => "account",
             Self::Key => "key",
+            Self::Keys => "keys",
         }
     }
 
     pub(super) fn of(name: &str) -> Option<Self> {
-        [Self::Token, Self::Session, Self::Account, Self::Key].into_iter().find(|kind| kind.name() == name)
+        [Self::Token, Self::Session, Self::Account, Self::Key, Self::Keys]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -48,8 +53,7 @@ impl Revoked {
 pub struct Revocation {
     pub kind: Revoked,
     pub id: String,
-    /// What was issued up to here is revoked; an account may log in again and gets tokens that are good.
-    pub up_to: Micros,
+    pub at: Micros,
     /// It is forgotten then: nothing it revokes lives longer.
     pub expires_at: Micros,
 }
@@ -92,17 +96,27 @@ pub struct RevocationList {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    up_to: Micros,
     expires_at: Micros,
+    version: u64,
 }
 
 impl RevocationList {
-    /// True where something issued at `issued_at` is revoked. JWTs have whole seconds: of a token issued in the very
-    /// second of a revocation nobody knows whether it came before; it is revoked.
+    /// True where it is revoked. No id is used again, so that no clock has a say in it.
     #[must_use]
-    pub fn is_revoked(&self, kind: Revoked, id: &str, issued_at: Micros) -> bool {
+    pub fn is_revoked(&self, kind: Revoked, id: &str) -> bool {
+        self.known_at(kind, id).is_some()
+    }
+
+    /// True where it was revoked after the list had a version.
+    #[must_use]
+    pub fn is_revoked_since(&self, kind: Revoked, id: &str, version: u64) -> bool {
+        self.known_at(kind, id).is_some_and(|at| version < at)
+    }
+
+    /// The version that came of a revocation.
+    fn known_at(&self, kind: Revoked, id: &str) -> Option<u64> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(&kind).and_then(|ids| ids.get(id)).is_some_and(|entry| issued_at <= entry.up_to)
+        known.get(&kind).and_then(|ids| ids.get(id)).map(|entry| entry.version)
     }
 
     /// Another number whenever something has been revoked since.
@@ -120,18 +134,24 @@ impl RevocationList {
     /// Puts in what this process has revoked itself, so that it holds here at once.
     pub fn insert(&self, revocation: &Revocation) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let entry = Entry { up_to: revocation.up_to, expires_at: revocation.expires_at };
+        // Under the lock: whoever knows the version knows the entry.
+        let version = self.version.fetch_add(1, Ordering::AcqRel) + 1;
+        let expires_at = revocation.expires_at;
         known
             .entry(revocation.kind)
             .or_default()
             .entry(revocation.id.as_str().into())
             .and_modify(|old| {
-                old.up_to = old.up_to.max(entry.up_to);
-                old.expires_at = old.expires_at.max(entry.expires_at);
+                *old = Entry { expires_at: old.expires_at.max(expires_at), version };
             })
-            .or_insert(entry);
-        drop(known);
-        self.version.fetch_add(1, Ordering::AcqRel);
+            .or_insert(Entry { expires_at, version });
+    }
+
+    /// The same of several.
+    pub fn insert_all(&self, revocations: &[Revocation]) {
+        for revocation in revocations {
+            self.insert(revocation);
+        }
     }
 
     /// Reads what is new.
@@ -140,9 +160,7 @@ impl RevocationList {
     /// The store's own; the list stays as it was.
     pub async fn read(&self, store: &dyn Revocations, now: Micros) -> Result<(), StoreError> {
         let (new, cursor) = store.since(self.cursor.load(Ordering::Acquire), now).await?;
-        for revocation in &new {
-            self.insert(revocation);
-        }
+        self.insert_all(&new);
         self.cursor.store(cursor, Ordering::Release);
         self.complete_at.store(now.0, Ordering::Release);
         Ok(())
@@ -162,30 +180,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_issued_before_a_revocation_is_revoked() {
+    fn what_is_revoked_stays_so_until_it_is_forgotten() {
         let list = RevocationList::default();
-        assert!(!list.is_revoked(Revoked::Account, "a", Micros(0)));
-        let revocation = |up_to, expires_at| Revocation {
-            kind: Revoked::Account,
+        assert!(!list.is_revoked(Revoked::Session, "a"));
+        let revocation = |expires_at| Revocation {
+            kind: Revoked::Session,
             id: "a".into(),
-            up_to: Micros(up_to),
+            at: Micros(7),
             expires_at: Micros(expires_at),
         };
-        list.insert(&revocation(100, 1000));
-        assert_eq!(list.version(), 1);
-        // An older one that comes later takes nothing back.
-        list.insert(&revocation(50, 500));
-        for (kind, id, at, want) in [
-            (Revoked::Account, "a", 100, true),
-            (Revoked::Account, "a", 101, false),
-            (Revoked::Account, "b", 100, false),
-            (Revoked::Session, "a", 100, false),
-        ] {
-            assert_eq!(list.is_revoked(kind, id, Micros(at)), want, "{kind:?} {id} {at}");
+        list.insert(&revocation(1000));
+        // One that is over sooner takes nothing back.
+        list.insert(&revocation(500));
+        for (kind, id, want) in
+            [(Revoked::Session, "a", true), (Revoked::Session, "b", false), (Revoked::Account, "a", false)]
+        {
+            assert_eq!(list.is_revoked(kind, id), want, "{kind:?} {id}");
         }
+        let since = |version| list.is_revoked_since(Revoked::Session, "a", version);
+        assert_eq!((list.version(), since(0), since(1), since(2)), (2, true, true, false));
         list.forget(Micros(1000));
-        assert!(list.is_revoked(Revoked::Account, "a", Micros(1)));
+        assert!(list.is_revoked(Revoked::Session, "a"));
         list.forget(Micros(1001));
-        assert!(!list.is_revoked(Revoked::Account, "a", Micros(1)));
+        assert!(!list.is_revoked(Revoked::Session, "a"));
     }
 }

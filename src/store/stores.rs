@@ -8,8 +8,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{debug, warn};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tracing::{debug, info, warn};
 
 use super::{
     Accounts, ApiKeys, Audit, Cache, Counting, DatabaseUrl, Micros, RedisUrl, RefreshTokens, Revocation,
@@ -135,9 +138,7 @@ impl Stores {
     /// # Errors
     /// The database's; what was revoked holds in this process all the same.
     pub async fn revoke(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
-        for revocation in revocations {
-            self.revoked.insert(revocation);
-        }
+        self.revoked.insert_all(revocations);
         self.revocations.add(revocations).await
     }
 
@@ -194,16 +195,31 @@ impl Stores {
     }
 
     /// Reads what others have revoked, notes the use of keys, forgets what is over, and finds out when the database that was
-    /// away is back. Runs until it is dropped.
-    pub async fn watch(&self) {
+    /// away is back. `heard` is told once it is known what has been revoked. Runs until it is dropped.
+    pub async fn watch(&self, heard: oneshot::Sender<()>) {
+        let (mut heard, mut silent) = (Some(heard), false);
         let mut tick = interval(WATCH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut noted, mut tidied) = (Instant::now(), Instant::now());
         loop {
             tick.tick().await;
             let now = Micros::now();
-            // What goes wrong is logged by the gate, once.
-            let _ = self.revoked.read(&*self.revocations, now).await;
+            let read = self.revoked.read(&*self.revocations, now).await;
+            if read.is_ok() {
+                // Nobody may wait any more.
+                let _ = heard.take().map(|heard| heard.send(()));
+            }
+            // What goes wrong is logged by the gate, once; here what it means.
+            if heard.is_none() && silent != read.is_err() {
+                silent = read.is_err();
+                match silent {
+                    true => warn!(
+                        "what other gateways revoke is not heard of until the database is back; what is known to be \
+                         revoked stays so"
+                    ),
+                    false => info!("what other gateways have revoked is known again"),
+                }
+            }
             if noted.elapsed() >= NOTE_USES {
                 noted = Instant::now();
                 self.note_uses().await;

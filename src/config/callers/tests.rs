@@ -99,6 +99,8 @@ fn mistakes_are_named() {
     check("[auth]\nissuers = [{ name = \"a\" }]", "what iss must be");
     check("[[auth.issuers]]\nname = \"a\"\nissuer = \"https://a.example\"", "what aud must name");
     check(issuer, "one place has its keys");
+    let own = issuer.replace("\"a\"", "\"propylon\"");
+    check(&format!("{own}jwks = \"https://a.example/keys\""), "\"propylon\" is the gateway's own name");
     check(
         &format!("{issuer}jwks = \"http://a.example/keys\""),
         "\"http://a.example/keys\" is not an address to read keys from",

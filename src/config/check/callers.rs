@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{Check, files};
 use crate::{
-    auth::{Endpoint, Key, MOST_SKEW, Proxies, claims::ClaimMap},
+    auth::{Endpoint, Key, MOST_SKEW, OWN, Proxies, claims::ClaimMap},
     config::{
         callers::{Callers, ConfigToken, Keys, OwnSecret, Private, TrustedIssuer},
         mistake::Mistake,
@@ -50,6 +50,10 @@ impl Check<'_> {
         for (index, written) in auth.issuers.into_iter().enumerate() {
             let path = format!("auth.issuers[{index}]");
             self.own_name(&path, &written.name, &mut names);
+            if written.name == OWN {
+                let why = "is the gateway's own name, by which rules know its tokens";
+                self.found.add(format!("{path}.name"), format!("{OWN:?} {why}"));
+            }
             callers.issuers.extend(self.issuer(&path, written));
         }
         let of = |(index, token): (usize, &settings::Token)| Some((index, token.tier.clone()?));

@@ -10,21 +10,47 @@ use super::{Context, Directory};
 use crate::{
     auth::{Away, Rate},
     status::Fault,
-    store::{Ask, Digest},
+    store::{Ask, Digest, PasswordHash},
 };
 
 impl Directory {
-    /// Takes one attempt to log in, by address and by account. An account that does not exist is counted as one that
-    /// does: the refusal says nothing of it.
+    /// Takes one attempt to log in, by address and by account: a few for one account from one address, more from all
+    /// addresses together, which do not matter where the account has logged in from before. Strangers can so not keep out its
+    /// owner. An account that does not exist is counted as one that does: the refusal says nothing of it.
+    ///
+    /// `password`: its hash. Another password is counted anew: who has reset it gets in.
     pub(in crate::services) async fn may_log_in(
         &self,
         context: &Context,
         email_key: &str,
+        password: Option<&PasswordHash>,
     ) -> Result<(), Status> {
-        let place = format!("login:address:{}", place(&context.address));
-        let account = format!("login:account:{}", Digest::of(email_key.as_bytes()).hex());
+        let from = place(&context.address);
+        let hash = password.map_or("", |hash| &hash.0);
+        let account = Digest::of(format!("{email_key}\0{hash}").as_bytes()).hex();
+        let known = self.stores.cache.get(&known_key(email_key, &from)).await.ok().flatten();
+        // Each login that goes well begins a new count: only what fails is left in it.
+        let count = known.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        let by_address = format!("login:address:{from}");
+        let by_both = format!("login:account:{account}:{from}:{count}");
+        let by_account = format!("login:account:{account}");
         let rules = &self.rules;
-        self.attempt(&[(&place, &rules.logins_by_address), (&account, &rules.logins_by_account)]).await
+        let mut limits = vec![
+            (by_address.as_str(), &rules.logins_by_address),
+            (by_both.as_str(), &rules.logins_by_account_and_address),
+        ];
+        if known.is_none() {
+            limits.push((by_account.as_str(), &rules.logins_by_account));
+        }
+        self.attempt(&limits).await
+    }
+
+    /// Remembers from where an account has logged in.
+    pub(in crate::services) async fn has_logged_in(&self, context: &Context, email_key: &str) {
+        let key = known_key(email_key, &place(&context.address));
+        let count = uuid::Uuid::now_v7().simple().to_string();
+        // Where the cache is away, the next attempt is a stranger's.
+        let _ = self.stores.cache.set(&key, count.into(), self.rules.refresh_lifetime).await;
     }
 
     pub(in crate::services) async fn may_register(&self, context: &Context) -> Result<(), Status> {
@@ -47,6 +73,10 @@ impl Directory {
         let details = ErrorDetails::with_retry_info(Some(retry_after));
         Err(Fault::client().on(Status::with_error_details(Code::ResourceExhausted, message, details)))
     }
+}
+
+fn known_key(email_key: &str, place: &str) -> String {
+    format!("propylon:login:{}:{place}", Digest::of(email_key.as_bytes()).hex())
 }
 
 /// Addresses that are counted together: IPv6 gives each of its users a whole /64.

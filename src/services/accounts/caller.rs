@@ -6,7 +6,7 @@ use tonic::{Request, Status};
 
 use super::audit::without_a_call;
 use crate::{
-    auth::{Client, Means, OWN, Principal},
+    auth::{Client, Means, Principal},
     call::Peer,
     status::Fault,
     store::{ADMIN, AuditLine},
@@ -45,9 +45,8 @@ impl Caller {
     /// whatever id that gives.
     pub(in crate::services) fn account_id(&self) -> Option<&str> {
         let here = match &self.0.means {
-            Means::Token { issuer } => **issuer == *OWN,
-            Means::ApiKey { .. } => true,
-            Means::Static { .. } => false,
+            Means::Own | Means::ApiKey { .. } => true,
+            Means::Token { .. } | Means::Static { .. } => false,
         };
         here.then_some(&*self.0.id)
     }
@@ -71,7 +70,7 @@ impl Caller {
                 let status = Status::permission_denied("an API key may not do this; log in");
                 Err(Fault::client().on(status))
             }
-            Means::Token { .. } | Means::Static { .. } => self.account(),
+            Means::Own | Means::Token { .. } | Means::Static { .. } => self.account(),
         }
     }
 
@@ -80,8 +79,8 @@ impl Caller {
         match &self.0.means {
             Means::ApiKey { id } => format!("key:{id}"),
             Means::Static { name } => format!("token:{name}"),
-            Means::Token { issuer } if **issuer != *OWN => format!("{issuer}:{}", self.0.id),
-            Means::Token { .. } => self.0.id.to_string(),
+            Means::Token { issuer } => format!("{issuer}:{}", self.0.id),
+            Means::Own => self.0.id.to_string(),
         }
     }
 }

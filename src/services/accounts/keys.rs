@@ -60,22 +60,36 @@ impl StoredKeys {
 }
 
 impl auth::Revocations for RevocationList {
-    fn revoked(&self, caller: &Principal) -> bool {
-        let issued = caller
-            .issued
-            .and_then(|seconds| i64::try_from(seconds).ok())
-            .map_or(Micros(0), Micros::from_seconds);
-        let is =
-            |kind, id: &Option<Arc<str>>| id.as_ref().is_some_and(|id| self.is_revoked(kind, id, issued));
-        match &caller.means {
-            // A key is older than most revocations of its owner's tokens: it has one of its own.
-            Means::ApiKey { id } => self.is_revoked(Revoked::Key, id, issued),
-            Means::Token { .. } => {
+    fn revoked(&self, caller: &Principal) -> Result<bool, String> {
+        // Of others' tokens, and those of the config, nothing is revoked here.
+        if matches!(caller.means, Means::Token { .. } | Means::Static { .. }) {
+            return Ok(false);
+        }
+        // Whoever has not read the list yet cannot say of anything that it is not on it.
+        if self.complete_at().is_none() {
+            return Err("what has been revoked has not been read yet".to_owned());
+        }
+        let is = |kind, id: &Option<Arc<str>>| id.as_ref().is_some_and(|id| self.is_revoked(kind, id));
+        Ok(match &caller.means {
+            Means::ApiKey { id } => {
+                self.is_revoked(Revoked::Key, id) || self.is_revoked(Revoked::Account, &caller.id)
+            }
+            Means::Own => {
                 is(Revoked::Token, &caller.token_id)
                     || is(Revoked::Session, &caller.session)
-                    || self.is_revoked(Revoked::Account, &caller.id, issued)
+                    || self.is_revoked(Revoked::Account, &caller.id)
             }
-            Means::Static { .. } => false,
-        }
+            Means::Token { .. } | Means::Static { .. } => false,
+        })
+    }
+
+    fn version(&self) -> u64 {
+        RevocationList::version(self)
+    }
+
+    fn outdated(&self, caller: &Principal, version: u64) -> bool {
+        // A token says itself what its bearer has; of a key its owner's account does.
+        matches!(caller.means, Means::ApiKey { .. })
+            && self.is_revoked_since(Revoked::Keys, &caller.id, version)
     }
 }

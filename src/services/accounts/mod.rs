@@ -58,7 +58,9 @@ pub struct Rules {
     pub access_lifetime: Duration,
     /// How long a refresh token is good for.
     pub refresh_lifetime: Duration,
-    /// Attempts to log in, by account and by address.
+    /// Attempts to log in: at one account from one address, since it last logged in from there; at one account from all
+    /// addresses that it has not logged in from; and from one address at all accounts.
+    pub logins_by_account_and_address: Rate,
     pub logins_by_account: Rate,
     pub logins_by_address: Rate,
     /// Accounts made from one address.
@@ -75,7 +77,8 @@ impl Default for Rules {
             tier: "free".to_owned(),
             access_lifetime: Duration::from_secs(15 * 60),
             refresh_lifetime: Duration::from_secs(30 * 24 * 60 * 60),
-            logins_by_account: Rate::of_seconds(10, 300, 0),
+            logins_by_account_and_address: Rate::of_seconds(10, 300, 0),
+            logins_by_account: Rate::of_seconds(100, 300, 0),
             logins_by_address: Rate::of_seconds(30, 60, 30),
             registrations: Rate::of_seconds(20, 3600, 10),
             refreshes: Rate::of_seconds(120, 60, 60),
@@ -128,11 +131,16 @@ impl Directory {
 
     /// Ends tokens: of an account, of sessions, or an API key.
     pub(super) async fn revoke(&self, kind: Revoked, ids: &[String]) -> Result<(), StoreError> {
+        let (at, expires_at) = self.revoked_from_to();
+        let one = |id: &String| Revocation { kind, id: id.clone(), at, expires_at };
+        self.stores.revoke(&ids.iter().map(one).collect::<Vec<_>>()).await
+    }
+
+    /// Now, and how long what is revoked now is remembered.
+    fn revoked_from_to(&self) -> (Micros, Micros) {
         let now = Micros::now();
         // A replica's clock may be a little behind, and a token be good for a little longer than it says.
-        let expires_at = now.after(self.rules.access_lifetime).after(Duration::from_secs(300));
-        let one = |id: &String| Revocation { kind, id: id.clone(), up_to: now, expires_at };
-        self.stores.revoke(&ids.iter().map(one).collect::<Vec<_>>()).await
+        (now, now.after(self.rules.access_lifetime).after(Duration::from_secs(300)))
     }
 
     /// The account of a caller who has one here.

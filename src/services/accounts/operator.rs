@@ -139,7 +139,7 @@ impl Directory {
             return Ok(None);
         };
         // Whoever had an account with this e-mail before is not the admin.
-        self.end_sessions(&made.id).await?;
+        self.end_all(&made.id, "").await?;
         Ok(Some(FirstAdmin { email, password: (!given).then_some(password) }))
     }
 
@@ -181,14 +181,8 @@ impl Directory {
         let account =
             self.stores.accounts.update(&account.id, &change, Some(&note), now).await?.ok_or_else(gone)?;
         self.changed(&account.id).await;
-        let sessions = self.end_sessions(&account.id).await?;
+        let sessions = self.end_all(&account.id, "").await?;
         Ok(Reset { account, password: (!given).then_some(password), sessions })
-    }
-
-    async fn end_sessions(&self, account: &str) -> Result<usize, OperatorError> {
-        let ended = self.stores.refresh_tokens.end_all(account, "", Micros::now()).await?;
-        self.revoke(crate::store::Revoked::Session, &ended).await?;
-        Ok(ended.len())
     }
 
     async fn hash(&self, password: String) -> Result<crate::store::PasswordHash, OperatorError> {

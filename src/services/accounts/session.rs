@@ -7,10 +7,10 @@ use tonic::Status;
 
 use super::{Directory, user};
 use crate::{
-    auth::{Means, Minter, OWN, Principal},
+    auth::{Means, Minter, Principal},
     proto::gateway_v1::User,
     status::Fault,
-    store::{Account, Digest, Micros, NewFamily, Revoked, Rotation},
+    store::{Account, Digest, Micros, NewFamily, PasswordHash, Revoked, Rotation, StoreError},
 };
 
 /// What a refresh token begins with, so that a scanner can find a leaked one.
@@ -57,16 +57,38 @@ pub(in crate::services) struct Session {
 }
 
 impl Directory {
-    /// Begins a session.
-    pub(in crate::services) async fn begin(&self, account: &Account) -> Result<Session, Status> {
+    /// Begins a session for an account whose password was shown; `login`: it is noted as one. `None` where the account has
+    /// another password by now, is not active, or is gone.
+    pub(in crate::services) async fn begin(
+        &self,
+        account: &Account,
+        password: &PasswordHash,
+        login: bool,
+    ) -> Result<Option<Session>, Status> {
         let now = Micros::now();
         let id = uuid::Uuid::now_v7().to_string();
         let (refresh_token, digest) = refresh_token()?;
-        let token = self.tokens.issue(&principal(account, &id), now)?;
+        // Without a key to sign with, nothing begins.
+        let expected = self.tokens.issue(&principal(account, &id), now)?;
         let expires_at = now.after(self.rules.refresh_lifetime);
-        let family = NewFamily { id, account: account.id.clone(), digest, expires_at };
-        self.stores.refresh_tokens.begin(&family, now).await?;
-        Ok(session(account, token, refresh_token, now))
+        let (family, password) = (id.clone(), password.clone());
+        let new = NewFamily { id: family, account: account.id.clone(), digest, expires_at, password, login };
+        let Some(found) = self.stores.refresh_tokens.begin(&new, now).await? else { return Ok(None) };
+        let token = self.token(expected, account, &found, &id, now)?;
+        Ok(Some(session(&found, token, refresh_token, now)))
+    }
+
+    /// A token for an account as it was found at last: the one that was expected, unless the account has changed.
+    fn token(
+        &self,
+        expected: AccessToken,
+        account: &Account,
+        found: &Account,
+        session: &str,
+        now: Micros,
+    ) -> Result<AccessToken, Status> {
+        let new = principal(found, session);
+        if principal(account, session) == new { Ok(expected) } else { self.tokens.issue(&new, now) }
     }
 
     /// Goes on with the session of a refresh token, which is used up.
@@ -77,16 +99,15 @@ impl Directory {
         let now = Micros::now();
         let (old, tokens) = (digest_of(shown)?, &self.stores.refresh_tokens);
         let known = tokens.session(&old).await?.ok_or_else(refused)?;
-        let account = self.stores.accounts.get(&known.account).await?.filter(|account| account.active);
-        let Some(account) = account else {
-            tokens.end(&known.family, now).await?;
-            return Err(refused());
-        };
+        let account = self.stores.accounts.get(&known.account).await?.ok_or_else(refused)?;
         // Whatever can fail comes first: what was used up cannot be shown again.
-        let token = self.tokens.issue(&principal(&account, &known.family), now)?;
+        let expected = self.tokens.issue(&principal(&account, &known.family), now)?;
         let (refresh_token, new) = refresh_token()?;
         match tokens.rotate(&old, &new, now.after(self.rules.refresh_lifetime), now).await? {
-            Rotation::Rotated(_) => Ok(session(&account, token, refresh_token, now)),
+            Rotation::Rotated(ours, found) => {
+                let token = self.token(expected, &account, &found, &ours.family, now)?;
+                Ok(session(&found, token, refresh_token, now))
+            }
             Rotation::Reused(session) => {
                 tracing::warn!(
                     account = session.account,
@@ -117,11 +138,13 @@ impl Directory {
         Ok(())
     }
 
-    /// Ends all sessions of an account with their tokens, but one (none is called "").
-    pub(in crate::services) async fn end_all(&self, account: &str, but: &str) -> Result<(), Status> {
-        let ended = self.stores.refresh_tokens.end_all(account, but, Micros::now()).await?;
-        self.revoke(Revoked::Session, &ended).await?;
-        Ok(())
+    /// Ends all sessions of an account with their tokens, but one (none is called ""), and has its API keys looked up again;
+    /// how many sessions it were.
+    pub(in crate::services) async fn end_all(&self, account: &str, but: &str) -> Result<usize, StoreError> {
+        let (now, until) = self.revoked_from_to();
+        let revoked = self.stores.refresh_tokens.end_all(account, but, now, until).await?;
+        self.stores.revoked.insert_all(&revoked);
+        Ok(revoked.iter().filter(|revocation| revocation.kind == Revoked::Session).count())
     }
 }
 
@@ -134,7 +157,7 @@ pub(super) fn principal(account: &Account, session: &str) -> Principal {
         permissions: texts(&account.permissions),
         tier: Some(account.tier.as_str().into()),
         session: Some(session.into()),
-        ..Principal::new(account.id.as_str(), Means::Token { issuer: OWN.into() })
+        ..Principal::new(account.id.as_str(), Means::Own)
     }
 }
 

@@ -9,9 +9,12 @@ use http::HeaderMap;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-use super::{Directory, FirstAdmin, Passwords, Rules, StoredKeys};
+use super::{Directory, FirstAdmin, Passwords, Rules, StoredKeys, Whose};
 use crate::{
-    auth::{Client, Failed, Issuer, KeySet, Minter, Presented, Rate, Refused, SigningKey, Verifier},
+    auth::{
+        Client, Failed, Issuer, KeySet, KeySource, Minter, OWN, Presented, Rate, Refused, SigningKey,
+        Verifier,
+    },
     proto::gateway_v1::{
         CreateApiKeyRequest, DeleteAccountRequest, DeleteUserRequest, GetAdminStatsRequest,
         GetCurrentUserRequest, GetProfileRequest, GetStatsRequest, ListApiKeysRequest, ListAuditLinesRequest,
@@ -25,7 +28,7 @@ use crate::{
         auth::Auth,
         user::Users,
     },
-    store::{DatabaseUrl, Settings, Stores},
+    store::{AccountChange, DatabaseUrl, Micros, RevocationList, Settings, Stores},
 };
 
 const PASSWORD: &str = "Correct-Horse-7";
@@ -41,6 +44,7 @@ struct World {
     users: Users,
     admin: Admin,
     verifier: Verifier,
+    keys: Arc<ArcSwap<KeySet>>,
 }
 
 fn world(folder: &Path, rules: Rules) -> World {
@@ -49,7 +53,7 @@ fn world(folder: &Path, rules: Rules) -> World {
     let key = SigningKey::generate().unwrap();
     let minter = Arc::new(Minter::ed25519(rules.access_lifetime, key));
     let keys = Arc::new(ArcSwap::from_pointee(KeySet::new(vec![minter.verifies()])));
-    let verifier = Verifier::new(vec![Issuer::own(keys)], Vec::new())
+    let verifier = Verifier::new(vec![Issuer::own(Arc::clone(&keys))], Vec::new())
         .with_api_keys(Arc::new(StoredKeys(Arc::clone(&stores))))
         .with_revocations(Arc::clone(&stores.revoked) as _);
     // As cheap as it goes: what it costs is measured elsewhere.
@@ -61,6 +65,7 @@ fn world(folder: &Path, rules: Rules) -> World {
         admin: Admin::new(Arc::new(Nothing), Arc::clone(&directory)),
         directory,
         verifier,
+        keys,
     }
 }
 
@@ -85,6 +90,10 @@ impl World {
             By::Key(key) => headers.insert("x-api-key", key.parse().unwrap()),
         };
         let presented = Presented::read(&headers).unwrap().unwrap();
+        let stores = &self.directory.stores;
+        if stores.revoked.complete_at().is_none() {
+            stores.revoked.read(&*stores.revocations, Micros::now()).await.unwrap();
+        }
         let now = crate::auth::now();
         let caller = match self.verifier.remembered(&presented, now) {
             Some(caller) => caller,
@@ -494,4 +503,235 @@ async fn two_replicas_that_start_make_one_admin() {
     assert!(worlds[0].login("admin@localhost", password).await.unwrap().user.unwrap().is_admin);
     let wrong = worlds[0].directory.first_admin("nope", Some("short")).await.unwrap_err().to_string();
     assert!(wrong.starts_with("ADMIN_EMAIL: ") && wrong.contains("; ADMIN_PASSWORD: "), "{wrong}");
+}
+
+/// What a verifier says of a token.
+async fn verified(verifier: &Verifier, token: &str) -> Result<Arc<crate::auth::Principal>, Failed> {
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+    verifier.verify(&Presented::read(&headers).unwrap().unwrap(), crate::auth::now()).await
+}
+
+/// After a restart, while the database is away: neither is what was revoked taken, nor is what is good called bad.
+#[tokio::test]
+async fn nothing_is_said_of_a_token_before_the_stores_have_been_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("alice@x.example").await;
+    let other = world.login("alice@x.example", PASSWORD).await.unwrap();
+    world
+        .auth
+        .logout(world.ok(By::Token(&other.access_token), LogoutRequest::default()).await)
+        .await
+        .unwrap();
+    let list = Arc::new(RevocationList::default());
+    let restarted = Verifier::new(vec![Issuer::own(Arc::clone(&world.keys))], Vec::new())
+        .with_revocations(Arc::clone(&list) as _);
+    for token in [&made.access_token, &other.access_token] {
+        // What was verified is remembered by now: it is not taken for that.
+        for _ in 0..2 {
+            let failed = verified(&restarted, token).await.unwrap_err();
+            assert!(matches!(failed, Failed::Away(_)), "{failed:?}");
+        }
+    }
+    list.read(&*world.directory.stores.revocations, Micros::now()).await.unwrap();
+    assert!(verified(&restarted, &made.access_token).await.is_ok());
+    assert_eq!(verified(&restarted, &other.access_token).await.unwrap_err(), revoked());
+    // The same of its own keys.
+    let without_keys = Verifier::new(vec![Issuer::own(Arc::default())], Vec::new());
+    let failed = verified(&without_keys, &made.access_token).await.unwrap_err();
+    assert!(matches!(failed, Failed::Away(_)), "{failed:?}");
+}
+
+/// Whoever else signs for an account's id, under whatever name, has no account here.
+#[tokio::test]
+async fn an_issuer_that_is_called_as_the_gateway_is_not_the_gateway() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("alice@x.example").await;
+    let keys = KeySource::Here(KeySet::clone(&world.keys.load()));
+    let stranger = Verifier::new(vec![Issuer { keys, ..Issuer::own(Arc::default()) }], Vec::new());
+    let caller = verified(&stranger, &made.access_token).await.unwrap();
+    let request = || {
+        let mut request = Request::new(DeleteAccountRequest {});
+        request.extensions_mut().insert(Arc::clone(&caller));
+        request
+    };
+    assert_eq!(*caller.id, *made.user.unwrap().id);
+    assert_eq!(caller.counted_by().realm, OWN);
+    let status = world.users.delete_account(request()).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound, "{status:?}");
+    assert!(world.me(By::Token(&made.access_token)).await.is_ok());
+}
+
+/// Logins with the old password while it is changed: none of their tokens is good afterwards.
+#[tokio::test]
+async fn no_login_outlives_the_change_of_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let plenty = || Rate::of_seconds(1000, 60, 0);
+    let rules =
+        Rules { logins_by_address: plenty(), logins_by_account_and_address: plenty(), ..Rules::default() };
+    let world = world(folder.path(), rules);
+    let alice = world.register("alice@x.example").await;
+    let change = UpdateProfileRequest {
+        password: Some("Another-Horse-8".into()),
+        current_password: PASSWORD.into(),
+        ..UpdateProfileRequest::default()
+    };
+    let request = world.ok(By::Token(&alice.access_token), change).await;
+    let logins = (0..12).map(|_| world.login("alice@x.example", PASSWORD));
+    let (logins, changed) =
+        tokio::join!(futures_util::future::join_all(logins), world.users.update_profile(request));
+    changed.unwrap();
+    for login in logins.into_iter().flatten() {
+        assert_eq!(world.me(By::Token(&login.access_token)).await.unwrap_err(), revoked());
+        assert!(world.refresh(&login.refresh_token).await.is_err());
+    }
+    // One that has looked at the password before the change, and goes on after it.
+    let accounts = &world.directory.stores.accounts;
+    let (account, hash) = accounts.by_email("alice@x.example").await.unwrap().unwrap();
+    let set = async |change: AccountChange| {
+        accounts.update(&account.id, &change, None, Micros::now()).await.unwrap().unwrap()
+    };
+    set(AccountChange { roles: Some(Vec::new()), ..AccountChange::default() }).await;
+    let session = world.directory.begin(&account, &hash, true).await.unwrap().unwrap();
+    let caller = verified(&world.verifier, &session.access_token).await.unwrap();
+    assert!(caller.roles.is_empty() && session.user.roles.is_empty(), "{caller:?}");
+    set(AccountChange { active: Some(false), ..AccountChange::default() }).await;
+    assert!(world.directory.begin(&account, &hash, true).await.unwrap().is_none());
+    assert!(world.refresh(&session.refresh_token).await.is_err());
+}
+
+/// A replica whose clock is ahead issues tokens that seem to be younger than their revocation.
+#[tokio::test]
+async fn no_clock_has_a_say_in_what_is_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("alice@x.example").await;
+    world.me(By::Token(&made.access_token)).await.unwrap();
+    let ahead = async |token: &str| {
+        let caller = verified(&world.verifier, token).await.unwrap();
+        world.directory.tokens.issue(&caller, Micros::now().after(Duration::from_secs(50))).unwrap().text
+    };
+    let other = world.login("alice@x.example", PASSWORD).await.unwrap();
+    let (young, others) = (ahead(&made.access_token).await, ahead(&other.access_token).await);
+    assert!(world.me(By::Token(&young)).await.is_ok());
+    world.auth.logout(world.ok(By::Token(&young), LogoutRequest::default()).await).await.unwrap();
+    for token in [&young, &made.access_token] {
+        assert_eq!(world.me(By::Token(token)).await.unwrap_err(), revoked());
+    }
+    assert!(world.me(By::Token(&others)).await.is_ok());
+    world.users.delete_account(world.ok(By::Token(&others), DeleteAccountRequest {}).await).await.unwrap();
+    assert_eq!(world.me(By::Token(&others)).await.unwrap_err(), revoked());
+}
+
+/// What is taken from an account is taken from its keys: at once here, and elsewhere as soon as it is heard of.
+#[tokio::test]
+async fn a_key_follows_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (world(folder.path(), Rules::default()), world(folder.path(), Rules::default()));
+    let admin = here.admin().await;
+    let admin = By::Token(&admin);
+    let id = here.register("alice@x.example").await.user.unwrap().id;
+    let asked = CreateApiKeyRequest { name: "ci".into(), user_id: id.clone(), ..Default::default() };
+    let key = here.admin.create_api_key(here.ok(admin, asked).await).await.unwrap().into_inner().key;
+    let roles = async |world: &World| {
+        let request = world.call(By::Key(&key), ()).await?;
+        let caller = Arc::clone(request.extensions().get::<Arc<crate::auth::Principal>>().unwrap());
+        Ok::<_, Failed>(caller.roles.iter().map(|role| role.to_string()).collect::<Vec<_>>())
+    };
+    let hear = async || {
+        let stores = &there.directory.stores;
+        stores.revoked.read(&*stores.revocations, Micros::now()).await.unwrap();
+    };
+    let set = async |user: User, field: &str| {
+        let mask = Some(prost_types::FieldMask { paths: vec![field.to_owned()] });
+        let user = Some(User { id: id.clone(), ..user });
+        let asked = UpdateUserRequest { user, update_mask: mask };
+        here.admin.update_user(here.ok(admin, asked).await).await.unwrap();
+    };
+    for world in [&here, &there] {
+        assert_eq!(roles(world).await.unwrap(), ["user"]);
+    }
+    // It has no session that could end.
+    set(User { roles: vec!["guest".into()], ..User::default() }, "roles").await;
+    assert_eq!(roles(&here).await.unwrap(), ["guest"]);
+    hear().await;
+    assert_eq!(roles(&there).await.unwrap(), ["guest"]);
+    set(User::default(), "is_active").await;
+    assert_eq!(roles(&here).await.unwrap_err(), Failed::Refused(Refused::Unknown));
+    hear().await;
+    assert_eq!(roles(&there).await.unwrap_err(), Failed::Refused(Refused::Unknown));
+    set(User { is_active: true, ..User::default() }, "is_active").await;
+    hear().await;
+    for world in [&here, &there] {
+        assert_eq!(roles(world).await.unwrap(), ["guest"]);
+    }
+    here.admin.delete_user(here.ok(admin, DeleteUserRequest { id: id.clone() }).await).await.unwrap();
+    hear().await;
+    for world in [&here, &there] {
+        assert_eq!(roles(world).await.unwrap_err(), revoked());
+    }
+}
+
+/// A token of somebody else's may say of itself what it likes: it ends no session of this gateway's.
+#[tokio::test]
+async fn a_stranger_ends_no_session_at_its_logout() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path(), Rules::default());
+    let made = world.register("alice@x.example").await;
+    let keys = KeySource::Here(KeySet::clone(&world.keys.load()));
+    let stranger = Verifier::new(vec![Issuer { keys, ..Issuer::own(Arc::default()) }], Vec::new());
+    let caller = verified(&stranger, &made.access_token).await.unwrap();
+    for refresh_token in ["", "ppr_unknown"] {
+        let mut request = Request::new(LogoutRequest { refresh_token: refresh_token.into(), all: false });
+        request.extensions_mut().insert(Arc::clone(&caller));
+        let _ = world.auth.logout(request).await;
+        assert!(world.me(By::Token(&made.access_token)).await.is_ok(), "{refresh_token:?}");
+    }
+}
+
+#[tokio::test]
+async fn strangers_do_not_keep_out_the_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = Rules { logins_by_address: Rate::of_seconds(1000, 60, 0), ..Rules::default() };
+    let world = world(folder.path(), rules);
+    world.register("alice@x.example").await;
+    let from = async |address: String, password: &str| {
+        let mut request =
+            Request::new(LoginRequest { email: "alice@x.example".into(), password: password.into() });
+        request.extensions_mut().insert(Client { address: address.parse().unwrap(), local: false });
+        world.auth.login(request).await.map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    let (home, abroad) = (|| "192.0.2.1".to_owned(), || "192.0.2.2".to_owned());
+    assert_eq!(from(home(), PASSWORD).await, Code::Ok);
+    // Ten from one address, and no more; from others it goes on, until they are too many in all.
+    let mut refused = 0;
+    for number in 0..120 {
+        let code = from(format!("198.51.100.{}", number / 11), "wrong").await;
+        let last = number % 11 == 10;
+        refused += i32::from(code == Code::ResourceExhausted);
+        if number < 99 {
+            assert_eq!(code, if last { Code::ResourceExhausted } else { Code::Unauthenticated }, "{number}");
+        }
+    }
+    assert!(refused > 15, "{refused}");
+    assert_eq!(from(abroad(), PASSWORD).await, Code::ResourceExhausted);
+    // Where she has logged in from before only her own mistakes count, and only those since then.
+    for round in 0..3 {
+        for _ in 0..9 {
+            assert_eq!(from(home(), "wrong").await, Code::Unauthenticated, "{round}");
+        }
+        assert_eq!(from(home(), PASSWORD).await, Code::Ok, "{round}");
+    }
+    for _ in 0..10 {
+        from(home(), "wrong").await;
+    }
+    assert_eq!(from(home(), PASSWORD).await, Code::ResourceExhausted);
+    // An operator's reset lets her in from everywhere.
+    let whose = Whose::Email("alice@x.example");
+    world.directory.reset_password(whose, Some("Another-Horse-8"), false).await.unwrap();
+    for address in [home(), abroad()] {
+        assert_eq!(from(address, "Another-Horse-8").await, Code::Ok);
+    }
 }

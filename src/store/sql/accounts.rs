@@ -9,7 +9,7 @@ use super::{
 };
 use crate::store::{
     ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, Conflict, Micros, NewAccount,
-    Note, Page, PasswordHash, StoreError,
+    NewFamily, Note, Page, PasswordHash, StoreError,
 };
 
 macro_rules! columns {
@@ -114,11 +114,6 @@ impl Accounts for Database {
         self.run(self.write(sql, args![id, &old.0, &new.0])).await.map(drop)
     }
 
-    async fn logged_in(&self, id: &str, now: Micros) -> Result<(), StoreError> {
-        let sql = "UPDATE accounts SET last_login_at = $2, logins = logins + 1 WHERE id = $1";
-        self.run(self.write(sql, args![id, now])).await.map(drop)
-    }
-
     async fn delete(&self, id: &str, audit: Option<Note<'_>>, _: Micros) -> Result<bool, StoreError> {
         self.run(async {
             let mut work = self.begin().await?;
@@ -174,6 +169,32 @@ impl Accounts for Database {
 /// An account as a transaction finds it.
 async fn found(work: &mut Work, id: &str) -> Result<Option<Account>, StoreError> {
     let sql = concat!("SELECT ", columns!(), " FROM accounts WHERE id = $1");
+    work.row(sql, args![id]).await?.as_ref().map(account).transpose()
+}
+
+/// The account that a family begins for, if it is active and has the password that was shown, with the login noted.
+/// Nobody else changes it until the transaction ends.
+pub(super) async fn enter(
+    work: &mut Work,
+    new: &NewFamily,
+    now: Micros,
+) -> Result<Option<Account>, StoreError> {
+    let sql = concat!(
+        "UPDATE accounts SET logins = logins + $3, last_login_at = COALESCE($4, last_login_at)
+         WHERE id = $1 AND password = $2 AND active RETURNING ",
+        columns!()
+    );
+    let args = args![&new.account, &new.password.0, i64::from(new.login), new.login.then_some(now)];
+    work.row(sql, args).await?.as_ref().map(account).transpose()
+}
+
+/// An account that nobody changes until the transaction ends.
+pub(super) async fn hold(work: &mut Work, id: &str) -> Result<Option<Account>, StoreError> {
+    let sql = match work {
+        // It has one writer.
+        Work::Sqlite(_) => concat!("SELECT ", columns!(), " FROM accounts WHERE id = $1"),
+        Work::Postgres(_) => concat!("SELECT ", columns!(), " FROM accounts WHERE id = $1 FOR SHARE"),
+    };
     work.row(sql, args![id]).await?.as_ref().map(account).transpose()
 }
 

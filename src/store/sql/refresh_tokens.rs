@@ -1,9 +1,17 @@
-//! Refresh tokens in SQL. Whatever happens to a family takes the family's row first, so that it happens one after another.
+//! Refresh tokens in SQL. Whatever happens to a family takes the account's row and then the family's first, so that it
+//! happens one after another, also with what happens to the account.
 
 use tonic::async_trait;
 
-use super::{Database, args};
-use crate::store::{Digest, Micros, NewFamily, RefreshTokens, Rotation, Session, StoreError};
+use super::{
+    Database,
+    accounts::{enter, hold},
+    args,
+    revocations::insert,
+};
+use crate::store::{
+    Account, Digest, Micros, NewFamily, RefreshTokens, Revocation, Revoked, Rotation, Session, StoreError,
+};
 
 const INSERT: &str = "INSERT INTO refresh_tokens (digest, family, expires_at) VALUES ($1, $2, $3)";
 const SESSION: &str =
@@ -13,14 +21,17 @@ const END: &str = "UPDATE refresh_families SET ended_at = $2 WHERE id = $1 AND e
 
 #[async_trait]
 impl RefreshTokens for Database {
-    async fn begin(&self, new: &NewFamily, now: Micros) -> Result<(), StoreError> {
+    async fn begin(&self, new: &NewFamily, now: Micros) -> Result<Option<Account>, StoreError> {
         let sql = "INSERT INTO refresh_families (id, account, created_at, used_at, expires_at)
                    VALUES ($1, $2, $3, $3, $4)";
         self.run(async {
             let mut work = Self::begin(self).await?;
+            // Whoever changes the password or the roles comes before this, or ends what begins here.
+            let Some(account) = enter(&mut work, new, now).await? else { return Ok(None) };
             work.rows(sql, args![&new.id, &new.account, now, new.expires_at]).await?;
             work.rows(INSERT, args![new.digest.hex(), &new.id, new.expires_at]).await?;
-            work.commit().await
+            work.commit().await?;
+            Ok(Some(account))
         })
         .await
     }
@@ -41,14 +52,20 @@ impl RefreshTokens for Database {
             let mut work = Self::begin(self).await?;
             let Some(row) = work.row(SESSION, args![old.hex()]).await? else { return Ok(Rotation::Unknown) };
             let session = Session { family: row.text("id")?, account: row.text("account")? };
+            let account = hold(&mut work, &session.account).await?;
             if work.row(take_family, args![&session.family, now]).await?.is_none() {
                 return Ok(Rotation::Ended(session));
             }
+            let Some(account) = account.filter(|account| account.active) else {
+                work.rows(END, args![&session.family, now]).await?;
+                work.commit().await?;
+                return Ok(Rotation::Ended(session));
+            };
             if work.row(use_up, args![old.hex(), now]).await?.is_some() {
                 work.rows(INSERT, args![new.hex(), &session.family, expires_at]).await?;
                 work.rows(extend, args![&session.family, expires_at]).await?;
                 work.commit().await?;
-                return Ok(Rotation::Rotated(session));
+                return Ok(Rotation::Rotated(session, Box::new(account)));
             }
             let used = "SELECT digest FROM refresh_tokens WHERE digest = $1 AND used_at IS NOT NULL";
             if work.row(used, args![old.hex()]).await?.is_none() {
@@ -73,12 +90,25 @@ impl RefreshTokens for Database {
         self.run(async { Ok(!self.write(END, args![family, now]).await?.is_empty()) }).await
     }
 
-    async fn end_all(&self, account: &str, but: &str, now: Micros) -> Result<Vec<String>, StoreError> {
+    async fn end_all(
+        &self,
+        account: &str,
+        but: &str,
+        now: Micros,
+        until: Micros,
+    ) -> Result<Vec<Revocation>, StoreError> {
         let sql = "UPDATE refresh_families SET ended_at = $2
                    WHERE account = $1 AND ended_at IS NULL AND id <> $3 RETURNING id";
         self.run(async {
-            let ended = self.write(sql, args![account, now, but]).await?;
-            ended.iter().map(|row| row.text("id")).collect()
+            let mut work = Self::begin(self).await?;
+            let one = |kind, id| Revocation { kind, id, at: now, expires_at: until };
+            let mut revoked = vec![one(Revoked::Keys, account.to_owned())];
+            for row in work.rows(sql, args![account, now, but]).await? {
+                revoked.push(one(Revoked::Session, row.text("id")?));
+            }
+            insert(&mut work, &revoked).await?;
+            work.commit().await?;
+            Ok(revoked)
         })
         .await
     }

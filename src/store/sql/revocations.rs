@@ -3,19 +3,15 @@
 
 use tonic::async_trait;
 
-use super::{Database, Row, args};
+use super::{Database, Row, Work, args};
 use crate::store::{Micros, Revocation, Revocations, Revoked, StoreError};
 
 #[async_trait]
 impl Revocations for Database {
     async fn add(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO revocations (seq, kind, id, up_to, expires_at) VALUES ($1, $2, $3, $4, $5)";
         self.run(async {
             let mut work = self.begin().await?;
-            for Revocation { kind, id, up_to, expires_at } in revocations {
-                let seq = work.lock("revocations").await?;
-                work.rows(sql, args![seq, kind.name(), id, *up_to, *expires_at]).await?;
-            }
+            insert(&mut work, revocations).await?;
             work.commit().await
         })
         .await
@@ -39,13 +35,23 @@ impl Revocations for Database {
     }
 }
 
+/// Revokes within a transaction, as its last act: others that revoke wait for it from here on.
+pub(super) async fn insert(work: &mut Work, revocations: &[Revocation]) -> Result<(), StoreError> {
+    let sql = "INSERT INTO revocations (seq, kind, id, up_to, expires_at) VALUES ($1, $2, $3, $4, $5)";
+    for Revocation { kind, id, at, expires_at } in revocations {
+        let seq = work.lock("revocations").await?;
+        work.rows(sql, args![seq, kind.name(), id, *at, *expires_at]).await?;
+    }
+    Ok(())
+}
+
 fn revocation(row: &Row) -> Result<Revocation, StoreError> {
     let kind = row.text("kind")?;
     Ok(Revocation {
         kind: Revoked::of(&kind)
             .ok_or_else(|| StoreError::Broken(format!("{kind:?} is no kind of revocation")))?,
         id: row.text("id")?,
-        up_to: row.time("up_to")?,
+        at: row.time("up_to")?,
         expires_at: row.time("expires_at")?,
     })
 }

@@ -79,4 +79,10 @@ async fn session(place: &Place, gateway: &TestGateway, replica: &TestGateway, su
     assert_eq!(refused.code, 16, "{name}: {refused:?}");
     let again = call(surface, at, &LOGOUT, &json!({}), &headers).await;
     assert_eq!(again.code, 16, "{name}: a token that has ended ends nothing: {again:?}");
+    // By a refresh token alone: whoever has it may have no access token that is still good.
+    let last = good(&call(surface, at, &LOGIN, &json!({ "email": email, "password": PASSWORD }), &[]).await);
+    let by_refresh = json!({ "refresh_token": last["refresh_token"] });
+    let left = call(surface, at, &LOGOUT, &by_refresh, &[]).await;
+    assert_eq!(left.code, 0, "{name}: {left:?}");
+    assert_eq!(whose(&bearer(text(&last, "access_token"))).await.code, 16, "{name}");
 }

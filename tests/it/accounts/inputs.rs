@@ -170,8 +170,11 @@ async fn refresh_tokens_that_are_not_good() {
             account: text(&ann["user"], "id").to_owned(),
             digest: Digest::of(old.as_bytes()),
             expires_at: now.before(Duration::from_secs(1)),
+            password: stores(&place).accounts.password(text(&ann["user"], "id")).await.unwrap().unwrap(),
+            login: false,
         };
-        stores(&place).refresh_tokens.begin(&family, now.before(Duration::from_secs(60))).await.unwrap();
+        let (stores, then) = (stores(&place), now.before(Duration::from_secs(60)));
+        stores.refresh_tokens.begin(&family, then).await.unwrap().unwrap();
         let good_one = text(&ann, "refresh_token").to_owned();
         let mut bad: Vec<String> = vec![String::new(), "ppr_".to_owned(), old.to_owned(), "\0".to_owned()];
         bad.push(text(&ann, "access_token").to_owned());

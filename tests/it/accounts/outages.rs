@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{ADMIN, ADMIN_PASSWORD, Place, login, until};
+use super::{
+    ADMIN, ADMIN_PASSWORD, LOGOUT, PASSWORD, Place, ask, bearer, good, login, me, register, text, until,
+};
 use crate::support::{
     client::{Outcome, frames, grpc, request, rest},
     gateway::TestGateway,
+    library::PATIENCE,
 };
 
 async fn get(at: SocketAddr, path: &str) -> Outcome {
@@ -95,4 +98,44 @@ async fn a_gateway_without_its_store_starts_and_is_not_ready() {
     // The admin that it could not make at the start is there.
     until("the admin is made", async || login(gateway.address, ADMIN, ADMIN_PASSWORD).await.http == 200)
         .await;
+}
+
+/// Quick to notice that the database is away; `secret`: its tokens are signed by a secret of the config's.
+fn start(place: &Place, secret: bool) -> TestGateway {
+    let world = place.world("timeout = \"1s\"\nconnect_timeout = \"500ms\"\n");
+    if !secret {
+        return world.start();
+    }
+    world.with_variable("JWT_SECRET_KEY", "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").start()
+}
+
+/// A gateway that starts while its database is away neither takes what was revoked before, nor calls a good token bad.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_without_the_database_forgets_no_revocation() {
+    for secret in [true, false] {
+        let Some(mut place) = Place::shared() else { return };
+        let mut gateway = start(&place, secret);
+        let made = register(gateway.address, "ann@x.example").await;
+        let other = good(&login(gateway.address, "ann@x.example", PASSWORD).await);
+        let (fine, gone) = (bearer(text(&made, "access_token")), bearer(text(&other, "access_token")));
+        let (fine, gone) = ([("authorization", fine.as_str())], [("authorization", gone.as_str())]);
+        assert_eq!(ask(gateway.address, &LOGOUT, json!({}), &gone).await.http, 200);
+        gateway.program.signal("TERM");
+        assert_eq!(gateway.program.exit_code(PATIENCE).unwrap(), 0);
+        place.servers[0].kill();
+        let gateway = start(&place, secret);
+        let at = gateway.address;
+        for token in [&fine, &gone] {
+            let refused = me(at, token).await;
+            assert_eq!(refused.http, 503, "{secret}: {refused:?}");
+            assert!(refused.headers.contains_key("retry-after"), "{secret}: {refused:?}");
+        }
+        place.servers[0].start();
+        until("a good token is taken again", async || me(at, &fine).await.http == 200).await;
+        assert_eq!(me(at, &gone).await.http, 401, "{secret}");
+        place.servers[0].kill();
+        let words = "what other gateways revoke is not heard of";
+        until("it is told that nothing is heard", async || lines(&gateway, words) == 1).await;
+        assert_eq!((me(at, &fine).await.http, me(at, &gone).await.http), (200, 401), "{secret}");
+    }
 }

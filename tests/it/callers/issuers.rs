@@ -171,22 +171,21 @@ async fn keys_rotate_over_tls_and_outlast_an_outage() {
     let (fresh, pause) = (Duration::from_secs(600), Duration::from_millis(400));
     let https = Arc::new(Https::new(&[served.ca.der().clone()]).unwrap());
     let remote = Remote::at(Endpoint::parse(&served.url("/keys")).unwrap(), https).with_times(fresh, pause);
-    let issuer = Issuer {
+    let remote = Arc::new(remote);
+    let issuer = || Issuer {
         name: "main".into(),
         issuer: Some("https://issuer.example".to_owned()),
         audiences: vec!["library".to_owned()],
-        keys: KeySource::Remote(Arc::new(remote)),
+        keys: KeySource::Remote(Arc::clone(&remote)),
         claims: ClaimMap::default(),
         skew: 0,
     };
-    let verifier = Verifier::new(vec![issuer], Vec::new());
     let verify = async |keys: &Keys, kid: &str| {
-        // Each another text: nothing is remembered.
         let token = by(keys, kid, "https://issuer.example");
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap());
-        verifier.forget();
-        verifier
+        // Each a verifier of its own: nothing is remembered but the keys.
+        Verifier::new(vec![issuer()], Vec::new())
             .verify(&Presented::read(&headers).unwrap().unwrap(), now())
             .await
             .map(|caller| caller.id.to_string())

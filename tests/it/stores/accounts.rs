@@ -8,7 +8,7 @@ use propylon::store::{
 };
 use tokio::task::JoinSet;
 
-use super::{Pair, callers, digest, new_account, second};
+use super::{Pair, callers, digest, new_account, new_family, second};
 
 pub(super) async fn are_kept(pair: &Pair) {
     let new = new_account("Alice@Example.com");
@@ -40,7 +40,8 @@ pub(super) async fn are_kept(pair: &Pair) {
     );
     assert_eq!(accounts.password("nobody").await.unwrap(), None);
     for at in [2, 3] {
-        accounts.logged_in(&new.id, second(at)).await.unwrap();
+        let family = NewFamily { login: true, ..new_family(&at.to_string(), &new.id, second(100)) };
+        pair.one.refresh_tokens.begin(&family, second(at)).await.unwrap().unwrap();
     }
     let account = accounts.get(&new.id).await.unwrap().unwrap();
     assert_eq!((account.logins, account.last_login_at), (2, Some(second(3))));
@@ -92,19 +93,14 @@ pub(super) async fn go_with_what_they_own(pair: &Pair) {
     let made = accounts.create(&new_account("a@b.example"), second(1)).await.unwrap();
     let key = callers::new_key("k1", Some(&made.id));
     pair.one.api_keys.create(&key, &digest("k1"), None).await.unwrap();
-    let family = NewFamily {
-        id: "f1".into(),
-        account: made.id.clone(),
-        digest: digest("r1"),
-        expires_at: second(100),
-    };
+    let family = new_family("f1", &made.id, second(100));
     pair.one.refresh_tokens.begin(&family, second(1)).await.unwrap();
     let line = line("account.delete", &made.id);
     let note = |gone: &Account| AuditLine { details: gone.email.clone(), ..line.clone() };
     assert!(accounts.delete(&made.id, Some(&note), second(2)).await.unwrap());
     assert!(!accounts.delete(&made.id, Some(&noted), second(3)).await.unwrap());
     assert_eq!(pair.other.api_keys.by_digest(&digest("k1")).await.unwrap(), None);
-    assert_eq!(pair.other.refresh_tokens.session(&digest("r1")).await.unwrap(), None);
+    assert_eq!(pair.other.refresh_tokens.session(&digest("f1")).await.unwrap(), None);
     let page = Page { after: String::new(), limit: 10 };
     let want = AuditLine { details: made.email, ..line };
     assert_eq!(pair.one.audit.list(Some(&made.id), &page).await.unwrap(), [want]);

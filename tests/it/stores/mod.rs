@@ -10,7 +10,7 @@ mod outages;
 use std::{future::Future, path::Path, time::Duration};
 
 use propylon::store::{
-    DatabaseUrl, Digest, Micros, NewAccount, PasswordHash, RedisUrl, Settings, Stores, email_key,
+    DatabaseUrl, Digest, Micros, NewAccount, NewFamily, PasswordHash, RedisUrl, Settings, Stores, email_key,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -81,6 +81,7 @@ over_both_databases! {
     accounts::may_be_called_anything,
     callers::api_keys_are_kept,
     callers::refresh_tokens_rotate,
+    callers::a_family_begins_with_the_account_as_it_is,
     callers::a_refresh_token_is_used_once_however_many_try,
     callers::families_end,
     callers::there_is_one_signing_key_however_many_start,
@@ -106,6 +107,18 @@ fn new_account(email: &str) -> NewAccount {
         roles: vec!["user".to_owned()],
         permissions: vec![],
         tier: "free".to_owned(),
+    }
+}
+
+/// A family of an account that [`new_account`] describes.
+fn new_family(id: &str, account: &str, expires_at: Micros) -> NewFamily {
+    NewFamily {
+        id: id.to_owned(),
+        account: account.to_owned(),
+        digest: digest(id),
+        expires_at,
+        password: PasswordHash("$argon2id$1".to_owned()),
+        login: false,
     }
 }
 
