@@ -19,7 +19,7 @@ public = true
 [[access.rules]]
 match = ["library.v1.*"]
 roles = ["student", "teacher"]
-deny = ["user:suspended"]
+deny = ["user:main/suspended"]
 [[access.rules]]
 match = ["/v1/fail"]
 scopes = ["break"]
@@ -376,6 +376,62 @@ async fn that_table_holds_over_every_surface() {
             for (surface, outcome) in outcomes {
                 assert_eq!(outcome.code, code, "{rpc} by {caller} over {surface}: {outcome:?}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_spoken_for_is_never_of_this_machine() {
+    let check = async |gateway: &str, name: &str, value: &str| {
+        let (gateway, _issuer) = start(&format!("[gateway]\n{gateway}")).await;
+        let student = format!("Bearer {}", good("s", &json!({ "roles": ["student"] })));
+        let ask = async |verb: Method, path: &str, headers: &[(&str, &str)]| {
+            rest(gateway.address, request(&verb, path, headers, "")).await.http
+        };
+        let said = (name, value);
+        assert_eq!(ask(Method::GET, "/gateway/info", &[]).await, 200);
+        assert_eq!(ask(Method::GET, "/gateway/info", &[said]).await, 401, "{name}: {value}");
+        assert_eq!(ask(Method::GET, "/gateway/info", &[said, ("authorization", &student)]).await, 403);
+        assert_eq!(ask(Method::POST, "/admin/reload", &[said]).await, 401, "{name}: {value}");
+    };
+    let trusted = "trusted_proxies = [\"127.0.0.1\"]";
+    check(trusted, "x-forwarded-for", "127.0.0.1").await;
+    check("trusted_proxies = [\"nearest\"]", "x-forwarded-for", "::1").await;
+    let forwarded = format!("{trusted}\nforwarded_header = \"forwarded\"");
+    check(&forwarded, "forwarded", "for=127.0.0.1").await;
+}
+
+#[tokio::test]
+async fn a_rule_that_only_denies_leaves_the_default_table() {
+    let (gateway, _issuer) =
+        start("[access]\n[[access.rules]]\nmatch = [\"*\"]\ndeny = [\"role:banned\"]").await;
+    let bearer = |role: &str| format!("Bearer {}", good("s", &json!({ "roles": [role] })));
+    let (student, banned) = (bearer("student"), bearer("banned"));
+    let proxied = ("x-forwarded-for", "203.0.113.7");
+    for (path, headers, want) in [
+        ("/health", &[][..], 200),
+        ("/health", &[("authorization", &*banned)], 403),
+        ("/gateway/info", &[], 200),
+        ("/gateway/info", &[("authorization", &*banned)], 403),
+        ("/gateway/info", &[proxied, ("authorization", &*student)], 403),
+        ("/admin/users", &[("authorization", &*student)], 403),
+        ("/v1/books:get", &[], 401),
+        ("/v1/books:get", &[("authorization", &*student)], 200),
+        ("/v1/books:get", &[("authorization", &*banned)], 403),
+    ] {
+        let outcome = rest(gateway.address, request(&Method::GET, path, headers, "")).await;
+        assert_eq!(outcome.http, want, "{path} {headers:?}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_of_one_issuer_is_not_anothers() {
+    let rules = "[access]\n[[access.rules]]\nmatch = [\"library.v1.*\"]\nroles = [\"nobodys\"]";
+    for (allow, want) in [("user:main/7", 0), ("user:7", 7), ("user:legacy/7", 7)] {
+        let (gateway, _issuer) = start(&format!("{rules}\nallow = [\"{allow}\"]")).await;
+        let seven = format!("Bearer {}", good("7", &json!({ "email": "boss@a.example" })));
+        for (surface, outcome) in get(gateway.address, &[("authorization", &seven)]).await {
+            assert_eq!(outcome.code, want, "{allow} over {surface}: {outcome:?}");
         }
     }
 }
