@@ -7,44 +7,26 @@ use super::{
     findings::{Found, exposed, finding, is_local},
 };
 use crate::{
-    auth::{Away, Subject},
+    auth::Away,
     config::Config,
     store::{ADMIN, Tls},
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// True where anybody may make an account.
-fn anybody_registers(config: &Config) -> bool {
-    config.built_ins.has_accounts() && config.accounts.rules.registration
-}
-
-pub(super) fn registration(config: &Config) -> Found {
-    if !anybody_registers(config) {
-        return Vec::new();
+pub(super) fn registration(config: &Config) -> Option<Finding> {
+    if !config.built_ins.has_accounts() || !config.accounts.rules.registration {
+        return None;
     }
-    let mut found = Vec::new();
-    if config.accounts.rules.roles.iter().any(|role| role == ADMIN) {
-        found.push(finding(
+    let admins = config.accounts.rules.roles.iter().any(|role| role == ADMIN);
+    admins.then(|| {
+        finding(
             Severity::Critical,
             "accounts.roles",
             "whoever registers is an administrator, and everybody may register",
             "a role that may do less, or registration = false",
-        ));
-    }
-    for entry in &config.callers.rules.access {
-        let by_email = |subject: &&Subject| matches!(subject, Subject::User(user) if user.contains('@'));
-        found.extend(entry.what.allow.iter().find(by_email).map(|_| {
-            finding(
-                Severity::High,
-                format!("{}.allow", entry.key),
-                "somebody is let in by an e-mail address, and everybody may register with any that is free: nobody \
-                 verifies whose it is",
-                "name the account by its id, a role, or registration = false",
-            )
-        }));
-    }
-    found
+        )
+    })
 }
 
 pub(super) fn lifetimes(config: &Config) -> Option<Finding> {
@@ -133,11 +115,6 @@ mod tests {
         check(admins, "accounts.roles", &[Critical]);
         check(&format!("{admins}{closed}"), "accounts.roles", &[]);
         check("[accounts]\nroles = [\"administrator\"]", "accounts.roles", &[]);
-        let rule = "[[access.rules]]\nmatch = [\"propylon.gateway.v1.AdminService\"]\n";
-        let email = format!("{rule}allow = [\"role:x\", \"user:boss@x.example\"]\n");
-        check(&email, "access.rules[0].allow", &[High]);
-        check(&format!("{email}[accounts]\n{closed}"), "access.rules[0].allow", &[]);
-        check(&format!("{rule}allow = [\"user:7\"]"), "access.rules[0].allow", &[]);
         let lifetime = |text: &str| format!("[accounts]\naccess_lifetime = \"{text}\"");
         check(&lifetime("1h"), "accounts.access_lifetime", &[]);
         check(&lifetime("2h"), "accounts.access_lifetime", &[Low]);

@@ -30,7 +30,7 @@ pub(super) fn findings(config: &Config) -> Found {
         origins,
         sizes,
         told_to_everyone,
-        accounts::registration,
+        |config| accounts::registration(config).into_iter().collect(),
         |config| accounts::lifetimes(config).into_iter().collect(),
         |config| accounts::database(config).into_iter().collect(),
         accounts::redis,
