@@ -9,7 +9,10 @@ use http::Uri;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
-use super::{Loaded, accounts::Directory};
+use super::{
+    Loaded,
+    accounts::{Caller, Context, Directory, private},
+};
 use crate::{
     auth::Principal,
     call::Peer,
@@ -79,6 +82,7 @@ impl Admin {
 #[tonic::async_trait]
 impl AdminService for Admin {
     async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {
+        let (context, caller) = (Context::of(&request), Caller::of(&request).ok());
         let peer = request.extensions().get::<Peer>().copied();
         let who = match request.extensions().get::<Arc<Principal>>() {
             Some(caller) if caller.has_role(ADMIN) => format!("user {}", caller.id),
@@ -86,6 +90,11 @@ impl AdminService for Admin {
             _ => admit(peer, request.metadata())?,
         };
         let loaded = self.reload.reload(who).await.map_err(|refused| refused.status())?;
+        let what = match loaded.changes.as_slice() {
+            [] => "nothing has changed".to_owned(),
+            changes => format!("generation {}: {}", loaded.loaded.generation, changes.join("; ")),
+        };
+        self.directory.reloaded(&context, caller.as_ref(), what).await;
         Ok(Response::new(ReloadResponse {
             reloaded: !loaded.changes.is_empty(),
             changes: loaded.changes,
@@ -100,56 +109,56 @@ impl AdminService for Admin {
         &self,
         request: Request<GetAdminStatsRequest>,
     ) -> Result<Response<GetAdminStatsResponse>, Status> {
-        self.directory.admin_stats(&request).await.map(Response::new)
+        self.directory.admin_stats(&request).await.map(private)
     }
 
     async fn list_api_keys(
         &self,
         request: Request<ListApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
-        self.directory.list_api_keys(request).await.map(Response::new)
+        self.directory.list_api_keys(request).await.map(private)
     }
 
     async fn create_api_key(
         &self,
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
-        self.directory.create_api_key(request).await.map(Response::new)
+        self.directory.create_api_key(request).await.map(private)
     }
 
     async fn revoke_api_key(
         &self,
         request: Request<RevokeApiKeyRequest>,
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
-        self.directory.revoke_api_key(request).await.map(Response::new)
+        self.directory.revoke_api_key(request).await.map(private)
     }
 
     async fn list_users(
         &self,
         request: Request<ListUsersRequest>,
     ) -> Result<Response<ListUsersResponse>, Status> {
-        self.directory.list_users(request).await.map(Response::new)
+        self.directory.list_users(request).await.map(private)
     }
 
     async fn update_user(
         &self,
         request: Request<UpdateUserRequest>,
     ) -> Result<Response<UpdateUserResponse>, Status> {
-        self.directory.update_user(request).await.map(Response::new)
+        self.directory.update_user(request).await.map(private)
     }
 
     async fn delete_user(
         &self,
         request: Request<DeleteUserRequest>,
     ) -> Result<Response<DeleteUserResponse>, Status> {
-        self.directory.delete_user(request).await.map(Response::new)
+        self.directory.delete_user(request).await.map(private)
     }
 
     async fn list_audit_lines(
         &self,
         request: Request<ListAuditLinesRequest>,
     ) -> Result<Response<ListAuditLinesResponse>, Status> {
-        self.directory.list_audit_lines(request).await.map(Response::new)
+        self.directory.list_audit_lines(request).await.map(private)
     }
 }
 
