@@ -200,6 +200,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// True where the connection is TLS.
     pub secure: bool,
+    /// A page asks, under a name that is not this machine's: the door's to say.
+    pub foreign_name: bool,
 }
 
 /// Held by what goes on when its request has been answered and its connection handed over: a WebSocket. The drain waits

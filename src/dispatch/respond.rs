@@ -223,7 +223,7 @@ mod tests {
             captured: captured.collect(),
             upgrade: None,
         };
-        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), secure: false };
+        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), secure: false, foreign_name: false };
         Asked { http: Box::new(http), headers: HeaderMap::new(), peer }
     }
 

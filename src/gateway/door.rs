@@ -16,7 +16,7 @@ use tracing::error;
 use super::{
     Gateway,
     cors::{self, Page},
-    headers, pages,
+    headers, pages, rebinding,
     request_id::{self, REQUEST_ID},
 };
 use crate::{
@@ -60,6 +60,7 @@ impl Door {
         mut request: Request,
     ) -> Response {
         let began = Instant::now();
+        rebinding::note(&mut request);
         let arrival = Arrival::of(&mut request);
         // Native gRPC is not spoken by pages: neither CORS nor what browsers are told concerns it.
         let page = match arrival.protocol {

@@ -12,6 +12,7 @@ mod headers;
 mod keyring;
 mod keys;
 mod pages;
+mod rebinding;
 mod rehearsal;
 mod reload;
 mod request_id;

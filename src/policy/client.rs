@@ -14,5 +14,8 @@ pub(super) fn describe(policies: &Policies, call: &Call) -> String {
 }
 
 pub(super) fn of(policies: &Policies, call: &Call) -> Client {
-    call.caller.client.unwrap_or_else(|| policies.proxies.client(call.peer.address.ip(), &call.metadata))
+    call.caller.client.unwrap_or_else(|| {
+        let client = policies.proxies.client(call.peer.address.ip(), &call.metadata);
+        Client { local: client.local && !call.peer.foreign_name, ..client }
+    })
 }

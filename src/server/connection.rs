@@ -85,7 +85,7 @@ pub(super) async fn serve(mut worker: Worker, mut stream: TcpStream, address: So
     let frames =
         (speaks == Http::Two).then(|| Frames::new(PREFACE.len(), waits.is_some(), opened.into_std()));
     let wire = Wire::new(stream, start, frames, &gauges, limits.write_timeout, permit);
-    let peer = Peer { address, secure: false };
+    let peer = Peer { address, secure: false, foreign_name: false };
     let checks = Checks::new(&limits, speaks, opened);
     let ended = match speaks {
         Http::One => one(&worker, wire, peer, &gauges, checks).await,

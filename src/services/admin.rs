@@ -194,6 +194,9 @@ fn admit(peer: Option<Peer>, metadata: &MetadataMap) -> Result<String, Status> {
         );
         Err(Fault::client().on(Status::permission_denied(message)))
     };
+    if peer.is_some_and(|peer| peer.foreign_name) {
+        return refused("a page asks under a name that is not this machine's".to_owned());
+    }
     let Some(address) = peer.map(|peer| peer.address.ip().to_canonical()) else {
         return refused("where this call comes from is not known".to_owned());
     };
@@ -252,7 +255,7 @@ pub(crate) mod tests {
             for (name, value) in metadata {
                 map.insert(*name, value.parse().unwrap());
             }
-            let peer = Peer { address: address.parse().unwrap(), secure: false };
+            let peer = Peer { address: address.parse().unwrap(), secure: false, foreign_name: false };
             let said = admit(Some(peer), &map);
             match want {
                 None => assert!(said.is_ok(), "{address} {metadata:?}: {said:?}"),
@@ -301,7 +304,11 @@ pub(crate) mod tests {
             let caller = Principal { roles: vec![role.into()], ..Principal::new("u", means) };
             let mut request = Request::new(ReloadRequest::default());
             request.extensions_mut().insert(Arc::new(caller));
-            request.extensions_mut().insert(Peer { address: address.parse().unwrap(), secure: false });
+            request.extensions_mut().insert(Peer {
+                address: address.parse().unwrap(),
+                secure: false,
+                foreign_name: false,
+            });
             let answered = admin.reload(request).await;
             assert_eq!(answered.is_ok(), admitted, "{role} from {address}: {answered:?}");
         }

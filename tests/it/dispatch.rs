@@ -273,7 +273,7 @@ fn call(path: &'static str, message: impl Into<Frames>) -> Call {
         target: Target::Rpc { path: path.parse().unwrap(), method: None },
         metadata: HeaderMap::new(),
         message: Message::Frames(message.into()),
-        peer: Peer { address: ([127, 0, 0, 1], 1).into(), secure: false },
+        peer: Peer { address: ([127, 0, 0, 1], 1).into(), secure: false, foreign_name: false },
         timeout: None,
         deadline: None,
         caller: Caller::default(),

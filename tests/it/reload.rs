@@ -463,8 +463,10 @@ async fn no_page_of_another_origin_can_ask() {
     for cors in ["", "[cors]\norigins = [\"*\"]\n", "[cors]\norigins = [\"loopback\"]\n"] {
         let gateway = World::new().with_config(cors).start();
         let own = format!("http://{}", gateway.address);
+        let host = gateway.address.to_string();
         let check = async |headers: &[(&str, &str)], body: &str, want: &[u16]| {
-            let request = request(&Method::POST, "/admin/reload", headers, body.to_owned());
+            let headers = [headers, &[("host", host.as_str())]].concat();
+            let request = request(&Method::POST, "/admin/reload", &headers, body.to_owned());
             let outcome = rest(gateway.address, request).await;
             assert!(want.contains(&outcome.http), "{headers:?} {body:?}: {outcome:?}");
         };

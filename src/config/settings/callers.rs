@@ -138,7 +138,8 @@ pub(in crate::config) struct AccessRule {
     /// The caller is of one of these tiers. Default: of any.
     pub(in crate::config) tiers: Vec<String>,
     /// Who may call whatever the lines above say: user:ID (an account here, or a token's user in this config),
-    /// user:ISSUER/ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR, loopback. Default: nobody.
+    /// user:ISSUER/ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR, loopback (this machine, with no proxy in
+    /// between; pages under its own names alone). Default: nobody.
     pub(in crate::config) allow: Vec<String>,
     /// Who may not call, whatever any line says, in the same words; user:ID is of any issuer here, and may be an e-mail
     /// address. A rule that says only this leaves what would hold without it. Default: nobody.

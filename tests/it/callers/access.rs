@@ -320,8 +320,9 @@ async fn the_gateways_own_services_have_a_table_of_their_own() {
     let (proxied, page) = (("x-forwarded-for", "203.0.113.7"), ("origin", "https://evil.example"));
     check(Method::POST, "/admin/reload", &[proxied], 401).await;
     check(Method::POST, "/admin/reload", &[proxied, ("authorization", &student)], 403).await;
-    check(Method::POST, "/admin/reload", &[page], 403).await;
-    check(Method::POST, "/admin/reload", &[page, ("authorization", &student)], 403).await;
+    let here = ("host", "localhost");
+    check(Method::POST, "/admin/reload", &[here, page], 403).await;
+    check(Method::POST, "/admin/reload", &[here, page, ("authorization", &student)], 403).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -399,6 +400,23 @@ async fn who_is_spoken_for_is_never_of_this_machine() {
     check("trusted_proxies = [\"nearest\"]", "x-forwarded-for", "::1").await;
     let forwarded = format!("{trusted}\nforwarded_header = \"forwarded\"");
     check(&forwarded, "forwarded", "for=127.0.0.1").await;
+}
+
+#[tokio::test]
+async fn a_page_under_a_name_of_its_own_is_not_of_this_machine() {
+    let (gateway, _issuer) = start("[access]\ndefault = \"authenticated\"").await;
+    let (evil, near) = (("host", "evil.example"), ("host", "localhost:8080"));
+    for (headers, want) in [
+        (vec![evil, ("origin", "http://evil.example"), ("sec-fetch-site", "same-origin")], 401),
+        (vec![evil, ("accept-language", "en")], 401),
+        (vec![near, ("origin", "http://localhost:8080"), ("accept-language", "en")], 200),
+        (vec![evil], 200),
+    ] {
+        for path in ["/api/v1/routes", "/gateway/info"] {
+            let outcome = rest(gateway.address, request(&Method::GET, path, &headers, "")).await;
+            assert_eq!(outcome.http, want, "{path} {headers:?}: {outcome:?}");
+        }
+    }
 }
 
 #[tokio::test]
