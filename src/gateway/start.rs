@@ -187,6 +187,7 @@ impl Gateway {
         let gateway = Arc::new(Self {
             source,
             accounts,
+            opened: opens,
             first_admin: Mutex::new(first_admin),
             board: Arc::clone(&parts.board),
             current: Mutex::new(Current {
