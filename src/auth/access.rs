@@ -28,13 +28,19 @@ pub struct Rule {
     pub allow: Vec<Subject>,
     /// Who may not, whatever any line says.
     pub deny: Vec<Subject>,
+    /// It says who may not call, and nothing of who may: what would hold without it holds still.
+    pub only_denies: bool,
 }
 
 /// Somebody, as `allow` and `deny` name them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
-    /// By id or e-mail address.
-    User(Arc<str>),
+    /// By id: of an issuer, or whom the gateway itself knows. Among those who are denied one without an issuer is of any,
+    /// and may be an e-mail address. (Nobody is admitted by an address: whoever registers says whose it is.)
+    User {
+        issuer: Option<Arc<str>>,
+        id: Arc<str>,
+    },
     Role(Arc<str>),
     Tier(Arc<str>),
     /// An API key, by its id.
@@ -62,14 +68,14 @@ pub enum Unmet {
 }
 
 impl Subject {
-    /// Reads `user:ID`, `role:NAME`, `tier:NAME`, `key:ID`, `issuer:NAME`, `network:CIDR` or `loopback`.
+    /// Reads `user:ID`, `user:ISSUER/ID`, `role:NAME`, `tier:NAME`, `key:ID`, `issuer:NAME`, `network:CIDR` or `loopback`.
     ///
     /// # Errors
     /// It is none of them.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{text:?} names nobody: it is user:ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR or loopback"
+                "{text:?} names nobody: it is user:ID, user:ISSUER/ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR or loopback"
             )
         };
         if text == "loopback" {
@@ -77,7 +83,13 @@ impl Subject {
         }
         let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(wrong)?;
         Ok(match kind {
-            "user" => Self::User(name.into()),
+            "user" => match name.split_once('/') {
+                Some((issuer, id)) if !issuer.is_empty() && !id.is_empty() => {
+                    Self::User { issuer: Some(issuer.into()), id: id.into() }
+                }
+                Some(_) => return Err(wrong()),
+                None => Self::User { issuer: None, id: name.into() },
+            },
             "role" => Self::Role(name.into()),
             "tier" => Self::Tier(name.into()),
             "key" => Self::Key(name.into()),
@@ -87,14 +99,14 @@ impl Subject {
         })
     }
 
+    /// Whether somebody who is allowed is meant: exactly.
     fn is(&self, caller: Option<&Principal>, client: &Client) -> bool {
         match (self, caller) {
             (Self::Loopback, _) => client.local,
             (Self::Network(network), _) => network.contains(client.address),
             (_, None) => false,
-            (Self::User(user), Some(caller)) => {
-                caller.id == *user
-                    || caller.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(user))
+            (Self::User { issuer, id }, Some(caller)) => {
+                caller.id == *id && caller.foreign() == issuer.as_deref()
             }
             (Self::Role(role), Some(caller)) => caller.has_role(role),
             (Self::Tier(tier), Some(caller)) => caller.tier.as_ref() == Some(tier),
@@ -103,6 +115,17 @@ impl Subject {
                 matches!(&caller.means, Means::Token { issuer } if issuer == name)
             }
         }
+    }
+
+    /// Whether somebody who is denied is meant: in doubt, yes.
+    fn may_be(&self, caller: Option<&Principal>, client: &Client) -> bool {
+        let user = match (self, caller) {
+            (Self::User { issuer: None, id }, Some(caller)) => {
+                caller.id == *id || caller.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(id))
+            }
+            _ => false,
+        };
+        user || self.is(caller, client)
     }
 }
 
@@ -179,7 +202,7 @@ impl Access {
         }
         // Before anything is allowed.
         for rule in &self.0 {
-            if rule.deny.iter().any(|subject| subject.is(caller, client)) {
+            if rule.deny.iter().any(|subject| subject.may_be(caller, client)) {
                 return Err(Unmet::Denied);
             }
         }
@@ -249,7 +272,8 @@ fn named(subjects: &[Subject]) -> String {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User(name) => write!(f, "user {name}"),
+            Self::User { issuer: None, id } => write!(f, "user {id}"),
+            Self::User { issuer: Some(issuer), id } => write!(f, "user {issuer}/{id}"),
             Self::Role(name) => write!(f, "role {name}"),
             Self::Tier(name) => write!(f, "tier {name}"),
             Self::Key(name) => write!(f, "key {name}"),
@@ -275,7 +299,7 @@ impl fmt::Display for Unmet {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::OWN, *};
 
     fn somebody() -> Principal {
         Principal {
@@ -342,14 +366,44 @@ mod tests {
         let both = Access::all(vec![Arc::new(Rule::public("a")), Arc::new(Rule::role("b", "admin"))]);
         assert!(both.decide(Some(&somebody()), &near).is_err() && !both.is_public());
         // A denial goes before whatever an earlier rule says.
-        let deny = Rule { deny: vec![Subject::User("u".into())], ..Rule::public("b") };
+        let deny = Rule { deny: vec![Subject::parse("user:u").unwrap()], ..Rule::public("b") };
         let denied = Access::all(vec![Arc::new(Rule::role("a", "admin")), Arc::new(deny)]);
         assert_eq!(denied.decide(Some(&somebody()), &near), Err(Unmet::Denied));
     }
 
     #[test]
+    fn a_user_is_one_issuers_and_no_address_admits() {
+        let far = Client { address: [203, 0, 113, 7].into(), local: false };
+        let token = |issuer: &str| Principal {
+            email: Some("boss@a.example".into()),
+            ..Principal::new("u", Means::Token { issuer: issuer.into() })
+        };
+        let key = Principal { means: Means::ApiKey { id: "k1".into() }, ..token(OWN) };
+        let written = Principal { means: Means::Static { name: "t".into() }, ..token(OWN) };
+        let (own, main, other) = (token(OWN), token("main"), token("other"));
+        // Who is admitted by a subject, and who is denied by it.
+        let check = |subject: &str, admitted: [bool; 5], denied: [bool; 5]| {
+            let subject = Subject::parse(subject).unwrap();
+            let callers = [&own, &key, &written, &main, &other];
+            let allow = Rule { allow: vec![subject.clone()], ..Rule::role("r", "nobody's") };
+            let deny = Rule { deny: vec![subject.clone()], ..Rule::public("r") };
+            let by = |rule: Rule| {
+                let access = Access::all(vec![Arc::new(rule)]);
+                callers.map(|caller| access.decide(Some(caller), &far).is_ok())
+            };
+            assert_eq!(by(allow), admitted, "{subject} admits");
+            assert_eq!(by(deny).map(|passes| !passes), denied, "{subject} denies");
+        };
+        let (all, nobody) = ([true; 5], [false; 5]);
+        check("user:u", [true, true, true, false, false], all);
+        check("user:main/u", [false, false, false, true, false], [false, false, false, true, false]);
+        check("user:boss@a.example", nobody, all);
+        check("user:main/boss@a.example", nobody, nobody);
+    }
+
+    #[test]
     fn subjects_are_named_by_their_kind() {
-        for bad in ["", "user", "user:", "users:1", "network:1.2.3", "Loopback"] {
+        for bad in ["", "user", "user:", "user:/1", "user:a/", "users:1", "network:1.2.3", "Loopback"] {
             assert!(Subject::parse(bad).is_err(), "{bad}");
         }
     }

@@ -15,7 +15,7 @@ const MOST_HOPS: usize = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {
     pub address: IpAddr,
-    /// From this machine, with nobody in between that is not trusted to say so.
+    /// From this machine, with nobody in between.
     pub local: bool,
 }
 
@@ -101,11 +101,12 @@ impl Proxies {
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
         let peer = peer.to_canonical();
+        // A proxy on this machine speaks for whoever called it; and what any proxy says is no reason to take a call from
+        // elsewhere for one from here.
+        let spoken_for = [&X_FORWARDED_FOR, &header::FORWARDED, &X_REAL_IP, &header::VIA];
+        let local = peer.is_loopback() && !spoken_for.into_iter().any(|name| headers.contains_key(name));
         let private_hop = self.nearest_private && is_private(peer);
         if !private_hop && !self.trusts(peer) {
-            // A proxy on this machine that nobody told us of speaks for whoever called it.
-            let spoken_for = [&X_FORWARDED_FOR, &header::FORWARDED, &X_REAL_IP, &header::VIA];
-            let local = peer.is_loopback() && !spoken_for.into_iter().any(|name| headers.contains_key(name));
             return Client { address: peer, local };
         }
         let mut address = peer;
@@ -120,12 +121,16 @@ impl Proxies {
                 // Who is not told by an address is at least behind the last one that was.
                 break;
             };
+            // A machine's word for itself: it is the hop before that.
+            if said.is_loopback() && !address.is_loopback() {
+                break;
+            }
             address = said;
             if !self.trusts(address) {
                 break;
             }
         }
-        Client { address, local: address.is_loopback() }
+        Client { address, local }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -209,7 +214,21 @@ mod tests {
         check(&nearest, "10.0.0.1", &[(XFF, "9.9.9.9, 10.0.0.2")], "10.0.0.2", false);
         check(&nearest, "172.16.0.1", &[(XFF, "9.9.9.9, 1.2.3.4")], "1.2.3.4", false);
         check(&nearest, "203.0.113.1", &[(XFF, "1.2.3.4")], "203.0.113.1", false);
+        // Nobody who is spoken for is on this machine, whoever says so.
+        let here = Proxies { networks: vec![Network::parse("127.0.0.0/8").unwrap()], ..Proxies::default() };
+        for proxies in [&here, &nearest] {
+            check(proxies, "127.0.0.1", &[], "127.0.0.1", true);
+            check(proxies, "127.0.0.1", &[(XFF, "127.0.0.1")], "127.0.0.1", false);
+            check(proxies, "127.0.0.1", &[(XFF, "unknown")], "127.0.0.1", false);
+            check(proxies, "127.0.0.1", &[("forwarded", "for=1.2.3.4")], "127.0.0.1", false);
+        }
+        for proxies in [&lan, &nearest] {
+            check(proxies, "10.0.0.1", &[(XFF, "127.0.0.1")], "10.0.0.1", false);
+            check(proxies, "10.0.0.1", &[(XFF, "::ffff:127.0.0.1")], "10.0.0.1", false);
+            check(proxies, "10.0.0.1", &[(XFF, "::1")], "10.0.0.1", false);
+        }
         let rfc = Proxies { forwarded: true, ..lan };
+        check(&rfc, "10.0.0.1", &[("forwarded", "for=127.0.0.1")], "10.0.0.1", false);
         check(
             &rfc,
             "10.0.0.1",

@@ -15,6 +15,8 @@ pub struct Limit {
     pub away: Away,
     /// What `RateLimit-Policy` says of it.
     pub policy: HeaderValue,
+    /// What `X-RateLimit-Limit` says of it: the most calls of one window.
+    pub most: HeaderValue,
 }
 
 /// What a limit does while the Redis that replicas count in is away.
@@ -40,6 +42,6 @@ impl Limit {
         let policy = format!("\"{named}\";q={};w={}", rate.most(), rate.window().as_secs());
         let policy = HeaderValue::try_from(policy).ok()?;
         let fits = rate.window() >= Duration::from_secs(1);
-        fits.then(|| Self { name: named.into(), rate, away, policy })
+        fits.then(|| Self { name: named.into(), rate, away, policy, most: rate.most().into() })
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS};
 
+use super::OWN;
+
 const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 const USER_EMAIL: HeaderName = HeaderName::from_static("x-user-email");
 const USER_ROLE: HeaderName = HeaderName::from_static("x-user-role");
@@ -113,6 +115,15 @@ impl Principal {
             Means::ApiKey { id } => CountedBy { kind: "key", realm: "", id },
             Means::Token { issuer } => CountedBy { kind: "user", realm: issuer, id: &self.id },
             Means::Static { .. } => CountedBy { kind: "user", realm: "", id: &self.id },
+        }
+    }
+
+    /// The issuer in whose words it is who it says; `None` where the gateway itself knows it, by an account or the config.
+    #[must_use]
+    pub fn foreign(&self) -> Option<&str> {
+        match &self.means {
+            Means::Token { issuer } if **issuer != *OWN => Some(issuer),
+            _ => None,
         }
     }
 

@@ -97,7 +97,7 @@ impl Rulebook {
                 chosen.push(Arc::clone(rule));
             }
         };
-        let by_name = best(&self.access, |pattern| pattern.names(place), used);
+        let by_name = best(self.deciding(), |pattern| pattern.names(place), used);
         if let Some(rule) = by_name {
             choose(rule);
         }
@@ -107,7 +107,7 @@ impl Rulebook {
                 Cover::Whole(weight) => Some(weight),
                 Cover::No | Cover::Partly => None,
             };
-            match best(&self.access, covers, used) {
+            match best(self.deciding(), covers, used) {
                 Some(rule) => choose(rule),
                 // A path that no rule covers does not become open because another one is.
                 None if by_name.is_none() => choose(self.fallback(place, whose)),
@@ -117,8 +117,11 @@ impl Rulebook {
         if chosen.is_empty() {
             chosen.push(Arc::clone(self.fallback(place, whose)));
         }
-        // What a less exact rule denies is denied.
+        // What a less exact rule denies is denied; and one that denies alone decides nothing else.
         for entry in &self.access {
+            if entry.what.only_denies {
+                entry.mark(place, used);
+            }
             if !entry.what.deny.is_empty() && !chosen.contains(&entry.what) && entry.matches(place) {
                 chosen
                     .push(Arc::new(Rule { deny: entry.what.deny.clone(), ..Rule::public(&entry.what.name) }));
@@ -136,6 +139,11 @@ impl Rulebook {
             }
         }
         Ok((Access::all(chosen), limits))
+    }
+
+    /// The rules that say who may call.
+    fn deciding(&self) -> impl Iterator<Item = &Entry<Arc<Rule>>> {
+        self.access.iter().filter(|entry| !entry.what.only_denies)
     }
 
     fn fallback(&self, place: &Place<'_>, whose: Whose) -> &Arc<Rule> {
@@ -199,8 +207,8 @@ fn matches(pattern: &Pattern, place: &Place<'_>) -> bool {
 }
 
 /// The rule whose pattern fits most exactly; of two that are the same, the later one.
-fn best<'a, T>(
-    entries: &'a [Entry<T>],
+fn best<'a, T: 'a>(
+    entries: impl IntoIterator<Item = &'a Entry<T>>,
     fits: impl Fn(&Pattern) -> Option<usize>,
     used: &mut Used,
 ) -> Option<&'a T> {
@@ -252,6 +260,37 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_only_denies_opens_and_closes_nothing_else() {
+        let deny = vec![super::super::Subject::parse("role:banned").unwrap()];
+        let only = Rule { deny, only_denies: true, ..Rule::authenticated("no") };
+        let with = Rulebook {
+            access: vec![
+                entry(0, &["*", "/**", "GET /v1/reports", "shop.v1.Shop/Get"], only),
+                entry(1, &["shop.*"], Rule::role("a", "seller")),
+            ],
+            ..Rulebook::default()
+        };
+        let without = Rulebook { access: with.access[1..].to_vec(), ..Rulebook::default() };
+        let mut used = Used::default();
+        for (method, paths, whose) in [
+            ("grpc.health.v1.Health/Check", &[][..], Whose::Own),
+            ("propylon.gateway.v1.HealthService/Check", &["/health"], Whose::Own),
+            ("propylon.gateway.v1.RoutingService/GetInfo", &["/gateway/info"], Whose::Own),
+            ("propylon.gateway.v1.AdminService/Reload", &["/admin/reload"], Whose::Own),
+            ("shop.v1.Shop/Get", &["/v1/items/{x}"], Whose::Upstream),
+            ("books.v1.Books/Get", &["/v1/reports"], Whose::Upstream),
+            ("", &["/hello"], Whose::Written),
+        ] {
+            let paths: Vec<_> =
+                paths.iter().map(|path| (Verb::Get, Arc::new(Template::parse(path).unwrap()))).collect();
+            let place = Place { method, paths: &paths };
+            let mut of = |book: &Rulebook| book.terms(&place, whose, &mut used).unwrap().0.to_string();
+            assert_eq!(of(&with), format!("{} and everyone, but not role banned (no)", of(&without)));
+        }
+        assert!(with.unused(&used).is_empty());
+    }
+
+    #[test]
     fn the_most_exact_rule_decides_and_denials_stay() {
         let book = Rulebook {
             access: vec![
@@ -259,7 +298,7 @@ mod tests {
                     0,
                     &["shop.*"],
                     Rule {
-                        deny: vec![super::super::Subject::User("evil".into())],
+                        deny: vec![super::super::Subject::parse("user:evil").unwrap()],
                         ..Rule::role("a", "seller")
                     },
                 ),

@@ -164,7 +164,11 @@ impl To<'_> {
         request::head(&mut metadata, deadline);
         match self {
             Self::Local(local) => local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local),
-            Self::Upstream(upstream) => upstream.call(path, metadata, frames).await.map(Answer::Upstream),
+            Self::Upstream(upstream) => {
+                let client = caller.client.map_or(peer.address.ip(), |client| client.address);
+                request::say_where_from(&mut metadata, client, peer.secure);
+                upstream.call(path, metadata, frames).await.map(Answer::Upstream)
+            }
         }
     }
 }

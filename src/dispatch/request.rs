@@ -2,6 +2,7 @@
 //! and its body keeps the client's own mistake apart from what the service makes of it.
 
 use std::{
+    net::IpAddr,
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
@@ -11,7 +12,8 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+        CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        USER_AGENT,
     },
 };
 use http_body::{Frame, SizeHint};
@@ -25,6 +27,10 @@ use crate::{
 };
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -47,6 +53,22 @@ pub(super) fn head(metadata: &mut HeaderMap, deadline: Option<Instant>) {
         const OURS: &str = concat!("propylon/", env!("CARGO_PKG_VERSION"));
         metadata.insert(USER_AGENT, HeaderValue::from_static(OURS));
     }
+}
+
+/// Says where a call comes from. What the client says of that itself is gone: whom to believe was decided before, and the
+/// client is who was believed.
+pub(super) fn say_where_from(headers: &mut HeaderMap, client: IpAddr, secure: bool) {
+    static NAMES: [HeaderName; 3] = [FORWARDED, FORWARDED_HOST, REAL_IP];
+    while let Some(name) = headers.keys().find(|name| NAMES.contains(name)) {
+        let name = name.clone();
+        headers.remove(name);
+    }
+    // An address is no value that a header cannot have; but what the client says may never stay.
+    match HeaderValue::try_from(client.to_string()) {
+        Ok(client) => headers.insert(FORWARDED_FOR, client),
+        Err(_) => headers.remove(FORWARDED_FOR),
+    };
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
 }
 
 /// Removes what belongs to one connection (RFC 9110, 7.6.1) or to one body's framing, not to a call.
@@ -114,6 +136,26 @@ impl http_body::Body for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upstream_is_told_who_was_believed() {
+        let mut metadata = HeaderMap::new();
+        for name in
+            ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded", "x-a"]
+        {
+            for value in ["mine", "more"] {
+                metadata.append(name, HeaderValue::from_static(value));
+            }
+        }
+        say_where_from(&mut metadata, [203, 0, 113, 7].into(), true);
+        let mut told: Vec<_> =
+            metadata.iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+        told.sort();
+        assert_eq!(
+            told,
+            ["x-a: mine", "x-a: more", "x-forwarded-for: 203.0.113.7", "x-forwarded-proto: https"]
+        );
+    }
 
     #[tokio::test]
     async fn metadata_becomes_a_grpc_head() {

@@ -61,6 +61,7 @@ impl Accounts {
         let tokens = Arc::clone(&keyring) as _;
         let directory = Directory::new(Arc::clone(&stores), tokens, Passwords::new(at_once)?, rules);
         let in_use = config.built_ins.has_accounts();
+        let directory = if in_use { directory } else { directory.unused() };
         Ok(Self { stores, keyring, directory: Arc::new(directory), in_use, tasks: JoinSet::new() })
     }
 

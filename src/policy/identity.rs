@@ -1,7 +1,7 @@
 //! What goes on to the one who answers: who calls, in the gateway's own words, and not the caller's credentials, which are
 //! for the gateway. The client's own such words were removed when its request was opened.
 
-use http::{HeaderName, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 
 use super::Policies;
 use crate::{auth::API_KEY, call::Call};
@@ -13,12 +13,7 @@ pub(super) fn admit(policies: &Policies, call: &mut Call) {
     let credentials = &call.route.terms.credentials;
     // Where nobody can be known here, credentials are somebody else's.
     if policies.verifier.knows_anybody() && !credentials.forward {
-        let ours = call.metadata.get(AUTHORIZATION).is_some_and(|value| {
-            value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
-        });
-        if ours {
-            call.metadata.remove(AUTHORIZATION);
-        }
+        without_bearers(&mut call.metadata);
         call.metadata.remove(API_KEY);
     }
     for (name, value) in &credentials.own {
@@ -29,6 +24,30 @@ pub(super) fn admit(policies: &Policies, call: &mut Call) {
     }
     if let Some(id) = call.metadata.get(REQUEST_ID).cloned() {
         call.metadata.insert(GATEWAY_REQUEST_ID, id);
+    }
+}
+
+/// Takes off what is the gateway's of all `Authorization` there is: a public route is reached with two of them as well, and
+/// a list of them may stand in one.
+fn without_bearers(metadata: &mut HeaderMap) {
+    let ours = |value: &HeaderValue| {
+        value.as_bytes().split(|byte| *byte == b',').any(|one| {
+            let scheme = one.trim_ascii_start().get(..6);
+            scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+        })
+    };
+    let (mut there, mut kept) = (0_usize, Vec::new());
+    for value in metadata.get_all(AUTHORIZATION) {
+        there += 1;
+        if !ours(value) {
+            kept.push(value.clone());
+        }
+    }
+    if kept.len() < there {
+        metadata.remove(AUTHORIZATION);
+        for value in kept {
+            metadata.append(AUTHORIZATION, value);
+        }
     }
 }
 
@@ -47,4 +66,31 @@ pub(super) fn describe(policies: &Policies, call: &Call) -> String {
         said.push("credentials of the gateway's own");
     }
     format!("told: {}", said.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bearer_goes_on_whatever_stands_beside_it() {
+        let check = |values: &[&'static str], want: &[&str]| {
+            let mut metadata = HeaderMap::new();
+            for value in values {
+                metadata.append(AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            without_bearers(&mut metadata);
+            let left: Vec<&str> =
+                metadata.get_all(AUTHORIZATION).iter().map(|value| value.to_str().unwrap()).collect();
+            assert_eq!(left, want, "{values:?}");
+        };
+        check(&[], &[]);
+        check(&["Basic dTpw"], &["Basic dTpw"]);
+        check(&["bEARER t"], &[]);
+        check(&["Basic dTpw", "Bearer t"], &["Basic dTpw"]);
+        check(&["Bearer t", "Basic dTpw", "Bearer u"], &["Basic dTpw"]);
+        check(&["Basic dTpw", "Digest a=\"b\""], &["Basic dTpw", "Digest a=\"b\""]);
+        check(&["Basic dTpw, Bearer t"], &[]);
+        check(&[" Bearer t"], &[]);
+    }
 }

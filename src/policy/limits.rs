@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -115,8 +116,10 @@ impl Limits {
     /// # Errors
     /// A limit's refusal; UNAVAILABLE where Redis is away, and a limit lets no call through then.
     pub(super) async fn take(&self, asked: &[Asked<'_>], caller: &mut Caller) -> Result<(), Status> {
-        if asked.is_empty() {
-            return Ok(());
+        if let [one] = asked {
+            let ask = Ask { key: &one.key(), rate: &one.limit.rate };
+            let taken = self.counting.take_one(ask, one.limit.away).await.map_err(|_| away())?;
+            return taken.map_or(Ok(()), |taken| self.told(one.limit, &taken, caller));
         }
         let keys: Vec<String> = asked.iter().map(Asked::key).collect();
         let asks = asked.iter().zip(&keys);
@@ -128,10 +131,17 @@ impl Limits {
         if let Some((limit, Taken { retry_after, .. })) = refused {
             return Err(refusal(limit, retry_after, self.settings.reset));
         }
-        for (limit, Taken { remaining, reset_after, .. }) in taken() {
-            if caller.counted.as_ref().is_none_or(|counted| remaining <= counted.remaining) {
-                caller.counted = Some(Counted { limit: Arc::clone(limit), remaining, reset_after });
-            }
+        taken().try_for_each(|(limit, taken)| self.told(limit, &taken, caller))
+    }
+
+    /// Keeps what came of one limit, where it is the tightest.
+    fn told(&self, limit: &Arc<Limit>, taken: &Taken, caller: &mut Caller) -> Result<(), Status> {
+        let Taken { allowed, remaining, reset_after, retry_after } = *taken;
+        if !allowed {
+            return Err(refusal(limit, retry_after, self.settings.reset));
+        }
+        if caller.counted.as_ref().is_none_or(|counted| remaining <= counted.remaining) {
+            caller.counted = Some(Counted { limit: Arc::clone(limit), remaining, reset_after });
         }
         Ok(())
     }
@@ -268,17 +278,29 @@ fn away() -> Status {
 /// `X-RateLimit-*`, and `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
 fn tell(headers: &mut HeaderMap, limit: &Limit, remaining: u64, reset_after: Duration, reset: Reset) {
     let seconds = whole_seconds(reset_after);
-    headers.insert(X_LIMIT, HeaderValue::from(limit.rate.most()));
-    headers.insert(X_REMAINING, HeaderValue::from(remaining));
-    let said = match reset {
-        Reset::Epoch => crate::auth::now().saturating_add(seconds),
-        Reset::Delta => seconds,
-    };
-    headers.insert(X_RESET, HeaderValue::from(said));
-    if let Ok(value) = HeaderValue::try_from(format!("\"{}\";r={remaining};t={seconds}", limit.name)) {
-        headers.insert(RATE_LIMIT, value);
+    let mut digits = [itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new()];
+    let [of_remaining, of_seconds, of_reset] = &mut digits;
+    let (left, wait) = (of_remaining.format(remaining), of_seconds.format(seconds));
+    let mut both = Vec::with_capacity(limit.name.len() + left.len() + wait.len() + 8);
+    for part in ["\"", &limit.name, "\";r=", left, ";t=", wait] {
+        both.extend_from_slice(part.as_bytes());
     }
+    let said = match reset {
+        Reset::Epoch => of_reset.format(crate::auth::now().saturating_add(seconds)),
+        Reset::Delta => wait,
+    };
+    headers.insert(X_LIMIT, limit.most.clone());
     headers.insert(RATE_LIMIT_POLICY, limit.policy.clone());
+    headers.insert(X_REMAINING, passing(Bytes::copy_from_slice(left.as_bytes())));
+    headers.insert(X_RESET, passing(Bytes::copy_from_slice(said.as_bytes())));
+    headers.insert(RATE_LIMIT, passing(Bytes::from(both)));
+}
+
+/// A value that another response will not have: HTTP/2 writes it as it is, and keeps its table for what comes again.
+fn passing(value: Bytes) -> HeaderValue {
+    let mut value = HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
 }
 
 /// RESOURCE_EXHAUSTED with google.rpc.RetryInfo, from which REST makes `Retry-After` and `retry_after`.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use tonic::{Request, Status};
 
 use super::accounts::{
-    Caller, Context, Directory, EMAIL_PART, MOST_DAYS, MOST_OF_A_PAGE, Violations, count, name, user, words,
+    Caller, Context, Directory, EMAIL_PART, MOST_DAYS, MOST_OF_A_PAGE, Violations, count, name, user,
+    what_changed, words,
 };
 use crate::{
     auth::ApiKey as NewKey,
@@ -17,7 +18,7 @@ use crate::{
         RevokeApiKeyRequest, RevokeApiKeyResponse, StoreStatus, UpdateUserRequest, UpdateUserResponse, User,
     },
     status::Fault,
-    store::{self, AccountChange, AccountFilter, Digest, Micros, Page, Revoked, State, StoreHealth},
+    store::{self, Account, AccountChange, AccountFilter, Digest, Micros, Page, Revoked, State, StoreHealth},
 };
 
 /// What `update_mask` may name.
@@ -103,13 +104,7 @@ impl Directory {
             revoked_at: None,
             last_used_at: None,
         };
-        let details = format!(
-            "name {:?}, roles {:?}, for {}",
-            key.name,
-            key.roles.join(" "),
-            key.owner.as_deref().unwrap_or("nobody")
-        );
-        let line = context.line(&caller, "key.create", &key.id, details);
+        let line = context.line(&caller, "key.create", &key.id, described(&key));
         self.stores.api_keys.create(&key, &Digest(made.digest), Some(&line)).await?;
         Ok(CreateApiKeyResponse { id: key.id.clone(), key: made.text, api_key: Some(shown(&key)) })
     }
@@ -121,7 +116,8 @@ impl Directory {
         let caller = Caller::admin(&request)?;
         let context = Context::of(&request);
         let id = known_id(request.into_inner().id, "API key")?;
-        let line = context.line(&caller, "key.revoke", &id, String::new());
+        let known = self.stores.api_keys.get(&id).await?.ok_or_else(|| missing("API key", &id))?;
+        let line = context.line(&caller, "key.revoke", &id, described(&known));
         let key = self.stores.api_keys.revoke(&id, Some(&line), Micros::now()).await?;
         let key = key.ok_or_else(|| missing("API key", &id))?;
         self.revoke(Revoked::Key, &[id]).await?;
@@ -165,9 +161,11 @@ impl Directory {
             let account = self.stores.accounts.get(&id).await?.ok_or_else(|| missing("account", &id))?;
             change.username = account.email.split('@').next().map(str::to_owned);
         }
-        let line = context.line(&caller, "user.update", &id, said(&change));
+        let note = |before: &Account| {
+            context.line(&caller, "user.update", &before.id, what_changed(before, &change))
+        };
         let now = Micros::now();
-        let account = self.stores.accounts.update(&id, &change, Some(&line), now).await?;
+        let account = self.stores.accounts.update(&id, &change, Some(&note), now).await?;
         let account = account.ok_or_else(|| missing("account", &id))?;
         self.changed(&id).await;
         let AccountChange { roles, permissions, tier, .. } = &change;
@@ -187,8 +185,8 @@ impl Directory {
         let caller = Caller::admin(&request)?;
         let context = Context::of(&request);
         let id = known_id(request.into_inner().id, "account")?;
-        let line = context.line(&caller, "user.delete", &id, String::new());
-        if !self.stores.accounts.delete(&id, Some(&line), Micros::now()).await? {
+        let note = |gone: &Account| context.line(&caller, "user.delete", &gone.id, gone.email.clone());
+        if !self.stores.accounts.delete(&id, Some(&note), Micros::now()).await? {
             return Err(missing("account", &id));
         }
         self.changed(&id).await;
@@ -266,16 +264,10 @@ fn change(wanted: &User, mask: Option<Vec<String>>) -> Result<AccountChange, Sta
     Ok(change)
 }
 
-/// A change in words.
-fn said(change: &AccountChange) -> String {
-    let mut said = Vec::new();
-    let list = |list: &Vec<String>| list.join(" ");
-    said.extend(change.username.as_ref().map(|name| format!("username: {name:?}")));
-    said.extend(change.roles.as_ref().map(|roles| format!("roles: {}", list(roles))));
-    said.extend(change.permissions.as_ref().map(|permissions| format!("permissions: {}", list(permissions))));
-    said.extend(change.tier.as_ref().map(|tier| format!("tier: {tier}")));
-    said.extend(change.active.map(|active| format!("active: {active}")));
-    said.join("; ")
+/// A key in words, without the key.
+fn described(key: &store::ApiKey) -> String {
+    let owner = key.owner.as_deref().unwrap_or("nobody");
+    format!("name {:?}, roles {:?}, for {owner}", key.name, key.roles.join(" "))
 }
 
 /// A tier's name, or nothing.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::accounts::{Caller, Context, Directory, Violations, email, name};
+use super::accounts::{Caller, Context, Directory, Violations, email, name, private};
 use crate::{
     proto::gateway_v1::{
         GetCurrentUserRequest, GetCurrentUserResponse, LoginRequest, LoginResponse, LogoutRequest,
@@ -57,7 +57,7 @@ impl AuthService for Auth {
         };
         let account = directory.stores.accounts.create(&new, Micros::now()).await?;
         let session = directory.begin(&account).await?;
-        Ok(Response::new(RegisterResponse {
+        Ok(private(RegisterResponse {
             user: Some(session.user),
             access_token: session.access_token,
             refresh_token: session.refresh_token,
@@ -90,7 +90,7 @@ impl AuthService for Auth {
         directory.changed(&account.id).await;
         account.last_login_at = Some(now);
         let session = directory.begin(&account).await?;
-        Ok(Response::new(LoginResponse {
+        Ok(private(LoginResponse {
             user: Some(session.user),
             access_token: session.access_token,
             refresh_token: session.refresh_token,
@@ -103,7 +103,7 @@ impl AuthService for Auth {
         let directory = &self.0;
         directory.may_refresh(&Context::of(&request)).await?;
         let session = directory.go_on(&request.into_inner().refresh_token).await?;
-        Ok(Response::new(RefreshResponse {
+        Ok(private(RefreshResponse {
             user: Some(session.user),
             access_token: session.access_token,
             refresh_token: session.refresh_token,
@@ -133,7 +133,7 @@ impl AuthService for Auth {
             };
             directory.end(session).await?;
         }
-        Ok(Response::new(LogoutResponse {}))
+        Ok(private(LogoutResponse {}))
     }
 
     async fn get_current_user(
@@ -146,7 +146,7 @@ impl AuthService for Auth {
             None => None,
         };
         let user = known.unwrap_or_else(|| described(&caller));
-        Ok(Response::new(GetCurrentUserResponse { user: Some(user) }))
+        Ok(private(GetCurrentUserResponse { user: Some(user) }))
     }
 }
 

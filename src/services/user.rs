@@ -6,14 +6,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use tonic::{Request, Response, Status};
 
 use super::accounts::{
-    Caller, Context, Directory, ENTRIES, ENTRY_NAME, ENTRY_VALUE, Violations, count, name, new_password, user,
+    Caller, Context, Directory, ENTRIES, ENTRY_NAME, ENTRY_VALUE, Violations, count, name, new_password,
+    private, user,
 };
 use crate::{
     proto::gateway_v1::{
         DeleteAccountRequest, DeleteAccountResponse, GetProfileRequest, GetProfileResponse, GetStatsRequest,
         GetStatsResponse, UpdateProfileRequest, UpdateProfileResponse, user_service_server::UserService,
     },
-    store::{AccountChange, Micros, Page, Revoked},
+    store::{Account, AccountChange, Micros, Note, Page, Revoked},
 };
 
 /// Answers for a directory.
@@ -29,7 +30,7 @@ impl UserService for Users {
         let caller = Caller::of(&request)?;
         let user = self.0.user(caller.account()?).await?;
         let user = user.ok_or_else(|| Status::not_found("the account is gone"))?;
-        Ok(Response::new(GetProfileResponse { user: Some(user) }))
+        Ok(private(GetProfileResponse { user: Some(user) }))
     }
 
     async fn update_profile(
@@ -70,16 +71,17 @@ impl UserService for Users {
             password,
             ..AccountChange::default()
         };
-        let line =
-            new_password.then(|| context.line(&caller, "user.password", &account.id, "its own".to_owned()));
-        let changed =
-            directory.stores.accounts.update(&account.id, &change, line.as_ref(), Micros::now()).await?;
+        let note = |before: &Account| {
+            context.line(&caller, "user.password", &before.id, format!("{}, its own", before.email))
+        };
+        let audit = new_password.then_some(&note as Note<'_>);
+        let changed = directory.stores.accounts.update(&account.id, &change, audit, Micros::now()).await?;
         directory.changed(&account.id).await;
         let changed = changed.ok_or_else(|| Status::not_found("the account is gone"))?;
         if new_password {
             directory.end_all(&account.id, caller.0.session.as_deref().unwrap_or_default()).await?;
         }
-        Ok(Response::new(UpdateProfileResponse { user: Some(user(&changed)) }))
+        Ok(private(UpdateProfileResponse { user: Some(user(&changed)) }))
     }
 
     async fn get_stats(
@@ -92,7 +94,7 @@ impl UserService for Users {
         let keys = directory.stores.api_keys.list(Some(&account.id), &page).await?;
         let now = Micros::now();
         let usable = keys.iter().filter(|key| key.usable(now)).count();
-        Ok(Response::new(GetStatsResponse {
+        Ok(private(GetStatsResponse {
             logins: count(account.logins),
             last_login_at: account.last_login_at.map(Into::into),
             member_since: Some(account.created_at.into()),
@@ -107,13 +109,16 @@ impl UserService for Users {
     ) -> Result<Response<DeleteAccountResponse>, Status> {
         let (directory, caller) = (&self.0, Caller::of(&request)?);
         let id = caller.in_person()?;
-        let line = Context::of(&request).line(&caller, "user.delete", id, "its own account".to_owned());
-        if !directory.stores.accounts.delete(id, Some(&line), Micros::now()).await? {
+        let context = Context::of(&request);
+        let note = |gone: &Account| {
+            context.line(&caller, "user.delete", &gone.id, format!("{}, its own account", gone.email))
+        };
+        if !directory.stores.accounts.delete(id, Some(&note), Micros::now()).await? {
             return Err(Status::not_found("the account is gone"));
         }
         directory.changed(id).await;
         directory.revoke(Revoked::Account, &[id.to_owned()]).await?;
-        Ok(Response::new(DeleteAccountResponse {}))
+        Ok(private(DeleteAccountResponse {}))
     }
 }
 

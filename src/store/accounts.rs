@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tonic::async_trait;
 
-use super::{AuditLine, Micros, Page, PasswordHash, StoreError};
+use super::{Micros, Note, Page, PasswordHash, StoreError};
 
 /// The role that may administer the gateway; the last active account with it cannot lose it.
 pub const ADMIN: &str = "admin";
@@ -95,11 +95,16 @@ pub trait Accounts: Send + Sync {
     async fn create(&self, new: &NewAccount, now: Micros) -> Result<Account, StoreError>;
 
     /// Makes an admin where no account has that role; `None` where one has. Of any number that try at once, one makes
-    /// it. An account that has the e-mail already becomes an admin, with this password.
+    /// it, and the audit line with it. An account that has the e-mail already becomes an admin, with this password.
     ///
     /// # Errors
     /// The store's own.
-    async fn create_first_admin(&self, new: &NewAccount, now: Micros) -> Result<Option<Account>, StoreError>;
+    async fn create_first_admin(
+        &self,
+        new: &NewAccount,
+        audit: Note<'_>,
+        now: Micros,
+    ) -> Result<Option<Account>, StoreError>;
 
     /// # Errors
     /// The store's own.
@@ -125,7 +130,7 @@ pub trait Accounts: Send + Sync {
         &self,
         id: &str,
         change: &AccountChange,
-        audit: Option<&AuditLine>,
+        audit: Option<Note<'_>>,
         now: Micros,
     ) -> Result<Option<Account>, StoreError>;
 
@@ -145,7 +150,7 @@ pub trait Accounts: Send + Sync {
     ///
     /// # Errors
     /// `Conflict(LastAdmin)`.
-    async fn delete(&self, id: &str, audit: Option<&AuditLine>, now: Micros) -> Result<bool, StoreError>;
+    async fn delete(&self, id: &str, audit: Option<Note<'_>>, now: Micros) -> Result<bool, StoreError>;
 
     /// Accounts in the order they were made.
     ///

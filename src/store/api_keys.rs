@@ -63,7 +63,7 @@ pub trait ApiKeys: Send + Sync {
     /// The store's own.
     async fn list(&self, owner: Option<&str>, page: &Page) -> Result<Vec<ApiKey>, StoreError>;
 
-    /// Ends a key; the first end stays where it has one. `None` where there is no such key.
+    /// Ends a key; where it has ended already, the first end stays and no audit line is written. `None` where there is no such key.
     ///
     /// # Errors
     /// The store's own.

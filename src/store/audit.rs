@@ -2,7 +2,7 @@
 
 use tonic::async_trait;
 
-use super::{Micros, Page, StoreError};
+use super::{Account, Micros, Page, StoreError};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,9 +10,10 @@ pub struct AuditLine {
     /// A UUID (version 7).
     pub id: String,
     pub at: Micros,
-    /// Who did it: an account's id, an API key's (`key:…`), or `operator`, at the command line.
+    /// Who did it: an account's id, an API key's (`key:…`), or `operator`, at the command line and on the gateway's own
+    /// machine; `gateway`, which makes the first admin.
     pub actor: String,
-    /// What was done, such as `account.update`.
+    /// What was done, such as `user.update`.
     pub action: String,
     /// To what: an account's or a key's id. Empty where there is nothing.
     pub target: String,
@@ -20,11 +21,31 @@ pub struct AuditLine {
     pub request_id: String,
     /// The client's address; empty where there was none.
     pub address: String,
-    /// What changed, in words; never a secret.
+    /// What changed, in words, with what was before; never a secret.
     pub details: String,
 }
 
-/// Keeps audit lines.
+/// Makes the line about an account, given as it was before the act (one that is made: as it is now). It is asked within the
+/// act's own transaction, so that what it says was there is what the act found.
+pub type Note<'a> = &'a (dyn Fn(&Account) -> AuditLine + Send + Sync);
+
+impl AuditLine {
+    /// Says it in the log too: for what has happened, once it has.
+    pub fn log(&self) {
+        tracing::info!(
+            target: "audit",
+            actor = self.actor,
+            action = self.action,
+            target_id = self.target,
+            request_id = self.request_id,
+            address = self.address,
+            "{}",
+            self.details
+        );
+    }
+}
+
+/// Keeps audit lines; one that is kept is in the log.
 #[async_trait]
 pub trait Audit: Send + Sync {
     /// # Errors

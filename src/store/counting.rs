@@ -21,6 +21,21 @@ impl Counting {
         Self { local: Arc::default(), shared: None }
     }
 
+    /// Asks for one call under one key. `None`: Redis is away, and the limit lets every call through then.
+    ///
+    /// # Errors
+    /// Redis is away, and the limit lets no call through then.
+    pub async fn take_one(&self, ask: Ask<'_>, away: Away) -> Result<Option<Taken>, StoreError> {
+        let Ask { key, rate } = ask;
+        let Some(shared) = &self.shared else { return Ok(Some(self.local.take_now(key, rate, None))) };
+        match (shared.take(key, rate).await, away) {
+            (Ok(taken), _) => Ok(Some(taken)),
+            (Err(_), Away::Open) => Ok(None),
+            (Err(_), Away::Local) => Ok(Some(self.local.take_now(key, rate, None))),
+            (Err(error), Away::Closed) => Err(error),
+        }
+    }
+
     /// Asks for one call under several keys; each ask with what holds while Redis is away. In the order of the asks, as
     /// many answers; `None`: Redis is away, and the limit lets every call through then.
     ///

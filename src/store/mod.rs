@@ -29,7 +29,7 @@ pub use self::{
         ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, NewAccount, email_key,
     },
     api_keys::{ApiKey, ApiKeys},
-    audit::{Audit, AuditLine},
+    audit::{Audit, AuditLine, Note},
     cache::Cache,
     counters::{Ask, Counters, Taken},
     counting::Counting,
@@ -42,7 +42,7 @@ pub use self::{
     signing_keys::{SigningKey, SigningKeys},
     stores::{Settings, StoreHealth, Stores},
     time::Micros,
-    url::{DatabaseUrl, RedisUrl, UrlError},
+    url::{DatabaseUrl, RedisUrl, Tls, UrlError},
 };
 
 /// A part of a list.

@@ -21,6 +21,18 @@ pub struct RedisUrl {
     shown: String,
 }
 
+/// Whether a connection to a store is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    Never,
+    /// Where the server offers it.
+    IfOffered,
+    /// Always, with whoever answers.
+    Unverified,
+    /// Always, with a server whose certificate is good for its name.
+    Verified,
+}
+
 /// Why a URL is none of a store; it never repeats a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlError(String);
@@ -59,6 +71,29 @@ impl DatabaseUrl {
                 Err(wrong(&format!("{kind} is no database that the gateway knows")))
             }
             _ => Err(wrong(&format!("{scheme:?} is no scheme of a database"))),
+        }
+    }
+
+    /// The host that it is on; `None` where it is a file, or behind a socket of this machine.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(options) => Some(options.get_host())
+                .filter(|host| options.get_socket().is_none() && !host.starts_with('/')),
+        }
+    }
+
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        match self {
+            Self::Sqlite(_) => Tls::Never,
+            Self::Postgres(options) => match options.get_ssl_mode() {
+                PgSslMode::Disable => Tls::Never,
+                PgSslMode::Allow | PgSslMode::Prefer => Tls::IfOffered,
+                PgSslMode::Require | PgSslMode::VerifyCa => Tls::Unverified,
+                PgSslMode::VerifyFull => Tls::Verified,
+            },
         }
     }
 
@@ -203,6 +238,26 @@ impl RedisUrl {
             _ => return Err(wrong("it is a kind of address that the gateway does not know")),
         };
         Ok(Self { info, shown })
+    }
+
+    /// The host that it is on; `None` behind a socket of this machine.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self.info.addr() {
+            ::redis::ConnectionAddr::Tcp(host, _) | ::redis::ConnectionAddr::TcpTls { host, .. } => {
+                Some(host)
+            }
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        match self.info.addr() {
+            ::redis::ConnectionAddr::TcpTls { insecure: true, .. } => Tls::Unverified,
+            ::redis::ConnectionAddr::TcpTls { .. } => Tls::Verified,
+            _ => Tls::Never,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use super::{
-    Finding, Severity,
+    Finding, Severity, accounts,
     callers::{issuers, limits, proxies, tokens},
 };
 use crate::{
@@ -16,7 +16,7 @@ pub(super) type Found = Vec<Finding>;
 
 /// Everything that is found.
 pub(super) fn findings(config: &Config) -> Found {
-    let checks: [fn(&Config) -> Found; 13] = [
+    let checks: [fn(&Config) -> Found; 17] = [
         open_services,
         wide_rules,
         open_administration,
@@ -30,6 +30,10 @@ pub(super) fn findings(config: &Config) -> Found {
         origins,
         sizes,
         told_to_everyone,
+        accounts::registration,
+        |config| accounts::lifetimes(config).into_iter().collect(),
+        |config| accounts::database(config).into_iter().collect(),
+        accounts::redis,
     ];
     checks.iter().flat_map(|check| check(config)).collect()
 }
@@ -59,6 +63,12 @@ pub(super) fn finding(
 /// True where others than this machine can connect.
 pub(super) fn exposed(config: &Config) -> bool {
     !config.listen.ip().is_loopback()
+}
+
+/// True for a host that is this machine, whatever it resolves to.
+pub(super) fn is_local(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn open_services(config: &Config) -> Found {
@@ -170,12 +180,9 @@ fn plain_text(config: &Config) -> Found {
 }
 
 fn upstreams_in_plain_text(config: &Config) -> Found {
-    let local = |host: &str| {
-        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    };
     let grpc = config.upstreams.iter().map(|it| ("grpc", &it.name, &it.address, it.forward_credentials));
     let http = config.http_upstreams.iter().map(|it| ("http", &it.name, &it.address, it.forward_credentials));
-    let far = grpc.chain(http).filter(|(_, _, address, _)| !address.tls && !local(&address.host));
+    let far = grpc.chain(http).filter(|(_, _, address, _)| !address.tls && !is_local(&address.host));
     far.map(|(speaks, name, address, forward_credentials)| {
         let (severity, what) = match forward_credentials {
             true => (Severity::High, "calls, and the callers' credentials that go on with them"),
@@ -287,10 +294,10 @@ fn told_to_everyone(config: &Config) -> Found {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn audit(config: &str) -> Vec<(Severity, String)> {
+    pub(in crate::cli::audit) fn audit(config: &str) -> Vec<(Severity, String)> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("good"), "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
         std::fs::write(folder.path().join("weak"), "abcdefabcfedabcdfeabcdefbadcfeabcdef").unwrap();

@@ -1,5 +1,6 @@
 //! `propylon audit`: what of a config would help an attacker, graded, each finding with its reason and its remedy.
 
+mod accounts;
 mod callers;
 mod findings;
 

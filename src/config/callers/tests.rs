@@ -131,6 +131,33 @@ fn mistakes_are_named() {
         "[[access.rules]]\nmatch = [\"a.*\"]\n[[access.rules]]\nmatch = [\"a.*\"]",
         "a.* has a rule already, access.rules[0]",
     );
+    // A rule that only denies stands beside one that says who may.
+    let beside =
+        "[[access.rules]]\nmatch = [\"a.*\"]\n[[access.rules]]\nmatch = [\"a.*\"]\ndeny = [\"role:x\"]";
+    assert!(parse(beside, folder.path()).is_ok());
+    let allow = |subject: &str| format!("[[access.rules]]\nmatch = [\"a.*\"]\nallow = [\"{subject}\"]\n");
+    check(&allow("user:boss@a.example"), "\"boss@a.example\" admits nobody");
+    check(
+        &format!(
+            "{}{}jwks = \"https://a.example\"",
+            allow("user:acounts/7"),
+            issuer.replace("\"a\"", "\"accounts\"")
+        ),
+        "\"acounts\" is none of auth.issuers; a user of the gateway's own is user:ID (did you mean \"user:accounts/7\"?)",
+    );
+    let user = "[[auth.tokens]]\nname = \"t\"\ntoken = { file = \"secret\" }\nuser = \"boss@a.example\"";
+    assert!(parse(&format!("{}{user}", allow("user:boss@a.example")), folder.path()).is_ok());
+    let limit = |name: &str| format!("[[rate_limits.rules]]\nmatch = [\"a.*\"]\ncalls = 1\n{name}\n");
+    let named = |name: &str| limit(&format!("name = \"{name}\""));
+    for own in ["address", "caller"] {
+        check(&named(own), &format!("a limit of the gateway's own has the name {own:?} already"));
+    }
+    check(&named("tier-free"), "rate_limits.tiers.free has the name \"tier-free\" already");
+    check(&named("tier-gold"), "\"tier-gold\" is a name of the tiers' limits");
+    // As they are written in a header, and counted by.
+    check(&(named("a b") + &named("a-b")), "rate_limits.rules[0] has the name \"a-b\" already");
+    check(&(named("rule-1") + &limit("")), "rate_limits.rules[0] has the name \"rule-1\" already");
+    assert!(parse(&(named("a") + &limit("") + &limit("")), folder.path()).is_ok());
     check("[rate_limits]\ndefault_tier = \"gold\"", "\"gold\" is not among the tiers (elite, free, premium)");
     check("[rate_limits]\nwindow = \"500ms\"", "the shortest window is 1s");
     check("[rate_limits]\nexempt = [\"here\"]", "\"here\" is not a network");

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    Check,
+    Check, Users,
     callers::texts,
     meant::{network_meant, pattern_meant, subject_meant},
     values,
@@ -27,10 +27,14 @@ impl Check<'_> {
         for (number, mut written) in written.rules.into_iter().enumerate() {
             let key: Arc<str> = format!("access.rules[{number}]").into();
             let patterns = self.patterns(&key, &std::mem::take(&mut written.patterns));
+            let what = Arc::new(self.rule(&key, written));
             let mut own = Vec::with_capacity(patterns.len());
             for pattern in patterns {
-                // Which is meant, is not for us to guess.
-                let first = book.access.iter().find(|entry| entry.patterns.contains(&pattern));
+                // Which is meant, is not for us to guess. (One that only denies leaves what the other says.)
+                let alike = |entry: &&Entry<Arc<Rule>>| {
+                    entry.what.only_denies == what.only_denies && entry.patterns.contains(&pattern)
+                };
+                let first = book.access.iter().find(alike);
                 let first = first.map(|entry| &*entry.key).or(own.contains(&pattern).then_some(&*key));
                 match first {
                     Some(first) => {
@@ -42,7 +46,6 @@ impl Check<'_> {
                 }
             }
             let patterns = own;
-            let what = Arc::new(self.rule(&key, written));
             book.access.push(Entry { key, patterns, what });
         }
     }
@@ -71,6 +74,7 @@ impl Check<'_> {
         if !patterns.is_empty() {
             self.found.add(format!("{key}.match"), "a route's rule is about the route; it has no match");
         }
+        let silent = public.is_none() && allow.is_empty();
         let public = public.unwrap_or(false);
         let asks = [("roles", &roles), ("permissions", &permissions), ("scopes", &scopes), ("tiers", &tiers)];
         for (name, list) in asks {
@@ -82,11 +86,17 @@ impl Check<'_> {
                 self.found.add(format!("{key}.{name}[{index}]"), "it is empty");
             }
         }
+        let silent = silent && asks.iter().all(|(_, list)| list.is_empty());
         let mut subjects = |name: &str, list: Vec<String>| {
             let mut subjects = Vec::with_capacity(list.len());
             for (index, text) in list.iter().enumerate() {
                 match Subject::parse(text) {
-                    Ok(subject) => subjects.push(subject),
+                    Ok(subject) => {
+                        if let Some(mistake) = self.users.mistake(&subject, name == "allow") {
+                            self.found.push(Mistake { path: format!("{key}.{name}[{index}]"), ..mistake });
+                        }
+                        subjects.push(subject);
+                    }
                     Err(why) => {
                         let mistake = Mistake::new(format!("{key}.{name}[{index}]"), why);
                         self.found.push(mistake.meaning(subject_meant(text)));
@@ -98,6 +108,7 @@ impl Check<'_> {
         Rule {
             name: key.into(),
             public,
+            only_denies: silent && !deny.is_empty(),
             allow: subjects("allow", allow),
             deny: subjects("deny", deny),
             roles: texts(roles),
@@ -132,9 +143,17 @@ impl Check<'_> {
             self.found.push(Mistake::new("rate_limits.burst", message).of_key());
         }
         let mut limits: BTreeMap<Arc<str>, Option<Arc<Limit>>> = BTreeMap::new();
+        // Limits of one name would count in one counter.
+        let mut names: BTreeMap<Arc<str>, String> = BTreeMap::new();
+        for name in OWN_LIMITS {
+            names.insert(name.into(), "a limit of the gateway's own".to_owned());
+        }
         for (name, calls) in tiers {
             let key = child("rate_limits.tiers", &name);
-            let limit = self.limit((&key, &key), &format!("tier-{name}"), (calls, 0), window, away);
+            let limit = self.limit((&key, &key), &format!("{OF_A_TIER}{name}"), (calls, 0), window, away);
+            if let Some(limit) = &limit {
+                self.name_of_its_own(key.clone(), limit, key, &mut names);
+            }
             limits.insert(name, limit);
         }
         let default_tier = written.default_tier.map_or(default.default_tier, Arc::from);
@@ -153,10 +172,10 @@ impl Check<'_> {
             }
         }
         for (number, written) in written.rules.into_iter().enumerate() {
-            self.limit_rule(number, written, (window, away), book);
+            self.limit_rule(number, written, (window, away), &mut names, book);
         }
         let keys = ("rate_limits.address", "rate_limits.burst");
-        let address = self.limit(keys, "address", (calls, burst), window, away);
+        let address = self.limit(keys, OWN_LIMITS[0], (calls, burst), window, away);
         LimitSettings {
             enabled,
             address: address.filter(|_| enabled),
@@ -179,23 +198,53 @@ impl Check<'_> {
         number: usize,
         written: settings::LimitRule,
         (window, away): (Duration, Away),
+        names: &mut BTreeMap<Arc<str>, String>,
         book: &mut Rulebook,
     ) {
         let key: Arc<str> = format!("rate_limits.rules[{number}]").into();
         let away = written.redis_away.map_or(away, meant);
         let window = self.window(&format!("{key}.window"), written.window, window);
+        let named = if written.name.is_some() { format!("{key}.name") } else { key.to_string() };
         let name = written.name.unwrap_or_else(|| format!("rule-{number}"));
         let patterns = self.patterns(&key, &written.patterns);
         let keys = (&*format!("{key}.calls"), &*format!("{key}.burst"));
         let limit = self.limit(keys, &name, (written.calls.into(), written.burst.into()), window, away);
         // A rule without calls was told of by its shape.
         let Some(limit) = limit else { return };
+        self.name_of_its_own(named, &limit, key.to_string(), names);
         let scope = match written.by {
             None | Some(settings::By::Caller) => Scope::Caller,
             Some(settings::By::Address) => Scope::Address,
             Some(settings::By::Everyone) => Scope::Everyone,
         };
         book.limits.push(Entry { key, patterns, what: (limit, scope) });
+    }
+
+    /// Two limits of one name are a mistake. `key` is where it is named; `whose` is said to the next of that name.
+    fn name_of_its_own(
+        &mut self,
+        key: String,
+        limit: &Limit,
+        whose: String,
+        names: &mut BTreeMap<Arc<str>, String>,
+    ) {
+        let name = &limit.name;
+        let of_a_tier = name.starts_with(OF_A_TIER) && !key.starts_with("rate_limits.tiers");
+        let why = match names.get(name) {
+            Some(first) => {
+                Some(format!("{first} has the name {name:?} already, and would be counted with it"))
+            }
+            None if of_a_tier => {
+                Some(format!("{name:?} is a name of the tiers' limits: they begin with {OF_A_TIER:?}"))
+            }
+            None => None,
+        };
+        match why {
+            Some(why) => self.found.add(key, why),
+            None => {
+                names.insert(Arc::clone(name), whose);
+            }
+        }
     }
 
     /// A window of a limit.
@@ -258,6 +307,33 @@ impl Check<'_> {
         self.found.push(mistake.warning());
     }
 }
+
+impl Users {
+    /// What is wrong with a user who is named: of an issuer that is not there, or admitted by what anybody may say.
+    fn mistake(&self, subject: &Subject, admitted: bool) -> Option<Mistake> {
+        let Subject::User { issuer, id } = subject else { return None };
+        match issuer {
+            Some(issuer) if !self.issuers.iter().any(|known| **known == **issuer) => {
+                let message =
+                    format!("{issuer:?} is none of auth.issuers; a user of the gateway's own is user:ID");
+                let near = nearest(issuer, self.issuers.iter().map(String::as_str));
+                Some(Mistake::new("", message).meaning(near.map(|near| format!("user:{near}/{id}"))))
+            }
+            None if admitted && id.contains('@') && !self.written.iter().any(|user| **user == **id) => {
+                let message = format!(
+                    "{id:?} admits nobody: whose an address is, only its owner's word says; a user is named by its id"
+                );
+                Some(Mistake::new("", message))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What limits are called that no rule has written: of addresses, and of callers who have one of their own.
+const OWN_LIMITS: [&str; 2] = ["address", "caller"];
+/// What the names of the tiers' limits begin with.
+const OF_A_TIER: &str = "tier-";
 
 /// What a limit can be counted by.
 const SHORTEST_WINDOW: Duration = Duration::from_secs(1);

@@ -43,11 +43,20 @@ pub(super) struct Looks<'a> {
 pub(super) struct Check<'a> {
     looks: Looks<'a>,
     pub(super) found: &'a mut Mistakes,
+    users: Users,
+}
+
+/// Whose users a rule may name.
+#[derive(Default)]
+struct Users {
+    issuers: Vec<String>,
+    /// Those of the tokens in the config.
+    written: Vec<String>,
 }
 
 impl<'a> Check<'a> {
     pub(super) fn new(looks: Looks<'a>, found: &'a mut Mistakes) -> Self {
-        Self { looks, found }
+        Self { looks, found, users: Users::default() }
     }
 
     pub(super) fn config(&mut self, settings: Settings) -> Config {
@@ -80,6 +89,11 @@ impl<'a> Check<'a> {
         let of_http: Vec<String> = of_http.map(|upstream| upstream.name.clone()).collect();
         let (upstreams, http_upstreams) = self.upstreams(upstreams);
         let connections = self.connections(connections);
+        let user = |token: &settings::Token| token.user.clone().unwrap_or_else(|| token.name.clone());
+        self.users = Users {
+            issuers: auth.issuers.iter().map(|issuer| issuer.name.clone()).collect(),
+            written: auth.tokens.iter().map(user).collect(),
+        };
         let (services, paths) = self.routes(routes, named.as_deref(), &of_http);
         let callers = self.callers(auth, access, rate_limits, proxies);
         let tiers: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();

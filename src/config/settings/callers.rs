@@ -137,10 +137,11 @@ pub(in crate::config) struct AccessRule {
     pub(in crate::config) scopes: Vec<String>,
     /// The caller is of one of these tiers. Default: of any.
     pub(in crate::config) tiers: Vec<String>,
-    /// Who may call whatever the lines above say: user:ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR, loopback.
-    /// Default: nobody.
+    /// Who may call whatever the lines above say: user:ID (an account here, or a token's user in this config),
+    /// user:ISSUER/ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR, loopback. Default: nobody.
     pub(in crate::config) allow: Vec<String>,
-    /// Who may not call, whatever any line says, in the same words. Default: nobody.
+    /// Who may not call, whatever any line says, in the same words; user:ID is of any issuer here, and may be an e-mail
+    /// address. A rule that says only this leaves what would hold without it. Default: nobody.
     pub(in crate::config) deny: Vec<String>,
 }
 
@@ -193,7 +194,7 @@ pub(in crate::config) enum RedisAway {
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("required" = ["match", "calls"]))]
 pub(in crate::config) struct LimitRule {
-    /// Its name in RateLimit-Policy. Default: its number.
+    /// Its name in RateLimit-Policy, which no other limit has. Default: its number.
     pub(in crate::config) name: Option<String>,
     /// What it is about, as in access.rules.
     #[serde(rename = "match")]

@@ -9,8 +9,8 @@ mod tunnel;
 use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, UPGRADE, VIA},
+    HeaderMap, HeaderValue, Request, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE, VIA},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper_util::{
@@ -24,6 +24,7 @@ use self::{body::Outgoing, connect::Connect};
 use super::{
     Tls, deadline,
     dial::Dial,
+    request::{FORWARDED_HOST, say_where_from},
     tls::{Connector, Speaks},
     worker,
 };
@@ -32,11 +33,6 @@ use crate::{
     route::{Limits, Proxy},
     status::Fault,
 };
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// How long a connection without a request is kept.
 const IDLE: Duration = Duration::from_secs(60);
@@ -213,8 +209,7 @@ impl HttpUpstream {
         Uri::from_parts(parts).map_err(|error| Status::internal(error.to_string()))
     }
 
-    /// Says where the request comes from. What the client says of that itself is gone: whom to believe was decided before,
-    /// and the client is who was believed.
+    /// Says where the request comes from, and whom it is for.
     fn head(
         &self,
         headers: &mut HeaderMap,
@@ -227,16 +222,10 @@ impl HttpUpstream {
             Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
             None => headers.get(HOST).cloned(),
         };
-        headers.remove(FORWARDED);
-        headers.remove(REAL_IP);
-        if let Ok(client) = HeaderValue::try_from(client.to_string()) {
-            headers.insert(FORWARDED_FOR, client);
+        say_where_from(headers, client, secure);
+        if let Some(host) = &host {
+            headers.insert(FORWARDED_HOST, host.clone());
         }
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
-        match &host {
-            Some(host) => headers.insert(FORWARDED_HOST, host.clone()),
-            None => headers.remove(FORWARDED_HOST),
-        };
         let own = host.filter(|_| proxy.keep_host).unwrap_or_else(|| self.host.clone());
         headers.insert(HOST, own);
         headers.append(VIA, HeaderValue::from_static("1.1 propylon"));

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use tonic::{Request, Status};
 
+use super::audit::without_a_call;
 use crate::{
     auth::{Client, Means, OWN, Principal},
     call::Peer,
     status::Fault,
-    store::{ADMIN, AuditLine, Micros},
+    store::{ADMIN, AuditLine},
 };
 
 /// Who does what the command line is asked for, in audit lines.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 
 /// A caller who is known.
 #[derive(Debug, Clone)]
@@ -104,48 +105,20 @@ impl Context {
         }
     }
 
-    /// A line that says what an operator does at the command line.
-    pub(in crate::services) fn operator_line(action: &str, target: &str, details: &str) -> AuditLine {
-        AuditLine {
-            id: uuid::Uuid::now_v7().to_string(),
-            at: Micros::now(),
-            actor: OPERATOR.to_owned(),
-            action: action.to_owned(),
-            target: target.to_owned(),
-            request_id: String::new(),
-            address: String::new(),
-            details: details.to_owned(),
-        }
-    }
-
-    /// A line that says what a caller does; it is in the log too.
-    pub(in crate::services) fn line(
+    /// A line that says what a caller does; whoever may without being known is on the gateway's own machine, as its operator
+    /// is.
+    pub(in crate::services) fn line<'a>(
         &self,
-        caller: &Caller,
+        caller: impl Into<Option<&'a Caller>>,
         action: &str,
         target: &str,
         details: String,
     ) -> AuditLine {
-        let line = AuditLine {
-            id: uuid::Uuid::now_v7().to_string(),
-            at: Micros::now(),
-            actor: caller.actor(),
-            action: action.to_owned(),
-            target: target.to_owned(),
+        let actor = caller.into().map_or_else(|| OPERATOR.to_owned(), Caller::actor);
+        AuditLine {
             request_id: self.request_id.clone(),
             address: self.address.clone(),
-            details,
-        };
-        tracing::info!(
-            target: "audit",
-            actor = line.actor,
-            action,
-            target_id = target,
-            request_id = line.request_id,
-            address = line.address,
-            "{}",
-            line.details
-        );
-        line
+            ..without_a_call(&actor, action, target, details)
+        }
     }
 }

@@ -106,7 +106,7 @@ pub(in crate::services) fn name(text: &str) -> Result<String, String> {
     if text.chars().count() > MOST {
         return Err(format!("it has at most {MOST} characters"));
     }
-    if text.chars().any(|c| c.is_control() || is_invisible(c)) {
+    if text.chars().any(|c| c.is_control() || is_invisible(c) && !is_presentation(c)) {
         return Err("it has no control characters and none that turn text around".to_owned());
     }
     Ok(text)
@@ -135,9 +135,35 @@ pub(in crate::services) fn words(list: &[String]) -> Result<Vec<String>, String>
     Ok(list.iter().cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect())
 }
 
-/// Characters that are not seen, or change how others are: they make two names look the same.
+/// Characters that are not seen, or change how others are: they make two texts look the same. (What Unicode calls default
+/// ignorable, the blanks that are no spaces, and the marks of annotations.)
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Says how the sign before it is drawn, as in most emoji: harmless in what is only shown.
+fn is_presentation(c: char) -> bool {
+    matches!(c, '\u{fe0e}' | '\u{fe0f}')
 }
 
 #[cfg(test)]
@@ -178,6 +204,15 @@ mod tests {
             "a@[127.0.0.1]",
             "<a@b.example>",
             "a\u{200b}@b.example",
+            "a\u{3164}@b.example",
+            "a\u{115f}@b.example",
+            "a\u{ffa0}@b.example",
+            "a\u{fe0f}@b.example",
+            "a\u{180e}@b.example",
+            "a\u{2800}@b.example",
+            "a\u{e0041}@b.example",
+            "a\u{e0100}@b.example",
+            "a@b\u{34f}.example",
             "a,b@c.example",
             "a@b.example,c@d.example",
         ] {
@@ -193,7 +228,18 @@ mod tests {
     fn names_can_be_shown() {
         assert_eq!(name(" Zoe\u{308} \u{1F980} ").as_deref(), Ok("Zoë \u{1F980}"));
         assert_eq!(name(&"é".repeat(64)).map(|name| name.chars().count()), Ok(64));
-        for bad in ["", "  ", "a\0b", "a\nb", "abc\u{202e}def", &"x".repeat(65), &"x".repeat(1 << 20)] {
+        assert_eq!(name("Ann \u{2764}\u{fe0f}").as_deref(), Ok("Ann \u{2764}\u{fe0f}"));
+        for bad in [
+            "",
+            "  ",
+            "a\0b",
+            "a\nb",
+            "abc\u{202e}def",
+            "a\u{3164}",
+            "a\u{e0041}",
+            &"x".repeat(65),
+            &"x".repeat(1 << 20),
+        ] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
         let list =

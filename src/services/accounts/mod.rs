@@ -2,6 +2,7 @@
 //! `admin_accounts` speak for it; nothing here knows a message but the user's.
 
 mod attempts;
+mod audit;
 mod caller;
 mod check;
 mod forms;
@@ -19,13 +20,14 @@ use prost::Message as _;
 use tonic::Status;
 
 pub(super) use self::{
+    audit::changed as what_changed,
     caller::{Caller, Context},
     check::{
         EMAIL_PART, ENTRIES, ENTRY_NAME, ENTRY_VALUE, MOST_DAYS, MOST_OF_A_PAGE, Violations, email, name,
         words,
     },
     password::check as new_password,
-    present::{count, user},
+    present::{count, private, user},
 };
 pub use self::{
     forms::form,
@@ -40,8 +42,9 @@ use crate::{
     store::{Account, Micros, Revocation, Revoked, StoreError, Stores},
 };
 
-/// How long what is known of an account is kept beside the database.
-const CACHED: Duration = Duration::from_secs(30);
+/// How long what is known of an account is kept beside the database: as long as others may go on seeing what a replica
+/// without a shared cache has changed.
+const CACHED: Duration = Duration::from_secs(2);
 
 /// The rules for accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,12 +89,20 @@ pub struct Directory {
     pub(super) tokens: Arc<dyn Tokens>,
     pub(super) passwords: Passwords,
     pub(super) rules: Rules,
+    /// False: nothing is kept, and no file is made for it.
+    keeps: bool,
 }
 
 impl Directory {
     #[must_use]
     pub fn new(stores: Arc<Stores>, tokens: Arc<dyn Tokens>, passwords: Passwords, rules: Rules) -> Self {
-        Self { stores, tokens, passwords, rules }
+        Self { stores, tokens, passwords, rules, keeps: true }
+    }
+
+    /// The same where no accounts are kept: its audit lines are in the log alone.
+    #[must_use]
+    pub fn unused(self) -> Self {
+        Self { keeps: false, ..self }
     }
 
     /// An account, as it was known a moment ago at the most.
@@ -111,7 +122,7 @@ impl Directory {
 
     /// Forgets what was known of an account that has changed.
     pub(super) async fn changed(&self, id: &str) {
-        // Where the cache is away, what it has is over in half a minute.
+        // Where the cache is away, what it has is over soon.
         let _ = self.stores.cache.delete(&cache_key(id)).await;
     }
 

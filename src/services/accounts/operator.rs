@@ -3,7 +3,13 @@
 
 use std::fmt;
 
-use super::{Context, Directory, Violations, check, password, session::random_text};
+use super::{
+    Directory, Violations,
+    audit::{changed, without_a_call},
+    caller::OPERATOR,
+    check, password,
+    session::random_text,
+};
 use crate::{
     schema::did_you_mean,
     store::{
@@ -14,6 +20,8 @@ use crate::{
 
 /// How many random bytes a password has that is made up.
 const RANDOM: usize = 18;
+/// Who makes the first admin, in audit lines.
+const GATEWAY: &str = "gateway";
 /// Of how many accounts the names are looked at, for one that is mistyped.
 const MOST_LOOKED_AT: u32 = 10_000;
 /// How many admins are named where several could be meant.
@@ -122,7 +130,12 @@ impl Directory {
             permissions: Vec::new(),
             tier: self.rules.tier.clone(),
         };
-        let Some(made) = self.stores.accounts.create_first_admin(&new, Micros::now()).await? else {
+        let note = |made: &Account| {
+            let there =
+                if made.id == new.id { "" } else { "; the account was there before, with another password" };
+            without_a_call(GATEWAY, "user.first_admin", &made.id, format!("{}{there}", made.email))
+        };
+        let Some(made) = self.stores.accounts.create_first_admin(&new, &note, Micros::now()).await? else {
             return Ok(None);
         };
         // Whoever had an account with this e-mail before is not the admin.
@@ -159,12 +172,14 @@ impl Directory {
             active: make_admin.then_some(true),
             ..AccountChange::default()
         };
-        let details = if make_admin { "reset, and made an active admin" } else { "reset" };
-        let line = Context::operator_line("user.password", &account.id, details);
+        let note = |before: &Account| {
+            let details = format!("{}; the password is reset", changed(before, &change));
+            without_a_call(OPERATOR, "user.password", &before.id, details)
+        };
         let gone = || OperatorError::Invalid("the account is gone".to_owned());
         let now = Micros::now();
         let account =
-            self.stores.accounts.update(&account.id, &change, Some(&line), now).await?.ok_or_else(gone)?;
+            self.stores.accounts.update(&account.id, &change, Some(&note), now).await?.ok_or_else(gone)?;
         self.changed(&account.id).await;
         let sessions = self.end_sessions(&account.id).await?;
         Ok(Reset { account, password: (!given).then_some(password), sessions })

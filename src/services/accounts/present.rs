@@ -1,6 +1,16 @@
-//! Accounts as messages.
+//! Accounts as messages, and answers about them.
+
+use tonic::{Response, metadata::MetadataValue};
 
 use crate::{proto::gateway_v1::User, store::Account};
+
+/// An answer about an account, with its tokens or keys maybe: nothing between the gateway and its client may keep it (RFC
+/// 6749, 5.1).
+pub(in crate::services) fn private<T>(message: T) -> Response<T> {
+    let mut response = Response::new(message);
+    response.metadata_mut().insert("cache-control", MetadataValue::from_static("no-store"));
+    response
+}
 
 /// An account as others may see it.
 pub(in crate::services) fn user(account: &Account) -> User {

@@ -16,7 +16,7 @@ use crate::{
         CreateApiKeyRequest, DeleteAccountRequest, DeleteUserRequest, GetAdminStatsRequest,
         GetCurrentUserRequest, GetProfileRequest, GetStatsRequest, ListApiKeysRequest, ListAuditLinesRequest,
         ListUsersRequest, LoginRequest, LoginResponse, LogoutRequest, RefreshRequest, RegisterRequest,
-        RegisterResponse, RevokeApiKeyRequest, UpdateProfileRequest, UpdateUserRequest, User,
+        RegisterResponse, ReloadRequest, RevokeApiKeyRequest, UpdateProfileRequest, UpdateUserRequest, User,
         admin_service_server::AdminService as _, auth_service_server::AuthService as _,
         user_service_server::UserService as _,
     },
@@ -418,8 +418,19 @@ async fn an_admin_administers_and_leaves_traces() {
         .unwrap()
         .into_inner();
     assert_eq!(listed.api_keys, std::slice::from_ref(&key));
-    let asked = RevokeApiKeyRequest { id: key.id.clone() };
-    world.admin.revoke_api_key(world.ok(admin, asked).await).await.unwrap();
+    // A second time it ends nothing, and says so to nobody.
+    for _ in 0..2 {
+        let asked = RevokeApiKeyRequest { id: key.id.clone() };
+        world.admin.revoke_api_key(world.ok(admin, asked).await).await.unwrap();
+    }
+    let asked = RevokeApiKeyRequest { id: "nothing".into() };
+    let status = world.admin.revoke_api_key(world.ok(admin, asked).await).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    let last = world.admin.delete_user(world.ok(admin, DeleteUserRequest { id: own.id.clone() }).await).await;
+    assert_eq!(last.unwrap_err().code(), Code::FailedPrecondition);
+    let last = world.users.delete_account(world.ok(admin, DeleteAccountRequest {}).await).await;
+    assert_eq!(last.unwrap_err().code(), Code::FailedPrecondition);
+    world.admin.reload(world.ok(admin, ReloadRequest {}).await).await.unwrap();
     assert_eq!(world.me(By::Key(&made.key)).await.unwrap_err(), revoked());
     let stats = world
         .admin
@@ -445,14 +456,28 @@ async fn an_admin_administers_and_leaves_traces() {
         .await
         .unwrap()
         .into_inner();
-    let said: Vec<_> = lines.lines.iter().map(|line| line.action.as_str()).collect();
-    assert_eq!(said, ["user.delete", "key.revoke", "key.create", "user.update", "user.update"]);
-    let last = lines.lines.last().unwrap();
+    // What was refused has left none.
+    let said: Vec<_> =
+        lines.lines.iter().map(|line| format!("{} {}: {}", line.action, line.target, line.details)).collect();
+    let key_said = format!("name \"ci\", roles \"admin editor\", for {id}");
+    let want = [
+        format!("user.delete {id}: alice@x.example"),
+        "gateway.reload : nothing has changed".to_owned(),
+        format!("key.revoke {}: {key_said}", key.id),
+        format!("key.create {}: {key_said}", key.id),
+        format!(
+            "user.update {id}: alice@x.example; username: \"somebody\" → \"alice\"; tier: premium → free"
+        ),
+        format!("user.update {id}: alice@x.example; roles: user → editor; tier: free → premium"),
+        format!("user.first_admin {}: admin@x.example", own.id),
+    ];
+    assert_eq!(said, want);
+    let [.., last, first] = lines.lines.as_slice() else { panic!() };
+    assert_eq!((&*first.actor, &*first.address), ("gateway", ""));
     assert_eq!(
         (&*last.actor, &*last.target, &*last.request_id, &*last.address),
         (&*own.id, &*id, "req-7", "192.0.2.1")
     );
-    assert_eq!(last.details, "roles: editor; tier: premium");
     assert!(lines.lines.iter().all(|line| !format!("{line:?}").contains(&made.key)));
 }
 

@@ -45,11 +45,14 @@ impl MemoryCounters {
     /// Asks for one call, without a wait. The time is in milliseconds since 1970; now, where there is none.
     pub fn take_now(&self, key: &str, rate: &Rate, now_ms: Option<u64>) -> Taken {
         let now = now_ms.unwrap_or_else(wall_clock_ms);
-        match self.shards.get(self.place(key)) {
-            Some(shard) => lock(shard).window(key, now).take(rate, now),
-            // A place has a shard.
-            None => Window::default().take(rate, now),
+        // A place has a shard.
+        let Some(shard) = self.shards.get(self.place(key)) else { return Window::default().take(rate, now) };
+        let mut shard = lock(shard);
+        // Most callers have called before.
+        if let Some(window) = shard.windows.get_mut(key) {
+            return window.take(rate, now);
         }
+        shard.window(key, now).take(rate, now)
     }
 
     /// Asks for one call under several keys, which are counted together or not at all; without a wait.

@@ -8,8 +8,8 @@ use super::{
     row::{text, words},
 };
 use crate::store::{
-    ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, AuditLine, Conflict, Micros,
-    NewAccount, Page, PasswordHash, StoreError,
+    ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, Conflict, Micros, NewAccount,
+    Note, Page, PasswordHash, StoreError,
 };
 
 macro_rules! columns {
@@ -31,7 +31,12 @@ impl Accounts for Database {
         .await
     }
 
-    async fn create_first_admin(&self, new: &NewAccount, now: Micros) -> Result<Option<Account>, StoreError> {
+    async fn create_first_admin(
+        &self,
+        new: &NewAccount,
+        audit: Note<'_>,
+        now: Micros,
+    ) -> Result<Option<Account>, StoreError> {
         self.run(async {
             let mut work = self.begin().await?;
             work.lock("admins").await?;
@@ -42,7 +47,10 @@ impl Accounts for Database {
                 Some(made) => made,
                 None => promote(&mut work, new, now).await?,
             };
+            let line = audit(&made);
+            add(&mut work, &line).await?;
             work.commit().await?;
+            line.log();
             Ok(Some(made))
         })
         .await
@@ -74,22 +82,28 @@ impl Accounts for Database {
         &self,
         id: &str,
         change: &AccountChange,
-        audit: Option<&AuditLine>,
+        audit: Option<Note<'_>>,
         now: Micros,
     ) -> Result<Option<Account>, StoreError> {
         self.run(async {
             let mut work = self.begin().await?;
-            // Whoever may take away an admin must not do so at the same time as another.
-            let guarded = change.roles.is_some() || change.active.is_some();
+            // Whoever may take away an admin must not do so at the same time as another, and what is noted as having been
+            // must not change in between.
+            let guarded = change.roles.is_some() || change.active.is_some() || audit.is_some();
             let was_admin = guarded && lock_admin(&mut work, id).await?;
+            let line = match audit {
+                Some(note) => found(&mut work, id).await?.map(|before| note(&before)),
+                None => None,
+            };
             let Some(account) = update(&mut work, id, change, now).await? else { return Ok(None) };
             if was_admin {
                 keep_an_admin(&mut work).await?;
             }
-            if let Some(line) = audit {
+            if let Some(line) = &line {
                 add(&mut work, line).await?;
             }
             work.commit().await?;
+            line.inspect(|line| line.log());
             Ok(Some(account))
         })
         .await
@@ -105,21 +119,22 @@ impl Accounts for Database {
         self.run(self.write(sql, args![id, now])).await.map(drop)
     }
 
-    async fn delete(&self, id: &str, audit: Option<&AuditLine>, _: Micros) -> Result<bool, StoreError> {
+    async fn delete(&self, id: &str, audit: Option<Note<'_>>, _: Micros) -> Result<bool, StoreError> {
         self.run(async {
             let mut work = self.begin().await?;
             let was_admin = lock_admin(&mut work, id).await?;
             // Its API keys and refresh tokens go with it: the schema says so.
-            if work.row("DELETE FROM accounts WHERE id = $1 RETURNING id", args![id]).await?.is_none() {
-                return Ok(false);
-            }
+            let sql = concat!("DELETE FROM accounts WHERE id = $1 RETURNING ", columns!());
+            let Some(row) = work.row(sql, args![id]).await? else { return Ok(false) };
             if was_admin {
                 keep_an_admin(&mut work).await?;
             }
-            if let Some(line) = audit {
+            let line = audit.map(|note| account(&row).map(|account| note(&account))).transpose()?;
+            if let Some(line) = &line {
                 add(&mut work, line).await?;
             }
             work.commit().await?;
+            line.inspect(|line| line.log());
             Ok(true)
         })
         .await
@@ -154,6 +169,12 @@ impl Accounts for Database {
         })
         .await
     }
+}
+
+/// An account as a transaction finds it.
+async fn found(work: &mut Work, id: &str) -> Result<Option<Account>, StoreError> {
+    let sql = concat!("SELECT ", columns!(), " FROM accounts WHERE id = $1");
+    work.row(sql, args![id]).await?.as_ref().map(account).transpose()
 }
 
 /// Makes an account, unless its e-mail is taken.

@@ -45,7 +45,9 @@ impl ApiKeys for Database {
             if let Some(line) = audit {
                 add(&mut work, line).await?;
             }
-            work.commit().await
+            work.commit().await?;
+            audit.inspect(|line| line.log());
+            Ok(())
         })
         .await
     }
@@ -83,11 +85,15 @@ impl ApiKeys for Database {
         self.run(async {
             let mut work = self.begin().await?;
             let Some(row) = work.row(sql, args![id, now]).await? else { return Ok(None) };
+            let key = key(&row)?;
+            // One that had ended before is not ended again.
+            let audit = audit.filter(|_| key.revoked_at == Some(now));
             if let Some(line) = audit {
                 add(&mut work, line).await?;
             }
             work.commit().await?;
-            key(&row).map(Some)
+            audit.inspect(|line| line.log());
+            Ok(Some(key))
         })
         .await
     }

@@ -11,7 +11,9 @@ impl Audit for Database {
         self.run(async {
             let mut work = self.begin().await?;
             add(&mut work, line).await?;
-            work.commit().await
+            work.commit().await?;
+            line.log();
+            Ok(())
         })
         .await
     }
@@ -26,7 +28,7 @@ impl Audit for Database {
     }
 }
 
-/// Adds a line within a transaction.
+/// Adds a line within a transaction; whoever commits that logs it.
 pub(super) async fn add(work: &mut Work, line: &AuditLine) -> Result<(), StoreError> {
     let sql = "INSERT INTO audit_lines (id, at, actor, action, target, request_id, address, details)
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";

@@ -1,6 +1,7 @@
 //! Accounts as their owners meet them: registration, login, refresh and logout over each surface, on SQLite with counters in
 //! memory and on PostgreSQL with Redis, before one gateway and before replicas, through restarts and kills.
 
+mod admin;
 mod attacks;
 mod flow;
 mod inputs;

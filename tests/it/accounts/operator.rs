@@ -116,7 +116,10 @@ async fn a_password_is_reset_beside_a_gateway_that_runs() {
         assert_eq!(mine.len(), 4, "{name}: {lines}");
         assert_eq!(
             (text(mine[0], "action"), text(mine[0], "details")),
-            ("user.password", "reset, and made an active admin")
+            (
+                "user.password",
+                "Ann@x.example; roles: user → user admin; active: false → true; the password is reset"
+            )
         );
 
         // What cannot be, in words.

@@ -1,11 +1,13 @@
 //! One access table: caller × method × surface → outcome.
 
+use std::net::SocketAddr;
+
 use http::Method;
 use serde_json::json;
 
 use super::{OPERATOR, everywhere, get, seen, start, told};
 use crate::support::{
-    client::{request, rest},
+    client::{frames, grpc, grpc_web, request, rest},
     tokens::good,
 };
 
@@ -17,7 +19,7 @@ public = true
 [[access.rules]]
 match = ["library.v1.*"]
 roles = ["student", "teacher"]
-deny = ["user:suspended"]
+deny = ["user:main/suspended"]
 [[access.rules]]
 match = ["/v1/fail"]
 scopes = ["break"]
@@ -120,6 +122,169 @@ async fn one_table_through_every_surface() {
     }
 }
 
+/// Who may call by what they are of and where they come from, in a table of its own: each row is a rule, with the outcome for
+/// each caller. With a trusted proxy, so that a caller can come from elsewhere.
+const PLACES: &str = r#"
+[gateway]
+trusted_proxies = ["127.0.0.1"]
+[rate_limits]
+enabled = false
+[access]
+[[access.rules]]
+match = ["library.v1.Library/GetBook"]
+tiers = ["elite"]
+deny = ["network:198.51.100.0/24"]
+[[access.rules]]
+match = ["library.v1.Library/PutBook"]
+roles = ["teacher"]
+allow = ["tier:elite", "network:203.0.113.0/24"]
+[[access.rules]]
+match = ["POST /v1/pages"]
+roles = ["nobody"]
+allow = ["loopback", "role:student"]
+[[access.rules]]
+match = ["/v1/fail"]
+scopes = ["break"]
+tiers = ["elite"]
+[[access.rules]]
+match = ["/hello/**"]
+roles = ["student"]
+[[routes]]
+path = "/hello/{name}"
+respond = { body = "hello ${path.name}" }
+"#;
+
+/// An API key with these roles, scopes and tier, made by the operator.
+async fn api_key(gateway: SocketAddr, more: serde_json::Value) -> String {
+    let operator = format!("Bearer {OPERATOR}");
+    let headers = [("authorization", operator.as_str()), ("content-type", "application/json")];
+    let mut asked = json!({ "name": "of a test" });
+    asked.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    let made = rest(gateway, request(&Method::POST, "/admin/keys", &headers, asked.to_string())).await;
+    assert_eq!(made.http, 200, "{made:?}");
+    made.messages[0]["key"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_tiers_and_places_through_every_surface() {
+    let (gateway, _issuer) = start(PLACES).await;
+    let at = gateway.address;
+    let bearer = |more| ("authorization", format!("Bearer {}", good("s", &more)));
+    let from = |address: &str| ("x-forwarded-for", address.to_owned());
+    let elite = ("x-api-key", api_key(at, json!({ "tier": "elite", "scopes": ["break"] })).await);
+    let student_key = ("x-api-key", api_key(at, json!({ "roles": ["student"], "tier": "free" })).await);
+    let suspended = json!({ "roles": ["student", "suspended"], "scope": "break", "tier": "elite" });
+    let callers: [(&str, Vec<(&str, String)>); 9] = [
+        ("anonymous here", vec![]),
+        ("anonymous of 203.0.113.7", vec![from("203.0.113.7")]),
+        ("a key of the tier elite", vec![elite.clone()]),
+        ("that key, from 198.51.100.9", vec![elite, from("198.51.100.9")]),
+        ("a student's key, from 192.0.2.1", vec![student_key, from("192.0.2.1")]),
+        ("a bad key", vec![("x-api-key", "ppk_nothing".to_owned())]),
+        (
+            "a free student, from 192.0.2.1",
+            vec![bearer(json!({ "roles": ["student"], "tier": "free" })), from("192.0.2.1")],
+        ),
+        (
+            "a teacher, from 192.0.2.1",
+            vec![bearer(json!({ "roles": ["teacher"], "scope": "break" })), from("192.0.2.1")],
+        ),
+        ("somebody suspended", vec![bearer(suspended)]),
+    ];
+    // 0 reached, 7 PERMISSION_DENIED, 16 UNAUTHENTICATED.
+    let table: [(&str, &str, &str, &str, [i32; 9]); 4] = [
+        ("GetBook", "GetBookRequest", "GET /v1/books:get", "", TABLE[0]),
+        ("PutBook", "Book", "PUT /v1/shelves/1/books/2", "{}", TABLE[1]),
+        ("ListPages", "FailRequest", "POST /v1/pages", "{}", TABLE[2]),
+        ("Fail", "FailRequest", "POST /v1/fail", r#"{"code": 0}"#, TABLE[3]),
+    ];
+    for (method, message, path, body, codes) in table {
+        let (verb, path) = path.split_once(' ').unwrap();
+        for ((caller, headers), code) in callers.iter().zip(codes) {
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let place = (verb.parse::<Method>().unwrap(), path, body);
+            for (surface, outcome) in
+                everywhere(at, method, &format!("library.v1.{message}"), place, &headers).await
+            {
+                let reached = ![7, 16].contains(&outcome.code);
+                assert_eq!(
+                    if reached { 0 } else { outcome.code },
+                    code,
+                    "{method} by {caller} over {surface}: {outcome:?}"
+                );
+            }
+        }
+    }
+    // A path that the gateway answers by itself is as any other.
+    let want = [401, 401, 403, 403, 200, 401, 200, 403, 200];
+    for ((caller, headers), want) in callers.iter().zip(want) {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let outcome = rest(at, request(&Method::GET, "/hello/ann", &headers, "")).await;
+        assert_eq!(outcome.http, want, "/hello/ann by {caller}: {outcome:?}");
+    }
+}
+
+/// Outcomes by method, for each caller of [`keys_tiers_and_places_through_every_surface`] in their order.
+const TABLE: [[i32; 9]; 4] = [
+    // The tier elite, from anywhere but 198.51.100.0/24.
+    [16, 16, 0, 7, 7, 16, 7, 7, 0],
+    // Teachers, the tier elite, and a network whoever it is.
+    [16, 0, 0, 0, 7, 16, 7, 0, 0],
+    // This machine, with no proxy in between, and students. Where nobody need be known, bad credentials do not matter.
+    [0, 16, 0, 7, 0, 0, 0, 7, 0],
+    // A scope and a tier.
+    [16, 16, 0, 0, 7, 16, 7, 7, 0],
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_about_everything_holds_where_no_other_does() {
+    let rules = r#"
+[access]
+default = "public"
+[[access.rules]]
+match = ["/**"]
+scopes = ["break"]
+deny = ["role:suspended"]
+[[access.rules]]
+match = ["POST /v1/pages"]
+roles = ["student"]
+[[routes]]
+path = "/hello/{name}"
+respond = { body = "hello ${path.name}" }
+"#;
+    let (gateway, _issuer) = start(rules).await;
+    let bearer = |more| format!("Bearer {}", good("s", &more));
+    let callers = [
+        None,
+        Some(bearer(json!({ "roles": ["student"] }))),
+        Some(bearer(json!({ "scope": "break" }))),
+        Some(bearer(json!({ "roles": ["student", "suspended"], "scope": "break" }))),
+    ];
+    let table: [(&str, &str, &str, &str, [i32; 4]); 2] = [
+        ("ListPages", "FailRequest", "POST /v1/pages", "{}", [16, 0, 7, 7]),
+        ("PutBook", "Book", "PUT /v1/shelves/1/books/2", "{}", [16, 7, 0, 7]),
+    ];
+    for (caller, hello) in callers.iter().zip([401, 403, 200, 403]) {
+        let headers: Vec<_> = caller.iter().map(|value| ("authorization", value.as_str())).collect();
+        let outcome = rest(gateway.address, request(&Method::GET, "/hello/ann", &headers, "")).await;
+        assert_eq!(outcome.http, hello, "/hello/ann by {caller:?}: {outcome:?}");
+    }
+    for (method, message, path, body, codes) in table {
+        let (verb, path) = path.split_once(' ').unwrap();
+        for (caller, code) in callers.iter().zip(codes) {
+            let headers: Vec<_> = caller.iter().map(|value| ("authorization", value.as_str())).collect();
+            let place = (verb.parse::<Method>().unwrap(), path, body);
+            for (surface, outcome) in
+                everywhere(gateway.address, method, &format!("library.v1.{message}"), place, &headers).await
+            {
+                let reached = ![7, 16].contains(&outcome.code);
+                let got = if reached { 0 } else { outcome.code };
+                assert_eq!(got, code, "{method} by {caller:?} over {surface}: {outcome:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_gateways_own_services_have_a_table_of_their_own() {
     let (gateway, _issuer) = start("[access]\ndefault = \"authenticated\"").await;
@@ -160,6 +325,118 @@ async fn the_gateways_own_services_have_a_table_of_their_own() {
     check(Method::POST, "/admin/reload", &[proxied, ("authorization", &student)], 403).await;
     check(Method::POST, "/admin/reload", &[page], 403).await;
     check(Method::POST, "/admin/reload", &[page, ("authorization", &student)], 403).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_table_holds_over_every_surface() {
+    let (gateway, _issuer) = start("[access]\ndefault = \"public\"\n[rate_limits]\nenabled = false").await;
+    let student = ("authorization", format!("Bearer {}", good("s", &json!({ "roles": ["student"] }))));
+    let admin = ("authorization", format!("Bearer {OPERATOR}"));
+    let key = ("x-api-key", api_key(gateway.address, json!({ "roles": ["student"] })).await);
+    let admins_key = ("x-api-key", api_key(gateway.address, json!({ "roles": ["admin"] })).await);
+    // So none of them is of this machine.
+    let proxied = ("x-forwarded-for", "203.0.113.7".to_owned());
+    let callers: [(&str, Vec<(&str, String)>); 6] = [
+        ("anonymous here", vec![]),
+        ("anonymous elsewhere", vec![proxied.clone()]),
+        ("a student elsewhere", vec![student, proxied.clone()]),
+        ("a student's key elsewhere", vec![key, proxied.clone()]),
+        ("an admin elsewhere", vec![admin, proxied.clone()]),
+        ("an admin's key elsewhere", vec![admins_key, proxied]),
+    ];
+    let near = [0, 16, 7, 7, 0, 0];
+    let admins = [16, 16, 7, 7, 0, 0];
+    let table = [
+        ("HealthService/Ping", "GET /ping", [0; 6]),
+        ("HealthService/Check", "GET /health", [0; 6]),
+        ("RoutingService/GetInfo", "GET /gateway/info", near),
+        ("RoutingService/ListRoutes", "GET /api/v1/routes", near),
+        ("AdminService/Reload", "POST /admin/reload", near),
+        ("AdminService/GetAdminStats", "GET /admin/stats", admins),
+        ("AdminService/ListApiKeys", "GET /admin/keys", admins),
+        ("AdminService/ListUsers", "GET /admin/users", admins),
+        ("AdminService/ListAuditLines", "GET /admin/audit", admins),
+        ("AuthService/GetCurrentUser", "GET /api/v1/auth/me", [16, 16, 0, 0, 0, 0]),
+    ];
+    for (rpc, path, codes) in table {
+        let (verb, path) = path.split_once(' ').unwrap();
+        let verb: Method = verb.parse().unwrap();
+        let name = rpc.split_once('/').unwrap().1;
+        let (message, reply) =
+            (format!("propylon.gateway.v1.{name}Request"), format!("propylon.gateway.v1.{name}Response"));
+        let (rpc, body) = (format!("/propylon.gateway.v1.{rpc}"), frames(&message, &["{}"]));
+        for ((caller, headers), code) in callers.iter().zip(codes) {
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let json = [&headers[..], &[("content-type", "application/json")]].concat();
+            let sent = if verb == Method::GET { "" } else { "{}" };
+            let at = gateway.address;
+            let outcomes = [
+                ("gRPC", grpc(at, &rpc, &headers, body.clone(), &reply).await),
+                ("gRPC-Web", grpc_web(at, false, &rpc, &headers, body.clone(), &reply).await),
+                ("gRPC-Web text", grpc_web(at, true, &rpc, &headers, body.clone(), &reply).await),
+                ("REST", rest(at, request(&verb, path, &json, sent)).await),
+            ];
+            for (surface, outcome) in outcomes {
+                assert_eq!(outcome.code, code, "{rpc} by {caller} over {surface}: {outcome:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_spoken_for_is_never_of_this_machine() {
+    let check = async |gateway: &str, name: &str, value: &str| {
+        let (gateway, _issuer) = start(&format!("[gateway]\n{gateway}")).await;
+        let student = format!("Bearer {}", good("s", &json!({ "roles": ["student"] })));
+        let ask = async |verb: Method, path: &str, headers: &[(&str, &str)]| {
+            rest(gateway.address, request(&verb, path, headers, "")).await.http
+        };
+        let said = (name, value);
+        assert_eq!(ask(Method::GET, "/gateway/info", &[]).await, 200);
+        assert_eq!(ask(Method::GET, "/gateway/info", &[said]).await, 401, "{name}: {value}");
+        assert_eq!(ask(Method::GET, "/gateway/info", &[said, ("authorization", &student)]).await, 403);
+        assert_eq!(ask(Method::POST, "/admin/reload", &[said]).await, 401, "{name}: {value}");
+    };
+    let trusted = "trusted_proxies = [\"127.0.0.1\"]";
+    check(trusted, "x-forwarded-for", "127.0.0.1").await;
+    check("trusted_proxies = [\"nearest\"]", "x-forwarded-for", "::1").await;
+    let forwarded = format!("{trusted}\nforwarded_header = \"forwarded\"");
+    check(&forwarded, "forwarded", "for=127.0.0.1").await;
+}
+
+#[tokio::test]
+async fn a_rule_that_only_denies_leaves_the_default_table() {
+    let (gateway, _issuer) =
+        start("[access]\n[[access.rules]]\nmatch = [\"*\"]\ndeny = [\"role:banned\"]").await;
+    let bearer = |role: &str| format!("Bearer {}", good("s", &json!({ "roles": [role] })));
+    let (student, banned) = (bearer("student"), bearer("banned"));
+    let proxied = ("x-forwarded-for", "203.0.113.7");
+    for (path, headers, want) in [
+        ("/health", &[][..], 200),
+        ("/health", &[("authorization", &*banned)], 403),
+        ("/gateway/info", &[], 200),
+        ("/gateway/info", &[("authorization", &*banned)], 403),
+        ("/gateway/info", &[proxied, ("authorization", &*student)], 403),
+        ("/admin/users", &[("authorization", &*student)], 403),
+        ("/v1/books:get", &[], 401),
+        ("/v1/books:get", &[("authorization", &*student)], 200),
+        ("/v1/books:get", &[("authorization", &*banned)], 403),
+    ] {
+        let outcome = rest(gateway.address, request(&Method::GET, path, headers, "")).await;
+        assert_eq!(outcome.http, want, "{path} {headers:?}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_of_one_issuer_is_not_anothers() {
+    let rules = "[access]\n[[access.rules]]\nmatch = [\"library.v1.*\"]\nroles = [\"nobodys\"]";
+    for (allow, want) in [("user:main/7", 0), ("user:7", 7), ("user:legacy/7", 7)] {
+        let (gateway, _issuer) = start(&format!("{rules}\nallow = [\"{allow}\"]")).await;
+        let seven = format!("Bearer {}", good("7", &json!({ "email": "boss@a.example" })));
+        for (surface, outcome) in get(gateway.address, &[("authorization", &seven)]).await {
+            assert_eq!(outcome.code, want, "{allow} over {surface}: {outcome:?}");
+        }
+    }
 }
 
 #[test]

@@ -63,25 +63,28 @@ pub(super) async fn change(pair: &Pair) {
         ..AccountChange::default()
     };
     let line = line("account.update", &made.id);
-    let changed = accounts.update(&made.id, &change, Some(&line), second(2)).await.unwrap().unwrap();
+    // What the line is made of is what was there before.
+    let note = |before: &Account| AuditLine { details: before.tier.clone(), ..line.clone() };
+    let changed = accounts.update(&made.id, &change, Some(&note), second(2)).await.unwrap().unwrap();
     let want = Account {
         roles: vec!["editor".into(), "user".into()],
         permissions: vec!["books:write".into()],
         tier: "premium".into(),
         profile: change.profile.clone().unwrap(),
         updated_at: second(2),
-        ..made
+        ..made.clone()
     };
     assert_eq!(changed, want);
     assert_eq!(pair.other.accounts.get(&want.id).await.unwrap(), Some(want.clone()));
     // Nothing changes what is not said.
     let same = accounts.update(&want.id, &AccountChange::default(), None, second(3)).await.unwrap().unwrap();
     assert_eq!(same, Account { updated_at: second(3), ..want });
-    let none = accounts.update("nobody", &change, Some(&self::line("x", "nobody")), second(3)).await.unwrap();
+    let none = accounts.update("nobody", &change, Some(&noted), second(3)).await.unwrap();
     assert_eq!(none, None);
     // The line is written with the change, and with nothing that did not happen.
     let page = Page { after: String::new(), limit: 10 };
-    assert_eq!(pair.one.audit.list(None, &page).await.unwrap(), [line]);
+    let want = AuditLine { details: made.tier, ..line };
+    assert_eq!(pair.one.audit.list(None, &page).await.unwrap(), [want]);
 }
 
 pub(super) async fn go_with_what_they_own(pair: &Pair) {
@@ -97,14 +100,14 @@ pub(super) async fn go_with_what_they_own(pair: &Pair) {
     };
     pair.one.refresh_tokens.begin(&family, second(1)).await.unwrap();
     let line = line("account.delete", &made.id);
-    assert!(accounts.delete(&made.id, Some(&line), second(2)).await.unwrap());
-    assert!(
-        !accounts.delete(&made.id, Some(&self::line("account.delete", &made.id)), second(3)).await.unwrap()
-    );
+    let note = |gone: &Account| AuditLine { details: gone.email.clone(), ..line.clone() };
+    assert!(accounts.delete(&made.id, Some(&note), second(2)).await.unwrap());
+    assert!(!accounts.delete(&made.id, Some(&noted), second(3)).await.unwrap());
     assert_eq!(pair.other.api_keys.by_digest(&digest("k1")).await.unwrap(), None);
     assert_eq!(pair.other.refresh_tokens.session(&digest("r1")).await.unwrap(), None);
     let page = Page { after: String::new(), limit: 10 };
-    assert_eq!(pair.one.audit.list(Some(&made.id), &page).await.unwrap(), [line]);
+    let want = AuditLine { details: made.email, ..line };
+    assert_eq!(pair.one.audit.list(Some(&made.id), &page).await.unwrap(), [want]);
     // Its e-mail is free again.
     accounts.create(&new_account("A@b.example"), second(4)).await.unwrap();
 }
@@ -138,10 +141,16 @@ pub(super) async fn there_is_one_first_admin_however_many_try(pair: &Pair) {
         let accounts = Arc::clone(&replica.accounts);
         let mut new = new_account(&format!("admin{number}@example.com"));
         new.roles = vec!["admin".into()];
-        tries.spawn(async move { accounts.create_first_admin(&new, Micros::now()).await.unwrap() });
+        tries.spawn(async move { accounts.create_first_admin(&new, &noted, Micros::now()).await.unwrap() });
     }
     let made: Vec<_> = tries.join_all().await.into_iter().flatten().collect();
     assert_eq!(made.len(), 1);
+    let page = Page { after: String::new(), limit: 100 };
+    assert_eq!(
+        pair.one.audit.list(None, &page).await.unwrap().len(),
+        1,
+        "one line for the one that was made"
+    );
     let counts = pair.other.accounts.counts().await.unwrap();
     assert_eq!((counts.total, counts.admins), (1, 1));
     // Where there are accounts and no admin, the one with the e-mail becomes one.
@@ -150,10 +159,13 @@ pub(super) async fn there_is_one_first_admin_however_many_try(pair: &Pair) {
     let mut again = new_account("OP@example.com");
     again.roles = vec!["admin".into()];
     again.password = PasswordHash("$argon2id$new".into());
-    assert_eq!(pair.one.accounts.create_first_admin(&again, second(2)).await.unwrap(), None);
+    assert_eq!(pair.one.accounts.create_first_admin(&again, &noted, second(2)).await.unwrap(), None);
     let demoted = AccountChange { roles: Some(vec![]), ..AccountChange::default() };
-    let error = pair.one.accounts.update(id, &demoted, None, second(3)).await.unwrap_err();
+    let error = pair.one.accounts.update(id, &demoted, Some(&noted), second(3)).await.unwrap_err();
     assert_eq!(error, StoreError::Conflict(Conflict::LastAdmin));
+    let error = pair.one.accounts.delete(id, Some(&noted), second(3)).await.unwrap_err();
+    assert_eq!(error, StoreError::Conflict(Conflict::LastAdmin));
+    assert_eq!(pair.one.audit.list(None, &page).await.unwrap().len(), 1, "none for what was refused");
     let promoted = AccountChange { roles: Some(vec!["admin".into()]), ..AccountChange::default() };
     pair.one.accounts.update(&other.id, &promoted, None, second(4)).await.unwrap();
     pair.one.accounts.update(id, &demoted, None, second(5)).await.unwrap();
@@ -243,6 +255,11 @@ pub(super) async fn may_be_called_anything(pair: &Pair) {
     let refused = pair.one.accounts.create(&new, second(1)).await;
     assert!(matches!(refused, Ok(_) | Err(StoreError::Broken(_))), "{refused:?}");
     assert!(pair.one.accounts.get(&new.id).await.is_ok());
+}
+
+/// A line about an account.
+fn noted(account: &Account) -> AuditLine {
+    line("x", &account.id)
 }
 
 pub(super) fn line(action: &str, target: &str) -> AuditLine {
