@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, say, serve::runtime};
 use crate::{
-    config::{Loaded, Sources},
+    config::{Loaded, Mistake, Sources},
     gateway,
 };
 
@@ -32,7 +32,14 @@ pub(super) fn rehearsed(mut loaded: Loaded) -> Result<Loaded, Failure> {
 }
 
 pub(super) fn run(arguments: &Check) -> Result<ExitCode, Failure> {
-    let loaded = rehearsed(Sources::of_process(arguments.file.as_deref()).inspect())?;
+    let mut loaded = rehearsed(Sources::of_process(arguments.file.as_deref()).inspect())?;
+    if loaded.config.built_ins.has_accounts()
+        && let Some(why) = loaded.config.store.unlikely()
+    {
+        // It may be run by another user, or elsewhere.
+        let why = format!("{why}: a gateway that runs here, as this user, does not start");
+        loaded.mistakes.push(Mistake::new("store.database", why).warning());
+    }
     let report = loaded.report();
     let (errors, warnings) = report.count();
     if arguments.json {

@@ -54,6 +54,11 @@ impl Sheet {
                 let to = answer.destination.as_ref().map(whither).unwrap_or_default();
                 self.line(&format!("  {} {}", paint.green("✓"), paint.bold(&format!("goes to {to}"))));
             }
+            "depends" => {
+                let to = answer.destination.as_ref().map(whither).unwrap_or_default();
+                let said = format!("goes to {to}, if its credentials are good");
+                self.line(&format!("  {} {}", paint.yellow("?"), paint.bold(&said)));
+            }
             "refused" => {
                 let (http, grpc) = (status(), format!("{} ({})", answer.status, answer.code));
                 // What the client sees first is said first.
@@ -123,7 +128,7 @@ impl Sheet {
             let effect = if policy.refuses { paint.red(&policy.effect) } else { policy.effect.clone() };
             self.row(name, &format!("{} {}  {effect}", place + 1, paint.bold(&policy.name)));
         }
-        if answer.outcome != "passes"
+        if !matches!(answer.outcome.as_str(), "passes" | "depends")
             && let Some(destination) = &answer.destination
         {
             self.row("destination", &whither(destination));

@@ -34,9 +34,17 @@ pub(super) struct Health {
     config: Option<PathBuf>,
 }
 
-/// Says what was found, on one line; the exit code is 0 for SERVING alone.
+/// Says what was found, on one line; the exit code is 0 for SERVING alone, and 1 whatever else it is.
 pub(super) fn run(arguments: &Health) -> Result<ExitCode, Failure> {
+    ask(arguments).map_err(|failure| Failure::system(failure.message))
+}
+
+fn ask(arguments: &Health) -> Result<ExitCode, Failure> {
     let address = match &arguments.address {
+        Some(text) if text.parse::<u16>().is_ok() => {
+            let why = format!("{text} is a port alone: did you mean {}:{text}?", Ipv4Addr::LOCALHOST);
+            return Err(Failure::config(why));
+        }
         Some(text) => upstream_address(text).map_err(Failure::config)?,
         None => listened(&asked::config(arguments.config.as_deref())?),
     };

@@ -1,6 +1,10 @@
 //! `propylon serve`: the gateway on a config file, or whole on embedded defaults.
 
-use std::{io::IsTerminal as _, thread, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    thread,
+    time::Duration,
+};
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -9,7 +13,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Failure, Serve, check, ending, paint::Paint, say, warn, words::Words};
+use super::{Failure, Serve, check, ending, paint::Paint, say, say_error, warn, words::Words};
 use crate::{
     config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources, colours},
     dispatch::worker,
@@ -81,7 +85,7 @@ pub(super) fn serve(
     source: Source,
     greet: impl FnOnce(&Words<'_>, Paint),
 ) -> Result<(), Failure> {
-    let config = source.read().map_err(|mistakes| wrong(StartError(mistakes)))?;
+    let config = source.read().map_err(|mistakes| wrong(StartError::Config(mistakes)))?;
     start_log(config.log);
     let mut rules = server::Rules { header_bytes: config.header_bytes, connections: config.connections };
     rules.connections.max = server::raise_open_files(rules.connections.max, config.workers)
@@ -94,9 +98,10 @@ pub(super) fn serve(
         .local_addr()
         .map_err(Failure::system)?;
     let main = runtime()?;
-    let gateway = main
-        .block_on(Gateway::start(config, source))
-        .map_err(|error| wrong(written.report(&error.mistakes())))?;
+    let gateway = main.block_on(Gateway::start(config, source)).map_err(|error| match error {
+        StartError::Config(_) => wrong(written.report(&error.mistakes())),
+        StartError::Machine(why) => Failure::system(why),
+    })?;
     let server = server::Server::new(rules);
     let (stop, stopping) = watch::channel(false);
     let (ending, mut ended) = mpsc::channel(1);
@@ -130,7 +135,7 @@ pub(super) fn serve(
         say(&words.for_a_program());
     }
     if let Some(admin) = gateway.first_admin() {
-        say(&made(&admin, std::io::stdout().is_terminal()));
+        tell_of(&admin);
     }
     let asked = main.block_on(async {
         tokio::select! {
@@ -181,19 +186,23 @@ pub(super) fn serve(
     Ok(())
 }
 
-/// Tells of the admin that this start has made. Nobody else knows the password.
-fn made(admin: &FirstAdmin, person: bool) -> String {
-    let FirstAdmin { email, password } = admin;
-    if !person {
+/// Tells of the admin that this start has made, whatever the log's level: nobody else knows the password. Who collects
+/// stdout gets one line there, and a password never: it is on stderr then, beside the log.
+fn tell_of(FirstAdmin { email, password }: &FirstAdmin) {
+    let words = match password {
+        Some(password) => {
+            format!("an admin was made: {email}, with the password {password} (shown this once)")
+        }
+        None => format!("an admin was made: {email}"),
+    };
+    if std::io::stdout().is_terminal() {
+        say(&format!("\n  {words}"));
+    } else if std::io::stderr().is_terminal() {
+        say_error(&words);
+    } else {
         let said =
             serde_json::json!({ "message": "an admin was made", "email": email, "password": password });
-        return said.to_string();
-    }
-    match password {
-        Some(password) => {
-            format!("\n  an admin was made: {email}, with the password {password} (shown this once)")
-        }
-        None => format!("\n  an admin was made: {email}"),
+        let _ = writeln!(std::io::stderr(), "{said}");
     }
 }
 

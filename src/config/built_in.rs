@@ -205,6 +205,19 @@ impl BuiltIns {
         self.0.insert(own, built_in);
     }
 
+    /// True for one whose paths are not where they are by default.
+    #[must_use]
+    pub fn is_moved(&self, own: Own) -> bool {
+        *self.get(own).prefix != *own.prefix()
+    }
+
+    /// The key that says where one's paths are, or its table where nothing says so.
+    #[must_use]
+    pub fn key(&self, own: Own) -> String {
+        let behind = if self.is_moved(own) { ".prefix" } else { "" };
+        format!("builtin.{}{behind}", own.name())
+    }
+
     /// The paths of the pages that are switched on.
     #[must_use]
     pub fn pages(&self) -> Vec<(String, Page)> {

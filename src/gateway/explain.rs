@@ -84,7 +84,7 @@ impl Gateway {
             parts: &parts,
             snapshot: &snapshot,
         };
-        let rehearsal = Arc::new(Rehearsal::on(&snapshot));
+        let rehearsal = Arc::new(Rehearsal::on(&snapshot, self.opened));
         let (door, road) = (door(self), Arc::clone(&rehearsal));
         let answer = if question.socket {
             connection::send(door, Arc::clone(&snapshot), road, &parts).await?
@@ -170,6 +170,7 @@ impl Question<'_> {
         let passes = matches!(seen.end, Some(Ok(()))) || answer.http == StatusCode::SWITCHING_PROTOCOLS;
         let failed = answer.failed.as_ref().filter(|_| !passes && !answer.http.is_redirection());
         explained.outcome = match (passes, failed) {
+            (true, _) | (false, None) if seen.depends => "depends",
             (true, _) => "passes",
             (false, None) => "answered",
             (false, Some(_)) => "refused",

@@ -57,6 +57,8 @@ pub struct Gateway {
     source: Source,
     board: Arc<HealthBoard>,
     accounts: accounts::Accounts,
+    /// The stores are in use: not so for who only asks what would be served.
+    opened: bool,
     /// The admin that the start made, until it is told.
     first_admin: Mutex<Option<FirstAdmin>>,
     /// Held while a snapshot is built and swapped in, so that two cannot race.

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use crate::{
     call::{Body, Call, Frames, Message, Reply, Road, Target, status_of},
-    policy::Described,
+    policy::{Described, Description},
     route::{Destination, Route},
     snapshot::Snapshot,
     status::Whose,
@@ -18,6 +18,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Rehearsal {
     snapshot: Arc<Snapshot>,
+    /// Credentials are verified: there are stores to ask.
+    verifies: bool,
     seen: Mutex<Seen>,
 }
 
@@ -28,14 +30,16 @@ pub(super) struct Seen {
     pub(super) call: Option<(Arc<Route>, Target)>,
     /// The policies that it met, up to one that refused it.
     pub(super) policies: Vec<Described>,
+    /// Whether they let it through is for credentials to decide that nobody has verified.
+    pub(super) depends: bool,
     /// What became of it at the end of the road, if it came so far: whether its message can be sent.
     pub(super) end: Option<Result<(), Status>>,
 }
 
 impl Rehearsal {
-    /// A road of this snapshot's.
-    pub(super) fn on(snapshot: &Arc<Snapshot>) -> Self {
-        Self { snapshot: Arc::clone(snapshot), seen: Mutex::default() }
+    /// A road of this snapshot's; `verifies`: the credentials.
+    pub(super) fn on(snapshot: &Arc<Snapshot>, verifies: bool) -> Self {
+        Self { snapshot: Arc::clone(snapshot), verifies, seen: Mutex::default() }
     }
 
     /// What came down the road so far.
@@ -50,11 +54,11 @@ impl Rehearsal {
 
 impl Road for Rehearsal {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
-        let policies = self.snapshot.policies.describe(call);
+        let Description { policies, depends } = self.snapshot.policies.describe(call, self.verifies).await;
         let refusal = policies.iter().find_map(|policy| policy.effect.as_ref().err().cloned());
         self.note(|seen| {
             seen.call = Some((Arc::clone(&call.route), call.target.clone()));
-            seen.policies = policies;
+            (seen.policies, seen.depends) = (policies, depends);
         });
         refusal.map_or(Ok(()), Err)
     }

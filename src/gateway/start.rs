@@ -32,13 +32,22 @@ use crate::{
     snapshot::{Known, Parts, Snapshot, SnapshotError},
 };
 
-/// Why a gateway could not start: every mistake, a line each.
+/// Why a gateway could not start.
 #[derive(Debug)]
-pub struct StartError(pub Vec<Mistake>);
+pub enum StartError {
+    /// Every mistake of its config, a line each.
+    Config(Vec<Mistake>),
+    /// What the machine does not allow.
+    Machine(String),
+}
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, mistake) in self.0.iter().enumerate() {
+        let mistakes = match self {
+            Self::Config(mistakes) => mistakes,
+            Self::Machine(why) => return f.write_str(why),
+        };
+        for (at, mistake) in mistakes.iter().enumerate() {
             let between = if at == 0 { "" } else { "\n" };
             write!(f, "{between}{}", mistake.message)?;
         }
@@ -49,10 +58,11 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 impl StartError {
-    /// The mistakes by the paths of their keys, for what knows where these were written.
+    /// The config's mistakes by the paths of their keys, for what knows where these were written.
     #[must_use]
     pub fn mistakes(&self) -> Vec<config::Mistake> {
-        let mistakes = self.0.iter().map(|Mistake { subject, message }| {
+        let Self::Config(mistakes) = self else { return Vec::new() };
+        let mistakes = mistakes.iter().map(|Mistake { subject, message }| {
             // The subject is said by who shows them.
             let alone = message.strip_prefix(subject.as_str()).and_then(|rest| rest.strip_prefix(": "));
             config::Mistake::new(subject, alone.unwrap_or(message))
@@ -79,7 +89,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
             // What is wrong with who is known leaves what is served as it is.
             let nobody = Config { callers: Callers::default(), ..config.clone() };
             let policies = callers::policies(&nobody, &accounts, None);
-            policies.map_err(|mistakes| StartError(mistakes).mistakes())?
+            policies.map_err(|mistakes| StartError::Config(mistakes).mistakes())?
         }
     };
     let parts = Parts {
@@ -95,7 +105,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         upstreams: dialled(&prepared.reached),
         proxied: prepared.proxied.clone(),
     };
-    let mut told = StartError(mistakes).mistakes();
+    let mut told = StartError::Config(mistakes).mistakes();
     if let Err(error) = Snapshot::build(&parts, &prepared.described) {
         let certain = error.mistakes().iter().filter(|mistake| mistake.needs.iter().all(|name| sure(name)));
         told.extend(certain.map(|mistake| mistake.told.clone()));
@@ -106,14 +116,14 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
 /// The accounts of a config; nothing is opened yet.
 fn accounts(config: &Config) -> Result<Accounts, StartError> {
     Accounts::new(config)
-        .map_err(|message| StartError(vec![Mistake { subject: "store".to_owned(), message }]))
+        .map_err(|message| StartError::Config(vec![Mistake { subject: "store".to_owned(), message }]))
 }
 
 /// The schema of the gateway's own services.
 fn built_in() -> Result<Arc<Known>, StartError> {
     let built_in = Schema::decode(proto::FILE_DESCRIPTOR_SET).map_err(|error| {
         let message = format!("the gateway's own schema: {error}");
-        StartError(vec![Mistake { subject: String::new(), message }])
+        StartError::Config(vec![Mistake { subject: String::new(), message }])
     })?;
     Ok(Arc::new(Known::new(built_in.clone(), &built_in)))
 }
@@ -123,7 +133,7 @@ impl Gateway {
     /// chance, and keeps asking in the background of the current runtime, where reloads happen too.
     ///
     /// # Errors
-    /// What is wrong with the config or with a descriptor file.
+    /// What is wrong with the config or with a descriptor file; or SQLite's file cannot be had.
     pub async fn start(config: Config, source: Source) -> Result<Arc<Self>, StartError> {
         Self::begin(config, source, true).await
     }
@@ -146,7 +156,7 @@ impl Gateway {
         let explainer = Arc::new(Explainer::default());
         let mut accounts = accounts(&config)?;
         callers::warn_of_open_services(&config);
-        let policies = callers::policies(&config, &accounts, None).map_err(StartError)?;
+        let policies = callers::policies(&config, &accounts, None).map_err(StartError::Config)?;
         let parts = Parts {
             policies,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
@@ -160,15 +170,24 @@ impl Gateway {
             upstreams: dialled(&prepared.reached),
             proxied: prepared.proxied.clone(),
         };
-        let snapshot =
-            built(Snapshot::build(&parts, &prepared.described), prepared.mistakes).map_err(StartError)?;
+        let snapshot = built(Snapshot::build(&parts, &prepared.described), prepared.mistakes)
+            .map_err(StartError::Config)?;
         // Nothing is opened, and no file made, for a config that is not taken.
+        if opens
+            && accounts.in_use
+            && let Some(why) = accounts.stores.refused().await
+        {
+            return Err(StartError::Machine(format!(
+                "{why}; store.database (DATABASE_URL) says where accounts and keys are kept, and without [builtin.auth] and [builtin.users] nothing is"
+            )));
+        }
         let first_admin =
             if opens { accounts.start(&parts.config.accounts, &parts.board).await } else { None };
         parts.board.show(&snapshot.catalog);
         let gateway = Arc::new(Self {
             source,
             accounts,
+            opened: opens,
             first_admin: Mutex::new(first_admin),
             board: Arc::clone(&parts.board),
             current: Mutex::new(Current {

@@ -6,7 +6,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{Policies, address_limit, client};
 use crate::{
-    auth::{Failed, Presented, Refused, now},
+    auth::{Client, Failed, Presented, Refused, now},
     call::Call,
     status::Fault,
 };
@@ -32,29 +32,69 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
         Err(refused) => Failed::Refused(refused),
     };
     address_limit::charge(policies, call).await?;
-    if call.route.terms.access.decide(None, &client::of(policies, call)).is_ok() {
+    if nobody_asks(policies, call) {
         return Ok(());
     }
     Err(refusal(&failed))
 }
 
-pub(super) fn describe(policies: &Policies, call: &Call) -> Result<String, Status> {
+/// True where anybody may call from anywhere. Who may call because it is on this machine has no need of credentials, and
+/// those that it brings all the same are to be good.
+fn nobody_asks(policies: &Policies, call: &Call) -> bool {
+    let elsewhere = Client { local: false, ..client::of(policies, call) };
+    call.route.terms.access.decide(None, &elsewhere).is_ok()
+}
+
+/// The same for who only asks: nothing is counted. The caller is put into the call, for what follows. Without `verifies`
+/// nobody is asked about credentials, and what is not remembered is [`Outcome::Depends`].
+pub(super) async fn describe(
+    policies: &Policies,
+    call: &mut Call,
+    verifies: bool,
+) -> Result<Outcome, Status> {
     if !policies.verifier.knows_anybody() {
-        return Ok("nobody can be known: no issuer, key or token is configured".to_owned());
+        let why = "nobody can be known: no issuer, key or token is configured";
+        return Ok(Outcome::Told(why.to_owned()));
     }
-    match Presented::read(&call.metadata) {
-        Ok(None) => Ok("nobody: the call brings no credentials".to_owned()),
-        Ok(Some(presented)) => Ok(match policies.verifier.remembered(&presented, now()) {
-            Some(caller) => format!("user {}", caller.id),
-            None => "whoever the credentials are of, if they are good".to_owned(),
-        }),
-        Err(refused) => {
-            if call.route.terms.access.decide(None, &client::of(policies, call)).is_ok() {
-                return Ok(format!("nobody: {refused}"));
+    let open = nobody_asks(policies, call);
+    let failed = match Presented::read(&call.metadata) {
+        Ok(None) => return Ok(Outcome::Told("nobody: the call brings no credentials".to_owned())),
+        Ok(Some(presented)) => {
+            let verified = match policies.verifier.remembered(&presented, now()) {
+                Some(caller) => Ok(caller),
+                None if !verifies && open => {
+                    return Ok(Outcome::Told(
+                        "whoever the credentials are of; nobody without them is kept out".to_owned(),
+                    ));
+                }
+                None if !verifies => return Ok(Outcome::Depends("they are not verified here")),
+                None => policies.verifier.verify(&presented, now()).await,
+            };
+            match verified {
+                Ok(caller) => {
+                    let said = format!("user {}", caller.id);
+                    call.caller.principal = Some(caller);
+                    return Ok(Outcome::Told(said));
+                }
+                Err(failed) => failed,
             }
-            Err(refusal(&Failed::Refused(refused)))
         }
+        Err(refused) => Failed::Refused(refused),
+    };
+    match failed {
+        Failed::Refused(refused) if open => Ok(Outcome::Told(format!("nobody: {refused}"))),
+        Failed::Away(_) if open => Ok(Outcome::Told("nobody: they cannot be verified now".to_owned())),
+        Failed::Away(_) => Ok(Outcome::Depends("they cannot be verified now")),
+        refused => Err(refusal(&refused)),
     }
+}
+
+/// What is known of a caller whose credentials are not refused.
+pub(super) enum Outcome {
+    /// In words.
+    Told(String),
+    /// What becomes of the call is for the credentials to decide, and why that is not known here.
+    Depends(&'static str),
 }
 
 /// 401 with what is wrong (RFC 6750, 3); 503 where it cannot be told.

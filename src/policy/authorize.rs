@@ -17,12 +17,12 @@ pub(super) fn admit(policies: &Policies, call: &Call) -> Result<(), Status> {
     decide(policies, call).map_err(|unmet| refusal(policies, call, &unmet))
 }
 
-pub(super) fn describe(policies: &Policies, call: &Call) -> Result<String, Status> {
+/// `depends`: whose the call's credentials are is not known.
+pub(super) fn describe(policies: &Policies, call: &Call, depends: bool) -> Result<String, Status> {
     let access = &call.route.terms.access;
     match decide(policies, call) {
         Ok(()) => Ok(access.to_string()),
-        // Whether these credentials are good is not looked at here.
-        Err(Unmet::Unknown) if call.metadata.contains_key(AUTHORIZATION) => Ok(access.to_string()),
+        Err(Unmet::Unknown) if depends => Ok(format!("{access}: depends on the credentials")),
         Err(unmet) => Err(refusal(policies, call, &unmet)),
     }
 }

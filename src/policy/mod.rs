@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use tonic::Status;
 
+use self::authenticate::Outcome;
 pub use self::limits::{Limits, Reset, Settings as LimitSettings, Told};
 use crate::{
     auth::{Proxies, Verifier},
@@ -49,27 +50,33 @@ impl Policies {
         Ok(())
     }
 
-    /// What every policy would do with the call, in the same order, up to the first that refuses it. Nothing is charged,
-    /// verified or changed.
-    #[must_use]
-    pub fn describe(&self, call: &Call) -> Vec<Described> {
+    /// What every policy would do with the call, in the same order, up to the first that refuses it. Nothing is counted. The
+    /// credentials are verified where `verifies`; the caller is then in the call.
+    pub async fn describe(&self, call: &mut Call, verifies: bool) -> Description {
+        let mut described = Description::default();
+        let known = authenticate::describe(self, call, verifies).await;
+        let depends = matches!(known, Ok(Outcome::Depends(_)));
+        let known = known.map(|outcome| match outcome {
+            Outcome::Told(said) => said,
+            Outcome::Depends(why) => format!("depends on the credentials: {why}"),
+        });
         let all: [(&'static str, Result<String, Status>); 7] = [
             ("deadline", deadline::describe(call)),
             ("client address", Ok(client::describe(self, call))),
             ("address limit", Ok(address_limit::describe(self, call))),
-            ("authenticate", authenticate::describe(self, call)),
-            ("authorize", authorize::describe(self, call)),
+            ("authenticate", known),
+            ("authorize", authorize::describe(self, call, depends)),
             ("caller's limit", Ok(caller_limit::describe(self, call))),
             ("identity upstream", Ok(identity::describe(self, call))),
         ];
-        let mut described = Vec::with_capacity(all.len());
         for (name, effect) in all {
             let refused = effect.is_err();
-            described.push(Described { name, effect });
+            described.policies.push(Described { name, effect });
             if refused {
-                break;
+                return described;
             }
         }
+        described.depends = depends;
         described
     }
 
@@ -78,6 +85,15 @@ impl Policies {
     pub fn told(&self, call: &Call) -> Told {
         Told::of(call, self.limits.settings.reset)
     }
+}
+
+/// What the policies would do with a call.
+#[derive(Debug, Default)]
+pub struct Description {
+    /// Up to one that refuses it.
+    pub policies: Vec<Described>,
+    /// None refuses it, unless its credentials, which nobody has verified, are not good enough.
+    pub depends: bool,
 }
 
 /// What one policy would do with a call.

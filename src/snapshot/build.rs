@@ -117,10 +117,8 @@ impl<'a> Build<'a> {
 
     /// Two pages in one place.
     fn pages(&mut self) {
-        for (page, what) in self.shadows.among_pages() {
-            let own = page.own.map_or("", Own::name);
-            let message = format!("{} would never be reached: there is {what}", page.path);
-            self.mistakes.push(Mistake::new(format!("builtin.{own}"), message));
+        for (key, message) in self.shadows.among_pages(&self.config.built_ins) {
+            self.mistakes.push(Mistake::new(key, message));
         }
     }
 
@@ -156,7 +154,7 @@ impl<'a> Build<'a> {
                 input: JsonInput::default(),
                 strict: true,
                 method_paths: false,
-                path: own.as_ref().map_or("builtin".to_owned(), |(own, _)| format!("builtin.{}", own.name())),
+                path: own.as_ref().map_or("builtin".to_owned(), |(own, _)| built_ins.key(*own)),
                 own,
             };
             let rules = self.rules.of(key(method));
@@ -276,7 +274,18 @@ impl<'a> Build<'a> {
             if entry.as_ref().is_some_and(|entry| self.hidden.contains(entry)) {
                 continue;
             }
-            let added = match self.shadow(face, &binding) {
+            let (built_ins, shadow) = (&self.config.built_ins, self.shadow(face, &binding));
+            if let Some(what) = &shadow
+                && let Some((own, _)) = &face.own
+                && !built_ins.is_moved(*own)
+                && let Some(hider) =
+                    self.shadows.hider(&binding.template).filter(|own| built_ins.is_moved(*own))
+            {
+                let why = format!("{text} of {} would never be reached: there is {what}", method.full_name);
+                self.mistakes.push(Mistake::new(built_ins.key(hider), why));
+                continue;
+            }
+            let added = match shadow {
                 Some(what) => {
                     Err(format!("{text} of {} would never be reached: there is {what}", method.full_name))
                 }

@@ -1,5 +1,7 @@
 //! What would never be reached, because the gateway has something of its own there.
 
+use std::collections::HashSet;
+
 use crate::{
     config::{BuiltIns, Own, Page},
     route::Destination,
@@ -23,6 +25,16 @@ pub(super) struct Place {
     pub(super) own: Option<Own>,
 }
 
+impl Place {
+    fn words(&self) -> String {
+        let path = &self.path;
+        match self.own {
+            Some(own) => format!("the gateway's own {path} ([builtin.{}])", own.name()),
+            None => format!("{path}, which is kept for the gateway itself"),
+        }
+    }
+}
+
 impl Shadows {
     pub(super) fn new(built_ins: &BuiltIns) -> Self {
         let pages = built_ins.pages().into_iter().map(|(path, page)| Place {
@@ -35,31 +47,38 @@ impl Shadows {
         Self(pages.chain(kept).collect())
     }
 
-    /// Pages that would never be reached, each with what is in its place.
-    pub(super) fn among_pages(&self) -> Vec<(Place, String)> {
+    /// Pages that would never be reached: the key that is to be another, and why. Of two that have one path it is told once,
+    /// of the one that was moved there.
+    pub(super) fn among_pages(&self, built_ins: &BuiltIns) -> Vec<(String, String)> {
+        let mut told = HashSet::new();
         let mut hidden = Vec::new();
-        for (at, page) in self.0.iter().enumerate().filter(|(_, page)| page.own.is_some()) {
+        for (at, page) in self.0.iter().enumerate() {
+            let (Some(own), Ok(template)) = (page.own, Template::parse(&page.path)) else { continue };
             // What is known by its path is below this one: the key set is a page.
-            let well_known = |other: &Place| other.own.is_none() && other.path == WELL_KNOWN;
-            let others =
-                self.0.iter().enumerate().filter(|(other, place)| *other != at && !well_known(place));
-            let others = Self(others.map(|(_, other)| other.clone()).collect());
-            let template = Template::parse(&page.path);
-            if let Some(what) = template.ok().and_then(|template| others.page(&template)) {
-                hidden.push((page.clone(), what));
+            let hides = |(other, place): &(usize, &Place)| {
+                *other != at && !(place.own.is_none() && place.path == WELL_KNOWN) && hides(place, &template)
+            };
+            let Some((other, place)) = self.0.iter().enumerate().find(hides) else { continue };
+            if !told.insert((at.min(other), at.max(other))) {
+                continue;
             }
+            let culprit = place.own.filter(|other| built_ins.is_moved(*other) && !built_ins.is_moved(own));
+            hidden.push((
+                built_ins.key(culprit.unwrap_or(own)),
+                format!("{} would never be reached: there is {}", page.path, place.words()),
+            ));
         }
         hidden
     }
 
+    /// The built-in whose page hides a template of the gateway's own services.
+    pub(super) fn hider(&self, template: &Template) -> Option<Own> {
+        self.0.iter().find(|page| hides(page, template))?.own
+    }
+
     /// What hides a template of the gateway's own services: a page.
     pub(super) fn page(&self, template: &Template) -> Option<String> {
-        let page = self.0.iter().find(|page| hides(page, template))?;
-        let path = &page.path;
-        Some(match page.own {
-            Some(own) => format!("the gateway's own {path} ([builtin.{}])", own.name()),
-            None => format!("{path}, which is kept for the gateway itself"),
-        })
+        Some(self.0.iter().find(|page| hides(page, template))?.words())
     }
 
     /// What hides a configured verb and template: a page, or a method of the gateway's own.
@@ -105,6 +124,42 @@ mod tests {
             all.set(*own, BuiltIn { enabled: false, ..all.get(*own) });
         }
         all
+    }
+
+    #[test]
+    fn of_two_pages_at_one_path_the_one_that_was_moved_there_is_told() {
+        let check = |moved: &[(Own, &str)], want: &[(&str, &str)]| {
+            let all = built_ins(moved, &[]);
+            let told = Shadows::new(&all).among_pages(&all);
+            let told: Vec<_> = told.iter().map(|(key, why)| (key.as_str(), why.as_str())).collect();
+            assert_eq!(told, want, "{moved:?}");
+        };
+        let at_docs = "/docs would never be reached: there is the gateway's own /docs ([builtin.";
+        check(&[], &[]);
+        for (moved, want) in [
+            (vec![(Own::Index, "/docs")], "builtin.index.prefix"),
+            (vec![(Own::Redoc, "/docs")], "builtin.redoc.prefix"),
+        ] {
+            let all = built_ins(&moved, &[]);
+            let told = Shadows::new(&all).among_pages(&all);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].0 == want && told[0].1.starts_with(at_docs), "{told:?}");
+        }
+        let all = built_ins(&[(Own::Docs, "/x"), (Own::Redoc, "/x")], &[]);
+        assert_eq!(Shadows::new(&all).among_pages(&all).len(), 1);
+        check(
+            &[(Own::Probes, "/mcp")],
+            &[
+                (
+                    "builtin.probes.prefix",
+                    "/mcp/livez would never be reached: there is /mcp, which is kept for the gateway itself",
+                ),
+                (
+                    "builtin.probes.prefix",
+                    "/mcp/readyz would never be reached: there is /mcp, which is kept for the gateway itself",
+                ),
+            ],
+        );
     }
 
     #[test]

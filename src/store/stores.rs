@@ -65,6 +65,14 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// What of [`Stores::refused`] is seen without making or opening anything.
+    #[must_use]
+    pub fn unlikely(&self) -> Option<String> {
+        sql::unlikely(&self.database)
+    }
+}
+
 /// The stores. Nothing is opened until it is used.
 pub struct Stores {
     pub accounts: Arc<dyn Accounts>,
@@ -165,6 +173,12 @@ impl Stores {
         let up = |health: StoreHealth| matches!(health.state, State::Up { .. });
         (!database || up(self.database.health()))
             && self.redis.as_ref().is_none_or(|redis| up(redis.health()))
+    }
+
+    /// Why nothing can be kept, where waiting does not help: SQLite's file, which is made where it is missing, cannot be had.
+    /// A server that is away comes back.
+    pub async fn refused(&self) -> Option<String> {
+        self.database.refused().await
     }
 
     /// Asks each store whether it is there, and waits for the answers. The database's schema is then up to date.

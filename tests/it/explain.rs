@@ -233,6 +233,62 @@ async fn what_is_explained_is_what_is_served() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_are_explained_as_they_are_served() {
+    let (operator, student) = ("an-operator's-token--which-is-long", "a-student's-token--which-is-long-too");
+    let token = |name: &str, role: &str| {
+        format!(
+            "[[auth.tokens]]\nname = {name:?}\ntoken = {{ file = {name:?} }}\nuser = {name:?}\nroles = [{role:?}]\n"
+        )
+    };
+    let access = "[access]\ndefault = \"authenticated\"\n";
+    let gateway = World::with_library(library::start().await)
+        .with_file("operator", operator.as_bytes())
+        .with_file("student", student.as_bytes())
+        .with_config(&(token("operator", "admin") + &token("student", "student") + access))
+        .start();
+    let (operator, student) = (format!("Bearer {operator}"), format!("Bearer {student}"));
+    let (book, plain) = ("GET /v1/shelves/7/books/8", "POST /library.v1.Library/Plain");
+    for (asked, bearer, want) in [
+        (book, "", "refused 401 16"),
+        (book, "Bearer bad", "refused 401 16"),
+        (book, "Bearer a.b.c", "refused 401 16"),
+        (book, &student, "passes 0 0"),
+        (plain, "Bearer bad", "refused 200 16"),
+        (plain, &student, "passes 0 0"),
+        ("GET /admin/users", &student, "refused 403 7"),
+        ("GET /admin/users", &operator, "passes 0 0"),
+        ("POST /admin/reload", "", "passes 0 0"),
+        ("POST /admin/reload", "Bearer bad", "refused 401 16"),
+        ("GET /ping", "Bearer bad", "passes 0 0"),
+    ] {
+        let (method, path) = asked.split_once(' ').unwrap();
+        let mut headers = vec![("authorization", bearer)];
+        headers.retain(|(_, value)| !value.is_empty());
+        headers.extend((asked == plain).then_some(GRPC));
+        let explained = explain(gateway.address, method, path, &headers, "").await;
+        let served = serve(gateway.address, method, path, &headers, "").await;
+        let name = format!("{asked} {bearer}\n{explained:#}\n{served:#?}");
+        let outcome = explained["outcome"].as_str().unwrap();
+        assert_eq!(format!("{outcome} {} {}", explained["http_status"], explained["code"]), want, "{name}");
+        assert_eq!(outcome == "passes", served.http == 200 && served.code == 0, "{name}");
+        if outcome == "refused" {
+            assert_eq!(explained["http_status"], served.http, "{name}");
+            assert_eq!(explained["message"], served.message, "{name}");
+        }
+    }
+    // Where there is nobody to ask it is not guessed.
+    let config = gateway.config().display().to_string();
+    let said = |bearer: &str| {
+        let bearer = format!("authorization: {bearer}");
+        propylon(&["explain", "GET", "/v1/shelves/7/books/8", "-H", &bearer, "--config", &config]).1
+    };
+    let text = said("Bearer bad");
+    assert!(text.contains("  ? goes to upstream library at http://"), "{text}");
+    assert!(text.contains(", if its credentials are good\n"), "{text}");
+    assert!(text.contains("authenticate  depends on the credentials: they are not verified here"), "{text}");
+}
+
 /// What the gateway explains of a request.
 async fn explain(
     address: SocketAddr,
@@ -538,10 +594,15 @@ async fn health_says_what_it_found_on_one_line() {
     let (code, text) = propylon(&["health", &silent, "--timeout", "300ms"]);
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!((code, text.lines().count()), (1, 1), "{text}");
+    // Whatever is wrong, it is not healthy: a container's HEALTHCHECK knows 0 and 1 alone.
     let (code, text) = propylon(&["health", "nowhere"]);
-    assert_eq!(code, 78, "{text}");
+    assert_eq!(code, 1, "{text}");
+    let (code, text) = propylon(&["health", "18101"]);
+    assert!(code == 1 && text.contains("18101 is a port alone: did you mean 127.0.0.1:18101?"), "{text}");
+    let (code, text) = propylon(&["health", "--config", "/nowhere.toml"]);
+    assert!(code == 1 && text.contains("/nowhere.toml"), "{text}");
     let (code, text) = propylon(&["health", &address, "--timeout", "soon"]);
-    assert!(code == 78 && text.contains("--timeout: \"soon\" is not a time"), "{code} {text}");
+    assert!(code == 1 && text.contains("--timeout: \"soon\" is not a time"), "{code} {text}");
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! What the gateway says when it starts: to a person at a terminal, to what collects a container's output; and when it
 //! cannot start, one sentence with what to do, and an exit code.
 
-use std::{fs, net::TcpListener, process::Command, time::Duration};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    process::Command,
+    time::Duration,
+};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -211,41 +217,80 @@ async fn too_few_open_files_are_told_in_a_sentence() {
     assert_eq!(rest(address, request(&Method::GET, "/ping", &[], "")).await.http, 200);
 }
 
-#[tokio::test]
-async fn a_database_that_cannot_be_had_is_told_and_all_else_served() {
+#[test]
+fn a_database_that_cannot_be_had_ends_the_start_in_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("data"), "a file").unwrap();
     fs::create_dir(path("folder.db")).unwrap();
     fs::write(path("text.db"), "no database at all, and longer than a header of one").unwrap();
-    let check = async |database: &str, why: &str| {
-        let mut command = propylon(&["--listen", "127.0.0.1:0"]);
-        command.current_dir(folder.path());
-        if !database.is_empty() {
-            command.env("PROPYLON_STORE__DATABASE", database);
-        }
-        let mut program = Program::start("propylon", &mut command).unwrap();
-        let address = listening(&mut program);
-        let output = program.output();
-        for noise in ["os error", "panicked"] {
-            assert!(!output.contains(noise), "{noise}: {output}");
-        }
-        let line = output.lines().find(|line| line.contains("\"listening\"")).unwrap();
-        let line: Value = serde_json::from_str(line).unwrap();
-        let said = line["stores"][0]["error"].as_str().unwrap_or_else(|| panic!("{line}\n{output}"));
-        assert!(said.contains(why), "{said}");
-        assert!(output.lines().any(|line| line.contains("WARN") && line.contains(why)), "{output}");
-        assert_eq!(rest(address, request(&Method::GET, "/ping", &[], "")).await.http, 200);
-        let login = r#"{"email": "a@example.com", "password": "correct horse"}"#;
-        let json = [("content-type", "application/json")];
-        let login = request(&Method::POST, "/api/v1/auth/login", &json, login);
-        assert_eq!(rest(address, login).await.http, 503);
+    fs::create_dir(path("closed")).unwrap();
+    fs::set_permissions(path("closed"), fs::Permissions::from_mode(0o555)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let check = |database: &str, why: &str| {
+        let start = |arguments: &[&str]| {
+            let mut command = propylon(arguments);
+            command.current_dir(folder.path());
+            if rustix::process::geteuid().is_root() {
+                // To root no folder is closed.
+                command.uid(65534);
+            }
+            if !database.is_empty() {
+                command.env("PROPYLON_STORE__DATABASE", format!("sqlite:{}", path(database)));
+            }
+            Program::start("propylon", &mut command).unwrap()
+        };
+        let mut program = start(&["--listen", "127.0.0.1:0"]);
+        let (exit, output) = (program.exit_code(PATIENCE).unwrap(), program.output());
+        assert_eq!(exit, 1, "{output}");
+        assert!(output.starts_with("propylon: cannot ") && output.contains(why), "{output}");
+        assert_eq!(output.lines().count(), 1, "{output}");
+        assert!(output.contains("store.database") && !output.contains("os error"), "{output}");
+        // A check sees it coming, and makes nothing.
+        let mut program = start(&["check"]);
+        let (exit, output) = (program.exit_code(PATIENCE).unwrap(), program.output());
+        assert_eq!(exit, 0, "{output}");
+        assert!(output.contains(why) && output.contains("0 errors, 1 warning"), "{output}");
+        // What keeps nothing needs no file.
+        let mut program = start(&["up", "--grpc", "127.0.0.1:9", "--listen", "127.0.0.1:0"]);
+        listening(&mut program);
     };
-    check("", "cannot make the folder data: a file is in its place").await;
-    check(&format!("sqlite:{}", path("data/further/x.db")), "a file is in the place of a folder above it")
-        .await;
-    check(&format!("sqlite:{}", path("folder.db")), "folder.db: a folder is in its place").await;
-    check(&format!("sqlite:{}", path("text.db")), "is not a database").await;
+    check("", "cannot make the folder data: a file is in its place");
+    check("data/further/x.db", "a file is in the place of a folder above it");
+    check("folder.db", "folder.db: a folder is in its place");
+    check("closed/x.db", "closed/x.db: Permission denied");
+    check("closed/deeper/x.db", "closed/deeper: Permission denied");
+    fs::set_permissions(path("text.db"), fs::Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    check("text.db", "file is not a database");
+    fs::set_permissions(path("text.db"), fs::Permissions::from_mode(0o444)).unwrap();
+    check("text.db", "text.db: Permission denied");
+}
+
+#[test]
+fn a_first_start_says_one_line_on_stdout_and_the_password_on_stderr() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, err) = (folder.path().join("out"), folder.path().join("err"));
+    let mut command = propylon(&["--listen", "127.0.0.1:0"]);
+    command.current_dir(folder.path()).env("PROPYLON_LOG__LEVEL", "error");
+    command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap());
+    let mut program = command.spawn().unwrap();
+    let begun = std::time::Instant::now();
+    let read = |path| fs::read_to_string(path).unwrap();
+    while !read(&err).contains("an admin was made") && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&program);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(program.wait().unwrap().success());
+    let (out, err) = (read(&out), read(&err));
+    assert_eq!(out.lines().count(), 1, "{out}");
+    let listening: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(listening["event"], "listening");
+    let admin: Value = serde_json::from_str(err.trim()).unwrap();
+    let password = admin["password"].as_str().unwrap();
+    assert_eq!(admin["email"], "admin@localhost");
+    assert!(password.len() > 10 && !out.contains(password), "{out}{err}");
 }
 
 #[tokio::test]

@@ -90,17 +90,23 @@ impl Check<'_> {
             }
             return None;
         };
-        let algorithm = algorithm.unwrap_or_else(|| "HS256".to_owned());
-        if !matches!(algorithm.as_str(), "HS256" | "HS384" | "HS512") {
-            let why = format!("{algorithm:?} is not an algorithm for a secret; HS256, HS384 and HS512 are");
-            self.found.add("auth.algorithm", why);
-            return None;
-        }
+        let algorithm = self.algorithm("auth.algorithm", algorithm);
         let secret = self.text_or_stand_in("secret", secret).and_then(|secret| {
             Key::secret(secret.expose().as_bytes(), &algorithm)?;
             Ok(Private::new(secret))
         });
         Some(OwnSecret { secret: self.found.take("auth.secret", secret)?, algorithm })
+    }
+
+    /// What a shared secret signs with; the first there is in the place of one that is wrong.
+    fn algorithm(&mut self, path: &str, written: Option<String>) -> String {
+        let algorithm = written.unwrap_or_else(|| ALGORITHMS[0].to_owned());
+        if ALGORITHMS.contains(&algorithm.as_str()) {
+            return algorithm;
+        }
+        let message = format!("{algorithm:?} is not an algorithm for a secret; HS256, HS384 and HS512 are");
+        self.found.push(Mistake::new(path, message).near(&algorithm.to_ascii_uppercase(), ALGORITHMS));
+        ALGORITHMS[0].to_owned()
     }
 
     fn own_name(&mut self, path: &str, name: &str, names: &mut HashSet<String>) {
@@ -159,17 +165,18 @@ impl Check<'_> {
                 self.found.push(mistake.of_key());
             }
         }
-        let (written_secret, written_jwks) = (written.secret.is_some(), written.jwks.is_some());
+        let most = Duration::from_secs(MOST_SKEW);
+        let leeway = match &written.leeway {
+            Some(Time(text)) if matches!(text.as_str(), "0" | "0s") => Duration::ZERO,
+            _ => self.time(&key("leeway"), written.leeway, most),
+        };
+        if leeway > most {
+            self.found.add(key("leeway"), "clocks may differ by at most 60s");
+        }
+        let (written_secret, written_jwks) = (written.secret.is_some(), written.jwks.clone());
         let keys = match (written.secret, written.jwks, written.discovery.unwrap_or(false)) {
             (Some(secret), None, false) => {
-                let mut algorithm = written.algorithm.unwrap_or_else(|| ALGORITHMS[0].to_owned());
-                if !ALGORITHMS.contains(&algorithm.as_str()) {
-                    let message =
-                        format!("{algorithm:?} is not an algorithm for a secret; HS256, HS384 and HS512 are");
-                    let mistake = Mistake::new(key("algorithm"), message);
-                    self.found.push(mistake.near(&algorithm.to_ascii_uppercase(), ALGORITHMS));
-                    ALGORITHMS[0].clone_into(&mut algorithm);
-                }
+                let algorithm = self.algorithm(&key("algorithm"), written.algorithm);
                 let secret = self.text_or_stand_in("secret", secret).and_then(|secret| {
                     Key::secret(secret.expose().as_bytes(), &algorithm)?;
                     Ok(Private::new(secret))
@@ -192,7 +199,7 @@ impl Check<'_> {
             _ => {
                 let places = [
                     ("secret", written_secret),
-                    ("jwks", written_jwks),
+                    ("jwks", written_jwks.is_some()),
                     ("discovery", written.discovery == Some(true)),
                 ];
                 let mut there = places.iter().filter(|(_, there)| *there).map(|(name, _)| *name);
@@ -202,17 +209,16 @@ impl Check<'_> {
                     _ if mistyped => {}
                     _ => self.found.add(path, why),
                 }
+                // Each is looked at for itself: one of them stays.
+                if let Some(address) = written_jwks {
+                    self.found.take(key("jwks"), Endpoint::parse(&address));
+                }
+                if let Some(issuer) = issuer.filter(|_| written.discovery == Some(true)) {
+                    self.found.take(key("issuer"), Endpoint::parse(&issuer));
+                }
                 return None;
             }
         };
-        let most = Duration::from_secs(MOST_SKEW);
-        let leeway = match &written.leeway {
-            Some(Time(text)) if matches!(text.as_str(), "0" | "0s") => Duration::ZERO,
-            _ => self.time(&key("leeway"), written.leeway, most),
-        };
-        if leeway > most {
-            self.found.add(key("leeway"), "clocks may differ by at most 60s");
-        }
         let (default, claims) = (ClaimMap::default(), written.claims);
         Some(TrustedIssuer {
             issuer: issuer.filter(|_| demands_issuer),

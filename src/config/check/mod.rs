@@ -2,6 +2,7 @@
 //! is wrong stands its default, so that the checks go on; who asked for the config is given it only if nothing was wrong.
 
 mod access;
+mod answers;
 mod callers;
 mod files;
 mod http_rules;

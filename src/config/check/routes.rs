@@ -9,11 +9,10 @@ use super::{Check, values::service_pattern};
 use crate::{
     config::{
         Action, PathRoute, Rules, ServiceRoute,
-        document::path::child,
         mistake::{Mistake, ROUTE_HOW},
         settings,
     },
-    route::{Piece, Place, Redirect, Respond, Text},
+    route::{Piece, Place, Respond, Text},
     schema::{Template, Verb, nearest},
 };
 
@@ -54,6 +53,24 @@ impl Check<'_> {
                 .take()
                 .map(|written| Arc::new(self.rule(&format!("{key}.access"), written))),
             cors: written.cors.take().map(|written| Arc::new(self.cors(&format!("{key}.cors"), written))),
+        }
+    }
+
+    /// One of a route's methods. There are methods beyond those of HTTP itself, so that one of these was meant is but likely.
+    fn verb(&mut self, path: &str, name: &str, all: &[String]) {
+        let upper = name.to_ascii_uppercase();
+        if name == "*" {
+            if all.len() > 1 {
+                let message = "\"*\" stands for any method: the others beside it do nothing";
+                self.found.push(Mistake::new(path, message).warning());
+            }
+        } else if http::Method::from_bytes(name.as_bytes()).is_err() {
+            self.found.add(path, format!("{name:?} is not an HTTP method"));
+        } else if !VERBS.contains(&upper.as_str())
+            && let Some(near) = nearest(&upper, VERBS)
+        {
+            let mistake = Mistake::new(path, format!("{name:?} is no method of HTTP's own"));
+            self.found.push(mistake.meaning(Some(near)).warning());
         }
     }
 
@@ -137,10 +154,7 @@ impl Check<'_> {
                 self.found.add(format!("{key}.methods"), "it is empty; \"*\" stands for any method");
             }
             for (index, name) in names.iter().enumerate() {
-                if name != "*" && http::Method::from_bytes(name.as_bytes()).is_err() {
-                    let message = format!("{name:?} is not an HTTP method");
-                    self.found.add(format!("{key}.methods[{index}]"), message);
-                }
+                self.verb(&format!("{key}.methods[{index}]"), name, names);
             }
             verbs = names.iter().map(|name| Verb::parse(&name.to_ascii_uppercase())).collect();
         }
@@ -173,87 +187,8 @@ impl Check<'_> {
         Some(PathRoute { entry, name, verbs, template: template?, action, rules })
     }
 
-    fn respond(
-        &mut self,
-        key: &str,
-        written: settings::Respond,
-        template: Option<&Template>,
-    ) -> Option<Respond> {
-        let status = written.status.unwrap_or(200);
-        let status = StatusCode::from_u16(status)
-            .ok()
-            .filter(|status| !status.is_informational() && status.as_u16() < 600)
-            .ok_or_else(|| format!("{status} is not the status of a response (200 to 599)"));
-        let status = self.found.take(format!("{key}.status"), status);
-        let mut headers = Vec::with_capacity(written.headers.len());
-        let mut content_type = written.content_type;
-        for (name, value) in written.headers {
-            let path = child(&format!("{key}.headers"), &name);
-            let Ok(header) = HeaderName::try_from(&name) else {
-                self.found.push(Mistake::new(path, format!("{name:?} is no header's name")).of_key());
-                continue;
-            };
-            if header == http::header::CONTENT_TYPE {
-                if content_type.is_some() {
-                    let message = "content_type says it already; one of the two is enough";
-                    self.found.push(Mistake::new(path, message).of_key());
-                } else if value.contains("${") {
-                    self.found.add(path, "a body's type has no places: it is the same for every request");
-                } else {
-                    content_type = Some(value);
-                }
-                continue;
-            }
-            if CONNECTION.contains(&header.as_str()) {
-                let message =
-                    format!("{name:?} is the connection's own: the gateway writes it where it belongs");
-                self.found.push(Mistake::new(path, message).of_key());
-                continue;
-            }
-            let text = self.places(&path, &value, template);
-            headers.extend(text.map(|text| (header, text)));
-        }
-        let (json, body) = match &written.body {
-            None => (false, String::new()),
-            Some(serde_json::Value::String(body)) => (false, body.clone()),
-            Some(value) => (true, value.to_string()),
-        };
-        let content_type = content_type.unwrap_or_else(|| {
-            if json { "application/json".to_owned() } else { "text/plain; charset=utf-8".to_owned() }
-        });
-        if http::HeaderValue::try_from(&content_type).is_err() {
-            self.found.add(format!("{key}.content_type"), format!("{content_type:?} is no header's value"));
-        }
-        let json = json || content_type.starts_with("application/json");
-        let body = self.places(&format!("{key}.body"), &body, template);
-        Some(Respond { status: status?, headers, content_type: content_type.into(), body: body?, json })
-    }
-
-    fn redirect(
-        &mut self,
-        key: &str,
-        written: &settings::Redirect,
-        template: Option<&Template>,
-    ) -> Option<Redirect> {
-        let status = written.status.unwrap_or(308);
-        let status = StatusCode::from_u16(status)
-            .ok()
-            .filter(|status| matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308))
-            .ok_or_else(|| format!("{status} is not a redirect; 301, 302, 303, 307 and 308 are"));
-        let status = self.found.take(format!("{key}.status"), status);
-        let path = format!("{key}.to");
-        let to = self.places(&path, &written.to, template);
-        if written.keep_query.is_some() && written.to.contains('?') {
-            let message =
-                "it does nothing: `to` has a query of its own, and the request's is never added to it";
-            self.found.push(Mistake::new(format!("{key}.keep_query"), message).of_key());
-        }
-        let to = to.and_then(|to| self.found.take(path, leads(&to).map(|()| to)));
-        Some(Redirect { status: status?, to: to?, keep_query: written.keep_query.unwrap_or(true) })
-    }
-
     /// Without a template, which is wrong then, nothing is said of the places of its variables.
-    fn places(&mut self, path: &str, written: &str, template: Option<&Template>) -> Option<Text> {
+    pub(super) fn places(&mut self, path: &str, written: &str, template: Option<&Template>) -> Option<Text> {
         let of = template.map_or(Places::Unknown, Places::Route);
         self.text_with_places(path, written, of)
     }
@@ -271,29 +206,6 @@ impl Check<'_> {
     }
 }
 
-/// Refuses a redirect whose callers could choose the host: what they send would follow right behind it.
-fn leads(to: &Text) -> Result<(), String> {
-    let mut before = String::new();
-    for piece in &to.0 {
-        match piece {
-            Piece::Literal(text) => before.push_str(text),
-            Piece::Place(Place::Host | Place::Version) => before.push('x'),
-            // It begins with a slash of its own.
-            Piece::Place(Place::Path) => before.push('/'),
-            Piece::Place(_) => {
-                let host = before.split_once("//").map(|(_, behind)| behind);
-                if host.is_some_and(|host| !host.contains(['/', '?', '#'])) {
-                    return Err(format!(
-                        "what fills the place behind {before:?} would be a part of the host's name; a / belongs between them"
-                    ));
-                }
-                before.push('x');
-            }
-        }
-    }
-    Ok(())
-}
-
 /// What stands for an answer that is wrong.
 fn nothing() -> Respond {
     Respond {
@@ -305,18 +217,8 @@ fn nothing() -> Respond {
     }
 }
 
-/// Headers that say how a message goes over its connection, not what it is.
-const CONNECTION: [&str; 9] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+/// RFC 9110's methods, and PATCH.
+const VERBS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
 /// The places that need no name of their own.
 const PLACES: [(&str, Place); 7] = [

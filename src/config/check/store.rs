@@ -11,6 +11,8 @@ use crate::{
 
 /// What a token says of an account is looked up again only when it ends.
 const LONGEST_ACCESS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Tokens count in seconds, and clocks differ.
+const SHORTEST_ACCESS: Duration = Duration::from_secs(10);
 
 impl Check<'_> {
     pub(super) fn store(&mut self, written: settings::Store) -> Settings {
@@ -39,6 +41,10 @@ impl Check<'_> {
     pub(super) fn accounts(&mut self, written: settings::Accounts, tiers: &[Arc<str>]) -> Accounts {
         let default = Rules::default();
         let access = self.time("accounts.access_lifetime", written.access_lifetime, default.access_lifetime);
+        if access < SHORTEST_ACCESS {
+            let why = "it is shorter than 10s: a token would be over before it is used";
+            self.found.add("accounts.access_lifetime", why);
+        }
         if access > LONGEST_ACCESS {
             let why = "it is longer than a week; what a token says is looked up again only when it ends";
             self.found.add("accounts.access_lifetime", why);

@@ -96,19 +96,17 @@ impl Check<'_> {
         }
         let interval =
             self.time(&key("reflection_interval"), written.reflection_interval, Duration::from_secs(30));
-        let schema = match (written.descriptors, written.reflection) {
+        let descriptors = written.descriptors.map(|file| self.looks.folder.join(file));
+        if let Some(file) = descriptors.as_ref().filter(|_| self.looks.files) {
+            self.found.take(key("descriptors"), files::schema(file));
+        }
+        let schema = match (descriptors, written.reflection) {
             (Some(_), Some(true)) => {
                 let message = "the schema comes from descriptors or from reflection, not from both";
                 self.found.add(key("reflection"), message);
                 SchemaSource::Unknown
             }
-            (Some(file), _) => {
-                let file = self.looks.folder.join(file);
-                if self.looks.files {
-                    self.found.take(key("descriptors"), files::schema(&file));
-                }
-                SchemaSource::Descriptors(file)
-            }
+            (Some(file), _) => SchemaSource::Descriptors(file),
             (None, Some(false)) => SchemaSource::Unknown,
             (None, _) => SchemaSource::Reflection { interval },
         };

@@ -39,7 +39,10 @@ fn document(reader: &mut Reader<'_>) -> Result<Node, Unreadable> {
             Event::StreamEnd => break,
             Event::Nothing | Event::StreamStart | Event::DocumentEnd => {}
             Event::DocumentStart(_) if root.is_some() => {
-                return Err(reader.wrong(span, "a config is one document; here a second one begins"));
+                // The first is looked at all the same.
+                let second = reader.wrong(span, "a config is one document; here a second one begins");
+                reader.told.push(second);
+                break;
             }
             Event::DocumentStart(_) => {
                 let (event, span) = reader.next()?;

@@ -174,13 +174,16 @@ fn debug(written: &str, _: &Node) -> Read {
 
 /// Python's, Node's and our own names of levels, in any case.
 fn level(written: &str, _: &Node) -> Read {
-    let level = match written.to_ascii_lowercase().as_str() {
+    let lower = written.to_ascii_lowercase();
+    let level = match lower.as_str() {
         "warning" => "warn",
         "critical" | "fatal" => "error",
         "http" => "info",
         "verbose" => "debug",
         "silly" | "notset" => "trace",
-        other => return Read::Value(other.into()),
+        known @ ("error" | "warn" | "info" | "debug" | "trace") => known,
+        // It is quoted as it was written.
+        _ => written,
     };
     Read::Value(level.into())
 }
@@ -217,4 +220,24 @@ fn yes_or_no(written: &str, _: &Node) -> Read {
 
 fn neither(written: &str) -> Read {
     Read::Wrong(format!("{written:?} is neither true nor false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::NAMES;
+
+    const EXAMPLE: &str = include_str!("../../../config/propylon.example.toml");
+
+    #[test]
+    fn the_example_lists_every_name() {
+        let list = EXAMPLE.split_once("Read too, below").unwrap().1.split_once("<NAME>").unwrap().0;
+        let words = list.split(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_'));
+        let listed: BTreeSet<&str> =
+            words.filter(|word| word.len() > 2 && *word == word.to_ascii_uppercase()).collect();
+        let mut read: BTreeSet<&str> = NAMES.iter().map(|row| row.name).collect();
+        read.insert("API_TOKEN");
+        assert_eq!(listed, read);
+    }
 }

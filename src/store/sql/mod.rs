@@ -8,6 +8,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod error;
+mod file;
 mod refresh_tokens;
 mod revocations;
 mod row;
@@ -112,6 +113,14 @@ impl Database {
             })
     }
 
+    /// Why nothing can be kept in SQLite's file, where waiting does not help; a server comes back.
+    pub(super) async fn refused(&self) -> Option<String> {
+        match &self.pools {
+            Pools::Sqlite { file, .. } => file::refused(file).await,
+            Pools::Postgres { .. } => None,
+        }
+    }
+
     /// Asks for a connection past the pool, which would try again and again, and keep to itself why it failed.
     async fn knock(&self) -> Result<(), StoreError> {
         if let Pools::Postgres { options, .. } = &self.pools {
@@ -161,6 +170,14 @@ impl Database {
             Pools::Sqlite { writer, .. } => Work::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
             Pools::Postgres { pool, .. } => Work::Postgres(pool.begin().await?),
         })
+    }
+}
+
+/// What of a database's file will be in the way, as far as is seen without opening it.
+pub(super) fn unlikely(url: &DatabaseUrl) -> Option<String> {
+    match url {
+        DatabaseUrl::Sqlite(file) => file::unlikely(file),
+        DatabaseUrl::Postgres(_) => None,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use sqlx::{Postgres, Sqlite};
 
-use super::{Database, Pools, Work, args};
+use super::{Database, Pools, Work, args, file};
 use crate::store::{AT_START, Digest, Micros, StoreError};
 
 /// One step of the schema, in both dialects.
@@ -34,7 +34,7 @@ const LOCK: i64 = 0x7072_6f70_796c_6f6e;
 /// The database is away, or was made by other steps than these.
 pub(super) async fn migrate(database: &Database) -> Result<(), StoreError> {
     if let Pools::Sqlite { file, .. } = &database.pools {
-        make_file(file).await?;
+        file::make(file).await?;
     }
     let mut work = database.begin().await?;
     if let Work::Postgres(_) = &work {
@@ -85,32 +85,4 @@ pub(super) async fn migrate(database: &Database) -> Result<(), StoreError> {
         );
     }
     Ok(())
-}
-
-/// Makes SQLite's file and its folder where they are missing, for this user alone: there are password hashes and a signing
-/// key in it. SQLite gives its `-wal` and `-shm` the file's permissions.
-async fn make_file(file: &std::path::Path) -> Result<(), StoreError> {
-    let wrong = |what: &str, path: &std::path::Path, error: std::io::Error| StoreError::Away {
-        store: "database",
-        retry_after: std::time::Duration::from_millis(100),
-        why: format!("cannot {what} {}: {}", path.display(), why(&error)).into(),
-    };
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        let made = tokio::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).await;
-        made.map_err(|error| wrong("make the folder", folder, error))?;
-    }
-    let opened = tokio::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(file).await;
-    opened.map(drop).map_err(|error| wrong("open the database", file, error))
-}
-
-/// Why a file or a folder cannot be had.
-fn why(error: &std::io::Error) -> String {
-    use std::io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory};
-    match error.kind() {
-        AlreadyExists => "a file is in its place".to_owned(),
-        NotADirectory => "a file is in the place of a folder above it".to_owned(),
-        IsADirectory => "a folder is in its place".to_owned(),
-        // "Permission denied (os error 13)": the number tells nobody anything.
-        _ => error.to_string().split(" (os error").next().unwrap_or_default().to_owned(),
-    }
 }

@@ -317,6 +317,9 @@ async fn the_gateways_own_services_have_a_table_of_their_own() {
     // Who is on this machine may send SIGHUP too. A proxy and a browser's page are not the operator.
     check(Method::POST, "/admin/reload", &[], 200).await;
     check(Method::POST, "/admin/reload", &[("authorization", &admin)], 200).await;
+    // Where credentials let in, bad ones are refused, also to who needs none.
+    check(Method::POST, "/admin/reload", &[("authorization", "Bearer bad")], 401).await;
+    check(Method::GET, "/gateway/info", &[("authorization", "Bearer bad")], 401).await;
     let (proxied, page) = (("x-forwarded-for", "203.0.113.7"), ("origin", "https://evil.example"));
     check(Method::POST, "/admin/reload", &[proxied], 401).await;
     check(Method::POST, "/admin/reload", &[proxied, ("authorization", &student)], 403).await;
