@@ -33,7 +33,7 @@ pub(super) fn registration(config: &Config) -> Found {
         ));
     }
     for entry in &config.callers.rules.access {
-        let by_email = |subject: &&Subject| matches!(subject, Subject::User(user) if user.contains('@'));
+        let by_email = |subject: &&Subject| matches!(subject, Subject::User { id, .. } if id.contains('@'));
         found.extend(entry.what.allow.iter().find(by_email).map(|_| {
             finding(
                 Severity::High,
