@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, fmt::Debug};
 
 use crate::config::{
-    Action, Callers, Config, Connections, HttpUpstream, Own, PathRoute, Rest, SchemaSource, ServiceRoute,
-    Upstream,
+    Accounts, Action, Callers, Config, Connections, HttpUpstream, Own, PathRoute, Rest, SchemaSource,
+    ServiceRoute, Upstream,
 };
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 20] = [
+pub(super) const NEED_RESTART: [&str; 26] = [
     "gateway.listen",
     "gateway.workers",
     "log.level",
@@ -29,7 +29,13 @@ pub(super) const NEED_RESTART: [&str; 20] = [
     "connections.max_age_grace",
     "auth.secret",
     "store",
-    "accounts",
+    "accounts.registration",
+    "accounts.roles",
+    "accounts.tier",
+    "accounts.access_lifetime",
+    "accounts.refresh_lifetime",
+    "accounts.admin_email",
+    "accounts.admin_password",
 ];
 
 /// A longer value is not shown: that it changed is all that is said.
@@ -137,7 +143,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("limits.timeout", timeout);
     keys.callers(callers);
     keys.long("store", store);
-    keys.long("accounts", accounts);
+    keys.accounts(accounts);
     keys.add("cors.origins", &cors.origins);
     keys.add("cors.credentials", &cors.credentials);
     keys.add("cors.max_age", &cors.max_age);
@@ -190,6 +196,17 @@ impl Keys {
 
     fn order(&mut self, key: &str, names: impl Iterator<Item = String>) {
         self.0.insert(key.to_owned(), Value::Order(names.collect()));
+    }
+
+    fn accounts(&mut self, accounts: &Accounts) {
+        let Accounts { rules, admin_email, admin_password } = accounts;
+        self.add("accounts.registration", &rules.registration);
+        self.add("accounts.roles", &rules.roles);
+        self.text("accounts.tier", &rules.tier);
+        self.add("accounts.access_lifetime", &rules.access_lifetime);
+        self.add("accounts.refresh_lifetime", &rules.refresh_lifetime);
+        self.text("accounts.admin_email", admin_email);
+        self.long("accounts.admin_password", admin_password);
     }
 
     fn connections(&mut self, connections: &Connections) {

@@ -97,7 +97,11 @@ fn log(asks: &[Ask], outcome: &Outcome) {
     };
     match outcome {
         Ok(Reloaded { loaded, changes, needs_restart, .. }) => {
-            let what = if changes.is_empty() { "nothing has changed".to_owned() } else { changes.join("; ") };
+            let what = match (changes.is_empty(), needs_restart.is_empty()) {
+                (true, true) => "nothing has changed".to_owned(),
+                (true, false) => "what has changed needs a restart".to_owned(),
+                (false, _) => changes.join("; "),
+            };
             info!(generation = loaded.generation, "reloaded ({who}): {what}");
             for key in needs_restart {
                 tracing::warn!("{key}");

@@ -1,6 +1,7 @@
 //! What is checked of each connection from time to time: that it is not idle for too long, not half-sent, not stalled, not
 //! too old. The checks read the connection's gauges and compare them with what they saw before, so that serving a request
-//! costs no clock; a limit is therefore kept with a quarter of it as slack.
+//! costs no clock; what begins is therefore seen up to an eighth of the shortest limit late, and its end is looked for when
+//! it is due.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -68,6 +69,12 @@ impl<T: PartialEq> Since<T> {
             }
         }
     }
+
+    /// How long it may go on within a limit, if it lasts.
+    fn left(&self, limit: Duration, now: Instant) -> Option<Duration> {
+        let (_, since) = self.0.as_ref()?;
+        Some(limit.saturating_sub(now.saturating_duration_since(*since)))
+    }
 }
 
 impl Checks {
@@ -85,11 +92,26 @@ impl Checks {
         }
     }
 
-    /// How often [`Checks::check`] wants to be asked.
+    /// How often [`Checks::check`] wants to be asked at least.
     pub(super) fn interval(limits: &Connections) -> Duration {
         let Connections { header_timeout, idle_timeout, write_timeout, max_age, .. } = limits;
         let shortest = (*header_timeout).min(*idle_timeout).min(*write_timeout);
-        (max_age.map_or(shortest, |age| age.min(shortest)) / 4).clamp(OFTEN, SELDOM)
+        (max_age.map_or(shortest, |age| age.min(shortest)) / 8).clamp(OFTEN, SELDOM)
+    }
+
+    /// How soon it wants to be asked again, where nothing was wrong at `now`; `None` once it is to end.
+    pub(super) fn next(&self, now: Instant) -> Option<Duration> {
+        if self.retired.is_some() {
+            return None;
+        }
+        let limits = &self.limits;
+        let due = [
+            self.half_read.left(limits.header_timeout, now),
+            self.stalled.left(limits.write_timeout, now),
+            self.idle.left(limits.idle_timeout, now),
+        ];
+        let first = due.into_iter().flatten().min().unwrap_or(SELDOM);
+        Some(first.min(Self::interval(limits)).max(OFTEN))
     }
 
     /// The connection has been asked to end; `grace` is how long its calls may go on.
@@ -206,6 +228,25 @@ mod tests {
         two.gauges.block.store(8, Relaxed);
         two.at(30, Verdict::Keep);
         two.at(40, Verdict::LateHead);
+    }
+
+    #[test]
+    fn a_late_head_is_late_by_an_eighth_at_most() {
+        for begins in [0, 1, 1249, 1250, 1251, 2000, 60_003] {
+            let mut case = case(Http::One, &limits());
+            let (begins, mut at) = (case.start + Duration::from_millis(begins), case.start);
+            let late = loop {
+                at += case.checks.next(at).unwrap();
+                case.gauges.reads.store(u64::from(at > begins), Relaxed);
+                match case.checks.check(&case.gauges, at) {
+                    Verdict::Keep => {}
+                    verdict => break (verdict, at - begins),
+                }
+            };
+            assert_eq!(late.0, Verdict::LateHead);
+            let (least, most) = (10 * SECOND, 10 * SECOND + 10 * SECOND / 8 + OFTEN);
+            assert!((least..=most).contains(&late.1), "{late:?}");
+        }
     }
 
     #[test]

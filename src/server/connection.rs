@@ -235,6 +235,9 @@ where
                 if std::mem::take(&mut last_call) {
                     retire(Pin::new(&mut *connection));
                 }
+                if let Some(soon) = now.and_then(|now| checks.next(now)) {
+                    looks.reset_after(soon);
+                }
                 continue;
             }
             Some(Verdict::LateHead) => return Ended::LateHead,

@@ -142,9 +142,13 @@ impl About {
     /// Seconds since the process started, to the millisecond.
     #[must_use]
     pub fn uptime(&self) -> f64 {
-        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(millis).as_secs_f64()
+        seconds(self.started.elapsed())
     }
+}
+
+/// A time in seconds, to the millisecond: the number that is nearest, which is printed with no more digits.
+fn seconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1000.0
 }
 
 /// Which config a snapshot was built from.
@@ -272,6 +276,14 @@ pub(crate) mod tests {
             let answer = client.list_routes(request).await.unwrap();
             let name = answer.metadata().get("grpc-encoding").unwrap().to_str().unwrap().to_owned();
             assert_eq!((name.as_str(), answer.into_inner().routes.len()), (encoding.to_string().as_str(), 3));
+        }
+    }
+
+    #[test]
+    fn a_time_is_printed_to_the_millisecond() {
+        for (millis, want) in [(3889, "3.889"), (0, "0.0"), (1, "0.001"), (86_400_007, "86400.007")] {
+            let seconds = seconds(Duration::from_millis(millis));
+            assert_eq!(serde_json::json!(seconds).to_string(), want);
         }
     }
 }

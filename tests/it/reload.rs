@@ -517,3 +517,19 @@ async fn the_drain_is_as_the_config_is_then() {
     assert_eq!(gateway.program.exit_code(PATIENCE).unwrap(), 0);
     assert!((1..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn what_only_a_restart_changes_is_told_by_its_key() {
+    let config = "[gateway]\nwatch_config = false\n";
+    let gateway = World::new().with_config(config).start();
+    gateway.rewrite(&format!("{config}[accounts]\naccess_lifetime = \"5m\"\n"));
+    let answer = reloaded(&gateway).await;
+    assert_eq!(changes(&answer), Vec::<String>::new());
+    assert_eq!(
+        answer["needs_restart"][0], "accounts.access_lifetime needs a restart; still 900s",
+        "{answer}"
+    );
+    let output = gateway.program.output();
+    assert!(output.contains("what has changed needs a restart"), "{output}");
+    assert!(!output.contains("nothing has changed"), "{output}");
+}
