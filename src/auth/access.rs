@@ -301,7 +301,7 @@ impl fmt::Display for Unmet {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::OWN, *};
+    use super::*;
 
     fn somebody() -> Principal {
         Principal {
@@ -380,9 +380,10 @@ mod tests {
             email: Some("boss@a.example".into()),
             ..Principal::new("u", Means::Token { issuer: issuer.into() })
         };
-        let key = Principal { means: Means::ApiKey { id: "k1".into() }, ..token(OWN) };
-        let written = Principal { means: Means::Static { name: "t".into() }, ..token(OWN) };
-        let (own, main, other) = (token(OWN), token("main"), token("other"));
+        let key = Principal { means: Means::ApiKey { id: "k1".into() }, ..token("main") };
+        let written = Principal { means: Means::Static { name: "t".into() }, ..token("main") };
+        let own = Principal { means: Means::Own, ..token("main") };
+        let (main, other) = (token("main"), token("other"));
         // Who is admitted by a subject, and who is denied by it.
         let check = |subject: &str, admitted: [bool; 5], denied: [bool; 5]| {
             let subject = Subject::parse(subject).unwrap();

@@ -125,7 +125,7 @@ impl Principal {
     #[must_use]
     pub fn foreign(&self) -> Option<&str> {
         match &self.means {
-            Means::Token { issuer } if **issuer != *OWN => Some(issuer),
+            Means::Token { issuer } => Some(issuer),
             _ => None,
         }
     }
