@@ -91,7 +91,8 @@ impl AdminService for Admin {
         };
         let loaded = self.reload.reload(who).await.map_err(|refused| refused.status())?;
         let what = match loaded.changes.as_slice() {
-            [] => "nothing has changed".to_owned(),
+            [] if loaded.needs_restart.is_empty() => "nothing has changed".to_owned(),
+            [] => "what has changed needs a restart".to_owned(),
             changes => format!("generation {}: {}", loaded.loaded.generation, changes.join("; ")),
         };
         self.directory.reloaded(&context, caller.as_ref(), what).await;

@@ -2,7 +2,7 @@
 
 use tonic::async_trait;
 
-use super::{Account, Micros, Page, StoreError};
+use super::{AT_START, Account, Micros, Page, StoreError};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,16 @@ pub struct AuditLine {
 pub type Note<'a> = &'a (dyn Fn(&Account) -> AuditLine + Send + Sync);
 
 impl AuditLine {
-    /// Says it in the log too: for what has happened, once it has.
+    /// The actor of what the gateway does by itself.
+    pub const GATEWAY: &str = "gateway";
+
+    /// Says it in the log too: for what has happened, once it has. What the gateway itself does at its start is told to a
+    /// person by the start's own words.
     pub fn log(&self) {
+        if self.actor == Self::GATEWAY {
+            tracing::info!(target: AT_START, action = self.action, target_id = self.target, "{}", self.details);
+            return;
+        }
         tracing::info!(
             target: "audit",
             actor = self.actor,

@@ -318,7 +318,10 @@ async fn those_who_ask_at_once_are_answered_together() {
     }
     let output = gateway.program.output();
     assert_eq!(output.matches("reloaded (").count(), 2, "{output}");
-    assert!(output.contains("reloaded (a call from 127.0.0.1 and 19 more): nothing has changed"), "{output}");
+    assert!(
+        output.contains("reloaded (a call from 127.0.0.1 and 19 more): what has changed needs a restart"),
+        "{output}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

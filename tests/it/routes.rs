@@ -211,7 +211,7 @@ async fn redirects_lead_where_the_config_says() {
         redirect = { to = "/x?a=b" }
         [[routes]]
         path = "/same/{rest=**}"
-        redirect = { to = "${request.path}" }
+        redirect = { to = "/other${request.path}" }
         [[routes]]
         path = "/secure"
         redirect = { to = "https://${request.host}${request.path}", status = 301 }
@@ -233,7 +233,7 @@ async fn redirects_lead_where_the_config_says() {
     check("GET", "/moved/@evil.example%3f", 302, "https://new.example/%40evil.example%3F#part").await;
     check("GET", "/dropped?q=1", 303, "/x").await;
     check("GET", "/own?q=1", 308, "/x?a=b").await;
-    check("GET", "/same/%61%20\\b", 308, "/same/%61%20%5Cb").await;
+    check("GET", "/same/%61%20\\b", 308, "/other/same/%61%20%5Cb").await;
     check("GET", "/secure?a=1", 301, "https://h.example:8/secure?a=1").await;
 }
 
@@ -635,10 +635,10 @@ async fn what_would_never_be_reached_is_refused_and_both_are_named() {
     )
     .await;
     check("[builtin.redoc]\nprefix = \"/docs/more\"", &[
-        "builtin.redoc: /docs/more would never be reached: there is the gateway's own /docs ([builtin.docs])",
+        "builtin.redoc.prefix: /docs/more would never be reached: there is the gateway's own /docs ([builtin.docs])",
     ])
     .await;
-    check("[builtin.health]\nprefix = \"/redoc\"", &["builtin.health: GET /redoc/health of"]).await;
+    check("[builtin.health]\nprefix = \"/redoc\"", &["builtin.health.prefix: GET /redoc/health of"]).await;
     check("[[routes]]\nservice = \"library.v1.Libary\"\ntimeout = \"1s\"", &[
         "routes[0].service: no service or method that is served is \"library.v1.Libary\" (did you mean \"library.v1.Library\"?)",
     ])

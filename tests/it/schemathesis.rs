@@ -23,7 +23,7 @@ const OPERATOR: &str = "an-operator's-token--which-is-long";
 
 /// What a run is told. A wait is not left to chance: `X-Request-Timeout: 0` is rightly a 504, and to schemathesis each 504 is
 /// a server's fault.
-const SETTINGS: &str = "[parameters]\n\"header.X-Request-Timeout\" = \"30s\"\n";
+const SETTINGS: &str = "[auth]\nauto-signup = false\n[parameters]\n\"header.X-Request-Timeout\" = \"30s\"\n";
 
 /// A gateway whose operator has a token. That the last admin must stay is a state and no bad request: it is 409 here, for
 /// schemathesis wants a request that the document allows never to be a 400.

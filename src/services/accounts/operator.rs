@@ -13,15 +13,13 @@ use super::{
 use crate::{
     schema::did_you_mean,
     store::{
-        ADMIN, Account, AccountChange, AccountFilter, Conflict, Micros, NewAccount, Page, StoreError,
-        email_key,
+        ADMIN, Account, AccountChange, AccountFilter, AuditLine, Conflict, Micros, NewAccount, Page,
+        StoreError, email_key,
     },
 };
 
 /// How many random bytes a password has that is made up.
 const RANDOM: usize = 18;
-/// Who makes the first admin, in audit lines.
-const GATEWAY: &str = "gateway";
 /// Of how many accounts the names are looked at, for one that is mistyped.
 const MOST_LOOKED_AT: u32 = 10_000;
 /// How many admins are named where several could be meant.
@@ -133,7 +131,7 @@ impl Directory {
         let note = |made: &Account| {
             let there =
                 if made.id == new.id { "" } else { "; the account was there before, with another password" };
-            without_a_call(GATEWAY, "user.first_admin", &made.id, format!("{}{there}", made.email))
+            without_a_call(AuditLine::GATEWAY, "user.first_admin", &made.id, format!("{}{there}", made.email))
         };
         let Some(made) = self.stores.accounts.create_first_admin(&new, &note, Micros::now()).await? else {
             return Ok(None);

@@ -230,8 +230,8 @@ const TABLE: [[i32; 9]; 4] = [
     [16, 16, 0, 7, 7, 16, 7, 7, 0],
     // Teachers, the tier elite, and a network whoever it is.
     [16, 0, 0, 0, 7, 16, 7, 0, 0],
-    // This machine, with no proxy in between, and students. Where nobody need be known, bad credentials do not matter.
-    [0, 16, 0, 7, 0, 0, 0, 7, 0],
+    // This machine, with no proxy in between, and students. Bad credentials are refused where only a place needs none.
+    [0, 16, 0, 7, 0, 16, 0, 7, 0],
     // A scope and a tier.
     [16, 16, 0, 0, 7, 16, 7, 7, 0],
 ];
