@@ -11,6 +11,18 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// More hops than any call has.
 const MOST_HOPS: usize = 32;
 
+/// The place that calls of an address are counted for: itself, or of IPv6 the /64 that one customer has.
+#[must_use]
+pub fn place(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
 /// Where a call comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Client {

@@ -26,7 +26,7 @@ mod verifier;
 pub use self::{
     access::{Access, Rule, Subject, Unmet},
     api_key::ApiKey,
-    client::{Client, Network, Proxies},
+    client::{Client, Network, Proxies, place},
     credential::{API_KEY, Presented},
     fetch::{Endpoint, Fetch, Https},
     issuer::{Issuer, KeySource, MOST_SKEW, OWN},

@@ -2,6 +2,7 @@
 //! route. It reads the pending message, sends it, and holds the call's deadline over the reply's head and body.
 
 mod ask;
+mod body;
 mod deadline;
 mod dial;
 pub mod grpc;

@@ -2,22 +2,20 @@
 //! What a client sends can fill a place and nothing more: it is escaped as the text around it needs, so that it cannot end
 //! a JSON string, split a header, write markup, or lead to another host.
 
-use std::{future::poll_fn, pin::Pin, task::Poll};
-
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, LOCATION},
 };
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 
-use super::deadline;
+use super::{body::Bounded, deadline};
 use crate::{
-    call::{Body, Guards, HttpHead, HttpStatus, Message, Pace, Peer, Reply, RequestValues, status_of},
+    call::{Body, Guards, HttpHead, HttpStatus, Message, Peer, Reply, RequestValues},
     route::{Limits, Place, Redirect, Respond, Text},
-    status::{Refusal, Whose, refuse},
 };
 
 /// What stays as it is in one segment of a path, or one value of a query (RFC 3986, unreserved).
@@ -133,30 +131,14 @@ impl Asked {
 /// 413 for a longer one than the route takes; 408 where it pauses for too long or the deadline passes first; what the client
 /// did wrong.
 pub(super) async fn drain(message: Message, limits: Limits, deadline: Option<Instant>) -> Result<(), Status> {
-    let limit = limits.request_bytes;
-    let Message::Body(mut body) = message else { return Ok(()) };
+    let Message::Body(body) = message else { return Ok(()) };
     if body.is_end_stream() {
         return Ok(());
     }
-    let too_large =
-        || refuse(Refusal::TooLarge, format!("the request's body is over the limit of {limit} bytes"));
-    if body.size_hint().lower() > limit as u64 {
-        return Err(too_large());
-    }
+    let (mut body, _) = Bounded::new(body, limits)?;
     let drained = async {
-        let mut left = limit;
-        let mut pace = Pace::new(limits.request_pause);
-        let mut next = poll_fn(|cx| match Pin::new(&mut body).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                pace.moved();
-                Poll::Ready(Ok(frame))
-            }
-            Poll::Pending => pace.poll_pause(cx).map(Err),
-        });
-        while let Some(frame) = (&mut next).await? {
-            let frame = frame.map_err(|error| status_of(error, Whose::Client))?;
-            let length = frame.data_ref().map_or(0, bytes::Bytes::len);
-            left = left.checked_sub(length).ok_or_else(too_large)?;
+        while let Some(frame) = body.frame().await {
+            frame?;
         }
         Ok(())
     };

@@ -10,7 +10,7 @@ use super::{
     limits::{self, Asked},
 };
 use crate::{
-    auth::{Limit, Presented, now},
+    auth::{Limit, Presented, now, place},
     call::{Call, Caller},
 };
 
@@ -56,7 +56,7 @@ pub(super) fn describe(policies: &Policies, call: &Call) -> String {
     match applies(policies, call) {
         None => "none for this address".to_owned(),
         Some((limit, address)) => {
-            format!("{} for {}, unless the caller is known", limits::words(limit), limits::subject(address))
+            format!("{} for {}, unless the caller is known", limits::words(limit), place(address))
         }
     }
 }

@@ -15,7 +15,7 @@ use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    auth::{Away, CountedBy, Limit, Network, Principal, Rate},
+    auth::{Away, CountedBy, Limit, Network, Principal, Rate, place},
     call::{Call, Caller, Counted, Reply},
     status::Fault,
     store::{Ask, Counting, Taken},
@@ -184,7 +184,7 @@ impl<'a> Asked<'a> {
 
     /// Of one address, or of IPv6 the /64 that one customer has.
     pub(super) fn of_address(limit: &'a Arc<Limit>, address: IpAddr) -> Self {
-        Self { limit, kind: "address", realm: "", subject: subject(address).into() }
+        Self { limit, kind: "address", realm: "", subject: place(address).into() }
     }
 
     /// Of all callers together.
@@ -203,17 +203,6 @@ impl<'a> Asked<'a> {
             let _ = write!(digested, "{byte:02x}");
         }
         format!("{}:{kind}:{realm}:#{digested}", limit.name)
-    }
-}
-
-/// One address, or of IPv6 the /64 that one customer has.
-pub(super) fn subject(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
     }
 }
 

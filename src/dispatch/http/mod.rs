@@ -2,7 +2,6 @@
 //! hop, with its body as it comes; and so does the response. An upgrade (a WebSocket's, say) becomes a tunnel once the
 //! upstream has agreed to it.
 
-mod body;
 mod connect;
 mod tunnel;
 
@@ -20,9 +19,11 @@ use hyper_util::{
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
-use self::{body::Outgoing, connect::Connect};
+use self::connect::Connect;
 use super::{
-    Tls, deadline,
+    Tls,
+    body::Bounded,
+    deadline,
     dial::Dial,
     request::{FORWARDED_HOST, say_where_from},
     tls::{Connector, Speaks},
@@ -68,9 +69,9 @@ pub struct HttpUpstream {
     host: HeaderValue,
     headers: HeaderMap,
     /// One for each worker.
-    clients: Box<[Client<Connect, Outgoing>]>,
+    clients: Box<[Client<Connect, Bounded>]>,
     /// For threads that are no workers.
-    others: Client<Connect, Outgoing>,
+    others: Client<Connect, Bounded>,
 }
 
 /// A request on its way to an upstream.
@@ -148,7 +149,7 @@ impl HttpUpstream {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, upgrade.protocol.clone());
         }
-        let (outgoing, mistake) = Outgoing::new(body, limits)?;
+        let (outgoing, mistake) = Bounded::new(body, limits)?;
         let mut request = Request::new(outgoing);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = self.uri(path)?;
@@ -197,7 +198,7 @@ impl HttpUpstream {
         })
     }
 
-    fn client(&self) -> &Client<Connect, Outgoing> {
+    fn client(&self) -> &Client<Connect, Bounded> {
         worker::index().and_then(|index| self.clients.get(index)).unwrap_or(&self.others)
     }
 

@@ -1,14 +1,12 @@
 //! How often somebody may try: limits on logging in, registering and refreshing. While Redis is away each replica counts
 //! its own: neither is a login refused for that, nor does guessing become free.
 
-use std::net::IpAddr;
-
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{Context, Directory};
 use crate::{
-    auth::{Away, Rate},
+    auth::{self, Away, Rate},
     status::Fault,
     store::{Ask, Digest, PasswordHash},
 };
@@ -79,15 +77,9 @@ fn known_key(email_key: &str, place: &str) -> String {
     format!("propylon:login:{}:{place}", Digest::of(email_key.as_bytes()).hex())
 }
 
-/// Addresses that are counted together: IPv6 gives each of its users a whole /64.
+/// The place of an address as it is kept; one that is none stands for itself.
 fn place(address: &str) -> String {
-    match address.parse() {
-        Ok(IpAddr::V6(address)) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-        _ => address.to_owned(),
-    }
+    address.parse().map_or_else(|_| address.to_owned(), auth::place)
 }
 
 #[cfg(test)]

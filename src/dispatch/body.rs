@@ -1,9 +1,9 @@
-//! A request's body on its way to an HTTP upstream: within its limit, at its pace, and the client's own mistakes kept apart
-//! from what the upstream makes of them.
+//! The body of an HTTP request as it is read here: within its limit, at its pace, and the client's own mistakes kept apart
+//! from what an upstream makes of them.
 
 use std::{
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -11,17 +11,15 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::Status;
 
+use super::request::Mistake;
 use crate::{
     call::{Body, Pace, status_of},
     route::Limits,
     status::{Refusal, Whose, refuse},
 };
 
-/// The client's mistake, once it was seen.
-pub(super) type Mistake = Arc<OnceLock<Status>>;
-
-/// What is sent of a client's body.
-pub(super) struct Outgoing {
+/// What is taken of a client's body.
+pub(super) struct Bounded {
     body: Body,
     limit: usize,
     left: usize,
@@ -29,7 +27,7 @@ pub(super) struct Outgoing {
     mistake: Mistake,
 }
 
-impl Outgoing {
+impl Bounded {
     /// # Errors
     /// 413 for a body that says itself that it is too long.
     pub(super) fn new(body: Body, limits: Limits) -> Result<(Self, Mistake), Status> {
@@ -51,7 +49,7 @@ fn too_large(limit: usize) -> Status {
     refuse(Refusal::TooLarge, format!("the request's body is over the limit of {limit} bytes"))
 }
 
-impl http_body::Body for Outgoing {
+impl http_body::Body for Bounded {
     type Data = Bytes;
     type Error = Status;
 
