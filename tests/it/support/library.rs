@@ -121,7 +121,12 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
             Ok((messages, end)) => Response::new(finished(messages, end)),
             Err(status) => trailers_only(&status),
         },
-        None => trailers_only(&Status::unimplemented("no such service")),
+        None => {
+            // It hears the client out: what the gateway says of a message does not race with the answer.
+            let mut reader = reader;
+            while let Ok(Some(_)) = reader.next().await {}
+            trailers_only(&Status::unimplemented("no such service"))
+        }
     };
     response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     if let Some(said) = said {
