@@ -68,7 +68,9 @@ impl Default for Rulebook {
                 // Health and reflection: grpcurl and probes work with no flags.
                 own("grpc.*".to_owned(), Rule::public),
                 own(format!("{GATEWAY}.HealthService"), Rule::public),
-                own(format!("{GATEWAY}.RoutingService"), |name| Rule::role(name, "admin").or_loopback()),
+                own(format!("{GATEWAY}.RoutingService"), |name| {
+                    Rule::role(name, "admin").or_loopback().or_admin_listener()
+                }),
                 own(format!("{GATEWAY}.AdminService"), |name| Rule::role(name, "admin")),
                 // Who is on this machine may send SIGHUP too. `services::admin` looks closer: no proxy, no browser's page.
                 own(format!("{GATEWAY}.AdminService/Reload"), |name| Rule::role(name, "admin").or_loopback()),
@@ -367,7 +369,7 @@ mod tests {
             "propylon.gateway.v1.RoutingService/GetInfo",
             &["/gateway/info"],
             true,
-            &format!("role admin, or this machine {default}"),
+            &format!("role admin, or this machine, the admin listener {default}"),
         );
         let unused: Vec<String> =
             book.unused(&used).iter().map(|(key, pattern)| format!("{key} {pattern}")).collect();

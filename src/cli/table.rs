@@ -101,7 +101,7 @@ mod tests {
         });
         let config = Config::default();
         let address = ([127, 0, 0, 1], 8080).into();
-        let words = Words { config: &config, catalog: &catalog, address, stores: &[] };
+        let words = Words { config: &config, catalog: &catalog, address, admin: None, stores: &[] };
         let want = "\
 http://127.0.0.1:9000  1 service, 2 methods
 

@@ -122,9 +122,11 @@ impl Mistake {
 }
 
 /// Keys of an upstream that do not decide which calls come to it.
-pub(super) const UPSTREAM_HOW: [&str; 11] = [
+pub(super) const UPSTREAM_HOW: [&str; 14] = [
     "authority",
     "ca",
+    "client_certificate",
+    "client_key",
     "connect_timeout",
     "forward_credentials",
     "handshake_timeout",
@@ -133,6 +135,7 @@ pub(super) const UPSTREAM_HOW: [&str; 11] = [
     "keepalive_timeout",
     "metadata",
     "reflection_interval",
+    "server_name",
     "timeout",
 ];
 

@@ -18,6 +18,7 @@ mod shape;
 mod source;
 mod store;
 mod terminal;
+mod tls;
 
 use std::{
     fmt,
@@ -44,9 +45,10 @@ pub use self::{
     source::{Report, Source},
     store::Accounts,
     terminal::colours,
+    tls::{BadPair, Clients, Pair, ReadPair, Tls, authorities, certificates, not_good_at},
 };
 use crate::{
-    auth::Rule,
+    auth::{Network, Rule},
     route::{Cors, Limits, Origins, Proxy, Redirect, Respond, router::Settings as Paths},
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
@@ -60,6 +62,12 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCA
 #[derive(Debug, Clone)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// The operator's listener, if there is one.
+    pub admin: Option<SocketAddr>,
+    /// The port speaks TLS.
+    pub tls: Option<Tls>,
+    /// Networks that begin each connection with a PROXY header.
+    pub proxy_protocol: Vec<Network>,
     /// Runtimes, each on a thread and a listener socket of its own.
     pub workers: usize,
     pub environment: Arc<str>,
@@ -193,6 +201,10 @@ pub struct Upstream {
     pub authority: Option<String>,
     /// PEM file of the certificate authorities to trust, in place of the machine's own.
     pub ca: Option<PathBuf>,
+    /// The name that its certificate is for, where that is not its authority's host.
+    pub server_name: Option<String>,
+    /// The certificate that is shown to it, where it asks for one.
+    pub client: Option<Pair>,
     /// Sent with each call, in place of what the caller sent under the same names; each value can be sent.
     pub metadata: Vec<(HeaderName, Secret)>,
     pub style: JsonStyle,
@@ -213,6 +225,10 @@ pub struct HttpUpstream {
     pub timeout: Option<Duration>,
     /// PEM file of the certificate authorities to trust, in place of the machine's own.
     pub ca: Option<PathBuf>,
+    /// The name that its certificate is for, where that is not its authority's host.
+    pub server_name: Option<String>,
+    /// The certificate that is shown to it, where it asks for one.
+    pub client: Option<Pair>,
     /// Sent with each request, in place of what the client sent under the same names; each value can be sent.
     pub headers: Vec<(HeaderName, Secret)>,
     /// The caller's credentials go on to it.

@@ -205,7 +205,7 @@ mod tests {
             captured: captured.collect(),
             upgrade: None,
         };
-        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), secure: false, foreign_name: false };
+        let peer = Peer::at(([127, 0, 0, 1], 1).into());
         Asked { http: Box::new(http), headers: HeaderMap::new(), peer }
     }
 

@@ -14,13 +14,15 @@ use tonic::Status;
 use tracing::error;
 
 use super::{
-    Gateway,
+    Gateway, PortTls,
     cors::{self, Page},
-    headers, pages, rebinding,
+    headers,
+    operator::OperatorRoad,
+    pages, rebinding,
     request_id::{self, REQUEST_ID},
 };
 use crate::{
-    call::{Body, Road},
+    call::{Body, Peer, Road},
     config::Config,
     snapshot::Snapshot,
     status::{Fault, Refusal, refuse},
@@ -31,11 +33,17 @@ use crate::{
 #[derive(Clone)]
 pub struct Door {
     gateway: Arc<Gateway>,
+    operator: bool,
 }
 
 /// The door of a gateway.
 pub fn door(gateway: &Arc<Gateway>) -> Door {
-    Door { gateway: Arc::clone(gateway) }
+    Door { gateway: Arc::clone(gateway), operator: false }
+}
+
+/// The door of its operator's listener.
+pub fn operator_door(gateway: &Arc<Gateway>) -> Door {
+    Door { gateway: Arc::clone(gateway), operator: true }
 }
 
 impl Door {
@@ -48,7 +56,23 @@ impl Door {
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
     pub async fn serve(&self, request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
+        if self.operator {
+            let road = Arc::new(OperatorRoad(Arc::clone(&snapshot)));
+            return self.serve_on(&snapshot, &road, request).await;
+        }
         self.serve_on(&snapshot, &snapshot, request).await
+    }
+
+    /// What a handshake is made with that begins now; `None`: plain text is spoken.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<PortTls>> {
+        if self.operator { None } else { self.gateway.tls.load_full() }
+    }
+
+    /// True for the operator's listener.
+    #[must_use]
+    pub fn is_operators(&self) -> bool {
+        self.operator
     }
 
     /// The same by one snapshot, its calls down a road that need not be the snapshot's own: who explains a request sends
@@ -97,9 +121,11 @@ impl Door {
     }
 
     /// The answer to a client of HTTP/1.1 whose request has no head that can be read.
-    pub async fn refuse_head(&self, fault: HeadFault) -> Response {
+    pub async fn refuse_head(&self, fault: HeadFault, peer: Peer) -> Response {
         let snapshot = self.gateway.snapshot();
-        let arrival = Arrival::of(&mut Request::new(Body::empty()));
+        let mut request = Request::new(Body::empty());
+        request.extensions_mut().insert(peer);
+        let arrival = Arrival::of(&mut request);
         let mut response = arrival.refuse(&snapshot, fault.status(&snapshot.config)).await;
         headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, arrival.id);
@@ -125,7 +151,7 @@ impl Door {
         Ok(match arrival.protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
             Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
-            Protocol::Rest => match pages::serve(&self.gateway, snapshot, &request) {
+            Protocol::Rest => match pages::serve(&self.gateway, snapshot, &request, self.operator) {
                 Some(answered) => answered?,
                 None => snapshot.rest.serve(road, request).await,
             },

@@ -276,7 +276,7 @@ fn read(asked: ExplainRouteRequest, config: &Config) -> Result<(Parts, Bytes), S
     let wrong = |message: String| Fault::client().on(Status::invalid_argument(message));
     let (mut parts, ()) = http::Request::new(()).into_parts();
     // Where it would come from is not asked: from this machine, as `x-forwarded-for` can change where a proxy is trusted.
-    parts.extensions.insert(Peer { address: ([127, 0, 0, 1], 0).into(), secure: false, foreign_name: false });
+    parts.extensions.insert(Peer::at(([127, 0, 0, 1], 0).into()));
     for (name, value) in &asked.headers {
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| wrong(format!("{name:?} is not the name of a header")))?;

@@ -1,16 +1,18 @@
 //! The config's keys with their values as text: what a reload compares, and which of them only a restart changes.
 
-use std::{collections::BTreeMap, fmt::Debug};
+mod process;
+
+use std::{collections::BTreeMap, fmt::Debug, path::PathBuf};
 
 use crate::config::{
-    Accounts, Action, Callers, Config, Connections, HttpUpstream, Own, PathRoute, Rest, SchemaSource,
-    ServiceRoute, Upstream,
+    Action, Config, HttpUpstream, Own, Pair, PathRoute, Rest, SchemaSource, ServiceRoute, Upstream,
 };
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 26] = [
+pub(super) const NEED_RESTART: [&str; 28] = [
     "gateway.listen",
+    "admin.listen",
     "gateway.workers",
     "log.level",
     "log.format",
@@ -27,6 +29,7 @@ pub(super) const NEED_RESTART: [&str; 26] = [
     "connections.keepalive_timeout",
     "connections.max_age",
     "connections.max_age_grace",
+    "connections.proxy_protocol",
     "auth.secret",
     "store",
     "accounts.registration",
@@ -57,6 +60,8 @@ pub(super) enum Value {
 pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     let (wanted, held) = (keys(next), keys(now));
     next.listen = now.listen;
+    next.admin = now.admin;
+    next.proxy_protocol.clone_from(&now.proxy_protocol);
     next.workers = now.workers;
     next.log = now.log;
     next.header_bytes = now.header_bytes;
@@ -104,6 +109,9 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     // Taken apart by name, so that a field that is added is not forgotten here.
     let Config {
         listen,
+        admin,
+        tls,
+        proxy_protocol,
         workers,
         environment,
         instance,
@@ -128,6 +136,10 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     } = config;
     let mut keys = Keys::default();
     keys.add("gateway.listen", listen);
+    keys.text("admin.listen", &admin.map_or("none".to_owned(), |address| address.to_string()));
+    keys.tls(tls.as_ref());
+    let networks: Vec<String> = proxy_protocol.iter().map(ToString::to_string).collect();
+    keys.add("connections.proxy_protocol", &networks);
     keys.add("gateway.workers", workers);
     keys.text("gateway.environment", environment);
     keys.text("gateway.instance", instance.as_deref().unwrap_or("none"));
@@ -198,56 +210,6 @@ impl Keys {
         self.0.insert(key.to_owned(), Value::Order(names.collect()));
     }
 
-    fn accounts(&mut self, accounts: &Accounts) {
-        let Accounts { rules, admin_email, admin_password } = accounts;
-        self.add("accounts.registration", &rules.registration);
-        self.add("accounts.roles", &rules.roles);
-        self.text("accounts.tier", &rules.tier);
-        self.add("accounts.access_lifetime", &rules.access_lifetime);
-        self.add("accounts.refresh_lifetime", &rules.refresh_lifetime);
-        self.text("accounts.admin_email", admin_email);
-        self.long("accounts.admin_password", admin_password);
-    }
-
-    fn connections(&mut self, connections: &Connections) {
-        let Connections {
-            max,
-            max_per_address,
-            flood_wait,
-            streams,
-            header_timeout,
-            body_timeout,
-            idle_timeout,
-            write_timeout,
-            keepalive_interval,
-            keepalive_timeout,
-            max_age,
-            max_age_grace,
-        } = connections;
-        self.add("connections.max", max);
-        self.add("connections.max_per_address", max_per_address);
-        self.add("connections.flood_wait", flood_wait);
-        self.add("connections.streams", streams);
-        self.add("connections.header_timeout", header_timeout);
-        self.add("connections.body_timeout", body_timeout);
-        self.add("connections.idle_timeout", idle_timeout);
-        self.add("connections.write_timeout", write_timeout);
-        self.add("connections.keepalive_interval", keepalive_interval);
-        self.add("connections.keepalive_timeout", keepalive_timeout);
-        self.text("connections.max_age", &max_age.map_or("none".to_owned(), |age| format!("{age:?}")));
-        self.add("connections.max_age_grace", max_age_grace);
-    }
-
-    fn callers(&mut self, callers: &Callers) {
-        let Callers { secret, issuers, tokens, rules, limits, proxies } = callers;
-        self.long("auth.secret", secret);
-        self.long("auth.issuers", issuers);
-        self.long("auth.tokens", tokens);
-        self.long("access", rules);
-        self.long("rate_limits", limits);
-        self.long("gateway.trusted_proxies", proxies);
-    }
-
     fn rest(&mut self, rest: &Rest) {
         let Rest {
             title,
@@ -290,6 +252,8 @@ impl Keys {
             timeout,
             authority,
             ca,
+            server_name,
+            client,
             metadata,
             style,
             forward_credentials,
@@ -314,6 +278,8 @@ impl Keys {
         self.text(&key("timeout"), &timeout.map_or("none".to_owned(), |timeout| format!("{timeout:?}")));
         self.text(&key("authority"), authority.as_deref().unwrap_or("none"));
         self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
+        self.text(&key("server_name"), server_name.as_deref().unwrap_or("none"));
+        self.client(&key, client.as_ref());
         // That a secret is another one is seen, and what it is is not.
         let metadata: Vec<_> = metadata.iter().map(|(name, secret)| (name, secret.fingerprint())).collect();
         self.long(&key("metadata"), &metadata);
@@ -330,6 +296,8 @@ impl Keys {
             handshake_timeout,
             timeout,
             ca,
+            server_name,
+            client,
             headers,
             forward_credentials,
         } = upstream;
@@ -341,9 +309,17 @@ impl Keys {
         self.add(&key("handshake_timeout"), handshake_timeout);
         self.text(&key("timeout"), &timeout.map_or("none".to_owned(), |timeout| format!("{timeout:?}")));
         self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
+        self.text(&key("server_name"), server_name.as_deref().unwrap_or("none"));
+        self.client(&key, client.as_ref());
         let headers: Vec<_> = headers.iter().map(|(name, secret)| (name, secret.fingerprint())).collect();
         self.long(&key("metadata"), &headers);
         self.add(&key("forward_credentials"), forward_credentials);
+    }
+
+    fn client(&mut self, key: &impl Fn(&str) -> String, client: Option<&Pair>) {
+        let file = |file: Option<&PathBuf>| file.map_or("none".to_owned(), |file| file.display().to_string());
+        self.text(&key("client_certificate"), &file(client.map(|pair| &pair.certificate)));
+        self.text(&key("client_key"), &file(client.map(|pair| &pair.key)));
     }
 
     fn service(&mut self, route: &ServiceRoute) {

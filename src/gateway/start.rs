@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{
     Current, Gateway, Source,
     accounts::Accounts,
-    callers,
+    callers, certificates,
     explain::Explainer,
     files,
     reload::{self, Queue},
@@ -82,6 +82,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
     let prepared = upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
     let accounts = accounts(config).map_err(|error| error.mistakes())?;
     let mut mistakes = prepared.mistakes;
+    mistakes.extend(certificates::prepare(config, None).err().into_iter().flatten());
     let policies = match callers::policies(config, &accounts, None) {
         Ok(policies) => policies,
         Err(more) => {
@@ -157,6 +158,9 @@ impl Gateway {
         let mut accounts = accounts(&config)?;
         callers::warn_of_open_services(&config);
         let policies = callers::policies(&config, &accounts, None).map_err(StartError::Config)?;
+        // Who only asks opens no port.
+        let tls =
+            if opens { certificates::prepare(&config, None).map_err(StartError::Config)? } else { None };
         let parts = Parts {
             policies,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
@@ -197,6 +201,7 @@ impl Gateway {
                 watches: HashMap::new(),
             }),
             snapshot: ArcSwap::from_pointee(snapshot),
+            tls: tls.into(),
             read_now: watch::Sender::new(0),
             reloads,
             files,

@@ -67,7 +67,7 @@ mod tests {
             target: Target::Rpc { path: http::uri::PathAndQuery::from_static("/a.B/C"), method: None },
             metadata: http::HeaderMap::new(),
             message: Message::Frames(Frames::Stream(Body::empty())),
-            peer: Peer { address: ([127, 0, 0, 1], 1).into(), secure: false, foreign_name: false },
+            peer: Peer::at(([127, 0, 0, 1], 1).into()),
             timeout: timeout.map(Duration::from_secs),
             deadline: None,
             caller: Caller::default(),

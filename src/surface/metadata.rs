@@ -91,8 +91,14 @@ pub fn to_response(metadata: &mut HeaderMap, protocol: Protocol) {
 /// with `_` for `-`, with `-bin` behind it. (Servers behind CGI-like interfaces read all of these as one.)
 #[must_use]
 pub fn is_identity(name: &str) -> bool {
-    const NAMES: [&str; 5] =
-        ["x-user-id", "x-user-email", "x-user-role", "x-user-permissions", "x-gateway-request-id"];
+    const NAMES: [&str; 6] = [
+        "x-user-id",
+        "x-user-email",
+        "x-user-role",
+        "x-user-permissions",
+        "x-gateway-request-id",
+        "x-forwarded-client-cert",
+    ];
     let same = |a: u8, b: u8| a.eq_ignore_ascii_case(&b) || (a == b'_' && b == b'-');
     let spells = |name: &[u8], want: &str| {
         name.len() == want.len() && name.iter().zip(want.as_bytes()).all(|(a, b)| same(*a, *b))

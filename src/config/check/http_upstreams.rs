@@ -23,6 +23,8 @@ impl Check<'_> {
         let address = address.and_then(|text| self.found.take(key("http"), upstream_address(&text)));
         let authority = self.authority(&key("authority"), written.authority);
         let ca = self.ca(&key("ca"), written.ca, address.as_ref());
+        let server_name = self.server_name(&key("server_name"), written.server_name, address.as_ref());
+        let client = self.client_pair(path, written.client_certificate, written.client_key, address.as_ref());
         let headers = self.metadata(&key("metadata"), written.metadata);
         let default = Upstream::at(&written.name, address?);
         Some(HttpUpstream {
@@ -41,6 +43,8 @@ impl Check<'_> {
             ),
             timeout: self.some_time(&key("timeout"), written.timeout),
             ca,
+            server_name,
+            client,
             headers,
             forward_credentials: written.forward_credentials.unwrap_or(false),
         })

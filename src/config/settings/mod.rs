@@ -6,6 +6,7 @@ mod callers;
 mod rest;
 mod routes;
 mod store;
+mod tls;
 mod upstreams;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub(super) use self::{
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HttpRule, Redirect, Respond, Route},
     store::{Accounts, Store},
+    tls::{Admin, CertificateGrant, ClientCertificates, NameKind, Pair, Tls, TlsVersion},
     upstreams::{Text, Upstream},
 };
 
@@ -30,6 +32,10 @@ pub(super) use self::{
 pub(super) struct Settings {
     /// The process: where it listens, what it is called, how it stops.
     pub(super) gateway: Gateway,
+    /// Certificates: with one, the port speaks TLS.
+    pub(super) tls: Tls,
+    /// The operator's listener.
+    pub(super) admin: Admin,
     /// What is logged, and how.
     pub(super) log: Log,
     /// What a client's connection may cost.
@@ -156,6 +162,9 @@ pub(super) struct Connections {
     pub(super) max_age: Option<Time>,
     /// How long the calls of a connection that is too old may go on. Default: 30s.
     pub(super) max_age_grace: Option<Time>,
+    /// Networks of balancers that begin each connection with a PROXY header (v1 or v2), which says whose it is: from there it
+    /// must come, from elsewhere it is not taken. Default: none.
+    pub(super) proxy_protocol: Vec<String>,
 }
 
 /// `[limits]`

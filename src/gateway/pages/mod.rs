@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tonic::Status;
 
 use self::assets::Asset;
-use super::Gateway;
+use super::{Gateway, operator};
 use crate::{
     auth::digest,
     call::Body,
@@ -45,7 +45,8 @@ enum Place {
     Asset(&'static Asset),
 }
 
-/// Serves a request for one of the gateway's own pages; `None` for any other path.
+/// Serves a request for one of the gateway's own pages; `None` for any other path. `operator`: by the operator's listener,
+/// which has some of them alone.
 ///
 /// # Errors
 /// 405, in the words of every other route; 503 for keys that are not there yet.
@@ -53,6 +54,7 @@ pub(super) fn serve(
     gateway: &Gateway,
     snapshot: &Snapshot,
     request: &Request,
+    operator: bool,
 ) -> Option<Result<Response, Status>> {
     let path = request.uri().path();
     let place = match (find(snapshot, path), slashless(snapshot, path)) {
@@ -66,6 +68,10 @@ pub(super) fn serve(
         }
         (None, _) => return None,
     };
+    let here = |place: &Place| matches!(place, Place::Page(page) if operator::has_page(*page));
+    if operator && !here(&place) {
+        return Some(Err(operator::elsewhere(path)));
+    }
     let method = request.method();
     let head = method == Method::HEAD;
     if method == Method::OPTIONS {

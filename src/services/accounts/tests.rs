@@ -81,7 +81,7 @@ impl World {
     /// A request as it comes to a service: with the caller that the verifier finds, if it takes the credential.
     async fn call<T>(&self, by: By<'_>, message: T) -> Result<Request<T>, Failed> {
         let mut request = Request::new(message);
-        request.extensions_mut().insert(Client { address: "192.0.2.1".parse().unwrap(), local: false });
+        request.extensions_mut().insert(Client::at("192.0.2.1".parse().unwrap()));
         request.metadata_mut().insert("x-request-id", "req-7".parse().unwrap());
         let mut headers = HeaderMap::new();
         match by {
@@ -700,7 +700,7 @@ async fn strangers_do_not_keep_out_the_owner() {
     let from = async |address: String, password: &str| {
         let mut request =
             Request::new(LoginRequest { email: "alice@x.example".into(), password: password.into() });
-        request.extensions_mut().insert(Client { address: address.parse().unwrap(), local: false });
+        request.extensions_mut().insert(Client::at(address.parse().unwrap()));
         world.auth.login(request).await.map_or_else(|status| status.code(), |_| Code::Ok)
     };
     let (home, abroad) = (|| "192.0.2.1".to_owned(), || "192.0.2.2".to_owned());

@@ -2,6 +2,7 @@
 //! outlive their test.
 
 pub(crate) mod by_hand;
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod gallery;
 pub(crate) mod gateway;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout_at,
 };
@@ -60,9 +60,14 @@ pub(crate) fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8
     block
 }
 
+/// What a connection is, in plain text or over TLS.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
 /// A client's side of a connection.
 pub(crate) struct Raw {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     bytes: Vec<u8>,
 }
 
@@ -70,12 +75,19 @@ impl Raw {
     /// Connects and sends the preface and a SETTINGS frame with these settings.
     pub(crate) async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        let mut raw = Self { stream, bytes: Vec::new() };
+        let mut raw = Self { stream: Box::new(stream), bytes: Vec::new() };
         let settings: Vec<u8> = settings
             .iter()
             .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()[..]].concat())
             .collect();
         assert!(raw.send(&[PREFACE, &frame(SETTINGS, 0, 0, &settings)].concat()).await);
+        raw
+    }
+
+    /// The same on a connection that is open.
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let mut raw = Self { stream: Box::new(stream), bytes: Vec::new() };
+        assert!(raw.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await);
         raw
     }
 
