@@ -67,7 +67,9 @@ pub(super) async fn ready(worker: &mut Worker, opened: Opened) -> Option<Ready> 
         };
         match said {
             // A balancer's word for its own machine: it is the balancer, as far as this one can tell.
-            Said::Of(client) if client.ip().to_canonical().is_loopback() && !address.ip().is_loopback() => {
+            Said::Of(client)
+                if client.ip().to_canonical().is_loopback() && !address.ip().to_canonical().is_loopback() =>
+            {
                 peer.relayed = true;
             }
             Said::Of(client) => peer.address = client,

@@ -5,6 +5,10 @@ use std::process::Command;
 
 use http::{Method, StatusCode};
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use super::{TLS, get_book, seen, start, world};
 use crate::support::{
@@ -69,31 +73,49 @@ fn post(method: &str, message: &str) -> http::Request<bytes::Bytes> {
     request(&Method::POST, &format!("/library.v1.Library/{method}"), &headers, frames(message, &["{}"]))
 }
 
-/// The gRPC code of a call by each of these.
-async fn codes(gateway: &TestGateway, clients: &[&Client], method: &str, message: &str) -> Vec<i32> {
+/// A method of the library with its request's type, and where it is over REST.
+type OverBoth = (&'static str, &'static str, &'static str, &'static str);
+const GET_BOOK: OverBoth = ("GetBook", "GetBookRequest", "GET /v1/books:get", "");
+const PUT_BOOK: OverBoth = ("PutBook", "Book", "PUT /v1/shelves/1/books/2", "{}");
+const LIST_PAGES: OverBoth = ("ListPages", "FailRequest", "POST /v1/pages", "{}");
+const FAIL: OverBoth = ("Fail", "FailRequest", "POST /v1/fail", "{\"code\": 0}");
+
+/// The gRPC code of a call by each of these, which is the same over REST: 0 reached, 7 PERMISSION_DENIED, 16 UNAUTHENTICATED.
+async fn codes(gateway: &TestGateway, clients: &[&Client], method: OverBoth) -> Vec<i32> {
+    let (method, message, rest, body) = method;
+    let (verb, path) = rest.split_once(' ').unwrap();
     let mut codes = Vec::new();
     for client in clients {
-        let answer =
-            client.http2(gateway.address, post(method, &format!("library.v1.{message}"))).await.unwrap();
-        let (head, (_, trailers)) = answer.into_parts();
+        let call = post(method, &format!("library.v1.{message}"));
+        let (head, (_, trailers)) = client.http2(gateway.address, call).await.unwrap().into_parts();
         let code = trailers.get("grpc-status").or(head.headers.get("grpc-status")).unwrap();
-        codes.push(code.to_str().unwrap().parse().unwrap());
+        let code: i32 = code.to_str().unwrap().parse().unwrap();
+        let headers = [("content-type", "application/json")];
+        let asked = request(&verb.parse().unwrap(), path, &headers, body);
+        let status = client.http1(gateway.address, asked).await.unwrap().status().as_u16();
+        let over_rest = match status {
+            401 => 16,
+            403 => 7,
+            _ => 0,
+        };
+        assert_eq!(code, over_rest, "{method}: {status} over REST");
+        codes.push(code);
     }
     codes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_roles_and_upstreams_know_the_bearer() {
-    let (gateway, nobody, authority) = asking(RULES).await;
+    let (gateway, nobody, authority) = asking(&RULES.replace("tiny = 3", "tiny = 0")).await;
     let orders = nobody.showing(&authority.issue(&[ORDERS, "orders.internal", "orders@shop.example"]));
     let stock = nobody.showing(&authority.issue(&["spiffe://shop/stock"]));
     // Its name is an id of ours, and it is nobody of ours.
     let sly = nobody.showing(&authority.issue(&["cn:operator"]));
     let all = [&nobody, &orders, &stock, &sly];
-    assert_eq!(codes(&gateway, &all, "GetBook", "GetBookRequest").await, [16, 0, 0, 0]);
-    assert_eq!(codes(&gateway, &all, "PutBook", "Book").await, [16, 0, 7, 7]);
-    assert_eq!(codes(&gateway, &all, "ListPages", "FailRequest").await, [16, 7, 0, 7]);
-    assert_eq!(codes(&gateway, &all, "Fail", "FailRequest").await, [16, 7, 0, 0]);
+    assert_eq!(codes(&gateway, &all, GET_BOOK).await, [16, 0, 0, 0]);
+    assert_eq!(codes(&gateway, &all, PUT_BOOK).await, [16, 0, 7, 7]);
+    assert_eq!(codes(&gateway, &all, LIST_PAGES).await, [16, 7, 0, 7]);
+    assert_eq!(codes(&gateway, &all, FAIL).await, [16, 7, 0, 0]);
     let admin = request(&Method::GET, "/admin/users", &[], "");
     for (client, want) in [(&nobody, 401), (&orders, 403), (&sly, 403)] {
         assert_eq!(client.http1(gateway.address, admin.clone()).await.unwrap().status(), want);
@@ -192,6 +214,24 @@ async fn who_must_show_a_certificate_is_not_let_in_without_a_good_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_resumed_is_still_its_bearers() {
+    let (gateway, nobody, authority) = asking(RULES).await;
+    let orders = nobody.showing(&authority.issue(&[ORDERS]));
+    let mut config = orders.config();
+    config.resumption = rustls::client::Resumption::in_memory_sessions(8);
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    for want in [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed] {
+        let tcp = TcpStream::connect(gateway.address).await.unwrap();
+        let mut tls = connector.connect("localhost".try_into().unwrap(), tcp).await.unwrap();
+        tls.write_all(b"GET /v1/books:get HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut said = String::new();
+        tls.read_to_string(&mut said).await.unwrap();
+        assert!(said.contains("x-user-id=spiffe://shop/orders"), "{said}");
+        assert_eq!(tls.get_ref().1.handshake_kind(), Some(want));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpcurl_calls_with_a_certificate() {
     let Some(grpcurl) = needs("grpcurl") else { return };
     let (gateway, _, authority) = asking(&RULES.replace("optional", "required")).await;
@@ -217,12 +257,12 @@ async fn grpcurl_calls_with_a_certificate() {
 async fn a_reload_changes_whose_certificates_are_taken_and_what_their_bearers_have() {
     let (gateway, nobody, first) = asking(RULES).await;
     let orders = nobody.showing(&first.issue(&[ORDERS]));
-    assert_eq!(codes(&gateway, &[&orders], "PutBook", "Book").await, [0]);
+    assert_eq!(codes(&gateway, &[&orders], PUT_BOOK).await, [0]);
     let text = std::fs::read_to_string(gateway.config()).unwrap();
     gateway.rewrite(&text.replace("roles = [\"orders\"]\npermissions", "roles = [\"other\"]\npermissions"));
     let reload = request(&Method::POST, "/admin/reload", &[], "");
     assert_eq!(nobody.http1(gateway.address, reload.clone()).await.unwrap().status(), 200);
-    assert_eq!(codes(&gateway, &[&orders], "PutBook", "Book").await, [7]);
+    assert_eq!(codes(&gateway, &[&orders], PUT_BOOK).await, [7]);
     let second = Authority::new();
     gateway.put("clients.pem", second.pem.as_bytes());
     assert_eq!(nobody.http1(gateway.address, reload).await.unwrap().status(), 200);

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Method, Version};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -237,6 +238,22 @@ async fn limits_of_connections_hold_over_tls() {
     assert!(said.ends_with(&goaway), "{:?}", &said[said.len().saturating_sub(40)..]);
     assert!(said.windows(9).filter(|head| head[3] == PING && head[4] == ACK).count() < 2000);
     gateway.program.wait_for("a flood of PING frames", PATIENCE).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_web_socket_goes_on_over_tls() {
+    let (gateway, _, client) = start("").await;
+    let stream = client.connect(gateway.address).await.unwrap();
+    let url = "wss://localhost/v1/chat";
+    let opened = timeout(PATIENCE, tokio_tungstenite::client_async(url, stream)).await.expect("in time");
+    let (mut socket, _) = opened.unwrap();
+    for title in ["a", "b"] {
+        let book = serde_json::json!({ "title": title });
+        socket.send(book.to_string().into()).await.unwrap();
+        let back = timeout(PATIENCE, socket.next()).await.expect("in time").unwrap().unwrap();
+        let back: serde_json::Value = serde_json::from_str(back.to_text().unwrap()).unwrap();
+        assert_eq!(back, book);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
