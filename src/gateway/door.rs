@@ -91,6 +91,7 @@ impl Door {
             Protocol::Grpc => None,
             Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
         };
+        cors::forget_certificate(page.as_ref(), &mut request);
         let mut response = match &page {
             Some(page) if page.preflight() => page.preflight_answer(),
             _ => {

@@ -82,7 +82,6 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
     let prepared = upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
     let accounts = accounts(config).map_err(|error| error.mistakes())?;
     let mut mistakes = prepared.mistakes;
-    mistakes.extend(certificates::prepare(config, None).err().into_iter().flatten());
     let policies = match callers::policies(config, &accounts, None) {
         Ok(policies) => policies,
         Err(more) => {

@@ -125,7 +125,8 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answer
         let name = variables.get(index).map(|variable| variable.field_path.to_string()).unwrap_or_default();
         name.split('.').map(str::to_owned).collect()
     });
-    let demand = answers.get(&*route.name).map(|access| Demand::of(access)).unwrap_or_default();
+    let demand =
+        answers.get(&*route.name).map(|access| Demand::of(access, writer.config)).unwrap_or_default();
     let mut failures =
         vec![Failure::Invalid, Failure::RequestTimeout, Failure::TooLarge, Failure::HeadersTooLarge];
     if demand.any() {

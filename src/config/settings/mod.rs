@@ -192,7 +192,7 @@ pub(super) struct Cors {
     /// Origins that pages may call from: a list of scheme://host[:port], or ["*"] for any (without credentials), or
     /// ["loopback"] for pages served from this machine on any port. Default: none.
     pub(super) origins: Vec<String>,
-    /// Pages may send cookies and HTTP authentication. Default: false.
+    /// Pages may send cookies and HTTP authentication, and call by their reader's client certificate. Default: false.
     pub(super) credentials: Option<bool>,
     /// How long a browser may keep the answer to a preflight. Default: 2h.
     pub(super) max_age: Option<Time>,

@@ -165,6 +165,33 @@ async fn a_token_beside_a_certificate_says_who_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_elsewhere_does_not_call_by_its_reader_s_certificate() {
+    let cors = "[cors]\norigins = [\"https://app.example\"]\ncredentials = true\n";
+    let (gateway, nobody, authority) = asking(&format!("{RULES}{cors}")).await;
+    let orders = nobody.showing(&authority.issue(&[ORDERS]));
+    let of = |origin| vec![("origin", origin)];
+    let site = |site, mode| vec![("sec-fetch-site", site), ("sec-fetch-mode", mode)];
+    for (headers, want) in [
+        (vec![], 200),
+        (of("https://localhost"), 200),
+        (of("https://app.example"), 200),
+        (of("https://evil.example"), 401),
+        (of("null"), 401),
+        (site("cross-site", "no-cors"), 401),
+        (site("same-site", "cors"), 401),
+        (site("cross-site", "navigate"), 200),
+        (site("same-origin", "cors"), 200),
+        (site("none", "navigate"), 200),
+    ] {
+        let answer = orders.http1(gateway.address, get_book(&headers)).await.unwrap();
+        assert_eq!(answer.status(), want, "{headers:?}");
+        let with_token = [&headers[..], &[("x-api-key", OPERATOR)]].concat();
+        let answer = orders.http1(gateway.address, get_book(&with_token)).await.unwrap();
+        assert_eq!(answer.status(), 200, "{headers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bearer_is_counted_by_its_name_whatever_its_connections() {
     let (gateway, nobody, authority) = asking(RULES).await;
     let stock = nobody.showing(&authority.issue(&["spiffe://shop/stock"]));
