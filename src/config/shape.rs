@@ -16,13 +16,21 @@ use crate::schema::nearest;
 /// Checks a tree, and yields what of it is right.
 pub(super) fn check(root: &Node, found: &mut Mistakes) -> Json {
     let schema = json_schema();
-    let mut shape = Shape { definitions: &schema["$defs"], found };
+    let mut shape = Shape { definitions: &schema["$defs"], found, whole: true };
     shape.node(root, schema, "").unwrap_or_else(|| Json::Object(serde_json::Map::new()))
+}
+
+/// Checks what could be read of a file that is cut off: what is missing may have followed.
+pub(super) fn check_beginning(root: &Node, found: &mut Mistakes) {
+    let schema = json_schema();
+    Shape { definitions: &schema["$defs"], found, whole: false }.node(root, schema, "");
 }
 
 struct Shape<'a> {
     definitions: &'a Json,
     found: &'a mut Mistakes,
+    /// Nothing of the tree was cut off.
+    whole: bool,
 }
 
 impl Shape<'_> {
@@ -76,7 +84,8 @@ impl Shape<'_> {
                 right.insert(key.clone(), value);
             }
         }
-        for required in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        let required = schema["required"].as_array().filter(|_| self.whole);
+        for required in required.into_iter().flatten().filter_map(Json::as_str) {
             if !entries.iter().any(|entry| entry.key == required && entry.node.value != Value::Null) {
                 self.found.add(child(path, required), "it is missing");
             }

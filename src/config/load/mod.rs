@@ -11,7 +11,7 @@ use std::{
 use super::{
     Config, Report, Source,
     check::{Check, Looks},
-    document::{Language, Node, Origin, Value},
+    document::{Language, Node, Origin, Root, Value},
     environment::Environment,
     mistake::{Mistake, Mistakes, Part, Severity},
     nearby::unreadable,
@@ -127,9 +127,14 @@ impl Sources {
             found.push(Mistake::new("", one.why).at(Part::Bytes(one.at)));
         }
         match read.root {
-            Some(root) => source = source.understood(root),
-            // What stands in the file is not known, so whatever else were said of it would be guessed.
-            None => return Loaded { config: Config::default(), source, mistakes: found.into_all() },
+            Root::Whole(root) => source = source.understood(root),
+            Root::UpTo(root, up_to) => {
+                // What follows is not known, so that only what can be wrong by itself is told.
+                shape::check_beginning(&root, &mut found);
+                source = source.understood_up_to(root, up_to);
+                return Loaded { config: Config::default(), source, mistakes: found.into_all() };
+            }
+            Root::Nothing => return Loaded { config: Config::default(), source, mistakes: found.into_all() },
         }
         self.environment.apply(&mut source.root, &mut found);
         for flag in &self.flags {
