@@ -111,6 +111,20 @@ impl Source {
         self.root.get(path).map_or(Origin::Default, |node| node.origin.clone())
     }
 
+    /// The environment variables that the config has values of, sorted.
+    #[must_use]
+    pub fn variables(&self) -> Vec<&str> {
+        let mut variables = Vec::new();
+        path::origins(&self.root, &mut |origin| {
+            if let Origin::Variable(name) = origin {
+                variables.push(&**name);
+            }
+        });
+        variables.sort_unstable();
+        variables.dedup();
+        variables
+    }
+
     /// Mistakes with their places, in the order of the file.
     #[must_use]
     pub fn report(&self, mistakes: &[Mistake]) -> Report {
@@ -208,6 +222,7 @@ impl Report {
                     "line": finding.span.as_ref().map(|span| span.line),
                     "column": finding.span.as_ref().map(|span| span.column),
                     "key": mistake.path,
+                    "path": path::plain(&mistake.path),
                     "message": message,
                     "text": finding.excerpt.as_ref().map(|excerpt| &excerpt.underlined),
                     "suggestion": mistake.suggestion,
