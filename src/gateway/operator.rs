@@ -7,7 +7,7 @@ use http::HeaderMap;
 use tonic::Status;
 
 use crate::{
-    call::{Call, Reply, Road, Target},
+    call::{Call, Message, Reply, Road, Target},
     config::Page,
     route::Destination,
     snapshot::Snapshot,
@@ -56,7 +56,9 @@ impl Road for OperatorRoad {
         let served = matches!(&call.target, Target::Rpc { .. })
             && matches!(call.route.destination, Destination::Local)
             && service.is_some_and(|service| SERVICES.contains(&service));
-        if served { self.0.admit(call).await } else { Err(elsewhere(path)) }
+        // What finds nothing anywhere is told so in its own words.
+        let settled = matches!(call.message, Message::Settled(_));
+        if served || settled { self.0.admit(call).await } else { Err(elsewhere(path)) }
     }
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {

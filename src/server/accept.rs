@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use super::{
-    Rules, Server, answer,
+    Rules, Server,
     caps::Full,
     connection::{self, Worker, asked},
     http,
@@ -109,7 +109,7 @@ impl Server {
         drain(connections, tunnels_ended, most).await;
     }
 
-    /// Begins to serve a connection, if there is room for it.
+    /// Begins to serve a connection, or to tell it that there is no room for it.
     fn take(&self, stream: TcpStream, address: SocketAddr, worker: &Worker, connections: &mut JoinSet<()>) {
         let introduced = self.rules.proxy_protocol.iter().any(|network| network.contains(address.ip()));
         let permit = if introduced { self.caps.admit_somebody() } else { self.caps.admit(address.ip()) };
@@ -121,7 +121,7 @@ impl Server {
             Err(full) => {
                 // Who expects TLS could not read it.
                 if worker.door.tls().is_none() {
-                    answer::full(&stream);
+                    self.telling.refuse(stream, address, full, &worker.door, connections);
                 }
                 say_refused(&self.rules, full, address.ip());
             }

@@ -1,9 +1,8 @@
-//! Answers that are written straight to a socket, because hyper has none for them: to a connection over a cap, to a client
-//! that speaks plain text where TLS is spoken, and to an HTTP/1.1 client whose request's head did not come in time, or could
-//! not be read.
+//! Answers that are written straight to a socket, because hyper has none for them: to a client that speaks plain text where
+//! TLS is spoken, and to an HTTP/1.1 client whose request's head did not come in time, or could not be read, or whose
+//! connection is one too many.
 
 use http_body_util::BodyExt as _;
-use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -13,19 +12,10 @@ use tokio::{
 use super::wire::Wire;
 use crate::surface::Response;
 
-/// To a connection over a cap, before anything of it was read.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 21\r\nretry-after: 1\r\n\
-    connection: close\r\n\r\ntoo many connections\n";
 /// The most bytes of a request in plain text that are read to let its answer arrive.
 const MOST_SCRAP: usize = 1 << 20;
 /// How long a client may take to read the last answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Refuses a connection with what fits into its socket at once; it is not waited for.
-pub(super) fn full(stream: &TcpStream) {
-    // Who cannot be told is only closed.
-    let _ = SockRef::from(stream).send(FULL);
-}
 
 /// To a request in plain text where TLS is spoken: in HTTP/1.1, and as HTTP/2's GOAWAY (after the SETTINGS that come first)
 /// with INADEQUATE_SECURITY and the same words.
@@ -71,11 +61,10 @@ fn now() -> impl std::fmt::Display {
     jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT")
 }
 
-/// Writes a whole response as HTTP/1.1's last on a connection, and ends it.
-pub(super) async fn last(mut wire: Wire, response: Response) {
+/// A whole response as HTTP/1.1's last on a connection; `None` where its body cannot be had.
+pub(super) async fn text(response: Response) -> Option<Vec<u8>> {
     let (head, body) = response.into_parts();
-    let Ok(body) = body.collect().await else { return };
-    let body = body.to_bytes();
+    let body = body.collect().await.ok()?.to_bytes();
     let mut text = Vec::with_capacity(512 + body.len());
     text.extend_from_slice(format!("HTTP/1.1 {}\r\nconnection: close\r\n", head.status).as_bytes());
     text.extend_from_slice(format!("content-length: {}\r\ndate: {}\r\n", body.len(), now()).as_bytes());
@@ -89,6 +78,12 @@ pub(super) async fn last(mut wire: Wire, response: Response) {
     }
     text.extend_from_slice(b"\r\n");
     text.extend_from_slice(&body);
+    Some(text)
+}
+
+/// Writes a whole response as HTTP/1.1's last on a connection, and ends it.
+pub(super) async fn last(mut wire: Wire, response: Response) {
+    let Some(text) = text(response).await else { return };
     let written = timeout(PATIENCE, async {
         wire.write_all(&text).await?;
         wire.shutdown().await

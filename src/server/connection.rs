@@ -63,12 +63,14 @@ pub(super) async fn serve(mut worker: Worker, opened: Opened) {
     let Some(ready) = opening::ready(&mut worker, opened).await else { return };
     let Ready { stream, start, speaks, peer, permit, watched, opened } = ready;
     let (limits, address) = (worker.rules.connections, peer.address);
+    // TLS where plain text is spoken; what comes over TLS may begin as it likes.
+    let tls = !peer.secure && start.is_tls();
     let gauges = Arc::new(Gauges::default());
     let frames = (speaks == Http::Two).then(|| Frames::new(PREFACE.len(), watched, opened.into_std()));
     let wire = Wire::new((stream, address), start, frames, &gauges, limits.write_timeout, permit);
     let checks = Checks::new(&limits, speaks, opened);
     let ended = match speaks {
-        Http::One => one(&worker, wire, peer, &gauges, checks).await,
+        Http::One => one(&worker, wire, peer, &gauges, checks, tls).await,
         Http::Two => two(&worker, wire, peer, &gauges, checks).await,
     };
     if let Ended::Itself(Err(error)) = &ended
@@ -82,6 +84,7 @@ pub(super) async fn serve(mut worker: Worker, opened: Opened) {
     }
     match ended {
         Ended::Itself(Ok(())) => {}
+        Ended::Itself(Err(_)) if tls => debug!(peer = %address, "TLS was spoken to a port of plain HTTP"),
         Ended::Itself(Err(error)) => debug!(%error, peer = %address, "a connection ended with an error"),
         Ended::LateHead => debug!(peer = %address, "a connection was closed: half a head came and no more"),
         Ended::Closed(why) => debug!(peer = %address, "a connection was closed: {why}"),
@@ -94,7 +97,14 @@ fn flood(error: &hyper::Error) -> Option<&h2::Error> {
     (error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)).then_some(error)
 }
 
-async fn one(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, checks: Checks) -> Ended {
+async fn one(
+    worker: &Worker,
+    wire: Wire,
+    peer: Peer,
+    gauges: &Arc<Gauges>,
+    checks: Checks,
+    tls: bool,
+) -> Ended {
     let service = service(worker, peer.clone(), gauges, Http::One);
     let mut connection = worker.http1.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let retire = |connection: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(connection);
@@ -104,6 +114,7 @@ async fn one(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, chec
     let fault = match &ended {
         Ended::LateHead => Some(HeadFault::Late(worker.rules.connections.header_timeout)),
         Ended::Itself(Err(error)) if error.is_parse() => wire.take_refusal().map(|refused| match refused {
+            _ if tls => HeadFault::Tls,
             StatusCode::URI_TOO_LONG => HeadFault::UriTooLong,
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => HeadFault::TooLarge,
             _ => HeadFault::Malformed(error.to_string()),

@@ -2,7 +2,7 @@
 //! its limits, and a drain with a hard deadline.
 //!
 //! ```text
-//! accept ── caps (in total, per address) ── proxy_protocol (whose is it?) ── calm (who flooded waits) ── stream (TLS?)
+//! accept ── caps (in total, per address; over them: full) ── proxy_protocol (whose is it?) ── calm (who flooded waits) ── stream (TLS?)
 //!                                                              ── sniff (which HTTP?) ── connection (hyper over a Wire)
 //!                                                                     ├─ wire:    what is read and written, bounded
 //!                                                                     │   ├─ frames: HTTP/2 frames counted, floods ended
@@ -20,6 +20,7 @@ mod connection;
 mod exchange;
 mod files;
 mod frames;
+mod full;
 mod http;
 mod opening;
 mod proxy_protocol;
@@ -37,6 +38,7 @@ pub use files::raise_open_files;
 use crate::{auth::Network, config::Connections};
 use calm::Calm;
 use caps::Caps;
+use full::Telling;
 
 /// What every connection is held to.
 #[derive(Debug, Clone)]
@@ -54,6 +56,7 @@ pub struct Server {
     rules: Rules,
     caps: Arc<Caps>,
     calm: Arc<Calm>,
+    telling: Telling,
 }
 
 impl Server {
@@ -62,6 +65,6 @@ impl Server {
     pub fn new(rules: Rules) -> Self {
         let caps = Caps::new(rules.connections.max, rules.connections.max_per_address);
         let calm = Calm::new(rules.connections.flood_wait);
-        Self { rules, caps: Arc::new(caps), calm: Arc::new(calm) }
+        Self { rules, caps: Arc::new(caps), calm: Arc::new(calm), telling: Telling::new() }
     }
 }

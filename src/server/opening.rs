@@ -15,6 +15,7 @@ use super::{
     answer,
     caps::Permit,
     connection::{Worker, asked},
+    full,
     proxy_protocol::{self, Said},
     sniff::{Http, Start},
     stream::{NoTls, Stream},
@@ -76,11 +77,11 @@ pub(super) async fn ready(worker: &mut Worker, opened: Opened) -> Option<Ready> 
             Said::Itself => {}
             Said::Unknown => peer.relayed = true,
         }
-        if let Err(full) = permit.name(peer.address.ip()) {
+        if let Err(over) = permit.name(peer.address.ip()) {
+            say_refused(&worker.rules, over, peer.address.ip());
             if worker.door.tls().is_none() {
-                answer::full(&stream);
+                full::tell_in_time(stream, over, &worker.door).await;
             }
-            say_refused(&worker.rules, full, peer.address.ip());
             return None;
         }
     }
