@@ -3,7 +3,6 @@
 pub mod catalog;
 mod cors;
 mod near_rpc;
-mod nearest_template;
 mod proxy;
 mod respond;
 pub mod router;

@@ -464,6 +464,49 @@ async fn near_misses_are_ranked() {
 }
 
 #[tokio::test]
+async fn a_404_names_what_an_explanation_lists_first() {
+    let gateway = world().await;
+    // A request that nothing matches, and what both name; a blank means that neither names anything.
+    let check = async |request: &str, want: &str| {
+        let (method, path) = request.split_once(' ').unwrap();
+        let explained = explain(gateway.address, method, path, &[("host", "test")], "").await;
+        let first = &explained["near_misses"][0];
+        let text = |name: &str| first[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(format!("{} {}", text("verb"), text("path")).trim(), want, "{request}: {explained:#}");
+        let served = serve(gateway.address, method, path, &[], "").await;
+        assert_eq!(served.http, 404, "{request}");
+        let named = served.message.split_once("; the nearest is ").map_or("", |(_, nearest)| nearest);
+        assert_eq!(named, want, "{request}: {}", served.message);
+    };
+    check("GET /v1/shelfs/7/books/8", "GET /v1/{name=shelves/*/books/*}").await;
+    check("GET /v1/shelves/7/boks/8", "GET /v1/{name=shelves/*/books/*}").await;
+    check("PATCH /v1/shelfs/7/books/8", "PATCH /v1/{book.name=shelves/*/books/*}").await;
+    check("GET /shelves/7/books/8", "GET /v1/{name=shelves/*/books/*}").await;
+    check("GET /api/v1/shelves/7/books/8", "GET /v1/{name=shelves/*/books/*}").await;
+    check("GET /v1/shelves/7/books/8/", "GET /v1/{name=shelves/*/books/*}").await;
+    check("POST /v1/colect", "POST /v1/collect").await;
+    check("POST /v1/page", "POST /v1/pages").await;
+    check("GET /api/v1/auth/mee", "GET /api/v1/auth/me").await;
+    check("GET /api/v1/router", "GET /api/v1/routes").await;
+    check("GET /admin/user", "GET /admin/users").await;
+    // Pages of the gateway's own, beside what else is as near.
+    check("GET /doc", "GET /docs").await;
+    check("GET /Docs", "GET /docs").await;
+    check("GET /docs/", "GET /docs").await;
+    check("GET /openapi.yaml", "GET /openapi.json").await;
+    check("GET /redocs", "GET /redoc").await;
+    check("GET /live", "GET /livez").await;
+    check("GET /ready", "GET /readyz").await;
+    check("GET /well-known/jwks.json", "GET /.well-known/jwks.json").await;
+    check("GET /helth", "GET /health").await;
+    // What the config answers.
+    check("GET /close/shop", "GET /closed/{what}").await;
+    check("GET /wp-login.php", "").await;
+    check("GET /nothing/alike", "").await;
+    check(&format!("GET /{}", "a/".repeat(40)), "").await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_request_is_refused() {
     let gateway = world().await;
     let check = async |asked: Value, want: &str| {
@@ -531,7 +574,7 @@ GET /v1/shelves/7/books/8?edition=3
 PUT /v1/shelfs/7/boks/
 
   ✗ 404 Not Found · NOT_FOUND (5)
-    there is no PUT /v1/shelfs/7/boks/; the nearest is PUT /v1/{name=shelves/*/books/*}
+    there is no PUT /v1/shelfs/7/boks/; the nearest is POST /v1/shelves/{shelf}/books
 
   surface      REST
 

@@ -11,9 +11,8 @@ use crate::{
     call::{Body, Guards, HttpStatus, Reply},
     route::{
         Destination, Route, RpcTable,
-        router::{Miss, Router},
+        router::{Miss, Near, Router},
     },
-    schema::likeness,
     status::{Fault, Refusal, refuse, shown},
     surface::http::HttpEndpoint,
 };
@@ -33,9 +32,6 @@ impl Entry {
         }
     }
 }
-
-/// Longer paths are not compared.
-const MOST_COMPARED: usize = 128;
 
 /// The verbs whose bindings a WebSocket may talk to, in the order in which they are looked for.
 const SOCKET_VERBS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -77,14 +73,16 @@ impl Paths {
             Err(miss) => miss,
         };
         Err(match miss {
-            Miss::NotFound { nearest } => {
+            Miss::NotFound => {
                 let asked = shown(path);
                 if let Some(why) = self.only_grpc(path) {
                     let message = format!("there is no {method} {asked} over REST: {why}");
                     return Err(Fault::client().on(Status::not_found(message)));
                 }
-                let nearest = nearer(path, nearest, self.near_page(method, path));
-                let nearest = nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default();
+                // The first of what an explanation lists.
+                let nearest = self.near(method, path, 1).into_iter().next();
+                let nearest = nearest.map(|near| format!("; the nearest is {} {}", near.verb, near.template));
+                let nearest = nearest.unwrap_or_default();
                 Fault::client().on(Status::not_found(format!("there is no {method} {asked}{nearest}")))
             }
             Miss::WrongVerb { mut allow } => {
@@ -108,12 +106,13 @@ impl Paths {
         })
     }
 
-    /// The page nearest to a path that nothing has.
-    fn near_page(&self, method: &Method, path: &str) -> Option<String> {
-        match self.pages.find(method, path) {
-            Err(Miss::NotFound { nearest }) => nearest,
-            _ => None,
-        }
+    /// At most `most` templates and pages near to a request that nothing matches, the nearest first.
+    pub(super) fn near(&self, method: &Method, path: &str, most: usize) -> Vec<Near> {
+        let mut near = self.router.near(method, path, most);
+        near.extend(self.pages.near(method, path, most));
+        near.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        near.truncate(most);
+        near
     }
 
     /// The streaming method that a WebSocket at this path talks to, whatever verb its binding has; `None` where the path
@@ -199,19 +198,6 @@ impl Paths {
             http_status: Some(HttpStatus(StatusCode::NO_CONTENT)),
             guards: Guards::default(),
         })
-    }
-}
-
-/// Of two near paths, each behind its HTTP method, the one that is more like what was asked for.
-fn nearer(asked: &str, one: Option<String>, other: Option<String>) -> Option<String> {
-    let likeness = |near: &str| {
-        let path = near.split_once(' ').map_or(near, |(_, path)| path);
-        // What is long is not compared: the cost grows with the product of both lengths.
-        if asked.len() > MOST_COMPARED || path.len() > MOST_COMPARED { 0.0 } else { likeness(asked, path) }
-    };
-    match (one, other) {
-        (Some(one), Some(other)) if likeness(&other) > likeness(&one) => Some(other),
-        (one, other) => one.or(other),
     }
 }
 
