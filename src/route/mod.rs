@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod cors;
+pub mod host;
 mod near_rpc;
 mod nearest_template;
 mod proxy;
@@ -12,6 +13,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use self::{
     cors::{Cors, Origins},
+    host::HostPattern,
     near_rpc::NearRpc,
     proxy::Proxy,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},

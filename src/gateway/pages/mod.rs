@@ -94,6 +94,13 @@ pub(super) fn is_page(snapshot: &Snapshot, path: &str) -> bool {
     find(snapshot, path).is_some()
 }
 
+/// Whether a request asks how the gateway is, as balancers and kubelets do, which know but its address.
+pub(super) fn is_probe(snapshot: &Snapshot, request: &Request) -> bool {
+    let path = request.uri().path();
+    let of_grpc = path.starts_with("/grpc.health.v1.Health/");
+    of_grpc || matches!(find(snapshot, path), Some(Place::Page(Page::Livez | Page::Readyz)))
+}
+
 fn find(snapshot: &Snapshot, path: &str) -> Option<Place> {
     let pages = &snapshot.pages;
     if let Some((_, page)) = pages.iter().find(|(known, _)| known == path) {
