@@ -140,9 +140,18 @@ impl Build<'_> {
         for (rule, pattern) in self.book.unused(&self.used) {
             let pattern = pattern.to_string();
             let list = if rule.starts_with("routes") { rule.to_string() } else { format!("{rule}.match") };
-            let mut mistake = Mistake::new(list, format!("{pattern} is about nothing that is served"))
-                .needing(&["upstreams", "builtin", "routes", "http_rules"]);
-            mistake.told = mistake.told.meaning(near(&pattern)).within(pattern);
+            let path = pattern.split_once(' ').map_or(&*pattern, |(_, path)| path);
+            let whole = paths.iter().find(|template| is_part_of(path, template));
+            let message = match whole {
+                None => format!("{pattern} is about nothing that is served"),
+                Some(whole) => format!(
+                    "{pattern} is no route but a part of {whole}: a rule is about whole routes; give it one of its own"
+                ),
+            };
+            let mut mistake =
+                Mistake::new(list, message).needing(&["upstreams", "builtin", "routes", "http_rules"]);
+            let near = if whole.is_some() { None } else { near(&pattern) };
+            mistake.told = mistake.told.meaning(near).within(pattern);
             if strict {
                 self.mistakes.push(mistake);
             } else {
@@ -150,6 +159,20 @@ impl Build<'_> {
             }
         }
     }
+}
+
+/// Whether all requests for a path are some of those that a template matches.
+fn is_part_of(path: &str, template: &str) -> bool {
+    let mut wanted = path.split('/');
+    for segment in template.split('/') {
+        let of_several = segment == "**" || (segment.starts_with('{') && segment.ends_with("=**}"));
+        match (of_several, wanted.next()) {
+            (true, _) => return path.starts_with('/'),
+            (false, Some(want)) if want == segment || (segment.starts_with('{') && !want.contains('*')) => {}
+            (false, _) => return false,
+        }
+    }
+    wanted.next().is_none()
 }
 
 /// Terms on which nobody may call: what is not understood is not opened.

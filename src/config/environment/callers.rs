@@ -108,6 +108,18 @@ pub(super) fn default_tier(environment: &Environment, root: &mut Node) {
     }
 }
 
+/// Development shows the documentation that the config hides.
+pub(super) fn shown_docs(environment: &Environment, root: &mut Node) {
+    if environment.get("DEBUG").and_then(boolean) != Some(true) {
+        return;
+    }
+    for key in ["builtin.docs.enabled", "builtin.redoc.enabled"] {
+        if matches!(root.get(key).map(|node| &node.value), Some(Value::Bool(false))) {
+            root.set(key, Node::of(&true.into(), &Origin::Variable("DEBUG".into())));
+        }
+    }
+}
+
 /// The one token of a single user: an entry of `auth.tokens`, unless one takes it from there already. Its user has no role,
 /// which an entry of the config may give.
 pub(super) fn api_token(environment: &Environment, root: &mut Node) {

@@ -9,6 +9,7 @@ use super::{
     Environment, boolean,
     callers::{
         api_token, calls, default_tier, milliseconds, minutes, no_burst, per_minute, proxies, service_link,
+        shown_docs,
     },
     list, shout,
 };
@@ -96,18 +97,25 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
     }
     api_token(environment, root);
     default_tier(environment, root);
+    shown_docs(environment, root);
     service_urls(environment, root, found);
 }
 
 /// `<NAME>_SERVICE_URL`: the address of the upstream of that name.
 fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes) {
-    let names: Vec<Option<String>> = match root.get("upstreams").map(|node| &node.value) {
+    let names: Vec<Option<(String, &'static str)>> = match root.get("upstreams").map(|node| &node.value) {
         Some(Value::List(upstreams)) => {
-            upstreams.iter().map(|upstream| upstream.text("name").map(str::to_owned)).collect()
+            let key = |upstream: &Node| if upstream.entry("http").is_some() { "http" } else { "grpc" };
+            upstreams
+                .iter()
+                .map(|upstream| Some((upstream.text("name")?.to_owned(), key(upstream))))
+                .collect()
         }
         _ => return,
     };
-    for (index, name) in names.iter().enumerate().filter_map(|(index, name)| Some((index, name.as_ref()?))) {
+    for (index, (name, protocol)) in
+        names.iter().enumerate().filter_map(|(index, name)| Some((index, name.as_ref()?)))
+    {
         let variable = format!("{}_SERVICE_URL", shout(name));
         let Some(written) = environment.get(&variable) else { continue };
         let addresses: Vec<String> = serde_json::from_str(written).unwrap_or_else(|_| {
@@ -115,7 +123,7 @@ fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes
             parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
         });
         let Some(first) = addresses.first() else { continue };
-        let key = format!("upstreams[{index}].grpc");
+        let key = format!("upstreams[{index}].{protocol}");
         if service_link(first) {
             let part = Part::Variable(variable.as_str().into());
             found.push(Mistake::new(key, format!("{SERVICE_LINK}; it is ignored")).warning().at(part));
