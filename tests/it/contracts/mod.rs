@@ -4,6 +4,7 @@
 mod client;
 mod contract;
 mod expect;
+mod explained;
 mod matcher;
 mod replay;
 mod stand_in;

@@ -143,7 +143,7 @@ async fn call(client: &mut Client, method: &str, path: &str, token: Option<&str>
 }
 
 /// A token as the system's own service makes them: HS256, without issuer and audience.
-fn made_up(name: &str) -> String {
+pub(super) fn made_up(name: &str) -> String {
     let header = r#"{"alg":"HS256","typ":"JWT"}"#;
     let mut claims = json!({
         "sub": format!("u-{name}"), "email": "user@example.com", "role": name, "exp": tokens::now() + 3600,
