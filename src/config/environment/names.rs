@@ -95,7 +95,7 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
     service_urls(environment, root, found);
 }
 
-/// `<NAME>_SERVICE_URL`: the address of the upstream of that name.
+/// `<NAME>_SERVICE_URL`: the address, or the addresses, of the upstream of that name.
 fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes) {
     let names: Vec<Option<String>> = match root.get("upstreams").map(|node| &node.value) {
         Some(Value::List(upstreams)) => {
@@ -111,19 +111,18 @@ fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes
             parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
         });
         let Some(first) = addresses.first() else { continue };
-        let key = format!("upstreams[{index}].grpc");
+        let speaks = root.get(&format!("upstreams[{index}].http")).map_or("grpc", |_| "http");
+        let key = format!("upstreams[{index}].{speaks}");
         if service_link(first) {
             let part = Part::Variable(variable.as_str().into());
             found.push(Mistake::new(key, format!("{SERVICE_LINK}; it is ignored")).warning().at(part));
             continue;
         }
-        if addresses.len() > 1 {
-            let message =
-                format!("it has {} addresses, and an upstream has one: the first is taken", addresses.len());
-            let part = Part::Variable(variable.as_str().into());
-            found.push(Mistake::new(key.clone(), message).warning().at(part));
-        }
-        root.set(&key, Node::of(&first.as_str().into(), &Origin::Variable(variable.into())));
+        let value = match addresses.as_slice() {
+            [one] => one.as_str().into(),
+            several => several.into(),
+        };
+        root.set(&key, Node::of(&value, &Origin::Variable(variable.into())));
     }
 }
 
