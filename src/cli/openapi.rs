@@ -19,7 +19,7 @@ pub(super) fn run(arguments: &Openapi) -> Result<(), Failure> {
         .upstreams
         .iter()
         .filter(|upstream| matches!(upstream.schema, SchemaSource::Reflection { .. }))
-        .map(|upstream| (upstream.name.clone(), upstream.address.to_string()))
+        .map(|upstream| (upstream.name.clone(), upstream.addresses.to_string()))
         .collect();
     let runtime = serve::runtime()?;
     let gateway = runtime

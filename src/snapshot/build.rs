@@ -253,7 +253,15 @@ impl<'a> Build<'a> {
             ..self.config.limits
         };
         let timeout = rules.timeout.or(timeout);
-        Arc::new(Route { name: name.into(), destination, timeout, limits, cors: rules.cors, terms })
+        Arc::new(Route {
+            name: name.into(),
+            destination,
+            timeout,
+            repeatable: false,
+            limits,
+            cors: rules.cors,
+            terms,
+        })
     }
 
     /// Enters a method into the tables, and says its REST bindings.

@@ -225,6 +225,7 @@ pub(super) fn nothing(config: &Config, everything: &str, book: &Rulebook) -> Arc
         name: everything.into(),
         destination: Destination::Nothing,
         timeout: None,
+        repeatable: false,
         limits: config.limits,
         cors: None,
         terms,

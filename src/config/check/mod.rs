@@ -9,6 +9,7 @@ mod http_rules;
 mod http_upstreams;
 mod meant;
 mod proxy;
+mod resilience;
 mod rest;
 mod routes;
 mod store;

@@ -101,21 +101,15 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
     service_urls(environment, root, found);
 }
 
-/// `<NAME>_SERVICE_URL`: the address of the upstream of that name.
+/// `<NAME>_SERVICE_URL`: the address, or the addresses, of the upstream of that name.
 fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes) {
-    let names: Vec<Option<(String, &'static str)>> = match root.get("upstreams").map(|node| &node.value) {
+    let names: Vec<Option<String>> = match root.get("upstreams").map(|node| &node.value) {
         Some(Value::List(upstreams)) => {
-            let key = |upstream: &Node| if upstream.entry("http").is_some() { "http" } else { "grpc" };
-            upstreams
-                .iter()
-                .map(|upstream| Some((upstream.text("name")?.to_owned(), key(upstream))))
-                .collect()
+            upstreams.iter().map(|upstream| upstream.text("name").map(str::to_owned)).collect()
         }
         _ => return,
     };
-    for (index, (name, protocol)) in
-        names.iter().enumerate().filter_map(|(index, name)| Some((index, name.as_ref()?)))
-    {
+    for (index, name) in names.iter().enumerate().filter_map(|(index, name)| Some((index, name.as_ref()?))) {
         let variable = format!("{}_SERVICE_URL", shout(name));
         let Some(written) = environment.get(&variable) else { continue };
         let addresses: Vec<String> = serde_json::from_str(written).unwrap_or_else(|_| {
@@ -123,19 +117,18 @@ fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes
             parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
         });
         let Some(first) = addresses.first() else { continue };
-        let key = format!("upstreams[{index}].{protocol}");
+        let speaks = root.get(&format!("upstreams[{index}].http")).map_or("grpc", |_| "http");
+        let key = format!("upstreams[{index}].{speaks}");
         if service_link(first) {
             let part = Part::Variable(variable.as_str().into());
             found.push(Mistake::new(key, format!("{SERVICE_LINK}; it is ignored")).warning().at(part));
             continue;
         }
-        if addresses.len() > 1 {
-            let message =
-                format!("it has {} addresses, and an upstream has one: the first is taken", addresses.len());
-            let part = Part::Variable(variable.as_str().into());
-            found.push(Mistake::new(key.clone(), message).warning().at(part));
-        }
-        root.set(&key, Node::of(&first.as_str().into(), &Origin::Variable(variable.into())));
+        let value = match addresses.as_slice() {
+            [one] => one.as_str().into(),
+            several => several.into(),
+        };
+        root.set(&key, Node::of(&value, &Origin::Variable(variable.into())));
     }
 }
 

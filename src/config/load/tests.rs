@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use serde_json::json;
 
 use super::*;
-use crate::config::{Address, LogFormat, LogLevel, SchemaSource, Upstream, json_schema};
+use crate::config::{Address, Addresses, LogFormat, LogLevel, SchemaSource, Upstream, json_schema};
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Loaded {
     let environment = environment.iter().copied().collect();
@@ -149,10 +149,11 @@ fn everything_written_is_meant() {
     assert_eq!((config.workers, config.timeout), (3, Duration::from_secs(90)));
     assert_eq!(config.log.level, LogLevel::Debug);
     let [books, legacy] = config.upstreams.as_slice() else { panic!("two upstreams") };
-    assert_eq!(books.address, Address { tls: true, host: "books.internal".into(), port: 443 });
+    let address = |tls, host: &str, port| Addresses(vec![Address { tls, host: host.into(), port }]);
+    assert_eq!(books.addresses, address(true, "books.internal", 443));
     assert_eq!(books.schema, SchemaSource::Descriptors("/etc/propylon/books.binpb".into()));
     assert!(books.style.proto_names);
-    assert_eq!(legacy.address, Address { tls: false, host: "::1".into(), port: 9001 });
+    assert_eq!(legacy.addresses, address(false, "::1", 9001));
     assert_eq!(legacy.schema, SchemaSource::Unknown);
     assert_eq!(config.services.first().map(|route| route.pattern.as_str()), Some("legacy.*"));
     assert_eq!(config.http_rules.len(), 2);
@@ -279,7 +280,12 @@ fn every_listed_name_does_what_it_says() {
     check(&[("TRUST_PROXY", "true")], &|c| proxies(c) == (true, 0));
     check(&[("TRUST_PROXY", "false")], &|c| proxies(c) == (false, 0));
     check(&[("TRUST_PROXY", "loopback, 10.0.0.0/8")], &|c| proxies(c) == (false, 3));
-    check(&[("USER_BOOKS_SERVICE_URL", "http://b:2")], &|c| c.upstreams[0].address.host == "b");
+    check(&[("USER_BOOKS_SERVICE_URL", "http://b:2")], &|c| {
+        c.upstreams[0].addresses.to_string() == "http://b:2"
+    });
+    check(&[("USER_BOOKS_SERVICE_URL", "http://b:2,http://c:3")], &|c| {
+        c.upstreams[0].addresses.to_string() == "http://b:2, http://c:3"
+    });
     check(&[("GATEWAY_PORT", ""), ("OTHER_SERVICE_URL", "nonsense")], &|c| c.listen.port() == 8080);
 }
 
@@ -337,7 +343,7 @@ fn an_upstreams_address_is_no_service_link() {
     let loaded = load(books, &[("BOOKS_SERVICE_URL", "tcp://10.0.0.1:80")]);
     let (config, warnings) = loaded.accept().unwrap_or_else(|error| panic!("{error}"));
     assert!(warnings.to_string().contains("BOOKS_SERVICE_URL"), "{warnings}");
-    assert_eq!(config.upstreams[0].address.host, "h");
+    assert_eq!(config.upstreams[0].addresses.to_string(), "http://h:1");
 }
 
 #[test]
@@ -373,7 +379,9 @@ fn every_key_has_a_variable() {
     check("PROPYLON_BUILTIN__GRPC_HEALTH__ENABLED", "false", &|c| {
         !c.built_ins.get(crate::config::Own::GrpcHealth).enabled
     });
-    check("PROPYLON_UPSTREAMS__BOOKS__GRPC", "http://b:2", &|c| c.upstreams[0].address.port == 2);
+    check("PROPYLON_UPSTREAMS__BOOKS__GRPC", "http://b:2", &|c| {
+        c.upstreams[0].addresses.to_string() == "http://b:2"
+    });
     check("PROPYLON_UPSTREAMS__0__SERVICES", "a.*, b.*", &|c| c.upstreams[0].services.len() == 2);
     check("PROPYLON_UPSTREAMS", r#"[{"name": "a", "grpc": "h:3"}]"#, &|c| &*c.upstreams[0].name == "a");
     check("PROPYLON_UPSTREAMS__BOOKS__METADATA__x-api-key", "5f2b8c1e9d", &|c| {
@@ -434,6 +442,17 @@ fn least(definition: &str, key: &str) -> (serde_json::Value, &'static str) {
     match definition {
         "Upstream" => (json!({ "upstreams": [upstream] }), "/upstreams/0"),
         "Json" => (json!({ "upstreams": [upstream] }), "/upstreams/0/json"),
+        "Breaker" => (json!({ "upstreams": [upstream] }), "/upstreams/0/breaker"),
+        "Ejection" => (json!({ "upstreams": [upstream] }), "/upstreams/0/ejection"),
+        "Retry" => (json!({ "upstreams": [upstream] }), "/upstreams/0/retry"),
+        "Load" => {
+            let upstream = json!({ "name": "books", "grpc": "http://h:1", "limits": {} });
+            (json!({ "upstreams": [upstream] }), "/upstreams/0/limits")
+        }
+        "Health" => {
+            let upstream = json!({ "name": "users", "http": "http://h:1", "health": {} });
+            (json!({ "upstreams": [upstream] }), "/upstreams/0/health")
+        }
         "Issuer" if key == "audience" || key == "check_audience" => {
             let audience = if key == "audience" { json!([]) } else { json!(["a"]) };
             let mut issuer = issuer;

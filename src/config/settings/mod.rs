@@ -3,6 +3,7 @@
 //! `super::check` turns it into the config as meant.
 
 mod callers;
+mod resilience;
 mod rest;
 mod routes;
 mod store;
@@ -17,6 +18,7 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
+    resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HttpRule, Redirect, Respond, Route},
     store::{Accounts, Store},

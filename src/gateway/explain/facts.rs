@@ -81,7 +81,7 @@ pub(super) fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestin
             ExplainedDestination {
                 kind: "http".to_owned(),
                 name: proxy.upstream.to_string(),
-                address: upstream.map(|upstream| upstream.address.to_string()).unwrap_or_default(),
+                address: upstream.map(|upstream| upstream.addresses.to_string()).unwrap_or_default(),
                 ..Default::default()
             }
         }

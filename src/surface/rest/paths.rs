@@ -197,6 +197,7 @@ impl Paths {
             body: Body::empty(),
             http_status: Some(HttpStatus(StatusCode::NO_CONTENT)),
             guards: Guards::default(),
+            attempts: 0,
         })
     }
 }

@@ -120,6 +120,7 @@ fn rest_of(settings: Settings, style: JsonStyle, profile: Profile) -> Rest {
         name: "test".into(),
         destination: Destination::Local,
         timeout: None,
+        repeatable: false,
         limits,
         cors: None,
         terms: Default::default(),
@@ -203,6 +204,7 @@ impl Road for TestRoad {
                     metadata,
                     body: Body::new(StreamBody::new(body)),
                     http_status: None,
+                    attempts: 0,
                     guards: Guards::default(),
                 })
             }
@@ -328,7 +330,7 @@ fn reply(metadata: HeaderMap, messages: Vec<Result<Vec<u8>, Status>>) -> Reply {
     }
     frames.push(Ok(Frame::trailers(trailers(outcome))));
     let body = Body::new(StreamBody::new(stream::iter(frames)));
-    Reply { metadata, body, http_status: None, guards: Guards::default() }
+    Reply { metadata, body, http_status: None, attempts: 0, guards: Guards::default() }
 }
 
 /// A request to the test's surface.
