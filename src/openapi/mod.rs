@@ -54,7 +54,7 @@ pub struct Listed<'a> {
     pub reached: bool,
 }
 
-/// Who may call the routes that no service stands behind, by their names.
+/// On what terms pages and routes that no service stands behind may be called, by their names.
 pub type Answers<'a> = HashMap<&'a str, &'a Terms>;
 
 /// A document as it is served.

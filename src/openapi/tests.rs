@@ -192,6 +192,25 @@ fn routes_that_answer_by_themselves_are_there() {
     assert!(document["paths"]["/old"]["get"]["responses"]["301"]["headers"]["Location"].is_object());
 }
 
+#[test]
+fn pages_say_who_may_see_them_and_how_they_refuse() {
+    let closed = Terms { access: Access::all(vec![Rule::role("r", "admin").into()]), ..Terms::default() };
+    let probe = Terms { uncounted: true, ..Terms::default() };
+    let answers = Answers::from([("/docs", &closed), ("/readyz", &probe)]);
+    let mut config = Config::default();
+    config.callers.limits.enabled = true;
+    let document = serde_json::to_value(document(&config, [], &answers)).unwrap();
+    let page = |path: &str| &document["paths"][path]["get"];
+    let refusals =
+        |path: &str| ["401", "403", "429"].map(|status| page(path)["responses"][status].is_object());
+    assert_eq!(refusals("/docs"), [true, true, true]);
+    assert_eq!(page("/docs")["x-required-roles"], json!(["admin"]));
+    assert!(!page("/docs")["security"].as_array().unwrap().is_empty());
+    assert_eq!(refusals("/redoc"), [false, false, true]);
+    assert_eq!(page("/redoc")["security"], json!([]));
+    assert_eq!(refusals("/readyz"), [false, false, false]);
+}
+
 /// The document is written when it is first asked for, by one request: that must not be felt.
 #[test]
 fn two_hundred_methods_are_written_at_once() {
