@@ -142,8 +142,8 @@ impl Door {
         Ok(match arrival.protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
             Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
-            Protocol::Rest => match pages::serve(&self.gateway, snapshot, &request) {
-                Some(answered) => answered?,
+            Protocol::Rest => match pages::find(snapshot, request.uri().path()) {
+                Some(found) => pages::serve(&self.gateway, snapshot, &**road, found, request).await,
                 None => snapshot.rest.serve(road, request).await,
             },
         })

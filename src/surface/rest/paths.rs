@@ -3,18 +3,18 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tonic::Status;
 
 use super::endpoint::{Endpoint, HeadFields};
 use crate::{
-    call::Body,
+    call::{Body, Guards, HttpStatus, Reply},
     route::{
         Destination, Route, RpcTable,
         router::{Miss, Near, Router},
     },
     status::{Fault, Refusal, refuse, shown},
-    surface::{Response, http::HttpEndpoint},
+    surface::http::HttpEndpoint,
 };
 
 /// What a path template is of.
@@ -167,7 +167,9 @@ impl Paths {
                 Destination::Local
                 | Destination::Respond(_)
                 | Destination::Redirect(_)
-                | Destination::Proxy(_) => "",
+                | Destination::Proxy(_)
+                | Destination::Page
+                | Destination::Nothing => "",
             };
             return Some(format!(
                 "the method is served as gRPC and gRPC-Web; over REST it has the paths of its google.api.http \
@@ -182,17 +184,20 @@ impl Paths {
     }
 
     /// OPTIONS without a binding of its own: 204 with what the path allows.
-    pub(super) fn options(&self, uri: &Uri) -> Option<Response> {
+    pub(super) fn options(&self, uri: &Uri) -> Option<Reply> {
         let path = uri.path();
         let mut allow = if path == "*" { vec!["GET".to_owned()] } else { self.router.allow(path) };
         if allow.is_empty() {
             return None;
         }
         allow.push("OPTIONS".to_owned());
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::try_from(allow.join(", ")).ok()?);
-        Some(response)
+        let allow = HeaderValue::try_from(allow.join(", ")).ok()?;
+        Some(Reply {
+            metadata: HeaderMap::from_iter([(header::ALLOW, allow)]),
+            body: Body::empty(),
+            http_status: Some(HttpStatus(StatusCode::NO_CONTENT)),
+            guards: Guards::default(),
+        })
     }
 }
 

@@ -122,6 +122,7 @@ fn what_a_listed_name_cannot_mean_is_told_under_its_name() {
         &[("JWT_SECRET_KEY", "your-super-secret-jwt-key")],
         &["JWT_SECRET_KEY", "auth.secret", "placeholder"],
     );
+    check(&[("SECRET_KEY", "hunter2")], &["SECRET_KEY", "has 7 bytes; at least 32 are needed"]);
     check(&[("SECRET_KEY", "hunter2-and-more")], &["SECRET_KEY", "at least 32 are needed"]);
     check(
         &[("SECRET_KEY", "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv"), ("ALGORITHM", "RS256")],

@@ -132,7 +132,7 @@ fn rest_of(settings: Settings, style: JsonStyle, profile: Profile) -> Rest {
             builder.add(binding, Arc::clone(&route), format).unwrap();
         }
     }
-    builder.build(Arc::default())
+    builder.build(Arc::default(), crate::surface::testing::nothing())
 }
 
 /// A request to the test's surface.

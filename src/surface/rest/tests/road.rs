@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use super::{HttpBody, Note, Upload};
 use crate::{
-    call::{Body, Call, FrameReader, Frames, Guards, HttpStatus, Reply, Road, Target, frame},
+    call::{Body, Call, FrameReader, Frames, Guards, HttpStatus, Message, Reply, Road, Target, frame},
     status::{Whose, ok_trailers, to_trailers},
 };
 
@@ -29,6 +29,9 @@ impl Road for TestRoad {
     }
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        if let Message::Settled(outcome) = call.message {
+            return *outcome;
+        }
         let Target::Rpc { path, .. } = &call.target else { panic!("an RPC") };
         let name = path.path().rsplit('/').next().unwrap().to_owned();
         let timeout = call.timeout;
