@@ -63,23 +63,25 @@ async fn connection(stream: TcpStream, requests: Arc<AtomicUsize>) {
     let mut start = [0; 64];
     let seen = stream.peek(&mut start).await.unwrap_or(0);
     let start = String::from_utf8_lossy(&start[..seen]).into_owned();
-    if start.starts_with("GET /garbage") {
+    let path = start.split(' ').nth(1).unwrap_or_default();
+    if path == "/garbage" {
         let mut stream = stream;
         requests.fetch_add(1, Ordering::SeqCst);
         let _ = stream.read(&mut [0; 4096]).await;
         let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.7\r\n\r\n").await;
         return;
     }
-    if start.starts_with("GET /closes") {
+    if path == "/closes" {
         let mut stream = stream;
         requests.fetch_add(1, Ordering::SeqCst);
         let _ = stream.read(&mut [0; 4096]).await;
         return;
     }
-    if start.starts_with("GET /breaks") {
+    if let Some(length) = path.strip_prefix("/breaks/") {
         let mut stream = stream;
         let _ = stream.read(&mut [0; 4096]).await;
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\nhalf");
+        let _ = stream.write_all(head.as_bytes()).await;
         return;
     }
     let service = service_fn(move |request| {
