@@ -236,7 +236,7 @@ async fn a_sick_upstream_is_told_of_in_words() {
         rest(gateway.address, request(&method, "/raw/closes", &[], "")).await;
         assert_eq!(upstream.requests() - before, times, "{method}");
         // Of failures one after the other there are never many.
-        assert_eq!(rest(gateway.address, request(&Method::GET, "/raw/fine", &[], "")).await.http, 200);
+        assert_eq!(rest(gateway.address, request(&Method::GET, "/raw/last", &[], "")).await.http, 200);
     }
     // A response that breaks off is no whole response: of a short one nothing is given on, and of a long one no end.
     let short = rest(gateway.address, request(&Method::GET, "/raw/breaks/100", &[], "")).await;

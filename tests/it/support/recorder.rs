@@ -144,6 +144,8 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
             first.extend(&bytes);
         }
     }
+    // What begins a connection decides how it behaves: this one is for nothing more.
+    let last = head.uri.path() == "/last";
     let seen = json!({
         "method": head.method.as_str(),
         "path": head.uri.to_string(),
@@ -153,6 +155,9 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
     });
     let mut reply = body(StatusCode::OK, seen.to_string().into());
     reply.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    if last {
+        reply.headers_mut().insert("connection", "close".parse().unwrap());
+    }
     Ok(reply)
 }
 
