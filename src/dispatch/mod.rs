@@ -68,6 +68,10 @@ impl Dispatch {
     /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
     pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
         let Call { route, target, metadata, message, peer, deadline, caller, guards, .. } = call;
+        let message = match message {
+            Message::Settled(outcome) => return outcome.map(|reply| Reply { guards, ..reply }),
+            message => message,
+        };
         let (path, unary) = match target {
             Target::Rpc { path, method } => (path, method.is_some_and(|method| !method.server_streaming)),
             Target::Http(head) => {
@@ -87,9 +91,11 @@ impl Dispatch {
                 return match &route.destination {
                     Destination::Respond(respond) => Ok(asked.respond(respond, guards)),
                     Destination::Redirect(redirect) => Ok(asked.redirect(redirect, guards)),
-                    Destination::Local | Destination::Upstream(_) | Destination::Proxy(_) => {
-                        Err(misrouted(&route.name))
-                    }
+                    Destination::Local
+                    | Destination::Upstream(_)
+                    | Destination::Proxy(_)
+                    | Destination::Page
+                    | Destination::Nothing => Err(misrouted(&route.name)),
                 };
             }
         };
@@ -127,9 +133,11 @@ impl Dispatch {
             Destination::Upstream(name) => {
                 self.upstreams.get(name).map(To::Upstream).ok_or_else(|| not_there(name))
             }
-            Destination::Respond(_) | Destination::Redirect(_) | Destination::Proxy(_) => {
-                Err(misrouted(&route.name))
-            }
+            Destination::Respond(_)
+            | Destination::Redirect(_)
+            | Destination::Proxy(_)
+            | Destination::Page
+            | Destination::Nothing => Err(misrouted(&route.name)),
         }
     }
 }

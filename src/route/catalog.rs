@@ -213,7 +213,7 @@ impl Source {
     #[must_use]
     pub fn name(&self) -> &str {
         match &self.destination {
-            Destination::Local => "built-in",
+            Destination::Local | Destination::Page | Destination::Nothing => "built-in",
             Destination::Upstream(name) => name,
             Destination::Proxy(proxy) => &proxy.upstream,
             Destination::Respond(_) | Destination::Redirect(_) => "config",

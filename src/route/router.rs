@@ -2,17 +2,18 @@
 //! of templates. A literal beats `*`, `*` beats `**`, whatever the order of insertion; a registered verb `:x` beats the
 //! same text as part of the last segment.
 
+mod alike;
+mod candidates;
 mod captures;
 mod miss;
 mod near;
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 pub use miss::{Conflict, Miss};
 
+use self::alike::Letters;
 pub use self::near::{Near, Piece};
-use super::nearest_template;
 use crate::schema::{BadEscape, Segment, Template, Verb, decode_segment};
 
 /// Values by HTTP method and path template.
@@ -55,23 +56,33 @@ pub struct Found<'r, 'p, T> {
 
 /// One place in the trie: what may follow, and what ends here.
 #[derive(Debug, Default)]
-pub(super) struct Node {
-    pub(super) literals: HashMap<Box<str>, usize>,
-    pub(super) one: Option<usize>,
+struct Node {
+    literals: HashMap<Arc<str>, usize>,
+    /// The same in the order of insertion, so that what a search looks at does not depend on a map's.
+    in_order: Vec<Literal>,
+    one: Option<usize>,
     /// `**`: what ends there, and what may follow at the end of the path; there is no second `**` behind it.
-    pub(super) rest: Option<usize>,
+    rest: Option<usize>,
     /// Of a `**`: the most segments that a template has behind it.
-    pub(super) behind: usize,
-    pub(super) ends: Vec<End>,
+    behind: usize,
+    ends: Vec<End>,
+}
+
+/// A literal that may follow at a node.
+#[derive(Debug)]
+struct Literal {
+    text: Arc<str>,
+    letters: Letters,
+    child: usize,
 }
 
 /// The templates that end at a node with the same template verb.
 #[derive(Debug)]
-pub(super) struct End {
+struct End {
     /// The template's `:verb`.
-    pub(super) suffix: Option<Box<str>>,
+    suffix: Option<Box<str>>,
     /// HTTP methods and entries; `*` is last.
-    pub(super) methods: Vec<(Verb, usize)>,
+    methods: Vec<(Verb, usize)>,
 }
 
 #[derive(Debug)]
@@ -162,11 +173,7 @@ impl<T> Router<T> {
         if !allow.is_empty() {
             return Err(Miss::WrongVerb { allow });
         }
-        let text = |entry: usize, verb: &Verb| {
-            self.entries.get(entry).map(|entry| format!("{verb} {}", entry.template))
-        };
-        let nearest = nearest_template::find(&self.nodes, method.as_str(), raw_path);
-        Err(Miss::NotFound { nearest: nearest.and_then(|(entry, verb)| text(entry, verb)) })
+        Err(Miss::NotFound)
     }
 
     /// The value for an HTTP method and a raw path, as [`Router::find`] finds it (or where it redirects to), and nothing more.
@@ -186,7 +193,7 @@ impl<T> Router<T> {
         let mut node = self.nodes.first();
         for segment in template.segments() {
             let child = |node: &Node| match segment {
-                Segment::Literal(text) => node.literals.get(text).copied(),
+                Segment::Literal(text) => node.literals.get(&**text).copied(),
                 Segment::One => node.one,
                 Segment::Rest => node.rest,
             };
@@ -344,7 +351,16 @@ impl<T> Router<T> {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return at };
         let child = match segment {
-            Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(new),
+            Segment::Literal(text) => match node.literals.get(&**text) {
+                Some(child) => *child,
+                None => {
+                    let text: Arc<str> = Arc::from(&**text);
+                    let letters = Letters::of(&text);
+                    node.in_order.push(Literal { text: Arc::clone(&text), letters, child: new });
+                    node.literals.insert(text, new);
+                    new
+                }
+            },
             Segment::One => *node.one.get_or_insert(new),
             Segment::Rest => *node.rest.get_or_insert(new),
         };

@@ -122,6 +122,7 @@ fn paths(catalog: &Catalog) -> Vec<PathInfo> {
             Destination::Redirect(redirect) => ("redirect", redirect.to.to_string()),
             Destination::Proxy(proxy) => ("proxy", proxy.upstream.to_string()),
             Destination::Local => ("built-in", String::new()),
+            Destination::Page | Destination::Nothing => ("page", String::new()),
             Destination::Upstream(name) => ("upstream", name.to_string()),
         };
         PathInfo {

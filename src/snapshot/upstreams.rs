@@ -66,7 +66,9 @@ impl<'a> Build<'a> {
                 Destination::Local
                 | Destination::Respond(_)
                 | Destination::Redirect(_)
-                | Destination::Proxy(_) => "the gateway itself".to_owned(),
+                | Destination::Proxy(_)
+                | Destination::Page
+                | Destination::Nothing => "the gateway itself".to_owned(),
             };
             let message = format!(
                 "service {service} is served by {owner} and by upstream {:?}; a [[routes]] entry says which is meant",
@@ -163,7 +165,9 @@ impl<'a> Build<'a> {
             Destination::Local
             | Destination::Respond(_)
             | Destination::Redirect(_)
-            | Destination::Proxy(_) => String::new(),
+            | Destination::Proxy(_)
+            | Destination::Page
+            | Destination::Nothing => String::new(),
         };
         self.terms_at(&path, &Place { method: pattern, paths: &[] }, destination)
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode, Version, header, request};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
 use tonic::Status;
 
 use super::{Response, metadata, peer, timeout};
@@ -29,34 +29,52 @@ impl HttpEndpoint {
         Self { route, variables }
     }
 
-    /// Opens a request as a call; `captures` are what the variables captured, in their order.
-    ///
-    /// # Errors
-    /// INVALID_ARGUMENT for a bad timeout.
-    pub(super) fn open(
-        &self,
-        mut parts: request::Parts,
-        body: Body,
-        captures: Vec<String>,
-    ) -> Result<Call, Status> {
-        let timeout = timeout::of_rest(&parts.headers)?;
+    /// Opens a request as a call; `captures` are what the variables captured, in their order. One with a bad timeout is
+    /// settled: INVALID_ARGUMENT.
+    pub(super) fn open(&self, mut parts: request::Parts, body: Body, captures: Vec<String>) -> Call {
+        let timeout = timeout::of_rest(&parts.headers);
         let captured = self.variables.iter().zip(captures);
         let captured =
             captured.map(|((name, multi), value)| Captured { name: Arc::clone(name), value, multi: *multi });
         let (captured, upgrade) = (captured.collect(), upgrade(&mut parts));
         let head = HttpHead { method: parts.method, uri: parts.uri, captured, upgrade };
-        Ok(Call {
+        let (target, metadata) = (Target::Http(Box::new(head)), metadata::of_http_request(parts.headers));
+        let peer = peer(&parts.extensions);
+        let timeout = match timeout {
+            Ok(timeout) => timeout,
+            Err(status) => return Call::settled(&self.route, target, metadata, peer, Err(status)),
+        };
+        Call {
             route: Arc::clone(&self.route),
-            target: Target::Http(Box::new(head)),
-            metadata: metadata::of_http_request(parts.headers),
+            target,
+            metadata,
             message: Message::Body(body),
-            peer: peer(&parts.extensions),
+            peer,
             timeout,
             deadline: None,
             caller: Caller::default(),
             guards: Guards::default(),
-        })
+        }
     }
+}
+
+/// A request whose outcome is known by its head, on a route.
+pub(super) fn settled(
+    route: &Arc<Route>,
+    method: Method,
+    uri: Uri,
+    parts: request::Parts,
+    outcome: Result<Reply, Status>,
+) -> Call {
+    let head = HttpHead { method, uri, captured: Vec::new(), upgrade: None };
+    let peer = peer(&parts.extensions);
+    Call::settled(
+        route,
+        Target::Http(Box::new(head)),
+        metadata::of_http_request(parts.headers),
+        peer,
+        outcome,
+    )
 }
 
 /// The upgrade that a request asks for (RFC 9110, 7.8).

@@ -71,10 +71,7 @@ impl Rest {
                 segments: Vec::new(),
             });
         }
-        let mut paths = self.paths.router.near(method, uri.path(), most);
-        paths.extend(self.paths.pages.near(method, uri.path(), most));
-        paths.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-        near.extend(paths.into_iter().map(near_miss));
+        near.extend(self.paths.near(method, uri.path(), most).into_iter().map(near_miss));
         near.truncate(most);
         near
     }

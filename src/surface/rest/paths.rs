@@ -3,19 +3,18 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use tonic::Status;
 
 use super::endpoint::{Endpoint, HeadFields};
 use crate::{
-    call::Body,
+    call::{Body, Guards, HttpStatus, Reply},
     route::{
         Destination, Route, RpcTable,
-        router::{Miss, Router},
+        router::{Miss, Near, Router},
     },
-    schema::likeness,
     status::{Fault, Refusal, refuse, shown},
-    surface::{Response, http::HttpEndpoint},
+    surface::http::HttpEndpoint,
 };
 
 /// What a path template is of.
@@ -33,9 +32,6 @@ impl Entry {
         }
     }
 }
-
-/// Longer paths are not compared.
-const MOST_COMPARED: usize = 128;
 
 /// The verbs whose bindings a WebSocket may talk to, in the order in which they are looked for.
 const SOCKET_VERBS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
@@ -77,14 +73,16 @@ impl Paths {
             Err(miss) => miss,
         };
         Err(match miss {
-            Miss::NotFound { nearest } => {
+            Miss::NotFound => {
                 let asked = shown(path);
                 if let Some(why) = self.only_grpc(path) {
                     let message = format!("there is no {method} {asked} over REST: {why}");
                     return Err(Fault::client().on(Status::not_found(message)));
                 }
-                let nearest = nearer(path, nearest, self.near_page(method, path));
-                let nearest = nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default();
+                // The first of what an explanation lists.
+                let nearest = self.near(method, path, 1).into_iter().next();
+                let nearest = nearest.map(|near| format!("; the nearest is {} {}", near.verb, near.template));
+                let nearest = nearest.unwrap_or_default();
                 Fault::client().on(Status::not_found(format!("there is no {method} {asked}{nearest}")))
             }
             Miss::WrongVerb { mut allow } => {
@@ -108,12 +106,13 @@ impl Paths {
         })
     }
 
-    /// The page nearest to a path that nothing has.
-    fn near_page(&self, method: &Method, path: &str) -> Option<String> {
-        match self.pages.find(method, path) {
-            Err(Miss::NotFound { nearest }) => nearest,
-            _ => None,
-        }
+    /// At most `most` templates and pages near to a request that nothing matches, the nearest first.
+    pub(super) fn near(&self, method: &Method, path: &str, most: usize) -> Vec<Near> {
+        let mut near = self.router.near(method, path, most);
+        near.extend(self.pages.near(method, path, most));
+        near.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        near.truncate(most);
+        near
     }
 
     /// The streaming method that a WebSocket at this path talks to, whatever verb its binding has; `None` where the path
@@ -168,7 +167,9 @@ impl Paths {
                 Destination::Local
                 | Destination::Respond(_)
                 | Destination::Redirect(_)
-                | Destination::Proxy(_) => "",
+                | Destination::Proxy(_)
+                | Destination::Page
+                | Destination::Nothing => "",
             };
             return Some(format!(
                 "the method is served as gRPC and gRPC-Web; over REST it has the paths of its google.api.http \
@@ -183,30 +184,21 @@ impl Paths {
     }
 
     /// OPTIONS without a binding of its own: 204 with what the path allows.
-    pub(super) fn options(&self, uri: &Uri) -> Option<Response> {
+    pub(super) fn options(&self, uri: &Uri) -> Option<Reply> {
         let path = uri.path();
         let mut allow = if path == "*" { vec!["GET".to_owned()] } else { self.router.allow(path) };
         if allow.is_empty() {
             return None;
         }
         allow.push("OPTIONS".to_owned());
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::try_from(allow.join(", ")).ok()?);
-        Some(response)
-    }
-}
-
-/// Of two near paths, each behind its HTTP method, the one that is more like what was asked for.
-fn nearer(asked: &str, one: Option<String>, other: Option<String>) -> Option<String> {
-    let likeness = |near: &str| {
-        let path = near.split_once(' ').map_or(near, |(_, path)| path);
-        // What is long is not compared: the cost grows with the product of both lengths.
-        if asked.len() > MOST_COMPARED || path.len() > MOST_COMPARED { 0.0 } else { likeness(asked, path) }
-    };
-    match (one, other) {
-        (Some(one), Some(other)) if likeness(&other) > likeness(&one) => Some(other),
-        (one, other) => one.or(other),
+        let allow = HeaderValue::try_from(allow.join(", ")).ok()?;
+        Some(Reply {
+            metadata: HeaderMap::from_iter([(header::ALLOW, allow)]),
+            body: Body::empty(),
+            http_status: Some(HttpStatus(StatusCode::NO_CONTENT)),
+            attempts: 0,
+            guards: Guards::default(),
+        })
     }
 }
 
