@@ -37,6 +37,15 @@ impl Outgoing {
         }
     }
 
+    /// True where it can be sent again from its beginning.
+    pub(super) fn is_whole(&self) -> bool {
+        match self {
+            Self::Whole(_) => true,
+            Self::Stream(replay) => replay.whole,
+            Self::Gone => false,
+        }
+    }
+
     /// How long it is, as far as it has come.
     pub(super) fn length(&self) -> usize {
         match self {
@@ -49,7 +58,8 @@ impl Outgoing {
     /// Nothing needs to be kept any more.
     pub(super) fn forget(&mut self) {
         if let Self::Stream(replay) = self {
-            replay.most = 0;
+            replay.kept.drain(..replay.given);
+            (replay.given, replay.most, replay.whole) = (0, 0, false);
         }
     }
 }
@@ -174,10 +184,12 @@ mod tests {
         assert_eq!(read(&mut body, 9).await, "abcdef");
         assert!(!body.rewind());
         let mut forgotten = outgoing(&["ab", "cd"], 5);
-        forgotten.forget();
-        assert!(forgotten.rewind(), "nothing has come yet");
         assert_eq!(read(&mut forgotten, 9).await, "abcd");
-        assert!(!forgotten.rewind());
+        assert!(forgotten.rewind());
+        assert_eq!(read(&mut forgotten, 1).await, "ab");
+        forgotten.forget();
+        assert_eq!(read(&mut forgotten, 9).await, "cd", "what is still to be given is still here");
+        assert!(!forgotten.is_whole() && !forgotten.rewind());
         let broken = stream::iter([Ok(Bytes::from("ab")), Err(std::io::Error::other("gone"))]);
         let mut broken = Outgoing::new(Frames::Stream(Body::from_stream(broken)), 5);
         let Outgoing::Stream(replay) = &mut broken else { panic!() };

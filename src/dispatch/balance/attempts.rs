@@ -369,10 +369,15 @@ impl<T> Attempts<T> {
 
 impl<T> Drop for Attempts<T> {
     fn drop(&mut self) {
+        if self.judged {
+            if let Some((endpoint, _)) = self.at.take() {
+                endpoint.leave();
+            }
+            return;
+        }
         let now = Instant::now();
-        let late = !self.judged
-            && self.plan.deadline.is_some_and(|deadline| deadline <= now)
-            && now - self.began >= self.plan.fair;
+        let late =
+            self.plan.deadline.is_some_and(|deadline| deadline <= now) && now - self.began >= self.plan.fair;
         let label = self.at.as_ref().map_or(&self.balance.label, |(endpoint, _)| &endpoint.label);
         let label = Arc::clone(label);
         self.leave(late.then_some(None), now);

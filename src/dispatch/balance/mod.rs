@@ -210,3 +210,53 @@ impl<T> fmt::Debug for Balance<T> {
         write!(f, "Balance({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{names::tests::Told, *};
+
+    fn balance(told: &Arc<Told>) -> Balance<SocketAddr> {
+        let hosts = vec![Host { host: "shop.internal".to_owned(), port: 1 }];
+        let make = Box::new(|_, address, _: &Arc<str>| address);
+        let resolver = Arc::clone(told) as Arc<dyn Resolve>;
+        let patience = Duration::from_secs(1);
+        Balance::new("upstream \"shop\"".into(), Resilience::default(), hosts, patience, resolver, make)
+    }
+
+    fn address(last: u8) -> SocketAddr {
+        ([10, 0, 0, last], 1).into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_still_there_stays_what_it_was() {
+        let told = Arc::new(Told::default());
+        let balance = balance(&told);
+        // Nobody knows the name yet: the call is told, and the next one asks again, but not at once.
+        let refused = balance.endpoints().await.unwrap_err();
+        let why = "upstream \"shop\" (shop.internal:1) could not be looked up: no such name";
+        assert_eq!(refused.message(), why);
+        *told.0.lock().unwrap() = vec![address(1), address(2)];
+        assert_eq!(balance.endpoints().await.unwrap_err().message(), why);
+        tokio::time::sleep(LOOK_UP_AGAIN).await;
+        let first = Arc::clone(&balance.endpoints().await.unwrap().endpoints[0]);
+        assert_eq!(
+            (&*first.label, first.transport),
+            ("upstream \"shop\" (shop.internal:1, 10.0.0.1)", address(1))
+        );
+        first.take();
+        *told.0.lock().unwrap() = vec![address(3), address(1)];
+        balance.names.look_up().await;
+        balance.adopt();
+        let now = balance.set.load_full();
+        assert_eq!(
+            now.endpoints.iter().map(|endpoint| endpoint.address).collect::<Vec<_>>(),
+            [address(1), address(3)]
+        );
+        assert!(Arc::ptr_eq(&now.endpoints[0], &first) && now.endpoints[0].load() == 1);
+        // What it had last stays.
+        told.0.lock().unwrap().clear();
+        balance.names.look_up().await;
+        balance.adopt();
+        assert_eq!(balance.endpoints().await.unwrap().endpoints.len(), 2);
+    }
+}

@@ -60,9 +60,9 @@ impl<T> Set<T> {
         choose(&|endpoint| fit(endpoint) && fresh(endpoint))
             .or_else(|| if elsewhere { choose(&fresh) } else { None })
             .or_else(|| choose(&|endpoint| fit(endpoint) && other(endpoint)))
-            .or_else(|| choose(&fit))
             .or_else(|| choose(&fresh))
             .or_else(|| choose(&other))
+            .or_else(|| choose(&fit))
     }
 
     /// True where an endpoint is fit that was not tried.
@@ -239,11 +239,12 @@ mod tests {
             assert_ne!(pick(&[one], 0), "e1");
             assert_ne!(pick(&[one, two, three], 0), "e3");
         }
-        // Who is out is asked before nobody is.
+        // Who is out is asked before who has just failed, and before nobody is.
         for endpoint in [two, three] {
             endpoint.pause(Duration::from_secs(1), 0);
         }
         assert_eq!(pick(&[], 0), "e1");
+        assert_ne!(pick(&[one], 0), "e1");
         let tried = vec![Arc::clone(one)];
         let elsewhere = set.pick(&how, &AtomicUsize::new(0), None, (&tried, true), 0).unwrap();
         assert_ne!(*elsewhere.label, *one.label);

@@ -182,8 +182,8 @@ impl Upstream {
                     return Ok(opened);
                 }
             };
-            let whole = outgoing.rewind() && (failure.reach != Reach::Seen || outgoing.length() <= most);
-            match call.again(&failure, whole) {
+            let whole = outgoing.is_whole() && (failure.reach != Reach::Seen || outgoing.length() <= most);
+            match call.again(&failure, whole).filter(|_| outgoing.rewind()) {
                 Some(wait) if wait.is_zero() => {}
                 Some(wait) => sleep(wait).await,
                 None => {

@@ -38,6 +38,11 @@ impl Lender {
         shared.outgoing.rewind()
     }
 
+    /// True where it can be sent again from its beginning.
+    pub(super) fn is_whole(&self) -> bool {
+        lock(&self.0).outgoing.is_whole()
+    }
+
     /// Lends it to the next attempt.
     pub(super) fn lend(&self) -> Lent {
         let shared = lock(&self.0);

@@ -199,8 +199,9 @@ impl HttpUpstream {
                 }
                 Err(failed) => failed,
             };
-            let whole = sent.rewind();
-            match (call.again(&failure, whole), answer) {
+            // An answer may be on its way while the request still goes on: that is not called back for nothing.
+            let wait = call.again(&failure, sent.is_whole()).filter(|_| sent.rewind());
+            match (wait, answer) {
                 (Some(wait), _) if wait.is_zero() => {}
                 (Some(wait), _) => sleep(wait).await,
                 (None, Some(response)) => {

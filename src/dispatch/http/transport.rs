@@ -70,6 +70,14 @@ pub(super) enum Sent {
 }
 
 impl Sent {
+    /// True where it can be sent again from its beginning.
+    pub(super) fn is_whole(&self) -> bool {
+        match self {
+            Self::Http1(lender) => lender.is_whole(),
+            Self::Http2(outgoing) => outgoing.is_whole(),
+        }
+    }
+
     /// Begins it again. False where not all of it is here any more.
     pub(super) fn rewind(&mut self) -> bool {
         match self {

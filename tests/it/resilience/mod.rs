@@ -25,9 +25,11 @@ use crate::support::{
     library::DESCRIPTORS,
 };
 
-/// Calls a second.
+/// Calls a second, where the machine can serve so many.
 const RATE: u32 = 500;
 const DEADLINE: Duration = Duration::from_secs(5);
+/// By how much an answer may be late.
+const LATE: Duration = Duration::from_millis(100);
 /// Calls take a moment, so that some are always on their way.
 const BUSY: Mode = Mode::Slow(Duration::from_millis(20));
 
@@ -36,6 +38,8 @@ struct Fleet {
     gateway: TestGateway,
     grpc: Vec<Instance>,
     http: Vec<Instance>,
+    /// Calls before the load.
+    before: usize,
 }
 
 fn addresses(instances: &[Instance]) -> String {
@@ -74,7 +78,7 @@ impl Fleet {
             addresses(&http),
         );
         let world = World::new().with_file("library.binpb", &DESCRIPTORS).with_config(&config);
-        Self { gateway: world.start(), grpc, http }
+        Self { gateway: world.start(), grpc, http, before: 0 }
     }
 
     /// Instances that speak gRPC alone.
@@ -85,7 +89,7 @@ impl Fleet {
             addresses(&grpc)
         );
         let world = World::new().with_file("library.binpb", &DESCRIPTORS).with_config(&config);
-        Self { gateway: world.start(), grpc, http: Vec::new() }
+        Self { gateway: world.start(), grpc, http: Vec::new(), before: 0 }
     }
 
     fn first(&mut self) -> [&mut Instance; 2] {
@@ -100,11 +104,31 @@ impl Fleet {
         self.grpc.iter().chain(&self.http).map(Instance::calls).sum()
     }
 
-    /// The load, while something is done to the instances.
-    async fn under_load(&mut self, time: Duration, what: impl AsyncFnOnce(&mut Self)) -> Vec<Call> {
-        let calls = load(self.gateway.address, RATE, time, DEADLINE);
+    /// As many calls a second as this machine can serve now while all is well: this is a debug build beside others.
+    async fn rate(&self) -> u32 {
+        let mut rate = RATE;
+        loop {
+            let calls = load(self.gateway.address, rate, Duration::from_millis(500), DEADLINE).await;
+            let longest = calls.iter().map(Call::took).max().unwrap();
+            if longest < LATE || rate < 40 {
+                return rate;
+            }
+            rate /= 2;
+        }
+    }
+
+    /// The load, while something is done to the instances; and the machine's own lag meanwhile.
+    async fn under_load(
+        &mut self,
+        time: Duration,
+        what: impl AsyncFnOnce(&mut Self),
+    ) -> (Vec<Call>, Duration) {
+        let rate = self.rate().await;
+        self.before = self.calls();
+        let lag = Lag::measure();
+        let calls = load(self.gateway.address, rate, time, DEADLINE);
         let (calls, ()) = tokio::join!(calls, what(self));
-        calls
+        (calls, lag.most())
     }
 }
 
@@ -132,148 +156,172 @@ impl Lag {
     }
 }
 
+/// What a scenario came to, and the machine's own lag meanwhile.
+type Came = (Result<(), String>, Duration);
+
+/// Runs a scenario, one at a time. Where it fails and the machine's own timers were late by half of what the gateway may be,
+/// that says nothing, and it is run again.
+async fn hold(what: &str, scenario: impl AsyncFn() -> Came) {
+    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _one = ONE.lock().await;
+    for round in 1.. {
+        let (outcome, lag) = scenario().await;
+        match outcome {
+            Ok(()) => return,
+            Err(why) if lag > LATE / 2 && round < 6 => {
+                eprintln!("{what}: the machine was late by {lag:?}; {why}")
+            }
+            Err(why) => panic!("{what}, on a machine that was late by {lag:?}: {why}"),
+        }
+    }
+}
+
 /// True for a call that was on its way when instances were killed. (For a moment after that the gateway may still write to a
 /// connection whose end is on its way.)
 fn on_its_way(call: &Call, from: Instant, to: Instant) -> bool {
     call.began <= to + Duration::from_millis(50) && call.ended >= from
 }
 
-/// Whatever happens, this holds. `excused`: a call that may not be repeated and failed.
-fn hold(fleet: &Fleet, calls: &[Call], what: &str, excused: impl Fn(&Call) -> bool) {
+/// Whatever happens, this is so. `excused`: a call that may not be repeated and failed.
+fn judged(what: &str, fleet: &Fleet, calls: &[Call], excused: impl Fn(&Call) -> bool) -> Result<(), String> {
     let failed: Vec<_> = calls.iter().filter(|call| call.failure.is_some()).collect();
-    let wrong: Vec<_> =
-        failed.iter().filter(|call| call.kind.repeatable() || !excused(call)).take(5).collect();
-    assert!(wrong.is_empty(), "{what}: {} of {} failed: {wrong:#?}", failed.len(), calls.len());
+    let mut wrong = failed.iter().filter(|call| call.kind.repeatable() || !excused(call));
+    if let Some(one) = wrong.next() {
+        return Err(format!(
+            "{} of {} failed, {} more wrongly: {one:?}",
+            failed.len(),
+            calls.len(),
+            wrong.count()
+        ));
+    }
     let longest = calls.iter().map(Call::took).max().unwrap();
-    assert!(longest <= DEADLINE + Duration::from_millis(100), "{what}: {longest:?}");
-    let sent = fleet.calls() as f64 / calls.len() as f64;
-    println!(
-        "{what}: {} calls, {} failed, longest {longest:?}, sent {sent:.3} times",
-        calls.len(),
-        failed.len()
-    );
-    assert!(sent <= 1.2, "{what}: sent {sent} times");
+    // Those that found the rate were sent once.
+    let sent = (fleet.calls() - fleet.before) as f64 / calls.len() as f64;
+    let came =
+        format!("{} calls, {} failed, longest {longest:?}, sent {sent:.3} times", calls.len(), failed.len());
+    eprintln!("{what}: {came}");
+    if longest > DEADLINE + LATE || sent > 1.2 { Err(came) } else { Ok(()) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_instances_are_killed_only_what_was_on_its_way_fails() {
-    let mut fleet = Fleet::start(3, "").await;
-    fleet.all_become(&BUSY);
-    let mut killed = Vec::new();
-    let calls = fleet
-        .under_load(Duration::from_secs(4), async |fleet| {
-            for _ in 0..2 {
-                sleep(Duration::from_millis(800)).await;
-                let at = Instant::now();
-                for instance in fleet.first() {
-                    instance.kill().await;
-                }
-                killed.push((at, Instant::now()));
-                sleep(Duration::from_millis(800)).await;
-                for instance in fleet.first() {
-                    instance.revive().await;
-                }
-                fleet.all_become(&BUSY);
-            }
-        })
-        .await;
-    let excused = |call: &Call| killed.iter().any(|(from, to)| on_its_way(call, *from, *to));
-    hold(&fleet, &calls, "killed", excused);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_black_hole_costs_one_try() {
-    let retry = "retry = { per_try_timeout = \"500ms\" }";
-    let mut fleet = Fleet::start(3, retry).await;
-    let mut since = None;
-    let calls = fleet
-        .under_load(Duration::from_secs(4), async |fleet| {
-            sleep(Duration::from_secs(1)).await;
-            fleet.first().map(|instance| instance.becomes(Mode::BlackHole));
-            since = Some(Instant::now());
-        })
-        .await;
-    // What cannot be repeated waits there in vain; but that is a few calls, until the endpoint is left out.
-    let since = since.unwrap();
-    hold(&fleet, &calls, "black hole", |call| call.ended >= since);
-    let failed = calls.iter().filter(|call| call.failure.is_some()).count();
-    assert!(failed * 50 < calls.len(), "{failed} of {}", calls.len());
+    hold("killed", async || {
+        let mut fleet = Fleet::start(3, "").await;
+        kill_now_and_then("killed", &mut fleet, 2, Duration::from_millis(800)).await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_flaps_is_worked_around() {
-    let mut fleet = Fleet::start(3, "").await;
+    hold("flapping", async || {
+        let mut fleet = Fleet::start(3, "").await;
+        kill_now_and_then("flapping", &mut fleet, 8, Duration::from_millis(200)).await
+    })
+    .await;
+}
+
+/// Kills the first instances and brings them back, again and again.
+async fn kill_now_and_then(what: &str, fleet: &mut Fleet, times: usize, every: Duration) -> Came {
     fleet.all_become(&BUSY);
     let mut killed = Vec::new();
-    let calls = fleet
-        .under_load(Duration::from_secs(4), async |fleet| {
-            for _ in 0..8 {
-                sleep(Duration::from_millis(200)).await;
-                let at = Instant::now();
-                for instance in fleet.first() {
-                    instance.kill().await;
-                }
-                killed.push((at, Instant::now()));
-                sleep(Duration::from_millis(200)).await;
-                for instance in fleet.first() {
-                    instance.revive().await;
-                }
-                fleet.all_become(&BUSY);
+    let load = fleet.under_load(Duration::from_secs(4), async |fleet| {
+        for _ in 0..times {
+            sleep(every).await;
+            let at = Instant::now();
+            for instance in fleet.first() {
+                instance.kill().await;
             }
-        })
-        .await;
+            killed.push((at, Instant::now()));
+            sleep(every).await;
+            for instance in fleet.first() {
+                instance.revive().await;
+            }
+            fleet.all_become(&BUSY);
+        }
+    });
+    let (calls, lag) = load.await;
     let excused = |call: &Call| killed.iter().any(|(from, to)| on_its_way(call, *from, *to));
-    hold(&fleet, &calls, "flapping", excused);
+    (judged(what, fleet, &calls, excused), lag)
+}
+
+/// Lets the first instances become so after a while, and yields when that was.
+async fn become_under_load(fleet: &mut Fleet, mode: &Mode) -> (Vec<Call>, Duration, Instant) {
+    let mut since = None;
+    let load = fleet.under_load(Duration::from_secs(4), async |fleet| {
+        sleep(Duration::from_secs(1)).await;
+        for instance in fleet.first() {
+            instance.becomes(mode.clone());
+        }
+        since = Some(Instant::now());
+    });
+    let (calls, lag) = load.await;
+    (calls, lag, since.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_black_hole_costs_one_try() {
+    hold("black hole", async || {
+        let mut fleet = Fleet::start(3, "retry = { per_try_timeout = \"1s\" }").await;
+        let (calls, lag, since) = become_under_load(&mut fleet, &Mode::BlackHole).await;
+        // What cannot be repeated waits there in vain; but that is a few calls, until the endpoint is left out.
+        let failed = calls.iter().filter(|call| call.failure.is_some()).count();
+        let few = if failed * 50 < calls.len() { Ok(()) } else { Err(format!("{failed} failed")) };
+        (few.and(judged("black hole", &fleet, &calls, |call| call.ended >= since)), lag)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_answers_garbage_or_half_is_asked_no_more() {
     for (what, mode) in [("garbage", Mode::Garbage), ("mid-body", Mode::MidBody)] {
-        let mut fleet = Fleet::start(3, "").await;
-        let mut since = None;
-        let calls = fleet
-            .under_load(Duration::from_secs(3), async |fleet| {
-                sleep(Duration::from_millis(500)).await;
-                fleet.first().map(|instance| instance.becomes(mode.clone()));
-                since = Some(Instant::now());
-            })
-            .await;
-        let until = since.unwrap() + Duration::from_secs(1);
-        hold(&fleet, &calls, what, |call| call.began < until);
+        hold(what, async || {
+            let mut fleet = Fleet::start(3, "").await;
+            let (calls, lag, since) = become_under_load(&mut fleet, &mode).await;
+            let until = since + Duration::from_secs(1);
+            (judged(what, &fleet, &calls, |call| call.began < until), lag)
+        })
+        .await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_waits_longer_than_they_said() {
-    let mut fleet = Fleet::start(2, "").await;
-    fleet.all_become(&Mode::Slow(Duration::from_secs(60)));
-    let deadline = Duration::from_millis(400);
-    let lag = Lag::measure();
-    let calls = load(fleet.gateway.address, RATE, Duration::from_secs(1), deadline).await;
-    let longest = calls.iter().map(Call::took).max().unwrap();
-    let lag = lag.most();
-    println!("slow: {} calls, longest {longest:?}, the machine's own lag {lag:?}", calls.len());
-    assert!(longest <= deadline + Duration::from_millis(100) + lag, "{longest:?}, {lag:?}");
-    for call in &calls {
-        let failure = call.failure.as_deref().unwrap();
-        assert!(failure.contains("DeadlineExceeded") || failure.starts_with("504"), "{call:?}");
-    }
-    // What is slow but comes in time is no failure; with one slow instance the others do most of the work.
-    fleet.all_become(&Mode::Fine);
-    fleet.first().map(|instance| instance.becomes(Mode::Slow(Duration::from_millis(300))));
-    let before = fleet.first().map(|instance| instance.calls());
-    let calls = load(fleet.gateway.address, RATE, Duration::from_secs(2), DEADLINE).await;
-    assert!(
-        calls.iter().all(|call| call.failure.is_none()),
-        "{:?}",
-        calls.iter().find(|c| c.failure.is_some())
-    );
-    let slow: usize = fleet
-        .first()
-        .map(|instance| instance.calls())
-        .iter()
-        .zip(before)
-        .map(|(now, before)| now - before)
-        .sum();
-    assert!(slow * 5 < calls.len(), "the slow ones had {slow} of {} calls", calls.len());
+    hold("slow", async || {
+        let fleet = Fleet::start(2, "").await;
+        let rate = fleet.rate().await;
+        fleet.all_become(&Mode::Slow(Duration::from_secs(60)));
+        let deadline = Duration::from_millis(400);
+        let lag = Lag::measure();
+        let calls = load(fleet.gateway.address, rate, Duration::from_secs(1), deadline).await;
+        let longest = calls.iter().map(Call::took).max().unwrap();
+        eprintln!("slow: {} calls, longest {longest:?}", calls.len());
+        let late = |call: &&Call| {
+            let failure = call.failure.as_deref().unwrap_or_default();
+            !failure.contains("DeadlineExceeded") && !failure.starts_with("504")
+        };
+        let outcome = match calls.iter().find(late) {
+            Some(call) => Err(format!("{call:?}")),
+            None if longest > deadline + LATE => Err(format!("{longest:?}")),
+            None => Ok(()),
+        };
+        (outcome, lag.most())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_slow_has_less_to_do() {
+    hold("one slow", async || {
+        let mut fleet = Fleet::start(2, "").await;
+        for instance in fleet.first() {
+            instance.becomes(Mode::Slow(Duration::from_millis(300)));
+        }
+        let (calls, lag) = fleet.under_load(Duration::from_secs(2), async |_| {}).await;
+        let slow = calls.iter().filter(|call| call.took() >= Duration::from_millis(300)).count();
+        let outcome = judged("one slow", &fleet, &calls, |_| false);
+        let few = if slow * 5 < calls.len() { Ok(()) } else { Err(format!("{slow} of {}", calls.len())) };
+        (outcome.and(few), lag)
+    })
+    .await;
 }

