@@ -198,7 +198,6 @@ impl Paths {
             http_status: Some(HttpStatus(StatusCode::NO_CONTENT)),
             attempts: 0,
             guards: Guards::default(),
-            attempts: 0,
         })
     }
 }
