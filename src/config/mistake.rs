@@ -127,19 +127,30 @@ impl Mistake {
 }
 
 /// Keys of an upstream that do not decide which calls come to it.
-pub(super) const UPSTREAM_HOW: [&str; 14] = [
+pub(super) const UPSTREAM_HOW: [&str; 25] = [
     "authority",
+    "balance",
+    "breaker",
     "ca",
     "client_certificate",
     "client_key",
     "connect_timeout",
+    "ejection",
+    "first_byte_timeout",
     "forward_credentials",
     "handshake_timeout",
+    "hash_by",
+    "health",
+    "http2",
+    "idle_timeout",
     "json",
     "keepalive_interval",
     "keepalive_timeout",
+    "limits",
     "metadata",
     "reflection_interval",
+    "resolve_interval",
+    "retry",
     "server_name",
     "timeout",
 ];

@@ -16,7 +16,7 @@ use tracing::{error, info};
 use super::{
     Gateway, PortTls, callers, certificates, changes, keys,
     schemas::{self, Reading, Unread, Watch},
-    start::{built, dialled},
+    start::{built, dialled, look_after},
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
@@ -247,6 +247,7 @@ impl Gateway {
         let loaded = parts.loaded;
         let named = self.source.files(&parts.config);
         self.files.send_modify(|sight| sight.retain(|file, _| named.contains(file)));
+        look_after(&parts);
         self.show(snapshot);
         self.tls.store(tls);
         let mut watches = ByName::new();

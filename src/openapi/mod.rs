@@ -82,10 +82,13 @@ impl Document {
         Self { json: json.into(), etag }
     }
 
-    /// The same, for people to read.
+    /// The same, for people to read; of a gateway at these addresses, where any are given.
     #[must_use]
-    pub fn pretty(&self) -> String {
-        let value: Value = serde_json::from_slice(&self.json).unwrap_or_default();
+    pub fn pretty(&self, servers: &[String]) -> String {
+        let mut value: Value = serde_json::from_slice(&self.json).unwrap_or_default();
+        if !servers.is_empty() {
+            value["servers"] = servers.iter().map(|url| json!({ "url": url })).collect();
+        }
         format!("{value:#}")
     }
 }

@@ -64,6 +64,7 @@ mod tests {
                 name: "/a.B/C".into(),
                 destination: Destination::Local,
                 timeout: allowed.map(Duration::from_secs),
+                repeatable: false,
                 limits: Limits::default(),
                 cors: None,
                 terms: Terms::default(),

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod cors;
+pub mod host;
 mod near_rpc;
 mod proxy;
 mod respond;
@@ -11,6 +12,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use self::{
     cors::{Cors, Origins},
+    host::HostPattern,
     near_rpc::NearRpc,
     proxy::Proxy,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},
@@ -29,6 +31,8 @@ pub struct Route {
     pub destination: Destination,
     /// The longest a unary call may take; a client's own timeout is cut to it. Streams are exempt.
     pub timeout: Option<Duration>,
+    /// It does no harm to call twice: so the method says, or its HTTP rules do.
+    pub repeatable: bool,
     pub limits: Limits,
     /// Who may call, how often, and what becomes of credentials.
     pub terms: Terms,
@@ -210,6 +214,7 @@ mod tests {
             name: name.into(),
             destination,
             timeout: None,
+            repeatable: false,
             limits,
             cors: None,
             terms: Terms::default(),

@@ -127,6 +127,7 @@ mod tests {
                 name: name.into(),
                 destination,
                 timeout: None,
+                repeatable: false,
                 limits,
                 cors: None,
                 terms: Default::default(),

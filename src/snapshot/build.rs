@@ -168,7 +168,7 @@ impl<'a> Build<'a> {
             let face = Face {
                 known,
                 style: JsonStyle { proto_names, defaults: true, ..JsonStyle::default() },
-                input: JsonInput::default(),
+                input: self.config.rest.input,
                 strict: true,
                 method_paths: false,
                 path: own.as_ref().map_or("builtin".to_owned(), |(own, _)| built_ins.key(*own)),
@@ -253,7 +253,15 @@ impl<'a> Build<'a> {
             ..self.config.limits
         };
         let timeout = rules.timeout.or(timeout);
-        Arc::new(Route { name: name.into(), destination, timeout, limits, cors: rules.cors, terms })
+        Arc::new(Route {
+            name: name.into(),
+            destination,
+            timeout,
+            repeatable: false,
+            limits,
+            cors: rules.cors,
+            terms,
+        })
     }
 
     /// Enters a method into the tables, and says its REST bindings.

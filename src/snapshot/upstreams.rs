@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use prost_types::method_options::IdempotencyLevel;
 use tracing::warn;
 
 use super::{
@@ -18,11 +19,21 @@ use crate::{
     auth::{Place, Terms},
     config::{self, SchemaSource},
     route::{
-        Destination,
+        Destination, Route,
         catalog::{EVERY_SERVERS_OWN, Source},
     },
-    schema::{Method, Schema},
+    schema::{Method, Schema, Template, Verb},
 };
+
+/// Whether it does no harm to call a method twice: it says so itself, a GET does what it does, or all of its verbs promise it
+/// (RFC 9110, 9.2.2).
+fn is_repeatable(method: &Method, paths: &[(Verb, Arc<Template>)]) -> bool {
+    let is = |wanted: &[&str], verb: &Verb| wanted.contains(&verb.as_str());
+    let mut verbs = paths.iter().map(|(verb, _)| verb);
+    method.idempotency != IdempotencyLevel::IdempotencyUnknown
+        || verbs.clone().any(|verb| is(&["GET", "HEAD"], verb))
+        || (!paths.is_empty() && verbs.all(|verb| is(&["PUT", "DELETE", "OPTIONS"], verb)))
+}
 
 impl<'a> Build<'a> {
     pub(super) fn known(&mut self, upstream: &config::Upstream, known: &Known) {
@@ -66,7 +77,7 @@ impl<'a> Build<'a> {
             self.mistake(&face, None, message);
         }
         let mut source =
-            Source::of(destination.clone(), upstream.address.to_string(), &known.schema, |method| {
+            Source::of(destination.clone(), upstream.addresses.to_string(), &known.schema, |method| {
                 if !ours.iter().any(|service| **service == *method.service_name()) {
                     return (Arc::default(), Vec::new());
                 }
@@ -75,6 +86,8 @@ impl<'a> Build<'a> {
                 let paths = self.paths_of(&face, method);
                 let terms = self.terms_of(&face, key(method), &paths, &destination);
                 let route = self.route(method.path.as_str(), destination, Some(timeout), rules, terms);
+                let repeatable = is_repeatable(method, &paths);
+                let route = Arc::new(Route { repeatable, ..Arc::unwrap_or_clone(route) });
                 (Arc::clone(&route.name), self.method(&face, method, &route))
             });
         source.services.retain(|service| ours.contains(&service.name));
@@ -86,7 +99,7 @@ impl<'a> Build<'a> {
     pub(super) fn unknown(&mut self, upstream: &config::Upstream) {
         let patterns = self.patterns(upstream, None);
         let destination = Destination::Upstream(Arc::clone(&upstream.name));
-        self.built.catalog.push(Source::unknown(destination, upstream.address.to_string(), patterns));
+        self.built.catalog.push(Source::unknown(destination, upstream.addresses.to_string(), patterns));
     }
 
     /// Routes what the config names, for this upstream, and its schema, if there is one, does not have.

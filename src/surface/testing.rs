@@ -50,6 +50,7 @@ pub(crate) fn table() -> Arc<RpcTable> {
         name: "test".into(),
         destination: Destination::Local,
         timeout: None,
+        repeatable: false,
         limits: Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000, ..Limits::default() },
         cors: None,
         terms: Default::default(),
@@ -68,6 +69,7 @@ pub(crate) fn nothing() -> Arc<Route> {
         name: "*".into(),
         destination: Destination::Nothing,
         timeout: None,
+        repeatable: false,
         limits: Limits::default(),
         cors: None,
         terms: Default::default(),
@@ -91,8 +93,9 @@ impl Road for TestRoad {
         }
         let Target::Rpc { path, .. } = &call.target else { panic!("an RPC") };
         let message = |text: &str| Ok::<_, Status>(Frame::data(framed(0, text.as_bytes()).into()));
-        let reply =
-            |metadata, body| Ok(Reply { metadata, body, http_status: None, guards: Guards::default() });
+        let reply = |metadata, body| {
+            Ok(Reply { metadata, body, http_status: None, attempts: 0, guards: Guards::default() })
+        };
         match path.path().rsplit('/').next().unwrap() {
             "Fail" => {
                 let mut metadata = MetadataMap::new();
