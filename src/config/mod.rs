@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 pub use self::{
     built_in::{BuiltIn, BuiltIns, Own, Page},
@@ -48,7 +48,7 @@ pub use self::{
 use crate::{
     auth::Rule,
     dispatch::{Host, Resilience},
-    route::{Cors, Limits, Origins, Proxy, Redirect, Respond, router::Settings as Paths},
+    route::{Cors, HostPattern, Limits, Origins, Proxy, Redirect, Respond, router::Settings as Paths},
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
     transcode::{JsonInput, JsonStyle},
@@ -66,6 +66,8 @@ pub struct Config {
     pub environment: Arc<str>,
     /// The instance's name among its replicas; one is made up where it is not given.
     pub instance: Option<Arc<str>>,
+    /// The hosts that requests may ask for; any where there are none.
+    pub hosts: Vec<HostPattern>,
     pub drain: Drain,
     /// Read the config again when its file, or one it names, changes.
     pub watch_config: bool,
@@ -168,6 +170,8 @@ pub struct Rest {
     pub ignore_unknown_parameters: bool,
     pub input: JsonInput,
     pub security_headers: bool,
+    /// What every response over HTTP has, in place of the gateway's own headers of the same names.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What `GET /` answers as JSON, in place of the gateway's own words.
     pub index: Option<serde_json::Map<String, serde_json::Value>>,
     pub profile: Profile,

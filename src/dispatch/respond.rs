@@ -52,6 +52,7 @@ impl Asked {
             captured: &http.captured,
             client: peer.address,
             message: "",
+            limit: None,
         }
     }
 

@@ -106,6 +106,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         workers,
         environment,
         instance,
+        hosts,
         drain,
         watch_config,
         log,
@@ -130,6 +131,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("gateway.workers", workers);
     keys.text("gateway.environment", environment);
     keys.text("gateway.instance", instance.as_deref().unwrap_or("none"));
+    keys.long("gateway.hosts", hosts);
     keys.add("gateway.drain_delay", &drain.delay);
     keys.add("gateway.drain", &drain.timeout);
     keys.add("gateway.watch_config", watch_config);
@@ -257,6 +259,7 @@ impl Keys {
             ignore_unknown_parameters,
             input,
             security_headers,
+            headers,
             index,
             profile,
             health_fields,
@@ -271,6 +274,7 @@ impl Keys {
         self.add("rest.ignore_unknown_parameters", ignore_unknown_parameters);
         self.add("rest.ignore_unknown_fields", &input.ignore_unknown);
         self.add("rest.security_headers", security_headers);
+        self.long("rest.headers", headers);
         self.long("rest.index", index);
         self.long("rest.errors", profile);
         self.add("rest.health.fields", health_fields);

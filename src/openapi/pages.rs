@@ -1,5 +1,7 @@
 //! What has a path and is no method: the gateway's own pages, and the config's routes that answer by themselves.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 use utoipa::openapi::{
     Content, Required, Response, ResponseBuilder,
@@ -19,10 +21,12 @@ use super::{
 use crate::{
     config::{Action, Config, Page, PathRoute},
     route::{Piece, Place, Text},
+    schema::Verb,
 };
 
 pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
     let config = writer.config;
+    let mut ids: HashSet<String> = HashSet::new();
     for (path, page) in config.built_ins.pages() {
         let (summary, responses) = page_responses(page, config);
         let mut all = ResponsesBuilder::new();
@@ -45,7 +49,7 @@ pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
         }
         let operation = OperationBuilder::new()
             .tag(PAGES)
-            .operation_id(Some(page.name()))
+            .operation_id(Some(unique(page.name(), &mut ids)))
             .summary(Some(summary))
             .description(Some(demand.words).filter(|words| !words.is_empty()))
             .responses(all.build())
@@ -55,8 +59,8 @@ pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
         writer.tags.put(PAGES, true, || "What the gateway answers by itself.".to_owned());
         writer.put(&path, utoipa::openapi::HttpMethod::Get, operation, &headers::OF_PAGES);
     }
-    for (at, route) in config.paths.iter().enumerate() {
-        self::route(writer, route, at, answers);
+    for route in &config.paths {
+        self::route(writer, route, &mut ids, answers);
     }
 }
 
@@ -123,7 +127,7 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
     }
 }
 
-fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answers<'_>) {
+fn route(writer: &mut Writer<'_>, route: &PathRoute, ids: &mut HashSet<String>, answers: &Answers<'_>) {
     if let Action::Proxy(proxy) = &route.action {
         let reason = format!("what it is, is upstream {}'s own to say", proxy.upstream);
         for verb in &route.verbs {
@@ -173,18 +177,12 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answer
     // A name said twice is one parameter.
     parameters.sort_by(|a, b| a.name.cmp(&b.name));
     parameters.dedup_by(|a, b| a.name == b.name && a.parameter_in == b.parameter_in);
-    let mut written = false;
     for verb in &route.verbs {
         let Some(method) = http_method(verb) else {
             writer.omitted.push(omission(verb, &route.template, &route.name, None));
             continue;
         };
-        let id = if written {
-            format!("route-{at}-{}", verb.as_str().to_lowercase())
-        } else {
-            format!("route-{at}")
-        };
-        written = true;
+        let id = unique(&operation_id(route, verb), ids);
         let mut responses = ResponsesBuilder::new();
         for (status, failure) in errors::responses_of(failures.iter().copied(), &writer.config.rest.profile) {
             responses = responses.response(status, failure);
@@ -205,6 +203,30 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answer
             .put(ROUTES, false, || "Routes of this deployment that no service stands behind.".to_owned());
         writer.put(&path.text, method, operation, &headers::OF_METHODS);
     }
+}
+
+/// The operation's name: the route's, where it has one of its own, else its method and path. Each of several methods has its
+/// own.
+fn operation_id(route: &PathRoute, verb: &Verb) -> String {
+    let named = *route.name != *route.template.as_str();
+    let words = route.name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let mut words: Vec<&str> = words.collect();
+    let verb = verb.as_str().to_lowercase();
+    if !named {
+        words.insert(0, &verb);
+    } else if route.verbs.len() > 1 || words.is_empty() {
+        words.push(&verb);
+    }
+    words.join("-")
+}
+
+/// The same with a number, where another operation has it already.
+fn unique(id: &str, ids: &mut HashSet<String>) -> String {
+    let numbered = (2..).map(|number| format!("{id}-{number}"));
+    let free =
+        std::iter::once(id.to_owned()).chain(numbered).find(|id| !ids.contains(id)).unwrap_or_default();
+    ids.insert(free.clone());
+    free
 }
 
 /// What a text asks of the request's query and headers.

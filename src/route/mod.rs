@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod cors;
+pub mod host;
 mod near_rpc;
 mod proxy;
 mod respond;
@@ -11,6 +12,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use self::{
     cors::{Cors, Origins},
+    host::HostPattern,
     near_rpc::NearRpc,
     proxy::Proxy,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},

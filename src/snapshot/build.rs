@@ -168,7 +168,7 @@ impl<'a> Build<'a> {
             let face = Face {
                 known,
                 style: JsonStyle { proto_names, defaults: true, ..JsonStyle::default() },
-                input: JsonInput::default(),
+                input: self.config.rest.input,
                 strict: true,
                 method_paths: false,
                 path: own.as_ref().map_or("builtin".to_owned(), |(own, _)| built_ins.key(*own)),

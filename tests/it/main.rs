@@ -26,6 +26,7 @@ mod callers;
 mod check;
 mod conformance;
 mod connections;
+mod contracts;
 mod credentials;
 mod deploy;
 mod dispatch;

@@ -7,7 +7,10 @@ use serde_json::Value as Json;
 
 use super::{
     Environment, boolean,
-    callers::{api_token, calls, milliseconds, minutes, no_burst, per_minute, proxies, service_link},
+    callers::{
+        api_token, calls, default_tier, milliseconds, minutes, no_burst, per_minute, proxies, service_link,
+        shown_docs,
+    },
     list, shout,
 };
 use crate::config::{
@@ -37,11 +40,12 @@ pub(super) enum Read {
     Wrong(String),
 }
 
-const NAMES: [Name; 29] = [
+const NAMES: [Name; 30] = [
     Name { name: "GATEWAY_HOST", key: "gateway.listen", read: host },
     Name { name: "GATEWAY_PORT", key: "gateway.listen", read: port },
     Name { name: "NODE_ENV", key: "gateway.environment", read: text },
     Name { name: "ENVIRONMENT", key: "gateway.environment", read: text },
+    Name { name: "ALLOWED_HOSTS", key: "gateway.hosts", read: origins },
     Name { name: "DEBUG", key: "log.level", read: debug },
     Name { name: "LOG_LEVEL", key: "log.level", read: level },
     Name { name: "LOG_STRUCTURED", key: "log.format", read: structured },
@@ -92,6 +96,8 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
         }
     }
     api_token(environment, root);
+    default_tier(environment, root);
+    shown_docs(environment, root);
     service_urls(environment, root, found);
 }
 

@@ -84,6 +84,9 @@ pub(super) struct Gateway {
     /// This instance's name among its replicas. Default: one that is made up at start.
     #[schemars(length(min = 1))]
     pub(super) instance: Option<String>,
+    /// The hosts that requests may ask for, without ports, such as api.example.com or *.example.com; others are refused with
+    /// 400, but for probes. Default: any.
+    pub(super) hosts: Vec<String>,
     /// How long calls are still taken after SIGTERM, once readiness has gone, so that balancers have seen it. Default: 0s.
     pub(super) drain_delay: Option<Time>,
     /// How long calls in flight may go on then; what is left is closed. Default: 30s.
