@@ -12,7 +12,8 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, timeout_at};
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, Sleep, timeout, timeout_at};
 use tonic::Status;
 
 use crate::status::{Fault, Refusal, refuse, to_trailers};
@@ -32,6 +33,28 @@ pub(super) fn not_sent() -> Status {
 /// DEADLINE_EXCEEDED for an endpoint that took longer than one of its own limits.
 pub(super) fn late(label: &str, what: &str, limit: Duration, name: &str) -> Status {
     let status = Status::deadline_exceeded(format!("{label} {what} within {limit:?} ({name})"));
+    Fault::upstream().on(status)
+}
+
+/// The next part of an endpoint's answer, which may pause so long.
+///
+/// # Errors
+/// DEADLINE_EXCEEDED where it pauses for longer.
+pub(super) async fn next_frame<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
+    idle: Option<Duration>,
+    label: &str,
+) -> Result<Option<Result<Frame<Bytes>, B::Error>>, Status> {
+    match idle {
+        None => Ok(body.frame().await),
+        Some(idle) => timeout(idle, body.frame()).await.map_err(|_| paused(label, idle)),
+    }
+}
+
+/// DEADLINE_EXCEEDED for an answer that paused.
+pub(super) fn paused(label: &str, idle: Duration) -> Status {
+    let status =
+        Status::deadline_exceeded(format!("{label} paused in its answer for {idle:?} (idle_timeout)"));
     Fault::upstream().on(status)
 }
 

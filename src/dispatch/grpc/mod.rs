@@ -226,7 +226,9 @@ impl Upstream {
         let live = |begun, body| (Relayed::live(begun, body, &endpoint.label, rules.idle_timeout), None);
         let (relayed, verdict) = if unary && call.may_repeat() {
             let limit = limit(whole, PER_TRY, "did not end its answer");
-            let held = limit.hold(reply::hold(body, rules.retry.body_bytes)).await;
+            let held = limit
+                .hold(reply::hold(body, rules.retry.body_bytes, rules.idle_timeout, &endpoint.label))
+                .await;
             match held.map_err(|status| failed(status, Reach::Seen))? {
                 Held::Long(begun, body) => live(begun, *body),
                 Held::Whole(whole) => {

@@ -12,7 +12,6 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame};
-use http_body_util::BodyExt as _;
 use tonic::{Code, Status};
 
 use crate::{
@@ -75,10 +74,15 @@ impl Begun {
 /// Reads a reply to its end, if it is at most `most` bytes.
 ///
 /// # Errors
-/// What became of a stream that broke.
-pub(super) async fn hold(mut body: UpstreamBody, most: usize) -> Result<Held, Status> {
+/// What became of a stream that broke, or paused for too long.
+pub(super) async fn hold(
+    mut body: UpstreamBody,
+    most: usize,
+    idle: Option<Duration>,
+    label: &str,
+) -> Result<Held, Status> {
     let mut begun = Begun::default();
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = deadline::next_frame(&mut body, idle, label).await? {
         match frame?.into_data() {
             Ok(data) => begun.push(data),
             Err(trailers) => {
@@ -180,9 +184,7 @@ impl Live {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             let Some(pause) = &mut self.pause else { return Poll::Pending };
-            return pause.poll(cx).map(|()| {
-                Some(Err(deadline::late(&self.label, "paused in its answer", pause.most, "idle_timeout")))
-            });
+            return pause.poll(cx).map(|()| Some(Err(deadline::paused(&self.label, pause.most))));
         };
         if let Some(pause) = &mut self.pause {
             pause.moved();

@@ -10,7 +10,6 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use tonic::Status;
 
 use super::transport::{Transport, broken};
@@ -36,11 +35,12 @@ pub(super) fn short(body: &Body, most: usize) -> bool {
 /// Reads a short response to its end.
 ///
 /// # Errors
-/// UNAVAILABLE: it broke off.
-pub(super) async fn hold(mut body: Body, label: &str) -> Result<Body, Status> {
+/// UNAVAILABLE: it broke off; DEADLINE_EXCEEDED: it paused for too long.
+pub(super) async fn hold(mut body: Body, idle: Option<Duration>, label: &str) -> Result<Body, Status> {
+    let idle = idle.or(Some(PAUSE));
     let mut first = None;
     let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = deadline::next_frame(&mut body, idle, label).await? {
         let frame = frame.map_err(|error| broke_off(error, label))?;
         // Trailers of a response that says how long it is are nobody's.
         let Ok(data) = frame.into_data() else { continue };
@@ -95,10 +95,9 @@ impl Relayed {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             let Some(pause) = &mut self.pause else { return Poll::Pending };
-            return pause.poll(cx).map(|()| {
-                let late = deadline::late(&self.label, "paused in its response", pause.most, "idle_timeout");
-                Some(Err(axum::Error::new(late)))
-            });
+            return pause
+                .poll(cx)
+                .map(|()| Some(Err(axum::Error::new(deadline::paused(&self.label, pause.most)))));
         };
         if let Some(pause) = &mut self.pause {
             pause.moved();

@@ -236,7 +236,10 @@ impl HttpUpstream {
         let (head, body) = response.into_parts();
         let body = if answer::short(&body, rules.retry.body_bytes) {
             let limit = Limit::new(whole, PER_TRY, "did not end its response", label);
-            limit.hold(answer::hold(body, label)).await.map_err(|status| failed(status.into()))?
+            limit
+                .hold(answer::hold(body, rules.idle_timeout, label))
+                .await
+                .map_err(|status| failed(status.into()))?
         } else {
             body
         };

@@ -43,6 +43,8 @@ pub(crate) enum Mode {
     Garbage,
     /// It answers half, and then the connection is gone.
     MidBody,
+    /// It begins to answer, and then no more comes.
+    Stalls,
     /// It says that it cannot: UNAVAILABLE or 503, with these headers or trailers.
     Unavailable(Vec<(&'static str, &'static str)>),
 }
@@ -192,7 +194,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     let mode = shared.mode.lock().unwrap().clone();
     let grpc = shared.speaks == Speaks::Grpc;
     match &mode {
-        Mode::Fine | Mode::MidBody | Mode::Unavailable(_) => {}
+        Mode::Fine | Mode::MidBody | Mode::Stalls | Mode::Unavailable(_) => {}
         Mode::Slow(time) => sleep(*time).await,
         Mode::BlackHole => std::future::pending().await,
         Mode::Garbage if grpc => return Ok(Response::new(Body::from("<html>who are you?</html>"))),
@@ -211,9 +213,17 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
     } else {
         serde_json::json!({ "name": shared.name, "length": sent.len() }).to_string().into()
     };
-    let mut response = if mode == Mode::MidBody {
-        let pieces = [Ok(Frame::data(whole.slice(..whole.len() / 2))), Err(io::Error::other("gone"))];
-        let body = StreamBody::new(stream::iter(pieces));
+    let mut response = if matches!(mode, Mode::MidBody | Mode::Stalls) {
+        // In gRPC the head alone is a beginning.
+        let half = if grpc && mode == Mode::Stalls { 0 } else { whole.len() / 2 };
+        let half = stream::iter([Ok(Frame::data(whole.slice(..half)))]);
+        let end = stream::once(async move {
+            if mode == Mode::Stalls {
+                std::future::pending::<()>().await;
+            }
+            Err(io::Error::other("gone"))
+        });
+        let body = StreamBody::new(Box::pin(half.chain(end)));
         let mut response = Response::new(Body::new(body));
         if !grpc {
             response.headers_mut().insert("content-length", whole.len().into());

@@ -344,7 +344,16 @@ async fn each_wait_has_its_limit_and_its_name() {
         let words = "did not begin to answer within 300ms (first_byte_timeout)";
         assert!(outcome.message.contains(words), "{outcome:?}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    for instance in fleet.grpc.iter().chain(&fleet.http) {
+        instance.becomes(Mode::Stalls);
+    }
+    let rest = fleet.get("/v1/shelves/1/books/2").await;
+    let outcomes = [(fleet.get("/plain/a").await, 504), (rest, 504), (fleet.call(CREATE).await, 200)];
+    for (outcome, http) in outcomes {
+        assert_eq!((outcome.http, outcome.code), (http, 4), "{outcome:?}");
+        assert!(outcome.message.contains("paused in its answer for 300ms (idle_timeout)"), "{outcome:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     // Of several tries each is told.
     let tries = Fleet::start(2, "retry = { per_try_timeout = \"200ms\" }").await;
     for instance in tries.grpc.iter().chain(&tries.http) {
