@@ -15,7 +15,7 @@ const EXAMPLE: &str = include_str!("../../config/propylon.example.toml");
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
 /// Defaults that the example cannot show: those of entries of lists that it only mentions.
-const UNSHOWN: [(&str, &str, &str); 30] = [
+const UNSHOWN: [(&str, &str, &str); 32] = [
     ("/$defs/Issuer", "audience", "[]"),
     ("/$defs/Issuer", "check_issuer", "true"),
     ("/$defs/Issuer", "check_audience", "true"),
@@ -41,6 +41,8 @@ const UNSHOWN: [(&str, &str, &str); 30] = [
     ("/$defs/LimitRule", "by", "\"caller\""),
     ("/$defs/Route", "strip_segments", "0"),
     ("/$defs/Route", "keep_host", "false"),
+    ("/$defs/Route", "escaped_slashes", "false"),
+    ("/$defs/Share", "weight", "1"),
     ("/$defs/Respond", "status", "200"),
     ("/$defs/Redirect", "status", "308"),
     ("/$defs/Redirect", "keep_query", "true"),

@@ -16,12 +16,13 @@ use tracing::error;
 use super::{
     Gateway,
     cors::{self, Page},
-    headers, pages, rebinding,
+    framing, headers, pages, rebinding,
     request_id::{self, REQUEST_ID},
 };
 use crate::{
     call::{Body, Road},
     config::Config,
+    route::path,
     snapshot::Snapshot,
     status::{Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
@@ -118,6 +119,7 @@ impl Door {
         page: Option<&Page<'_>>,
         request: Request,
     ) -> Result<Response, Status> {
+        framing::check(&request)?;
         bounded(&snapshot.config, &request)?;
         if let Some(page) = page.filter(|_| surface::rest::is_socket(&request)) {
             page.may_open_sockets()?;
@@ -125,10 +127,14 @@ impl Door {
         Ok(match arrival.protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
             Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
-            Protocol::Rest => match pages::serve(&self.gateway, snapshot, &request) {
-                Some(answered) => answered?,
-                None => snapshot.rest.serve(road, request).await,
-            },
+            Protocol::Rest => {
+                let refused = |why| Fault::client().on(Status::invalid_argument(why));
+                path::readable(request.uri().path()).map_err(refused)?;
+                match pages::serve(&self.gateway, snapshot, &request) {
+                    Some(answered) => answered?,
+                    None => snapshot.rest.serve(road, request).await,
+                }
+            }
         })
     }
 }
@@ -174,16 +180,8 @@ impl HeadFault {
     }
 }
 
-/// Refuses headers over the limit, and HTTP/1.1 without its one Host (RFC 9112, section 3.2): who stands before or behind
-/// this gateway may read another of two.
+/// Refuses headers over the limit.
 fn bounded(config: &Config, request: &Request) -> Result<(), Status> {
-    if request.version() == Version::HTTP_11 {
-        let hosts = request.headers().get_all(header::HOST).iter().count();
-        if hosts != 1 {
-            let message = format!("a request of HTTP/1.1 has one Host header; this one has {hosts}");
-            return Err(Fault::client().on(Status::invalid_argument(message)));
-        }
-    }
     let header_bytes: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let most = usize::try_from(config.header_bytes).unwrap_or(usize::MAX);

@@ -14,7 +14,7 @@ use tonic::Status;
 use super::{Answer, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Caller, Encoding, FrameGuard, Frames, Guards, Message, Reply, Target},
-    route::{Rpc, RpcTable},
+    route::{Asked, Rpc, RpcTable},
     status::{Fault, Refusal, refuse, to_trailers},
 };
 
@@ -88,7 +88,7 @@ pub(super) fn open_call(
     protocol: Protocol,
 ) -> Result<Call, Status> {
     let Rpc { route, method } = table
-        .find(parts.uri.path())
+        .find(parts.uri.path(), &Asked::of(&parts.uri, &parts.headers))
         .map_err(|miss| Fault::client().on(Status::unimplemented(miss.to_string())))?;
     let timeout = timeout::of_grpc(&parts.headers)?;
     let peer = peer(&parts.extensions);

@@ -44,7 +44,10 @@ impl HttpEndpoint {
         let captured =
             captured.map(|((name, multi), value)| Captured { name: Arc::clone(name), value, multi: *multi });
         let (captured, upgrade) = (captured.collect(), upgrade(&mut parts));
-        let head = HttpHead { method: parts.method, uri: parts.uri, captured, upgrade };
+        let expects = parts.headers.get(header::EXPECT);
+        let expects = expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let (method, uri, version) = (parts.method, parts.uri, parts.version);
+        let head = HttpHead { method, uri, captured, upgrade, version, expects };
         Ok(Call {
             route: Arc::clone(&self.route),
             target: Target::Http(Box::new(head)),

@@ -46,14 +46,8 @@ pub(crate) fn table() -> Arc<RpcTable> {
         ..Default::default()
     };
     let schema = Schema::decode(&FileDescriptorSet { file: vec![file] }.encode_to_vec()).unwrap();
-    let route = Arc::new(Route {
-        name: "test".into(),
-        destination: Destination::Local,
-        timeout: None,
-        limits: Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000, ..Limits::default() },
-        cors: None,
-        terms: Default::default(),
-    });
+    let limits = Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000, ..Limits::default() };
+    let route = Arc::new(Route { limits, ..Route::of("test", Destination::Local) });
     let mut table = RpcTable::default();
     for method in schema.methods() {
         assert!(table.insert_method(Arc::clone(method), Arc::clone(&route)));

@@ -134,7 +134,7 @@ fn leads(to: &Text) -> Result<(), String> {
 }
 
 /// Headers that say how a message goes over its connection, not what it is.
-const CONNECTION: [&str; 9] = [
+pub(super) const CONNECTION: [&str; 9] = [
     "connection",
     "content-length",
     "keep-alive",

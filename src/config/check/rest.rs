@@ -8,7 +8,7 @@ use std::{
 use http::StatusCode;
 use tonic::Code;
 
-use super::{Check, routes::Places};
+use super::{Check, places::Places};
 use crate::{
     config::{BuiltIn, BuiltIns, Own, Rest, document::path::child, mistake::Mistake, settings},
     route::router::{Settings as Paths, TrailingSlash},

@@ -67,7 +67,7 @@ fn what_the_example_only_mentions_is_right_too() {
     let environment = [("BOOKS_AUTHORIZATION", "Bearer 5f2b8c1e9d")].into_iter().collect();
     let sources = Sources { file: Some(file), environment, ..Sources::default() };
     let (config, warnings) = sources.inspect().accept().unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (3, 7, 2));
+    assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (4, 7, 2));
     assert_eq!(warnings.count(), (0, 1), "{warnings}");
     let metadata: Vec<_> =
         config.upstreams[0].metadata.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
@@ -451,10 +451,14 @@ fn least(definition: &str, key: &str) -> (serde_json::Value, &'static str) {
             let rule = json!({ "match": ["*"], "calls": 1 });
             (json!({ "rate_limits": { "rules": [rule] } }), "/rate_limits/rules/0")
         }
-        "Route" if ["strip_segments", "keep_host"].contains(&key) => {
+        "Route" if ["strip_segments", "keep_host", "escaped_slashes"].contains(&key) => {
             let upstream = json!({ "name": "users", "http": "http://h:1" });
             let route = json!({ "path": "/a", "upstream": "users" });
             (json!({ "upstreams": [upstream], "routes": [route] }), "/routes/0")
+        }
+        "Share" => {
+            let route = json!({ "service": "a.B", "upstreams": [{ "name": "books" }] });
+            (json!({ "upstreams": [upstream], "routes": [route] }), "/routes/0/upstreams/0")
         }
         "Route" => (path("respond", json!({})), "/routes/0"),
         "Respond" => (path("respond", json!({})), "/routes/0/respond"),

@@ -18,7 +18,7 @@ pub(super) use self::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
-    routes::{HttpRule, Redirect, Respond, Route},
+    routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
     store::{Accounts, Store},
     upstreams::{Text, Upstream},
 };

@@ -3,13 +3,15 @@
 //! upstream has agreed to it.
 
 mod connect;
+mod expect;
+mod headers;
 mod tunnel;
 
 use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 
 use http::{
     HeaderMap, HeaderValue, Request, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE, VIA},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper_util::{
@@ -19,13 +21,12 @@ use hyper_util::{
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 
-use self::connect::Connect;
+use self::{connect::Connect, headers::Came};
 use super::{
     Tls,
     body::Bounded,
     deadline,
     dial::Dial,
-    request::{FORWARDED_HOST, say_where_from},
     tls::{Connector, Speaks},
     worker,
 };
@@ -137,16 +138,17 @@ impl HttpUpstream {
     /// Sends a request and waits for its response's head.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for a path that could be read in two ways; what the client did wrong with its body; UNAVAILABLE
+    /// INVALID_ARGUMENT for a path that is none as it would go on; what the client did wrong with its body; UNAVAILABLE
     /// where the upstream cannot be reached or does not answer in HTTP; DEADLINE_EXCEEDED.
     pub(super) async fn call(&self, proxy: &Proxy, proxied: Proxied) -> Result<Reply, Status> {
         let Proxied { mut head, mut headers, body, client, secure, limits, deadline, guards } = proxied;
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
-        self.head(&mut headers, proxy, &head.uri, client, secure);
+        let came = Came { uri: &head.uri, version: head.version, client, secure };
+        self.head(&mut headers, proxy, &came);
         let upgrade = head.upgrade.take();
         if let Some(upgrade) = &upgrade {
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, upgrade.protocol.clone());
         }
         let (outgoing, mistake) = Bounded::new(body, limits)?;
@@ -155,6 +157,9 @@ impl HttpUpstream {
         *request.uri_mut() = self.uri(path)?;
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
+        if head.expects && !http_body::Body::is_end_stream(request.body()) {
+            request = expect::ask(request);
+        }
         let sent = self.client().request(request);
         let answered = match deadline {
             None => sent.await,
@@ -211,25 +216,10 @@ impl HttpUpstream {
     }
 
     /// Says where the request comes from, and whom it is for.
-    fn head(
-        &self,
-        headers: &mut HeaderMap,
-        proxy: &Proxy,
-        uri: &Uri,
-        client: std::net::IpAddr,
-        secure: bool,
-    ) {
-        let host = match uri.authority() {
-            Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
-            None => headers.get(HOST).cloned(),
-        };
-        say_where_from(headers, client, secure);
-        if let Some(host) = &host {
-            headers.insert(FORWARDED_HOST, host.clone());
-        }
+    fn head(&self, headers: &mut HeaderMap, proxy: &Proxy, came: &Came<'_>) {
+        let host = headers::say(headers, came);
         let own = host.filter(|_| proxy.keep_host).unwrap_or_else(|| self.host.clone());
         headers.insert(HOST, own);
-        headers.append(VIA, HeaderValue::from_static("1.1 propylon"));
         headers.remove(CONTENT_LENGTH);
         for (name, value) in &self.headers {
             headers.insert(name, value.clone());

@@ -40,6 +40,7 @@ pub(super) fn rules(route: &Route, config: &Config) -> ExplainedRoute {
         request_bytes: route.limits.request_bytes as f64,
         response_bytes: route.limits.response_bytes as f64,
         cors_origins: origins(route.cors.as_deref().unwrap_or(&config.cors)),
+        conditions: route.when.as_ref().map(|when| when.words()).unwrap_or_default(),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::Router;
+use crate::route::conditions::Asked;
 use crate::schema::{Segment, Template, Verb, decode_segment, likeness};
 
 /// A template near to a path.
@@ -41,6 +42,7 @@ const MAX_COMPARED: usize = 4096;
 /// What a segment more or less costs. Two of them cost more than a segment that is another.
 const MISSING: f64 = 0.8;
 const WRONG_VERB: f64 = 0.4;
+const WRONG_HEADERS: f64 = 0.1;
 const TRAILING_SLASH: f64 = 0.2;
 const CASE: f64 = 0.15;
 
@@ -48,6 +50,17 @@ impl<T> Router<T> {
     /// At most `most` templates near to a request, the nearest first; a template that matches is among them where only the
     /// HTTP method is another.
     pub fn near(&self, method: &http::Method, raw_path: &str, most: usize) -> Vec<Near> {
+        self.near_for(method, raw_path, &Asked::default(), most)
+    }
+
+    /// The same for a request of which more is known.
+    pub(in crate::route) fn near_for(
+        &self,
+        method: &http::Method,
+        raw_path: &str,
+        known: &Asked<'_>,
+        most: usize,
+    ) -> Vec<Near> {
         let mut path: Vec<&str> = raw_path.strip_prefix('/').unwrap_or(raw_path).split('/').collect();
         let slash = path.len() > 1 && path.last() == Some(&"");
         if slash {
@@ -61,8 +74,9 @@ impl<T> Router<T> {
         let entries = ends.filter_map(|(verb, at)| self.entries.get(*at).map(|entry| (verb, entry)));
         let mut near: Vec<Near> = entries
             .filter_map(|(verb, entry)| {
-                let asked = Asked { method, path: &path, slash };
-                asked.beside(verb, &entry.template, &entry.label, &mut compare)
+                let asked = Question { method, path: &path, slash };
+                let why_not = entry.headers.why_not(known);
+                asked.beside(verb, &entry.template, &entry.label, why_not, &mut compare)
             })
             .collect();
         near.sort_by(|a, b| {
@@ -75,16 +89,23 @@ impl<T> Router<T> {
     }
 }
 
-struct Asked<'a> {
+struct Question<'a> {
     method: &'a http::Method,
     path: &'a [&'a str],
     /// The path had a `/` at its end.
     slash: bool,
 }
 
-impl Asked<'_> {
+impl Question<'_> {
     /// Lays a template beside the path; `None` if they are far apart.
-    fn beside(&self, verb: &Verb, template: &Template, label: &str, compare: &mut Compare) -> Option<Near> {
+    fn beside(
+        &self,
+        verb: &Verb,
+        template: &Template,
+        label: &str,
+        why_not: Vec<String>,
+        compare: &mut Compare,
+    ) -> Option<Near> {
         let segments = template.segments();
         let rest = segments.contains(&Segment::Rest);
         if !rest && segments.len().abs_diff(self.path.len()) > 3 {
@@ -117,6 +138,8 @@ impl Asked<'_> {
             cost += WRONG_VERB;
             reasons.push(format!("it is {}, not {}", verb.as_str(), self.method));
         }
+        cost += WRONG_HEADERS * why_not.len().min(2) as f64;
+        reasons.extend(why_not);
         if self.slash && !rest {
             cost += TRAILING_SLASH;
             reasons.push("it has no slash at its end".to_owned());
