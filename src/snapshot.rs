@@ -74,6 +74,14 @@ pub struct Parts {
     pub proxied: HashMap<Arc<str>, Arc<HttpUpstream>>,
 }
 
+/// A page of the gateway's own: where it is, and on what terms it is shown.
+#[derive(Debug)]
+pub struct OwnPage {
+    pub path: String,
+    pub page: Page,
+    pub route: Arc<Route>,
+}
+
 /// One version of everything.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -84,8 +92,8 @@ pub struct Snapshot {
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub catalog: Arc<Catalog>,
-    /// The gateway's own pages, by their paths.
-    pub pages: Vec<(String, Page)>,
+    /// The gateway's own pages.
+    pub pages: Vec<OwnPage>,
     pub policies: Arc<Policies>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
@@ -170,10 +178,10 @@ impl Snapshot {
         Ok(Self {
             config: Arc::clone(&parts.config),
             by_origin: parts.config.answers_by_origin(),
-            pages: parts.config.built_ins.pages(),
-            grpc: Grpc { table: Arc::clone(&table) },
-            grpc_web: GrpcWeb { table: Arc::clone(&table) },
-            rest: built.rest.build(table),
+            pages: built.pages,
+            grpc: Grpc { table: Arc::clone(&table), nothing: Arc::clone(&built.no_method) },
+            grpc_web: GrpcWeb { table: Arc::clone(&table), nothing: built.no_method },
+            rest: built.rest.build(table, built.no_path),
             catalog,
             policies: Arc::clone(&parts.policies),
             dispatch: Dispatch::new(local.local, parts.upstreams.clone(), parts.proxied.clone()),
@@ -192,7 +200,9 @@ impl Snapshot {
                     Destination::Local
                     | Destination::Respond(_)
                     | Destination::Redirect(_)
-                    | Destination::Proxy(_) => None,
+                    | Destination::Proxy(_)
+                    | Destination::Page
+                    | Destination::Nothing => None,
                 };
                 openapi::Listed {
                     binding: endpoint.binding(),
@@ -204,7 +214,8 @@ impl Snapshot {
                     reached: self.rest.reaches(endpoint),
                 }
             });
-            let answers = self.rest.answers().map(|route| (&*route.name, &route.terms.access)).collect();
+            let routes = self.rest.answers().chain(self.pages.iter().map(|page| &page.route));
+            let answers = routes.map(|route| (&*route.name, &route.terms)).collect();
             openapi::Document::new(&self.config, listed, &answers)
         })
     }

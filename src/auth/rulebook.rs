@@ -26,6 +26,10 @@ pub struct Rulebook {
     pub answers: Arc<Rule>,
     /// What holds for the gateway's own methods that no rule names; the most exact of them.
     pub own: Vec<Entry<Arc<Rule>>>,
+    /// What holds for the gateway's own pages that no rule names.
+    pub pages: Arc<Rule>,
+    /// What holds for requests that find nothing to answer them, where no rule is about everything.
+    pub nothing: Arc<Rule>,
 }
 
 /// Who answers a place.
@@ -33,6 +37,12 @@ pub struct Rulebook {
 pub enum Whose {
     /// A service of the gateway's own.
     Own,
+    /// A page of the gateway's own.
+    Page,
+    /// What says whether the gateway takes calls, a page or a service of its own: no limit is about it.
+    Probe,
+    /// Nothing at all: only rules about everything hold.
+    Nobody,
     /// An upstream, whatever it speaks.
     Upstream,
     /// The config itself says the answer.
@@ -78,6 +88,8 @@ impl Default for Rulebook {
                 // By a refresh token alone: its access token may have expired.
                 own(format!("{GATEWAY}.AuthService/Logout"), Rule::public),
             ],
+            pages: Arc::new(Rule::public("the default of the gateway's own pages")),
+            nothing: Arc::new(Rule::public("the default of what is not there")),
         }
     }
 }
@@ -87,6 +99,7 @@ impl Rulebook {
     ///
     /// # Errors
     /// A rule names some of a path's requests and not the others: which it is, is not known before a request comes.
+    /// Of what is not there no rule does.
     pub fn terms(
         &self,
         place: &Place<'_>,
@@ -108,6 +121,25 @@ impl Rulebook {
         whose: Whose,
         used: &mut Used,
     ) -> Result<(Access, Vec<RouteLimit>), String> {
+        if whose != Whose::Nobody {
+            for (verb, path) in place.paths {
+                partly(&self.access, verb, path, place)?;
+                if whose != Whose::Probe {
+                    partly(&self.limits, verb, path, place)?;
+                }
+            }
+        }
+        Ok(self.decided(place, own, whose, used))
+    }
+
+    /// The same, by the rules that are about all of the place.
+    fn decided(
+        &self,
+        place: &Place<'_>,
+        own: &[Entry<Arc<Rule>>],
+        whose: Whose,
+        used: &mut Used,
+    ) -> (Access, Vec<RouteLimit>) {
         let access = || self.access.iter().chain(own);
         let deciding = || access().filter(|entry| !entry.what.only_denies);
         let mut chosen: Vec<Arc<Rule>> = Vec::new();
@@ -121,7 +153,6 @@ impl Rulebook {
             choose(rule);
         }
         for (verb, path) in place.paths {
-            partly(&self.access, verb, path, place)?;
             let covers = |pattern: &Pattern| match pattern.covers(verb, path) {
                 Cover::Whole(weight) => Some(weight),
                 Cover::No | Cover::Partly => None,
@@ -147,23 +178,23 @@ impl Rulebook {
             }
         }
         let mut limits = Vec::new();
-        for entry in &self.limits {
-            for (verb, path) in place.paths {
-                partly(std::slice::from_ref(entry), verb, path, place)?;
-            }
+        for entry in self.limits.iter().filter(|_| whose != Whose::Probe) {
             if entry.matches(place) {
                 entry.mark(place, used);
                 let (limit, scope) = &entry.what;
                 limits.push(RouteLimit { limit: Arc::clone(limit), scope: *scope });
             }
         }
-        Ok((Access::all(chosen), limits))
+        (Access::all(chosen), limits)
     }
 
     fn fallback(&self, place: &Place<'_>, whose: Whose) -> &Arc<Rule> {
         match whose {
             Whose::Written => &self.answers,
-            Whose::Own => {
+            Whose::Nobody => &self.nothing,
+            Whose::Page => &self.pages,
+            Whose::Probe if place.method.is_empty() => &self.pages,
+            Whose::Own | Whose::Probe => {
                 let named = best(&self.own, |pattern| pattern.names(place), &mut Used::default());
                 named.unwrap_or(&self.default)
             }
@@ -302,6 +333,70 @@ mod tests {
             assert_eq!(of(&with), format!("{} and everyone, but not role banned (no)", of(&without)));
         }
         assert!(with.unused(&used).is_empty());
+    }
+
+    /// Of each place its access in words, and the names of its limits.
+    fn found(book: &Rulebook, method: &str, paths: &[&str], whose: Whose, used: &mut Used) -> String {
+        let paths: Vec<_> =
+            paths.iter().map(|path| (Verb::Get, Arc::new(Template::parse(path).unwrap()))).collect();
+        match book.terms(&Place { method, paths: &paths }, whose, used) {
+            Ok((access, limits)) => {
+                let limits = limits.iter().map(|limit| format!(" + {}", limit.limit.name));
+                format!("{access}{}", limits.collect::<String>())
+            }
+            Err(why) => why,
+        }
+    }
+
+    #[test]
+    fn pages_and_what_is_not_there_are_under_the_rules_too() {
+        use crate::auth::Rate;
+        let limit = |number: usize, name: &str, patterns: &[&str]| {
+            let rate = Rate::new(5, std::time::Duration::from_secs(60), 0).unwrap();
+            let limit = Arc::new(Limit::new(name, rate, crate::auth::Away::Local).unwrap());
+            Entry {
+                key: format!("rate_limits.rules[{number}]").into(),
+                patterns: patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
+                what: (limit, Scope::Address),
+            }
+        };
+        let book = Rulebook {
+            access: vec![
+                entry(0, &["/docs", "/livez"], Rule::role("a", "admin")),
+                entry(1, &["/v1/**"], Rule::role("b", "reader")),
+            ],
+            limits: vec![limit(0, "all", &["/**", "*"]), limit(1, "probe", &["/livez"])],
+            ..Rulebook::default()
+        };
+        let mut used = Used::default();
+        let pages = "(the default of the gateway's own pages)";
+        let mut check = |method: &str, paths: &[&str], whose: Whose, want: &str| {
+            assert_eq!(found(&book, method, paths, whose, &mut used), want, "{method} {paths:?}");
+        };
+        check("", &["/docs"], Whose::Page, "role admin (a) + all");
+        check("", &["/redoc"], Whose::Page, &format!("everyone {pages} + all"));
+        // No limit is about a probe; who may ask it is a rule's to say.
+        check("", &["/livez"], Whose::Probe, "role admin (a)");
+        check("", &["/readyz"], Whose::Probe, &format!("everyone {pages}"));
+        let own = "everyone (the default of the gateway's own services)";
+        check("grpc.health.v1.Health/Check", &[], Whose::Probe, own);
+        // A rule about some of what is not there says nothing of the rest.
+        let nothing = "everyone (the default of what is not there) + all";
+        check("", &["/{any=**}"], Whose::Nobody, nothing);
+        check("*", &[], Whose::Nobody, nothing);
+        let left: Vec<String> = book.unused(&used).iter().map(|(_, pattern)| pattern.to_string()).collect();
+        assert_eq!(left, ["/v1/**", "/livez"]);
+        let closed = Rulebook {
+            access: vec![
+                entry(0, &["/**"], Rule::role("a", "admin")),
+                entry(1, &["*"], Rule::authenticated("b")),
+                entry(2, &["/nothing/**"], Rule::public("c")),
+            ],
+            ..Rulebook::default()
+        };
+        let used = &mut Used::default();
+        assert_eq!(found(&closed, "", &["/{any=**}"], Whose::Nobody, used), "role admin (a)");
+        assert_eq!(found(&closed, "*", &[], Whose::Nobody, used), "authenticated callers (b)");
     }
 
     #[test]

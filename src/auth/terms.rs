@@ -14,6 +14,8 @@ pub struct Terms {
     /// Limits of this route, beside those of callers.
     pub limits: Vec<RouteLimit>,
     pub credentials: Arc<Credentials>,
+    /// No limit counts its calls: a probe that is turned away would take down what it asks about.
+    pub uncounted: bool,
 }
 
 /// How often a route may be called.
@@ -47,6 +49,6 @@ impl Default for Terms {
     /// Everyone may call, as often as they like: for what no rules were written about, in tests and tools. What serves
     /// clients gets its terms from the config.
     fn default() -> Self {
-        Self { access: Access::public(), limits: Vec::new(), credentials: Arc::default() }
+        Self { access: Access::public(), limits: Vec::new(), credentials: Arc::default(), uncounted: false }
     }
 }

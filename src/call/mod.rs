@@ -141,6 +141,32 @@ pub enum Message {
     Pending(Pending),
     /// The body of a [`Target::Http`], as it comes.
     Body(Body),
+    /// None that is read: the outcome is known by the request's head, and told once the call is admitted.
+    Settled(Box<Result<Reply, Status>>),
+}
+
+impl Call {
+    /// A call whose outcome is known by its head: it finds nothing, or asks for what there is not. It is admitted like any
+    /// other first, so that who calls too often, or may not call, learns nothing more by it.
+    pub fn settled(
+        route: &Arc<Route>,
+        target: Target,
+        metadata: HeaderMap,
+        peer: Peer,
+        outcome: Result<Reply, Status>,
+    ) -> Self {
+        Self {
+            route: Arc::clone(route),
+            target,
+            metadata,
+            message: Message::Settled(Box::new(outcome)),
+            peer,
+            timeout: None,
+            deadline: None,
+            caller: Caller::default(),
+            guards: Guards::default(),
+        }
+    }
 }
 
 impl Message {
@@ -153,6 +179,9 @@ impl Message {
             Self::Frames(frames) => Ok(frames),
             Self::Pending(pending) => (pending.0)().await,
             Self::Body(_) => Err(Status::internal("the body of an HTTP request is no message of gRPC's")),
+            Self::Settled(outcome) => Err(outcome
+                .err()
+                .unwrap_or_else(|| Status::internal("a call that is answered already has no message"))),
         }
     }
 }
@@ -164,6 +193,7 @@ impl std::fmt::Debug for Message {
             Self::Frames(Frames::Stream(_)) => "Stream",
             Self::Pending(_) => "Pending",
             Self::Body(_) => "Body",
+            Self::Settled(_) => "Settled",
         })
     }
 }

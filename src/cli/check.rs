@@ -15,7 +15,7 @@ pub(super) struct Check {
     /// The config file (TOML, or YAML or JSON by its extension); without one, what the environment says
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Print a list of {file, line, column, key, message, text, suggestion, severity}
+    /// Print a list of {file, line, column, key, path, message, text, suggestion, severity}
     #[arg(long)]
     json: bool,
 }
@@ -41,18 +41,29 @@ pub(super) fn run(arguments: &Check) -> Result<ExitCode, Failure> {
         loaded.mistakes.push(Mistake::new("store.database", why).warning());
     }
     let report = loaded.report();
+    let what = what(arguments, &loaded);
     let (errors, warnings) = report.count();
     if arguments.json {
         say(&format!("{:#}", report.json()));
     } else if report.is_empty() {
-        say(&match &arguments.file {
-            Some(file) => format!("{}: nothing is wrong", file.display()),
-            None => "nothing is wrong".to_owned(),
-        });
+        say(&format!("{what}: nothing is wrong"));
     } else {
-        say(&format!("{report}\n\n{}, {}", counted(errors, "error"), counted(warnings, "warning")));
+        // The places in a file say which it is.
+        let of = if arguments.file.is_some() { String::new() } else { format!(" of {what}") };
+        say(&format!("{report}\n\n{}, {}{of}", counted(errors, "error"), counted(warnings, "warning")));
     }
     Ok(ExitCode::from(u8::from(errors > 0)))
+}
+
+/// What was checked.
+fn what(arguments: &Check, loaded: &Loaded) -> String {
+    if let Some(file) = &arguments.file {
+        return file.display().to_string();
+    }
+    match loaded.source.variables().as_slice() {
+        [] => "the defaults (no FILE is named, and no variable sets a key)".to_owned(),
+        variables => format!("the defaults with {} (no FILE is named)", variables.join(", ")),
+    }
 }
 
 fn counted(count: usize, what: &str) -> String {

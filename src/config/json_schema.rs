@@ -57,7 +57,7 @@ pub fn json_schema() -> &'static Value {
         let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Settings>();
         let mut schema = schema.to_value();
         plain(&mut schema);
-        if let Some(example) = Language::Toml.read(EXAMPLE).root {
+        if let Some(example) = Language::Toml.read(EXAMPLE).root.whole() {
             defaults(&mut schema, &example.plain());
         }
         for (place, key, value) in UNSHOWN {

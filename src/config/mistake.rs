@@ -69,6 +69,11 @@ impl Mistake {
         Self { suggestion: suggestion.map(Into::into), ..self }
     }
 
+    /// Says more of what is wanted.
+    pub(super) fn but(self, more: &str) -> Self {
+        Self { message: format!("{}: {more}", self.message), ..self }
+    }
+
     /// Says which of the known words was likely meant, if one is near.
     #[must_use]
     pub fn near<'a>(self, wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Self {

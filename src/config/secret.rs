@@ -9,7 +9,7 @@ use std::{
 
 use super::{environment::Environment, nearby::read_up_to};
 
-/// A shorter one can be guessed.
+/// A shorter one can be guessed, whatever it is for.
 const LEAST_BYTES: usize = 8;
 /// A longer file is something else.
 const MOST_BYTES: u64 = 64 << 10;
@@ -114,22 +114,31 @@ impl Secret {
         KEYS.hash_one(&self.text)
     }
 
-    /// Why this is no secret: a placeholder of an example, or too short.
+    /// Why this is no secret: a placeholder of an example, or too short for any use.
     pub(super) fn weakness(&self) -> Option<String> {
-        // `Bearer TOKEN` and `Basic …` are as strong as what stands behind the scheme.
+        let bytes = self.bare().len();
+        self.placeholder().or_else(|| {
+            (bytes < LEAST_BYTES)
+                .then(|| format!("it has {bytes} bytes; a secret has at least {LEAST_BYTES}"))
+        })
+    }
+
+    /// `Bearer TOKEN` and `Basic …` are as strong as what stands behind the scheme.
+    fn bare(&self) -> &str {
         let scheme = ["Bearer ", "Basic ", "Token "].iter().find(|scheme| self.text.starts_with(**scheme));
-        let text = self.text.get(scheme.map_or(0, |scheme| scheme.len())..).unwrap_or_default().trim();
+        self.text.get(scheme.map_or(0, |scheme| scheme.len())..).unwrap_or_default().trim()
+    }
+
+    /// Why this is no secret however long one has to be: for what says itself how long that is.
+    pub(super) fn placeholder(&self) -> Option<String> {
+        let text = self.bare();
         let plain: String =
             text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
         let marked =
             text.starts_with('<') && text.ends_with('>') || text.starts_with("${") && text.ends_with('}');
         let known = PLACEHOLDERS.iter().any(|known| plain.starts_with(known))
             || ADMONITIONS.iter().any(|known| plain.contains(known));
-        if marked || known || repeats(plain.as_bytes()) {
-            return Some("it is a placeholder, not a secret".to_owned());
-        }
-        (text.len() < LEAST_BYTES)
-            .then(|| format!("it has {} bytes; a secret has at least {LEAST_BYTES}", text.len()))
+        (marked || known || repeats(plain.as_bytes())).then(|| "it is a placeholder, not a secret".to_owned())
     }
 }
 

@@ -7,22 +7,31 @@ use serde_json::Value as Json;
 
 use super::{
     check::has_credentials,
-    document::{Entry, Node, Origin, Value, path::child},
+    document::{Entry, Language, Node, Origin, Value, path::child},
     json_schema::{SCHEMA_KEY, json_schema, resolve},
     mistake::{Mistake, Mistakes, Part},
 };
 use crate::schema::nearest;
 
 /// Checks a tree, and yields what of it is right.
-pub(super) fn check(root: &Node, found: &mut Mistakes) -> Json {
+pub(super) fn check(root: &Node, language: Language, found: &mut Mistakes) -> Json {
     let schema = json_schema();
-    let mut shape = Shape { definitions: &schema["$defs"], found };
+    let mut shape = Shape { definitions: &schema["$defs"], language, found, whole: true };
     shape.node(root, schema, "").unwrap_or_else(|| Json::Object(serde_json::Map::new()))
+}
+
+/// Checks what could be read of a file that is cut off: what is missing may have followed.
+pub(super) fn check_beginning(root: &Node, language: Language, found: &mut Mistakes) {
+    let schema = json_schema();
+    Shape { definitions: &schema["$defs"], language, found, whole: false }.node(root, schema, "");
 }
 
 struct Shape<'a> {
     definitions: &'a Json,
+    language: Language,
     found: &'a mut Mistakes,
+    /// Nothing of the tree was cut off.
+    whole: bool,
 }
 
 impl Shape<'_> {
@@ -47,7 +56,11 @@ impl Shape<'_> {
             }
             Value::Bool(value) if types.contains(&"boolean") => Some((*value).into()),
             value => {
-                self.found.push(wrong_type(value, &types, schema, path));
+                let mistake = wrong_type(value, &types, schema, path);
+                self.found.push(match (value, schema["items"].is_object()) {
+                    (Value::Table(_), true) => self.as_list(mistake, schema),
+                    _ => mistake,
+                });
                 None
             }
         }
@@ -76,7 +89,8 @@ impl Shape<'_> {
                 right.insert(key.clone(), value);
             }
         }
-        for required in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        let required = schema["required"].as_array().filter(|_| self.whole);
+        for required in required.into_iter().flatten().filter_map(Json::as_str) {
             if !entries.iter().any(|entry| entry.key == required && entry.node.value != Value::Null) {
                 self.found.add(child(path, required), "it is missing");
             }
@@ -96,6 +110,22 @@ impl Shape<'_> {
         };
         let mistake = Mistake::new(child(path, key), message).meaning(near);
         self.found.push(mistake.at(Part::Written(origin.clone())));
+    }
+
+    /// A table stands where a list is wanted: how a list of tables is written, if it is one.
+    fn as_list(&self, mistake: Mistake, schema: &Json) -> Mistake {
+        if resolve(&schema["items"], self.definitions)["type"] != "object" {
+            return mistake;
+        }
+        match self.language {
+            Language::Toml if !mistake.path.contains('[') => {
+                let header = format!("[[{}]]", mistake.path);
+                mistake.meaning(Some(header))
+            }
+            Language::Toml => mistake,
+            Language::Yaml => mistake.but("each begins with `- `"),
+            Language::Json => mistake.but("it stands in [ ]"),
+        }
     }
 
     /// The places of a list do not move: what is no table among tables is an empty one, and one wrong value spoils a list
@@ -242,6 +272,7 @@ fn wrong_type(value: &Value, types: &[&str], schema: &Json, path: &str) -> Mista
             "array" => "a list",
             "integer" => "a whole number",
             "boolean" => "true or false",
+            "string" if schema["enum"].is_array() => "one of the words",
             _ if time => "a time in quotes (such as \"30s\")",
             _ => "a text in quotes",
         })
@@ -260,6 +291,7 @@ fn wrong_type(value: &Value, types: &[&str], schema: &Json, path: &str) -> Mista
         (Value::Text(text), ["integer"]) => text.parse::<i64>().ok().map(|number| number.to_string()),
         (Value::Text(text), ["array"]) => Some(format!("[{text:?}]")),
         (Value::Integer(number), ["string"]) if time => Some(format!("\"{number}s\"")),
+        (_, ["string"]) if schema["enum"].is_array() => None,
         (Value::Integer(_) | Value::Float(_) | Value::Bool(_), ["string"]) => match value {
             Value::Integer(number) => Some(format!("\"{number}\"")),
             Value::Float(number) => Some(format!("\"{number}\"")),
@@ -267,5 +299,9 @@ fn wrong_type(value: &Value, types: &[&str], schema: &Json, path: &str) -> Mista
         },
         _ => None,
     };
-    Mistake::new(path, format!("{found} stands where {} is wanted", wanted.join(" or "))).meaning(meant)
+    let words = schema["enum"].as_array().into_iter().flatten().filter_map(Json::as_str);
+    let words: Vec<String> = words.map(|word| format!("{word:?}")).collect();
+    let words = if words.is_empty() { String::new() } else { format!(" {}", words.join(", ")) };
+    let message = format!("{found} stands where {}{words} is wanted", wanted.join(" or "));
+    Mistake::new(path, message).meaning(meant)
 }

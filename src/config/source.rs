@@ -51,7 +51,9 @@ impl Source {
     pub(super) fn new(file: Option<PathBuf>, text: &str) -> Self {
         let secret = |line: &str| {
             let line = line.to_ascii_lowercase();
-            TELLTALES.iter().any(|telltale| line.contains(telltale))
+            // An address with credentials, whether or not it ends on this line.
+            let credentials = line.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+            credentials || TELLTALES.iter().any(|telltale| line.contains(telltale))
         };
         let shown = text.split_inclusive('\n').map(|line| match secret(line) {
             true => stars(line),
@@ -79,6 +81,20 @@ impl Source {
         Self { shown, root, ..self }
     }
 
+    /// The same, understood up to these bytes' end: from that line on, what a text that is not understood hides is hidden too.
+    pub(super) fn understood_up_to(self, root: Node, up_to: usize) -> Self {
+        let guessed = self.shown.clone();
+        let understood = self.understood(root);
+        let before = understood.text.get(..up_to).unwrap_or_default();
+        let before = before.get(..before.rfind('\n').map_or(0, |end| end + 1)).unwrap_or_default();
+        // Stars are one for each character.
+        let known = before.chars().count();
+        let both = understood.shown.chars().zip(guessed.chars()).enumerate();
+        let shown =
+            both.map(|(at, (shown, guessed))| if at >= known && guessed == '*' { guessed } else { shown });
+        Self { shown: shown.collect(), ..understood }
+    }
+
     /// Where in the file a key's value was written, such as `routes[2]` or `upstreams[0].grpc`; for a key that is not there,
     /// the nearest around it. `None` where it came from elsewhere.
     #[must_use]
@@ -93,6 +109,20 @@ impl Source {
     #[must_use]
     pub fn origin(&self, path: &str) -> Origin {
         self.root.get(path).map_or(Origin::Default, |node| node.origin.clone())
+    }
+
+    /// The environment variables that the config has values of, sorted.
+    #[must_use]
+    pub fn variables(&self) -> Vec<&str> {
+        let mut variables = Vec::new();
+        path::origins(&self.root, &mut |origin| {
+            if let Origin::Variable(name) = origin {
+                variables.push(&**name);
+            }
+        });
+        variables.sort_unstable();
+        variables.dedup();
+        variables
     }
 
     /// Mistakes with their places, in the order of the file.
@@ -192,6 +222,7 @@ impl Report {
                     "line": finding.span.as_ref().map(|span| span.line),
                     "column": finding.span.as_ref().map(|span| span.column),
                     "key": mistake.path,
+                    "path": path::plain(&mistake.path),
                     "message": message,
                     "text": finding.excerpt.as_ref().map(|excerpt| &excerpt.underlined),
                     "suggestion": mistake.suggestion,

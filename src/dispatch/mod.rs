@@ -60,6 +60,10 @@ impl Dispatch {
     /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
     pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
         let Call { route, target, metadata, message, peer, deadline, caller, guards, .. } = call;
+        let message = match message {
+            Message::Settled(outcome) => return outcome.map(|reply| Reply { guards, ..reply }),
+            message => message,
+        };
         let path = match target {
             Target::Rpc { path, .. } => path,
             Target::Http(head) => {
@@ -77,9 +81,11 @@ impl Dispatch {
                 return match &route.destination {
                     Destination::Respond(respond) => Ok(asked.respond(respond, guards)),
                     Destination::Redirect(redirect) => Ok(asked.redirect(redirect, guards)),
-                    Destination::Local | Destination::Upstream(_) | Destination::Proxy(_) => {
-                        Err(misrouted(&route.name))
-                    }
+                    Destination::Local
+                    | Destination::Upstream(_)
+                    | Destination::Proxy(_)
+                    | Destination::Page
+                    | Destination::Nothing => Err(misrouted(&route.name)),
                 };
             }
         };
@@ -114,9 +120,11 @@ impl Dispatch {
             Destination::Upstream(name) => {
                 self.upstreams.get(name).map(To::Upstream).ok_or_else(|| not_there(name))
             }
-            Destination::Respond(_) | Destination::Redirect(_) | Destination::Proxy(_) => {
-                Err(misrouted(&route.name))
-            }
+            Destination::Respond(_)
+            | Destination::Redirect(_)
+            | Destination::Proxy(_)
+            | Destination::Page
+            | Destination::Nothing => Err(misrouted(&route.name)),
         }
     }
 }

@@ -10,7 +10,8 @@ use std::{
 
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Uri, Version, header, request};
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::error;
 
 use super::{
@@ -27,6 +28,9 @@ use crate::{
     status::{Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
 };
+
+/// When one who had a connection too many may come again.
+const CONNECT_AGAIN: Duration = Duration::from_secs(1);
 
 /// What a worker's connections are served with.
 #[derive(Clone)]
@@ -100,8 +104,21 @@ impl Door {
     /// The answer to a client of HTTP/1.1 whose request has no head that can be read.
     pub async fn refuse_head(&self, fault: HeadFault) -> Response {
         let snapshot = self.gateway.snapshot();
+        self.refuse_unread(&snapshot, fault.status(&snapshot.config)).await
+    }
+
+    /// The answer to a client of HTTP/1.1 whose connection is over a cap, for the reason that is given.
+    pub async fn refuse_connection(&self, why: &str) -> Response {
+        let details = ErrorDetails::with_retry_info(Some(CONNECT_AGAIN));
+        let message = format!("too many connections: {why}");
+        let status = Status::with_error_details(Code::Unavailable, message, details);
+        self.refuse_unread(&self.gateway.snapshot(), status).await
+    }
+
+    /// Refuses what no request was read of.
+    async fn refuse_unread(&self, snapshot: &Snapshot, status: Status) -> Response {
         let arrival = Arrival::of(&mut Request::new(Body::empty()));
-        let mut response = arrival.refuse(&snapshot, fault.status(&snapshot.config)).await;
+        let mut response = arrival.refuse(snapshot, status).await;
         headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, arrival.id);
         response
@@ -130,8 +147,8 @@ impl Door {
             Protocol::Rest => {
                 let refused = |why| Fault::client().on(Status::invalid_argument(why));
                 path::readable(request.uri().path()).map_err(refused)?;
-                match pages::serve(&self.gateway, snapshot, &request) {
-                    Some(answered) => answered?,
+                match pages::find(snapshot, request.uri().path()) {
+                    Some(found) => pages::serve(&self.gateway, snapshot, &**road, found, request).await,
                     None => snapshot.rest.serve(road, request).await,
                 }
             }
@@ -144,6 +161,8 @@ impl Door {
 pub enum HeadFault {
     /// It did not come whole within this time.
     Late(Duration),
+    /// It is TLS, which is not spoken here.
+    Tls,
     /// It is not HTTP/1.1, for this reason.
     Malformed(String),
     /// Its first line is too long.
@@ -162,6 +181,9 @@ impl HeadFault {
                 let message = format!("the head of the request did not come whole within {within:?}");
                 refuse(Refusal::RequestTimeout, message)
             }
+            Self::Tls => Fault::client().on(Status::invalid_argument(
+                "TLS was spoken to a port of plain HTTP: say http:// instead of https:// (grpcurl: -plaintext)",
+            )),
             Self::Malformed(why) => {
                 let message = format!("the head of the request is not HTTP/1.1: {why}");
                 Fault::client().on(Status::invalid_argument(message))

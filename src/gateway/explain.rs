@@ -26,7 +26,7 @@ use crate::{
         ExplainRouteRequest, ExplainRouteResponse, ExplainedBinding, ExplainedDestination,
         ExplainedParameter, NearMiss,
     },
-    route::{Asked, Route, catalog::PathEntry},
+    route::{Asked, Destination, Route, catalog::PathEntry},
     services::Explain,
     snapshot::Snapshot,
     status::{self, Fault},
@@ -141,9 +141,12 @@ impl Answer {
 impl Question<'_> {
     fn explained(&self, answer: &Answer, seen: &Seen, body: &Body) -> ExplainRouteResponse {
         let (snapshot, path) = (self.snapshot, self.parts.uri.path());
-        let page = self.protocol == Protocol::Rest && !self.preflight && pages::is_page(snapshot, path);
+        let page =
+            self.protocol == Protocol::Rest && !self.preflight && pages::find(snapshot, path).is_some();
         let mut explained = ExplainRouteResponse { surface: self.surface(page), ..Default::default() };
-        let mut route = seen.call.as_ref().map(|(route, _)| Arc::clone(route));
+        // What the door answers itself has terms of its own, but is no route of the config's.
+        let call = seen.call.as_ref().filter(|(route, _)| route.destination.is_behind_the_door());
+        let mut route = call.map(|(route, _)| Arc::clone(route));
         match self.protocol {
             _ if self.preflight || page => {}
             Protocol::Grpc | Protocol::GrpcWeb { .. } => {
@@ -162,11 +165,15 @@ impl Question<'_> {
                 route = route.or_else(|| snapshot.rest.route_of(method, uri, &self.asked()).cloned());
             }
         }
-        if let Some((route, Target::Http(head))) = &seen.call {
+        if let Some((route, Target::Http(head))) = call {
             explained.surface = "http".to_owned();
             explained.binding = Some(self.of_path(route, head));
         }
-        explained.policies = seen.policies.iter().map(policy).collect();
+        // That anybody may ask for what is not there is no news to who asks why it is not.
+        let nothing = seen.call.as_ref().is_some_and(|(route, _)| route.destination == Destination::Nothing);
+        if !nothing || seen.policies.iter().any(|policy| policy.effect.is_err()) {
+            explained.policies = seen.policies.iter().map(policy).collect();
+        }
         let passes = matches!(seen.end, Some(Ok(()))) || answer.http == StatusCode::SWITCHING_PROTOCOLS;
         let failed = answer.failed.as_ref().filter(|_| !passes && !answer.http.is_redirection());
         explained.outcome = match (passes, failed) {

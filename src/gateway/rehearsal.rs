@@ -65,9 +65,11 @@ impl Road for Rehearsal {
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
         match call.route.destination {
-            // The route itself answers: there is nothing to keep from being sent.
-            Destination::Respond(_) | Destination::Redirect(_) => return self.snapshot.dispatch(call).await,
-            Destination::Local | Destination::Upstream(_) | Destination::Proxy(_) => {}
+            // The route itself answers, or nothing does: there is nothing to keep from being sent.
+            Destination::Respond(_) | Destination::Redirect(_) | Destination::Nothing => {
+                return self.snapshot.dispatch(call).await;
+            }
+            Destination::Local | Destination::Upstream(_) | Destination::Proxy(_) | Destination::Page => {}
         }
         let end = sendable(call.message).await;
         self.note(|seen| seen.end = Some(end.clone()));

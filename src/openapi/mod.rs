@@ -28,7 +28,7 @@ use utoipa::openapi::{
 };
 
 use crate::{
-    auth::Access,
+    auth::{Access, Terms},
     config::Config,
     schema::{Binding, Template, Verb},
     services::accounts,
@@ -55,7 +55,7 @@ pub struct Listed<'a> {
 }
 
 /// Who may call the routes that no service stands behind, by their names.
-pub type Answers<'a> = HashMap<&'a str, &'a Access>;
+pub type Answers<'a> = HashMap<&'a str, &'a Terms>;
 
 /// A document as it is served.
 #[derive(Debug)]

@@ -26,7 +26,16 @@ pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
     for (path, page) in config.built_ins.pages() {
         let (summary, responses) = page_responses(page, config);
         let mut all = ResponsesBuilder::new();
-        for (status, response) in errors::responses_of([Failure::HeadersTooLarge], &config.rest.profile) {
+        let terms = answers.get(path.as_str());
+        let demand = terms.map(|terms| Demand::of(&terms.access)).unwrap_or_default();
+        let mut failures = vec![Failure::HeadersTooLarge];
+        if demand.any() {
+            failures.extend([Failure::Unauthenticated, Failure::Forbidden]);
+        }
+        if config.callers.limits.enabled && terms.is_none_or(|terms| !terms.uncounted) {
+            failures.push(Failure::TooMany);
+        }
+        for (status, response) in errors::responses_of(failures, &config.rest.profile) {
             all = all.response(status, response);
         }
         for (status, response) in responses {
@@ -38,8 +47,10 @@ pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
             .tag(PAGES)
             .operation_id(Some(page.name()))
             .summary(Some(summary))
+            .description(Some(demand.words).filter(|words| !words.is_empty()))
             .responses(all.build())
-            .securities(Some([]))
+            .securities(Some(demand.requirements))
+            .extensions(demand.extensions)
             .build();
         writer.tags.put(PAGES, true, || "What the gateway answers by itself.".to_owned());
         writer.put(&path, utoipa::openapi::HttpMethod::Get, operation, &headers::OF_PAGES);
@@ -129,7 +140,7 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answer
         let name = variables.get(index).map(|variable| variable.field_path.to_string()).unwrap_or_default();
         name.split('.').map(str::to_owned).collect()
     });
-    let demand = answers.get(&*route.name).map(|access| Demand::of(access)).unwrap_or_default();
+    let demand = answers.get(&*route.name).map(|terms| Demand::of(&terms.access)).unwrap_or_default();
     let mut failures =
         vec![Failure::Invalid, Failure::RequestTimeout, Failure::TooLarge, Failure::HeadersTooLarge];
     if demand.any() {

@@ -22,6 +22,9 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
         call.caller.principal = Some(caller);
         return Ok(());
     }
+    if call.route.terms.uncounted {
+        return Ok(());
+    }
     let Some((limit, address)) = applies(policies, call) else { return Ok(()) };
     match presented {
         // What is brought may be good: it is counted once it is found not to be.
@@ -53,6 +56,9 @@ async fn take(
 }
 
 pub(super) fn describe(policies: &Policies, call: &Call) -> String {
+    if call.route.terms.uncounted {
+        return "none for a probe".to_owned();
+    }
     match applies(policies, call) {
         None => "none for this address".to_owned(),
         Some((limit, address)) => {

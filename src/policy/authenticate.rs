@@ -31,11 +31,12 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
         },
         Err(refused) => Failed::Refused(refused),
     };
-    address_limit::charge(policies, call).await?;
-    if nobody_asks(policies, call) {
-        return Ok(());
+    let open = nobody_asks(policies, call);
+    // A probe that nobody may be kept from tells nothing of credentials; one with rules does, and is no way to try them.
+    if !(open && call.route.terms.uncounted) {
+        address_limit::charge(policies, call).await?;
     }
-    Err(refusal(&failed))
+    if open { Ok(()) } else { Err(refusal(&failed)) }
 }
 
 /// True where anybody may call from anywhere. Who may call because it is on this machine has no need of credentials, and

@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
-    if !policies.limits.settings.enabled {
+    if !policies.limits.settings.enabled || call.route.terms.uncounted {
         return Ok(());
     }
     let caller = call.caller.principal.clone();
@@ -46,6 +46,9 @@ pub(super) fn describe(policies: &Policies, call: &Call) -> String {
     let settings = &policies.limits.settings;
     if !settings.enabled {
         return "none: limits are off".to_owned();
+    }
+    if call.route.terms.uncounted {
+        return "none for a probe".to_owned();
     }
     let mut said = match &call.caller.principal {
         Some(caller) => match policies.limits.of(caller) {

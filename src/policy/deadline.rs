@@ -11,15 +11,25 @@ use crate::{call::Call, status::Fault};
 /// Longer than any timeout anyone means; what is beyond it is treated as no timeout, so that the sum cannot overflow.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-pub(super) fn admit(call: &mut Call) -> Result<(), Status> {
-    let timeout = granted(call)?;
-    call.deadline = timeout.map(|timeout| Instant::now() + timeout);
+/// Sets it, whether it has passed or not.
+pub(super) fn set(call: &mut Call) {
+    call.deadline = granted(call).map(|timeout| Instant::now() + timeout);
+}
+
+/// Refuses a call that came too late. After the limits: what is refused uncounted could be sent without end.
+pub(super) fn admit(call: &Call) -> Result<(), Status> {
+    if granted(call).is_some_and(|timeout| timeout.is_zero()) {
+        return Err(
+            Fault::client().on(Status::deadline_exceeded("the deadline had passed when the call came"))
+        );
+    }
     Ok(())
 }
 
-/// What [`admit`] would set, and whose wish it is.
+/// What [`set`] would set, and whose wish it is.
 pub(super) fn describe(call: &Call) -> Result<String, Status> {
-    let Some(timeout) = granted(call)? else {
+    admit(call)?;
+    let Some(timeout) = granted(call) else {
         return Ok(match call.route.timeout {
             Some(_) => "none: a stream ends when its client says".to_owned(),
             None => "none".to_owned(),
@@ -30,16 +40,10 @@ pub(super) fn describe(call: &Call) -> Result<String, Status> {
 }
 
 /// How long a call may take; `None`: as long as it likes.
-fn granted(call: &Call) -> Result<Option<Duration>, Status> {
+fn granted(call: &Call) -> Option<Duration> {
     let streams = call.target.client_streaming() || call.target.server_streaming();
     let allowed = if streams { None } else { call.route.timeout };
-    let Some(timeout) = call.timeout.into_iter().chain(allowed).min() else { return Ok(None) };
-    if timeout.is_zero() {
-        return Err(
-            Fault::client().on(Status::deadline_exceeded("the deadline had passed when the call came"))
-        );
-    }
-    Ok((timeout < FOREVER).then_some(timeout))
+    call.timeout.into_iter().chain(allowed).min().filter(|timeout| *timeout < FOREVER)
 }
 
 #[cfg(test)]
@@ -75,7 +79,8 @@ mod tests {
         let now = Instant::now();
         let check = |timeout, allowed, want: Option<u64>| {
             let mut call = call(timeout, allowed);
-            admit(&mut call).unwrap();
+            set(&mut call);
+            admit(&call).unwrap();
             assert_eq!(call.deadline, want.map(|seconds| now + Duration::from_secs(seconds)));
         };
         check(None, None, None);
@@ -92,9 +97,10 @@ mod tests {
             call.target = unary();
             let said = describe(&call).unwrap_or_else(|status| status.message().to_owned());
             assert_eq!(said, want);
-            let done = admit(&mut call);
+            let done = admit(&call);
             assert_eq!(done.is_err(), describe(&call).is_err());
-            assert_eq!(call.deadline.is_some(), want.contains("'s"), "{want}");
+            set(&mut call);
+            assert_eq!(call.deadline.is_some(), done.is_err() || want.contains("'s"), "{want}");
         };
         check(None, None, "none");
         check(Some(3), None, "3s, the client's");
@@ -114,6 +120,6 @@ mod tests {
 
     #[test]
     fn a_deadline_that_has_passed_is_refused() {
-        assert_eq!(admit(&mut call(Some(0), None)).unwrap_err().code(), tonic::Code::DeadlineExceeded);
+        assert_eq!(admit(&call(Some(0), None)).unwrap_err().code(), tonic::Code::DeadlineExceeded);
     }
 }

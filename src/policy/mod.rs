@@ -35,8 +35,8 @@ impl Policies {
     /// # Errors
     /// The first policy's refusal.
     pub async fn admit(&self, call: &mut Call) -> Result<(), Status> {
-        // First: whatever waits later must know until when.
-        deadline::admit(call)?;
+        // First: whatever waits later takes of the caller's own time.
+        deadline::set(call);
         // Whose address it is, is asked by most of what follows.
         client::admit(self, call);
         // Before any credential is verified: a flood without a good one is limited too.
@@ -45,6 +45,8 @@ impl Policies {
         authorize::admit(self, call)?;
         // After authorization: who may not call is not charged for it.
         caller_limit::admit(self, call).await?;
+        // After the limits: what is refused uncounted could be sent without end.
+        deadline::admit(call)?;
         // Last: nothing that follows asks for the client's credentials any more.
         identity::admit(self, call);
         Ok(())
@@ -61,15 +63,17 @@ impl Policies {
             Outcome::Depends(why) => format!("depends on the credentials: {why}"),
         });
         let all: [(&'static str, Result<String, Status>); 7] = [
-            ("deadline", deadline::describe(call)),
             ("client address", Ok(client::describe(self, call))),
             ("address limit", Ok(address_limit::describe(self, call))),
             ("authenticate", known),
             ("authorize", authorize::describe(self, call, depends)),
             ("caller's limit", Ok(caller_limit::describe(self, call))),
+            ("deadline", deadline::describe(call)),
             ("identity upstream", Ok(identity::describe(self, call))),
         ];
-        for (name, effect) in all {
+        // What the gateway answers at its door takes no time and tells nobody who calls.
+        let concerned = if call.route.destination.is_behind_the_door() { 7 } else { 5 };
+        for (name, effect) in all.into_iter().take(concerned) {
             let refused = effect.is_err();
             described.policies.push(Described { name, effect });
             if refused {

@@ -222,7 +222,7 @@ impl Source {
     #[must_use]
     pub fn name(&self) -> &str {
         match &self.destination {
-            Destination::Local => "built-in",
+            Destination::Local | Destination::Page | Destination::Nothing => "built-in",
             Destination::Upstream(name) => name,
             Destination::Proxy(proxy) => &proxy.upstream,
             Destination::Respond(_) | Destination::Redirect(_) => "config",
@@ -249,7 +249,7 @@ pub fn shares<'a>(shares: impl Iterator<Item = (u64, &'a Destination)> + Clone) 
         Destination::Respond(respond) => respond.status.as_u16().to_string(),
         Destination::Redirect(redirect) => redirect.to.to_string(),
         Destination::Proxy(proxy) => proxy.upstream.to_string(),
-        Destination::Local => String::new(),
+        Destination::Local | Destination::Page | Destination::Nothing => String::new(),
         Destination::Upstream(name) => name.to_string(),
     };
     let several = shares.clone().count() > 1;

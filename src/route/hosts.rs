@@ -86,15 +86,9 @@ impl<T> Hosts<T> {
         if let Some(found) = self.of(asked).find_map(|router| router.find_for(method, raw_path, asked)) {
             return found;
         }
-        // All that the path has, whichever host says so; and else what is nearest among the most exact.
+        // All that the path has, whichever host says so.
         let allow = self.allow(raw_path, asked);
-        if !allow.is_empty() {
-            return Err(Miss::WrongVerb { allow });
-        }
-        let mut misses = self.of(asked).map(|router| router.miss(method, raw_path, asked));
-        Err(misses
-            .find(|miss| *miss != Miss::NotFound { nearest: None })
-            .unwrap_or(Miss::NotFound { nearest: None }))
+        Err(if allow.is_empty() { Miss::NotFound } else { Miss::WrongVerb { allow } })
     }
 
     /// The value of a request, as [`Hosts::find`] finds it (or where it redirects to), and nothing more.
@@ -111,24 +105,36 @@ impl<T> Hosts<T> {
         allow
     }
 
-    /// At most `most` templates near to a request, the nearest first, those of other hosts among them.
+    /// At most `most` templates of a request's own hosts near to it, the nearest first.
     pub fn near(&self, method: &http::Method, raw_path: &str, asked: &Asked<'_>, most: usize) -> Vec<Near> {
-        let mut near = self.any.near_for(method, raw_path, asked, most);
-        for (host, router) in self.routers.iter().take(MOST_COMPARED) {
-            let own = asked.host().is_some_and(|asked| host.is(asked));
-            near.extend(router.near_for(method, raw_path, asked, most).into_iter().map(|mut near| {
-                if !own {
-                    let is = asked.host().map_or("none".to_owned(), |host| host.to_owned());
-                    let why = format!("its host is {host}, not {is}");
-                    near.why = if near.why.is_empty() { why } else { format!("{}; {why}", near.why) };
-                    near.cost += WRONG_HOST;
-                }
-                near
-            }));
-        }
+        let mut near: Vec<_> =
+            self.of(asked).flat_map(|router| router.near_for(method, raw_path, asked, most)).collect();
         near.sort_by(|a, b| a.cost.total_cmp(&b.cost));
         near.truncate(most);
         near
+    }
+
+    /// At most `most` templates of other hosts near to a request, the nearest first.
+    pub fn near_elsewhere(
+        &self,
+        method: &http::Method,
+        raw_path: &str,
+        asked: &Asked<'_>,
+        most: usize,
+    ) -> Vec<Near> {
+        let own = |host: &Host| asked.host().is_some_and(|asked| host.is(asked));
+        let mut all = Vec::new();
+        for (host, router) in self.routers.iter().filter(|(host, _)| !own(host)).take(MOST_COMPARED) {
+            all.extend(router.near_for(method, raw_path, asked, most).into_iter().map(|mut near| {
+                let why = format!("its host is {host}, not {}", asked.host().unwrap_or("none"));
+                near.why = if near.why.is_empty() { why } else { format!("{}; {why}", near.why) };
+                near.cost += WRONG_HOST;
+                near
+            }));
+        }
+        all.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        all.truncate(most);
+        all
     }
 
     /// What was inserted for any host with this template, or one that differs in its variables' names alone.
@@ -303,7 +309,10 @@ mod tests {
         assert_eq!(found(&hosts, "GET", "/only", &[]), "404");
         assert_eq!(found(&hosts, "GET", "/only", &[("x-secret", "1")]), "only");
         let (uri, headers) = (Uri::from_static("http://two.example/a"), HeaderMap::new());
-        let near = hosts.near(&Method::PUT, "/a", &Asked::of(&uri, &headers), 9);
+        let asked = Asked::of(&uri, &headers);
+        let mut near = hosts.near(&Method::PUT, "/a", &asked, 9);
+        assert!(near.iter().all(|near| near.label != "put"), "{near:?}");
+        near.extend(hosts.near_elsewhere(&Method::PUT, "/a", &asked, 9));
         let whys: Vec<_> = near.iter().map(|near| (near.label.as_str(), near.why.as_str())).collect();
         assert!(whys.contains(&("put", "its host is one.example, not two.example")), "{whys:?}");
         assert!(whys.iter().any(|(_, why)| why.contains("it wants the header x-secret: 1")), "{whys:?}");

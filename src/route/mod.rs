@@ -6,7 +6,6 @@ mod cors;
 mod header_rules;
 mod hosts;
 mod near_rpc;
-mod nearest_template;
 pub mod path;
 mod proxy;
 mod respond;
@@ -77,6 +76,21 @@ pub enum Destination {
     Redirect(Arc<Redirect>),
     /// An HTTP upstream, and as what requests go there.
     Proxy(Arc<Proxy>),
+    /// A page of the gateway's own, which its door shows.
+    Page,
+    /// Nothing: what finds nothing to answer it is a call too, and is counted as one.
+    Nothing,
+}
+
+impl Destination {
+    /// False for what the gateway answers at its door, a page or a refusal.
+    #[must_use]
+    pub fn is_behind_the_door(&self) -> bool {
+        match self {
+            Self::Local | Self::Upstream(_) | Self::Respond(_) | Self::Redirect(_) | Self::Proxy(_) => true,
+            Self::Page | Self::Nothing => false,
+        }
+    }
 }
 
 /// Limits of one message.

@@ -3,23 +3,21 @@
 //! same text as part of the last segment. Where a template has several entries, the first whose method and headers are
 //! the request's is found; where none is, a less exact template may be.
 
+mod alike;
+mod candidates;
 mod captures;
 mod miss;
 mod near;
 mod walk;
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::{borrow::Cow, cmp::Ordering, collections::HashMap, sync::Arc};
 
 pub use miss::{Conflict, Miss};
 
+use self::alike::Letters;
 pub use self::near::{Near, Piece};
 use self::walk::end_of;
-use super::{
-    conditions::{Asked, Headers},
-    nearest_template,
-};
+use super::conditions::{Asked, Headers};
 use crate::schema::{Segment, Template, Verb, decode_segment};
 
 /// Values by HTTP method and path template.
@@ -62,24 +60,34 @@ pub struct Found<'r, 'p, T> {
 
 /// One place in the trie: what may follow, and what ends here.
 #[derive(Debug, Default)]
-pub(super) struct Node {
-    pub(super) literals: HashMap<Box<str>, usize>,
-    pub(super) one: Option<usize>,
+struct Node {
+    literals: HashMap<Arc<str>, usize>,
+    /// The same in the order of insertion, so that what a search looks at does not depend on a map's.
+    in_order: Vec<Literal>,
+    one: Option<usize>,
     /// `**`: what ends there, and what may follow at the end of the path; there is no second `**` behind it.
-    pub(super) rest: Option<usize>,
+    rest: Option<usize>,
     /// Of a `**`: the most segments that a template has behind it.
-    pub(super) behind: usize,
-    pub(super) ends: Vec<End>,
+    behind: usize,
+    ends: Vec<End>,
+}
+
+/// A literal that may follow at a node.
+#[derive(Debug)]
+struct Literal {
+    text: Arc<str>,
+    letters: Letters,
+    child: usize,
 }
 
 /// The templates that end at a node with the same template verb.
 #[derive(Debug)]
-pub(super) struct End {
+struct End {
     /// The template's `:verb`.
-    pub(super) suffix: Option<Box<str>>,
+    suffix: Option<Box<str>>,
     /// HTTP methods and entries, in the order in which they are asked: `*` is last, and of one method the entry that wants
     /// the most headers first.
-    pub(super) methods: Vec<(Verb, usize)>,
+    methods: Vec<(Verb, usize)>,
 }
 
 #[derive(Debug)]
@@ -172,7 +180,7 @@ impl<T> Router<T> {
         raw_path: &'p str,
     ) -> Result<Found<'r, 'p, T>, Miss> {
         let asked = Asked::default();
-        self.find_for(method, raw_path, &asked).unwrap_or_else(|| Err(self.miss(method, raw_path, &asked)))
+        self.find_for(method, raw_path, &asked).unwrap_or_else(|| Err(self.miss(raw_path, &asked)))
     }
 
     /// The same for a request of which more is known. `None` where nothing is found and [`Router::miss`] says why.
@@ -200,16 +208,12 @@ impl<T> Router<T> {
     }
 
     /// Why nothing is found.
-    pub(super) fn miss(&self, method: &http::Method, raw_path: &str, asked: &Asked<'_>) -> Miss {
+    fn miss(&self, raw_path: &str, asked: &Asked<'_>) -> Miss {
         let allow = self.allow_for(raw_path, asked);
         if !allow.is_empty() {
             return Miss::WrongVerb { allow };
         }
-        let text = |entry: usize, verb: &Verb| {
-            self.entries.get(entry).map(|entry| format!("{verb} {}", entry.template))
-        };
-        let nearest = nearest_template::find(&self.nodes, method.as_str(), raw_path);
-        Miss::NotFound { nearest: nearest.and_then(|(entry, verb)| text(entry, verb)) }
+        Miss::NotFound
     }
 
     /// The value for an HTTP method and a raw path, as [`Router::find`] finds it (or where it redirects to), and nothing more.
@@ -227,7 +231,7 @@ impl<T> Router<T> {
         let mut node = self.nodes.first();
         for segment in template.segments() {
             let child = |node: &Node| match segment {
-                Segment::Literal(text) => node.literals.get(text).copied(),
+                Segment::Literal(text) => node.literals.get(&**text).copied(),
                 Segment::One => node.one,
                 Segment::Rest => node.rest,
             };
@@ -336,7 +340,16 @@ impl<T> Router<T> {
         let new = self.nodes.len();
         let Some(node) = self.nodes.get_mut(at) else { return at };
         let child = match segment {
-            Segment::Literal(text) => *node.literals.entry(text.clone()).or_insert(new),
+            Segment::Literal(text) => match node.literals.get(&**text) {
+                Some(child) => *child,
+                None => {
+                    let text: Arc<str> = Arc::from(&**text);
+                    let letters = Letters::of(&text);
+                    node.in_order.push(Literal { text: Arc::clone(&text), letters, child: new });
+                    node.literals.insert(text, new);
+                    new
+                }
+            },
             Segment::One => *node.one.get_or_insert(new),
             Segment::Rest => *node.rest.get_or_insert(new),
         };

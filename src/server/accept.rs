@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use super::{
-    Rules, Server, answer,
+    Rules, Server,
     caps::Full,
     connection::{self, Worker, asked},
     http,
@@ -108,14 +108,14 @@ impl Server {
         drain(connections, tunnels_ended, most).await;
     }
 
-    /// Begins to serve a connection, if there is room for it.
+    /// Begins to serve a connection, or to tell it that there is no room for it.
     fn take(&self, stream: TcpStream, address: SocketAddr, worker: &Worker, connections: &mut JoinSet<()>) {
         match self.caps.admit(address.ip()) {
             Ok(permit) => {
                 connections.spawn(connection::serve(worker.clone(), stream, address, permit));
             }
             Err(full) => {
-                answer::full(&stream);
+                self.telling.refuse(stream, address, full, &worker.door, connections);
                 self.say_refused(full, address.ip());
             }
         }

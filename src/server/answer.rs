@@ -1,39 +1,27 @@
-//! Answers that are written straight to a socket, because hyper has none for them: to a connection over a cap, and to an
-//! HTTP/1.1 client whose request's head did not come in time, or could not be read.
+//! Answers that are written straight to a socket, because hyper has none for them: to an HTTP/1.1 client whose request's
+//! head did not come in time, or could not be read, or whose connection is one too many.
 
 use http_body_util::BodyExt as _;
-use socket2::SockRef;
 use tokio::{
     io::AsyncWriteExt as _,
-    net::TcpStream,
     time::{Duration, timeout},
 };
 
 use super::wire::Wire;
 use crate::surface::Response;
 
-/// To a connection over a cap, before anything of it was read.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 21\r\nretry-after: 1\r\n\
-    connection: close\r\n\r\ntoo many connections\n";
 /// How long a client may take to read the last answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Refuses a connection with what fits into its socket at once; it is not waited for.
-pub(super) fn full(stream: &TcpStream) {
-    // Who cannot be told is only closed.
-    let _ = SockRef::from(stream).send(FULL);
-}
 
 /// The time as HTTP writes it.
 fn now() -> impl std::fmt::Display {
     jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT")
 }
 
-/// Writes a whole response as HTTP/1.1's last on a connection, and ends it.
-pub(super) async fn last(mut wire: Wire, response: Response) {
+/// A whole response as HTTP/1.1's last on a connection; `None` where its body cannot be had.
+pub(super) async fn text(response: Response) -> Option<Vec<u8>> {
     let (head, body) = response.into_parts();
-    let Ok(body) = body.collect().await else { return };
-    let body = body.to_bytes();
+    let body = body.collect().await.ok()?.to_bytes();
     let mut text = Vec::with_capacity(512 + body.len());
     text.extend_from_slice(format!("HTTP/1.1 {}\r\nconnection: close\r\n", head.status).as_bytes());
     text.extend_from_slice(format!("content-length: {}\r\ndate: {}\r\n", body.len(), now()).as_bytes());
@@ -47,6 +35,12 @@ pub(super) async fn last(mut wire: Wire, response: Response) {
     }
     text.extend_from_slice(b"\r\n");
     text.extend_from_slice(&body);
+    Some(text)
+}
+
+/// Writes a whole response as HTTP/1.1's last on a connection, and ends it.
+pub(super) async fn last(mut wire: Wire, response: Response) {
+    let Some(text) = text(response).await else { return };
     let written = timeout(PATIENCE, async {
         wire.write_all(&text).await?;
         wire.shutdown().await

@@ -81,6 +81,7 @@ pub(super) async fn serve(mut worker: Worker, mut stream: TcpStream, address: So
     else {
         return debug!(peer = %address, begun = start.begun(), "a connection ended before its first request");
     };
+    let tls = start.is_tls();
     let gauges = Arc::new(Gauges::default());
     let frames =
         (speaks == Http::Two).then(|| Frames::new(PREFACE.len(), waits.is_some(), opened.into_std()));
@@ -88,7 +89,7 @@ pub(super) async fn serve(mut worker: Worker, mut stream: TcpStream, address: So
     let peer = Peer { address, secure: false, foreign_name: false };
     let checks = Checks::new(&limits, speaks, opened);
     let ended = match speaks {
-        Http::One => one(&worker, wire, peer, &gauges, checks).await,
+        Http::One => one(&worker, wire, peer, &gauges, checks, tls).await,
         Http::Two => two(&worker, wire, peer, &gauges, checks).await,
     };
     if let Ended::Itself(Err(error)) = &ended
@@ -102,6 +103,7 @@ pub(super) async fn serve(mut worker: Worker, mut stream: TcpStream, address: So
     }
     match ended {
         Ended::Itself(Ok(())) => {}
+        Ended::Itself(Err(_)) if tls => debug!(peer = %address, "TLS was spoken to a port of plain HTTP"),
         Ended::Itself(Err(error)) => debug!(%error, peer = %address, "a connection ended with an error"),
         Ended::LateHead => debug!(peer = %address, "a connection was closed: half a head came and no more"),
         Ended::Closed(why) => debug!(peer = %address, "a connection was closed: {why}"),
@@ -132,7 +134,14 @@ async fn first_bytes(
     sniffed.ok()?.ok()?
 }
 
-async fn one(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, checks: Checks) -> Ended {
+async fn one(
+    worker: &Worker,
+    wire: Wire,
+    peer: Peer,
+    gauges: &Arc<Gauges>,
+    checks: Checks,
+    tls: bool,
+) -> Ended {
     let service = service(worker, peer, gauges, Http::One);
     let mut connection = worker.http1.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let retire = |connection: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(connection);
@@ -142,6 +151,7 @@ async fn one(worker: &Worker, wire: Wire, peer: Peer, gauges: &Arc<Gauges>, chec
     let fault = match &ended {
         Ended::LateHead => Some(HeadFault::Late(worker.rules.connections.header_timeout)),
         Ended::Itself(Err(error)) if error.is_parse() => wire.take_refusal().map(|refused| match refused {
+            _ if tls => HeadFault::Tls,
             StatusCode::URI_TOO_LONG => HeadFault::UriTooLong,
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => HeadFault::TooLarge,
             _ => HeadFault::Malformed(error.to_string()),

@@ -2,7 +2,7 @@
 //! its limits, and a drain with a hard deadline.
 //!
 //! ```text
-//! accept ── caps (in total, per address) ── calm (who flooded waits) ── sniff (which HTTP?) ── connection (hyper over a Wire)
+//! accept ── caps (in total, per address; over them: full) ── calm (who flooded waits) ── sniff (which HTTP?) ── connection (hyper over a Wire)
 //!                                                                     ├─ wire:    what is read and written, bounded
 //!                                                                     │   ├─ frames: HTTP/2 frames counted, floods ended
 //!                                                                     │   └─ refusal: hyper's own answers kept back
@@ -19,6 +19,7 @@ mod connection;
 mod exchange;
 mod files;
 mod frames;
+mod full;
 mod http;
 mod quiet;
 mod refusal;
@@ -33,6 +34,7 @@ pub use files::raise_open_files;
 use crate::config::Connections;
 use calm::Calm;
 use caps::Caps;
+use full::Telling;
 
 /// What every connection is held to.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +50,7 @@ pub struct Server {
     rules: Rules,
     caps: Arc<Caps>,
     calm: Arc<Calm>,
+    telling: Telling,
 }
 
 impl Server {
@@ -56,6 +59,6 @@ impl Server {
     pub fn new(rules: Rules) -> Self {
         let caps = Caps::new(rules.connections.max, rules.connections.max_per_address);
         let calm = Calm::new(rules.connections.flood_wait);
-        Self { rules, caps: Arc::new(caps), calm: Arc::new(calm) }
+        Self { rules, caps: Arc::new(caps), calm: Arc::new(calm), telling: Telling::new() }
     }
 }

@@ -44,6 +44,11 @@ impl Start {
         }
     }
 
+    /// Whether a TLS handshake has come: its first record, of any version (RFC 8446, section 5.1).
+    pub(super) fn is_tls(&self) -> bool {
+        self.bytes.get(..self.read).is_some_and(|come| come.starts_with(&[0x16]))
+    }
+
     /// Whether anything has come.
     pub(super) fn begun(&self) -> bool {
         self.read > 0

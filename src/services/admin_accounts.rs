@@ -18,7 +18,7 @@ use crate::{
         RevokeApiKeyRequest, RevokeApiKeyResponse, StoreStatus, UpdateUserRequest, UpdateUserResponse, User,
     },
     status::Fault,
-    store::{self, Account, AccountChange, AccountFilter, Digest, Micros, Page, Revoked, State, StoreHealth},
+    store::{self, Account, AccountChange, AccountFilter, Digest, Micros, Page, State, StoreHealth},
 };
 
 /// What `update_mask` may name.
@@ -118,9 +118,10 @@ impl Directory {
         let id = known_id(request.into_inner().id, "API key")?;
         let known = self.stores.api_keys.get(&id).await?.ok_or_else(|| missing("API key", &id))?;
         let line = context.line(&caller, "key.revoke", &id, described(&known));
-        let key = self.stores.api_keys.revoke(&id, Some(&line), Micros::now()).await?;
-        let key = key.ok_or_else(|| missing("API key", &id))?;
-        self.revoke(Revoked::Key, &[id]).await?;
+        let now = Micros::now();
+        let ended = self.stores.api_keys.revoke(&id, self.until(now), Some(&line), now).await?;
+        let (key, revoked) = ended.ok_or_else(|| missing("API key", &id))?;
+        self.stores.revoked.insert(&revoked);
         Ok(RevokeApiKeyResponse { api_key: Some(shown(&key)) })
     }
 
@@ -164,15 +165,12 @@ impl Directory {
         let note = |before: &Account| {
             context.line(&caller, "user.update", &before.id, what_changed(before, &change))
         };
-        let now = Micros::now();
-        let account = self.stores.accounts.update(&id, &change, Some(&note), now).await?;
-        let account = account.ok_or_else(|| missing("account", &id))?;
-        self.changed(&id).await;
         let AccountChange { roles, permissions, tier, .. } = &change;
-        if change.active == Some(false) || roles.is_some() || permissions.is_some() || tier.is_some() {
-            self.end_all(&id, "").await?;
-        }
-        Ok(UpdateUserResponse { user: Some(user(&account)) })
+        // What its tokens say of it is true no more.
+        let ends = change.active == Some(false) || roles.is_some() || permissions.is_some() || tier.is_some();
+        let changed = self.change(&id, &change, ends.then_some(""), Some(&note)).await?;
+        let changed = changed.ok_or_else(|| missing("account", &id))?;
+        Ok(UpdateUserResponse { user: Some(user(&changed.account)) })
     }
 
     pub(super) async fn delete_user(
@@ -183,11 +181,9 @@ impl Directory {
         let context = Context::of(&request);
         let id = known_id(request.into_inner().id, "account")?;
         let note = |gone: &Account| context.line(&caller, "user.delete", &gone.id, gone.email.clone());
-        if !self.stores.accounts.delete(&id, Some(&note), Micros::now()).await? {
+        if !self.delete(&id, &note).await? {
             return Err(missing("account", &id));
         }
-        self.changed(&id).await;
-        self.revoke(Revoked::Account, &[id]).await?;
         Ok(DeleteUserResponse {})
     }
 

@@ -122,7 +122,7 @@ impl AuthService for Auth {
         let (caller, context) = (Caller::of(&request), Context::of(&request));
         let asked = request.into_inner();
         if asked.all {
-            directory.end_all(caller?.in_person()?, "").await?;
+            directory.end_all(caller?.in_person()?).await?;
         } else if !asked.refresh_token.is_empty() {
             directory.may_refresh(&context).await?;
             directory.end_of(&asked.refresh_token).await?;

@@ -122,6 +122,7 @@ fn paths(catalog: &Catalog) -> Vec<PathInfo> {
             Some((_, Destination::Redirect(_))) => "redirect",
             Some((_, Destination::Proxy(_))) => "proxy",
             Some((_, Destination::Upstream(_))) => "upstream",
+            Some((_, Destination::Page | Destination::Nothing)) => "page",
             Some((_, Destination::Local)) | None => "built-in",
         };
         let target = shares(entry.destinations.iter().map(|(weight, to)| (u64::from(*weight), to)));

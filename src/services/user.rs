@@ -14,7 +14,7 @@ use crate::{
         DeleteAccountRequest, DeleteAccountResponse, GetProfileRequest, GetProfileResponse, GetStatsRequest,
         GetStatsResponse, UpdateProfileRequest, UpdateProfileResponse, user_service_server::UserService,
     },
-    store::{Account, AccountChange, Micros, Note, Page, Revoked},
+    store::{Account, AccountChange, Micros, Note, Page},
 };
 
 /// Answers for a directory.
@@ -76,13 +76,11 @@ impl UserService for Users {
             context.line(&caller, "user.password", &before.id, format!("{}, its own", before.email))
         };
         let audit = new_password.then_some(&note as Note<'_>);
-        let changed = directory.stores.accounts.update(&account.id, &change, audit, Micros::now()).await?;
-        directory.changed(&account.id).await;
+        // Another password ends the other sessions.
+        let ends = new_password.then(|| caller.0.session.as_deref().unwrap_or_default());
+        let changed = directory.change(&account.id, &change, ends, audit).await?;
         let changed = changed.ok_or_else(|| Status::not_found("the account is gone"))?;
-        if new_password {
-            directory.end_all(&account.id, caller.0.session.as_deref().unwrap_or_default()).await?;
-        }
-        Ok(private(UpdateProfileResponse { user: Some(user(&changed)) }))
+        Ok(private(UpdateProfileResponse { user: Some(user(&changed.account)) }))
     }
 
     async fn get_stats(
@@ -114,11 +112,9 @@ impl UserService for Users {
         let note = |gone: &Account| {
             context.line(&caller, "user.delete", &gone.id, format!("{}, its own account", gone.email))
         };
-        if !directory.stores.accounts.delete(id, Some(&note), Micros::now()).await? {
+        if !directory.delete(id, &note).await? {
             return Err(Status::not_found("the account is gone"));
         }
-        directory.changed(id).await;
-        directory.revoke(Revoked::Account, &[id.to_owned()]).await?;
         Ok(private(DeleteAccountResponse {}))
     }
 }

@@ -9,7 +9,12 @@ use std::{
 
 use tracing::warn;
 
-use super::{Known, Mistake, SnapshotError, rules::ServiceRules, shadow::Shadows, terms::rulebook};
+use super::{
+    Known, Mistake, OwnPage, SnapshotError,
+    rules::ServiceRules,
+    shadow::Shadows,
+    terms::{nothing, rulebook},
+};
 use crate::{
     auth::{Rulebook, Terms, Used},
     config::{BuiltIn, BuiltIns, Config, Own, Rules},
@@ -46,6 +51,10 @@ pub(super) struct Built {
     pub(super) table: RpcTable,
     pub(super) rest: RestBuilder,
     pub(super) catalog: Catalog,
+    pub(super) pages: Vec<OwnPage>,
+    /// The route of gRPC requests that find nothing, and that of all others.
+    pub(super) no_method: Arc<Route>,
+    pub(super) no_path: Arc<Route>,
 }
 
 /// How one source's bindings are made.
@@ -67,19 +76,24 @@ impl<'a> Build<'a> {
         let rules = ServiceRules::new(&config.services);
         let rest = config.http_rules.iter().filter(|rule| Template::parse(&rule.template).is_err());
         let unreadable = rest.filter_map(|rule| rule.entry.clone()).collect();
+        let book = rulebook(config, knows_anybody);
+        let (no_method, no_path) = (nothing(config, "*", &book), nothing(config, "/**", &book));
         Self {
             config,
             mistakes: rules.twins(),
             rules,
             shadows: Shadows::new(&config.built_ins),
             passing: HashSet::new(),
-            book: rulebook(config, knows_anybody),
+            book,
             used: Used::default(),
             hidden: unreadable,
             built: Built {
                 table: RpcTable::default(),
                 rest: RestBuilder::new(config.rest.paths, Arc::new(config.rest.profile.clone())),
                 catalog: Catalog::default(),
+                pages: Vec::new(),
+                no_method,
+                no_path,
             },
         }
     }
@@ -106,9 +120,12 @@ impl<'a> Build<'a> {
                 None => self.unknown(upstream),
             }
         }
-        for (path, _) in self.config.built_ins.pages() {
+        for (path, page) in self.config.built_ins.pages() {
             self.built.catalog.push_page(&path);
             self.built.rest.add_page(&path);
+            let (terms, timeout) = (self.terms_of_page(&path, page), None);
+            let route = self.route(&path, Destination::Page, timeout, Rules::default(), terms, None);
+            self.built.pages.push(OwnPage { path, page, route });
         }
         self.unmatched(schemas, &built_in.schema);
         self.unused_rules(schemas);

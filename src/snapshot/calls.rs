@@ -69,7 +69,9 @@ impl Build<'_> {
             Destination::Local
             | Destination::Respond(_)
             | Destination::Redirect(_)
-            | Destination::Proxy(_) => String::new(),
+            | Destination::Proxy(_)
+            | Destination::Page
+            | Destination::Nothing => String::new(),
         };
         let shares = self.rules.shares(pattern).map(|shares| self.shares(shares));
         let base = shares.filter(|to| !to.is_empty()).unwrap_or_else(|| vec![self.to(1, upstream)]);

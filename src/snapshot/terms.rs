@@ -12,9 +12,9 @@ use super::{
     build::{Build, Face, key},
 };
 use crate::{
-    auth::{Access, Credentials, Entry, Pattern, Place, Rule, Rulebook, Terms, Whose},
-    config::{Config, PathRoute, SchemaSource, ServiceRoute},
-    route::Destination,
+    auth::{Access, Cover, Credentials, Entry, Pattern, Place, Rule, Rulebook, Terms, Used, Whose},
+    config::{Config, Page, PathRoute, SchemaSource, ServiceRoute},
+    route::{Destination, Route},
     schema::{Template, Verb, nearest},
 };
 
@@ -70,7 +70,9 @@ impl Build<'_> {
         own: Option<&Entry<Arc<Rule>>>,
         destination: &Destination,
     ) -> Terms {
-        match self.terms(&Place { method: name, paths }, own, destination) {
+        let probes = *destination == Destination::Local && name.starts_with(PROBES);
+        let whose = if probes { Whose::Probe } else { whose(destination) };
+        match self.terms(&Place { method: name, paths }, own, whose, destination) {
             Ok(terms) => terms,
             Err(why) => {
                 self.mistake(face, None, why);
@@ -87,7 +89,7 @@ impl Build<'_> {
         own: Option<&Entry<Arc<Rule>>>,
         destination: &Destination,
     ) -> Terms {
-        match self.terms(place, own, destination) {
+        match self.terms(place, own, whose(destination), destination) {
             Ok(terms) => terms,
             Err(why) => {
                 self.mistakes.push(Mistake::new(path, why));
@@ -96,19 +98,36 @@ impl Build<'_> {
         }
     }
 
+    /// The terms of a page of the gateway's own, and of the files that it consists of.
+    pub(super) fn terms_of_page(&mut self, path: &str, page: Page) -> Terms {
+        let key = self.config.built_ins.key(page.own());
+        let template = match Template::parse(path) {
+            Ok(template) => Arc::new(template),
+            Err(problem) => {
+                self.mistakes.push(Mistake::new(key, format!("{path}: {problem}")));
+                return nobody();
+            }
+        };
+        let whose = match page {
+            Page::Livez | Page::Readyz => Whose::Probe,
+            Page::Index | Page::Openapi | Page::Docs | Page::Redoc | Page::Jwks => Whose::Page,
+        };
+        let place = Place { method: "", paths: &[(Verb::Get, template)] };
+        self.terms(&place, None, whose, &Destination::Page).unwrap_or_else(|why| {
+            self.mistakes.push(Mistake::new(key, why));
+            nobody()
+        })
+    }
+
     fn terms(
         &mut self,
         place: &Place<'_>,
-        own_rule: Option<&Entry<Arc<Rule>>>,
+        own: Option<&Entry<Arc<Rule>>>,
+        whose: Whose,
         destination: &Destination,
     ) -> Result<Terms, String> {
-        let own = match destination {
-            Destination::Local => Whose::Own,
-            Destination::Respond(_) | Destination::Redirect(_) => Whose::Written,
-            Destination::Upstream(_) | Destination::Proxy(_) => Whose::Upstream,
-        };
-        let own_rule = own_rule.map_or(&[][..], std::slice::from_ref);
-        let (access, limits) = self.book.terms_of(place, own_rule, own, &mut self.used)?;
+        let own = own.map_or(&[][..], std::slice::from_ref);
+        let (access, limits) = self.book.terms_of(place, own, whose, &mut self.used)?;
         let forward = match destination {
             Destination::Upstream(name) => self
                 .config
@@ -120,9 +139,14 @@ impl Build<'_> {
                 .http_upstreams
                 .iter()
                 .any(|upstream| upstream.name == proxy.upstream && upstream.forward_credentials),
-            Destination::Local | Destination::Respond(_) | Destination::Redirect(_) => false,
+            Destination::Local
+            | Destination::Respond(_)
+            | Destination::Redirect(_)
+            | Destination::Page
+            | Destination::Nothing => false,
         };
-        Ok(Terms { access, limits, credentials: Arc::new(Credentials { forward, own: Vec::new() }) })
+        let credentials = Arc::new(Credentials { forward, own: Vec::new() });
+        Ok(Terms { access, limits, credentials, uncounted: whose == Whose::Probe })
     }
 
     /// A rule that is about nothing is a mistake, once every schema is known. Where a schema comes by reflection, what it
@@ -142,7 +166,8 @@ impl Build<'_> {
             self.built.catalog.services().map(|(_, service)| &*service.name).collect();
         let of_service = |name: &&str| name.rsplit_once('.').map(|(package, _)| format!("{package}.*"));
         let packages: BTreeSet<String> = services.iter().filter_map(of_service).collect();
-        let paths: BTreeSet<&str> = self.built.rest.templates().collect();
+        let pages = self.built.pages.iter().map(|page| page.path.as_str());
+        let paths: BTreeSet<&str> = self.built.rest.templates().chain(pages).collect();
         // A pattern is like those of its own kind.
         let near = |pattern: &str| -> Option<String> {
             let found = match pattern.split_once(' ') {
@@ -157,11 +182,17 @@ impl Build<'_> {
             found.map(str::to_owned)
         };
         for (rule, pattern) in self.book.unused(&self.used) {
-            let pattern = pattern.to_string();
+            // No access rule about a probe is without effect: what is left over here is a limit.
+            let (probes, pattern) = (self.names_a_probe(pattern), pattern.to_string());
             let list = if rule.starts_with("routes") { rule.to_string() } else { format!("{rule}.match") };
-            let mut mistake = Mistake::new(list, format!("{pattern} is about nothing that is served"))
-                .needing(&["upstreams", "builtin", "routes", "http_rules"]);
-            mistake.told = mistake.told.meaning(near(&pattern)).within(pattern);
+            let (message, near) = if probes {
+                (format!("{pattern} is a probe, and no limit is about probes"), None)
+            } else {
+                (format!("{pattern} is about nothing that is served"), near(&pattern))
+            };
+            let mut mistake =
+                Mistake::new(list, message).needing(&["upstreams", "builtin", "routes", "http_rules"]);
+            mistake.told = mistake.told.meaning(near).within(pattern);
             if strict {
                 self.mistakes.push(mistake);
             } else {
@@ -169,6 +200,52 @@ impl Build<'_> {
             }
         }
     }
+
+    fn names_a_probe(&self, pattern: &Pattern) -> bool {
+        let mut routes = self.built.pages.iter().filter(|page| page.route.terms.uncounted);
+        routes.any(|page| {
+            Template::parse(&page.path)
+                .is_ok_and(|path| matches!(pattern.covers(&Verb::Get, &path), Cover::Whole(_)))
+        }) || ["Check", "List", "Watch"].iter().any(|method| {
+            let method = format!("{PROBES}{method}");
+            self.built.table.known(&format!("/{method}")).is_some()
+                && pattern.names(&Place { method: &method, paths: &[] }).is_some()
+        })
+    }
+}
+
+/// What the methods of the service begin with that orchestrators ask by gRPC, as they ask `/readyz` by HTTP.
+const PROBES: &str = "grpc.health.v1.Health/";
+
+fn whose(destination: &Destination) -> Whose {
+    match destination {
+        Destination::Local => Whose::Own,
+        Destination::Respond(_) | Destination::Redirect(_) => Whose::Written,
+        Destination::Upstream(_) | Destination::Proxy(_) => Whose::Upstream,
+        Destination::Page => Whose::Page,
+        Destination::Nothing => Whose::Nobody,
+    }
+}
+
+/// The route of what finds nothing, on the terms of the rules about everything: of gRPC's names (`*`), or of paths (`/**`).
+pub(super) fn nothing(config: &Config, everything: &str, book: &Rulebook) -> Arc<Route> {
+    let any = Template::parse("/{path=**}").map(|any| (Verb::Any, Arc::new(any)));
+    let paths: Vec<_> = any.into_iter().filter(|_| everything.starts_with('/')).collect();
+    let place = Place { method: if paths.is_empty() { everything } else { "" }, paths: &paths };
+    let terms = match book.terms(&place, Whose::Nobody, &mut Used::default()) {
+        Ok((access, limits)) => Terms { access, limits, ..Terms::default() },
+        Err(_) => nobody(),
+    };
+    Arc::new(Route {
+        name: everything.into(),
+        destination: Destination::Nothing,
+        timeout: None,
+        limits: config.limits,
+        cors: None,
+        terms,
+        when: None,
+        headers: None,
+    })
 }
 
 /// Terms on which nobody may call: what is not understood is not opened.

@@ -53,7 +53,9 @@ impl<'a> Build<'a> {
                 Destination::Local
                 | Destination::Respond(_)
                 | Destination::Redirect(_)
-                | Destination::Proxy(_) => "the gateway itself".to_owned(),
+                | Destination::Proxy(_)
+                | Destination::Page
+                | Destination::Nothing => "the gateway itself".to_owned(),
             };
             let message = format!(
                 "service {service} is served by {owner} and by upstream {:?}; a [[routes]] entry says which is meant",

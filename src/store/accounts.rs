@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tonic::async_trait;
 
-use super::{Micros, Note, Page, PasswordHash, StoreError};
+use super::{Micros, Note, Page, PasswordHash, Revocation, StoreError};
 
 /// The role that may administer the gateway; the last active account with it cannot lose it.
 pub const ADMIN: &str = "admin";
@@ -68,6 +68,23 @@ pub struct AccountChange {
     pub password: Option<PasswordHash>,
 }
 
+/// What ends with a change of an account: its sessions with their tokens, and what is known of its API keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// The session that goes on; "" for none.
+    pub but: &'a str,
+    /// Until when what is revoked is remembered.
+    pub until: Micros,
+}
+
+/// An account that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    pub account: Account,
+    /// What ended with the change; nothing where nothing was to.
+    pub revoked: Vec<Revocation>,
+}
+
 /// Which accounts are listed.
 #[derive(Debug, Clone, Default)]
 pub struct AccountFilter {
@@ -95,16 +112,18 @@ pub trait Accounts: Send + Sync {
     async fn create(&self, new: &NewAccount, now: Micros) -> Result<Account, StoreError>;
 
     /// Makes an admin where no account has that role; `None` where one has. Of any number that try at once, one makes
-    /// it, and the audit line with it. An account that has the e-mail already becomes an admin, with this password.
+    /// it, and the audit line with it. An account that has the e-mail already becomes an admin, with this password, and
+    /// what it had of sessions ends.
     ///
     /// # Errors
     /// The store's own.
     async fn create_first_admin(
         &self,
         new: &NewAccount,
+        ending: Ending<'_>,
         audit: Note<'_>,
         now: Micros,
-    ) -> Result<Option<Account>, StoreError>;
+    ) -> Result<Option<Changed>, StoreError>;
 
     /// # Errors
     /// The store's own.
@@ -122,7 +141,8 @@ pub trait Accounts: Send + Sync {
     /// The store's own.
     async fn password(&self, id: &str) -> Result<Option<PasswordHash>, StoreError>;
 
-    /// Changes an account, and writes the audit line with it or not at all; `None` where there is no such account.
+    /// Changes an account, ends what is to end with it, and writes the audit line: all of it or nothing. `None` where there
+    /// is no such account.
     ///
     /// # Errors
     /// `Conflict(LastAdmin)`.
@@ -130,9 +150,10 @@ pub trait Accounts: Send + Sync {
         &self,
         id: &str,
         change: &AccountChange,
+        ending: Option<Ending<'_>>,
         audit: Option<Note<'_>>,
         now: Micros,
-    ) -> Result<Option<Account>, StoreError>;
+    ) -> Result<Option<Changed>, StoreError>;
 
     /// Replaces a password's hash by another of the same password, made with today's parameters, if it is still `old`.
     ///
@@ -140,11 +161,18 @@ pub trait Accounts: Send + Sync {
     /// The store's own.
     async fn rehash(&self, id: &str, old: &PasswordHash, new: &PasswordHash) -> Result<(), StoreError>;
 
-    /// Deletes an account with its API keys and refresh tokens; false where there is none. Audit lines stay.
+    /// Deletes an account with its API keys and refresh tokens, and revokes its tokens until `until`: all of it or nothing.
+    /// `None` where there is no such account. Audit lines stay.
     ///
     /// # Errors
     /// `Conflict(LastAdmin)`.
-    async fn delete(&self, id: &str, audit: Option<Note<'_>>, now: Micros) -> Result<bool, StoreError>;
+    async fn delete(
+        &self,
+        id: &str,
+        until: Micros,
+        audit: Option<Note<'_>>,
+        now: Micros,
+    ) -> Result<Option<Revocation>, StoreError>;
 
     /// Accounts in the order they were made.
     ///

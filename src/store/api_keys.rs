@@ -2,7 +2,7 @@
 
 use tonic::async_trait;
 
-use super::{AuditLine, Digest, Micros, Page, StoreError};
+use super::{AuditLine, Digest, Micros, Page, Revocation, StoreError};
 
 /// One API key, without the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,16 +63,18 @@ pub trait ApiKeys: Send + Sync {
     /// The store's own.
     async fn list(&self, owner: Option<&str>, page: &Page) -> Result<Vec<ApiKey>, StoreError>;
 
-    /// Ends a key; where it has ended already, the first end stays and no audit line is written. `None` where there is no such key.
+    /// Ends a key, and revokes what is known of it until `until`: all of it or nothing. Where it has ended already, the first
+    /// end stays and no audit line is written. `None` where there is no such key.
     ///
     /// # Errors
     /// The store's own.
     async fn revoke(
         &self,
         id: &str,
+        until: Micros,
         audit: Option<&AuditLine>,
         now: Micros,
-    ) -> Result<Option<ApiKey>, StoreError>;
+    ) -> Result<Option<(ApiKey, Revocation)>, StoreError>;
 
     /// Notes when keys were used last.
     ///

@@ -3,7 +3,7 @@
 
 use tonic::async_trait;
 
-use super::{Account, Digest, Micros, PasswordHash, Revocation, StoreError};
+use super::{Account, Digest, Ending, Micros, PasswordHash, Revocation, StoreError};
 
 /// The first refresh token of a login.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ pub struct NewFamily {
 pub enum Rotation {
     /// The old one is used up; the new one is good. The account as it is at that.
     Rotated(Session, Box<Account>),
-    /// It was used before: its family has ended now, and whatever came of it.
-    Reused(Session),
+    /// It was used before: its family has ended now, and whatever came of it is revoked.
+    Reused(Session, Revocation),
     /// Its time is over, its family ended before, or its account is not active.
     Ended(Session),
     Unknown,
@@ -49,7 +49,7 @@ pub trait RefreshTokens: Send + Sync {
     async fn begin(&self, new: &NewFamily, now: Micros) -> Result<Option<Account>, StoreError>;
 
     /// Uses a token up and puts another in its place, in one step: of any number that show the same token at once, at
-    /// most one gets [`Rotation::Rotated`].
+    /// most one gets [`Rotation::Rotated`]. What a token that was used before ends is revoked until `until`.
     ///
     /// # Errors
     /// The store's own.
@@ -58,6 +58,7 @@ pub trait RefreshTokens: Send + Sync {
         old: &Digest,
         new: &Digest,
         expires_at: Micros,
+        until: Micros,
         now: Micros,
     ) -> Result<Rotation, StoreError>;
 
@@ -67,23 +68,22 @@ pub trait RefreshTokens: Send + Sync {
     /// The store's own.
     async fn session(&self, token: &Digest) -> Result<Option<Session>, StoreError>;
 
-    /// Ends a family; false where there was none that had not ended.
+    /// Ends a family, if there is one that has not ended, and revokes its tokens until `until`, in one step.
     ///
     /// # Errors
     /// The store's own.
-    async fn end(&self, family: &str, now: Micros) -> Result<bool, StoreError>;
+    async fn end(&self, family: &str, until: Micros, now: Micros) -> Result<Revocation, StoreError>;
 
-    /// Ends all families of an account but one (none is called ""), and revokes their tokens and what is known of the
-    /// account's API keys, in one step: what was revoked, until `until`.
+    /// Ends all families of an account but one, and revokes their tokens and what is known of the account's API keys, in one
+    /// step.
     ///
     /// # Errors
     /// The store's own.
     async fn end_all(
         &self,
         account: &str,
-        but: &str,
+        ending: Ending<'_>,
         now: Micros,
-        until: Micros,
     ) -> Result<Vec<Revocation>, StoreError>;
 
     /// How many families go on.

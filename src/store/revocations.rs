@@ -58,15 +58,10 @@ pub struct Revocation {
     pub expires_at: Micros,
 }
 
-/// Keeps revocations. Every operation is bounded by the store's timeout.
+/// Keeps revocations, which are made together with what they belong to: the end of a session, the change of an account.
+/// Every operation is bounded by the store's timeout.
 #[async_trait]
 pub trait Revocations: Send + Sync {
-    /// All or none. Once this has answered, each replica knows within seconds.
-    ///
-    /// # Errors
-    /// The store's own.
-    async fn add(&self, revocations: &[Revocation]) -> Result<(), StoreError>;
-
     /// All that are newer than a cursor (0: all that have not expired), and the cursor to ask with next.
     ///
     /// # Errors

@@ -15,8 +15,8 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Accounts, ApiKeys, Audit, Cache, Counting, DatabaseUrl, Micros, RedisUrl, RefreshTokens, Revocation,
-    RevocationList, Revocations, SigningKeys, State, StoreError,
+    Accounts, ApiKeys, Audit, Cache, Counting, DatabaseUrl, Micros, RedisUrl, RefreshTokens, RevocationList,
+    Revocations, SigningKeys, State, StoreError,
     memory::MemoryCache,
     redis::Redis,
     sql::{self, Database},
@@ -139,15 +139,6 @@ impl Stores {
             redis,
             uses: Mutex::default(),
         })
-    }
-
-    /// Revokes: here at once, for the other replicas within seconds.
-    ///
-    /// # Errors
-    /// The database's; what was revoked holds in this process all the same.
-    pub async fn revoke(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
-        self.revoked.insert_all(revocations);
-        self.revocations.add(revocations).await
     }
 
     /// Notes that an API key was used; written down with others a little later.

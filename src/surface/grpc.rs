@@ -14,7 +14,7 @@ use tonic::Status;
 use super::{Answer, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Caller, Encoding, FrameGuard, Frames, Guards, Message, Reply, Target},
-    route::{Asked, Rpc, RpcTable},
+    route::{Asked, Route, Rpc, RpcTable},
     status::{Fault, Refusal, refuse, to_trailers},
 };
 
@@ -22,6 +22,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Grpc {
     pub table: Arc<RpcTable>,
+    /// Of what finds nothing in the table.
+    pub nothing: Arc<Route>,
 }
 
 /// Answers a native gRPC client.
@@ -35,7 +37,7 @@ pub struct GrpcAnswer {
 impl Surface for Grpc {
     type Answer = GrpcAnswer;
 
-    async fn open(&self, request: Request) -> (GrpcAnswer, Result<Call, Status>) {
+    async fn open(&self, request: Request) -> (GrpcAnswer, Call) {
         let (parts, body) = request.into_parts();
         let named = super::content_type(&parts.headers);
         let content_type = HeaderValue::from_static(match named {
@@ -50,8 +52,7 @@ impl Surface for Grpc {
                     _ => Err(not_this_content_type(&parts.headers, "application/grpc")),
                 },
             );
-        let call = fits.and_then(|()| open_call(&self.table, parts, body, Protocol::Grpc));
-        (answer, call)
+        (answer, open_call(&self.table, &self.nothing, parts, body, Protocol::Grpc, fits))
     }
 }
 
@@ -77,26 +78,48 @@ impl Answer for GrpcAnswer {
     }
 }
 
-/// Opens a call of gRPC frames, whichever protocol brought them. `body` holds the frames.
+/// Opens a call of gRPC frames, whichever protocol brought them. `body` holds the frames; `fits` is what is wrong with the
+/// request whatever it calls; `nothing` is the route of what has none.
 ///
-/// # Errors
-/// UNIMPLEMENTED for a path without a route; INVALID_ARGUMENT for a bad timeout or a bad `-bin` value.
+/// What cannot be made is settled: UNIMPLEMENTED for a path without a route, INVALID_ARGUMENT for a bad timeout or a bad
+/// `-bin` value.
 pub(super) fn open_call(
     table: &RpcTable,
+    nothing: &Arc<Route>,
     parts: Parts,
     body: Body,
     protocol: Protocol,
-) -> Result<Call, Status> {
-    let Rpc { route, method } = table
-        .find(parts.uri.path(), &Asked::of(&parts.uri, &parts.headers))
-        .map_err(|miss| Fault::client().on(Status::unimplemented(miss.to_string())))?;
-    let timeout = timeout::of_grpc(&parts.headers)?;
+    fits: Result<(), Status>,
+) -> Call {
+    let found = match fits {
+        Ok(()) => table
+            .find(parts.uri.path(), &Asked::of(&parts.uri, &parts.headers))
+            .map_err(|miss| Fault::client().on(Status::unimplemented(miss.to_string()))),
+        Err(status) => Err(status),
+    };
+    let timeout = timeout::of_grpc(&parts.headers);
     let peer = peer(&parts.extensions);
     let encoding = Encoding::of(&parts.headers);
-    let metadata = metadata::of_request(parts.headers, protocol)?;
+    let (metadata, clean) = metadata::of_request(parts.headers, protocol);
+    let settled = |route: &Arc<Route>, metadata, status| {
+        let path = PathAndQuery::try_from(parts.uri.path()).unwrap_or(PathAndQuery::from_static("/"));
+        Call::settled(route, Target::Rpc { path, method: None }, metadata, peer, Err(status))
+    };
+    let Rpc { route, method } = match found {
+        Ok(found) => found,
+        Err(status) => {
+            let route = table.known(parts.uri.path()).and_then(|(routes, _)| routes.first());
+            let route = route.unwrap_or(nothing);
+            return settled(route, metadata, status);
+        }
+    };
     let path = match &method {
-        Some(method) => method.path.clone(),
-        None => path_of(parts.uri)?,
+        Some(method) => Ok(method.path.clone()),
+        None => path_of(parts.uri.clone()),
+    };
+    let (timeout, path) = match timeout.and_then(|timeout| clean.and_then(|()| Ok((timeout, path?)))) {
+        Ok(read) => read,
+        Err(status) => return settled(&route, metadata, status),
     };
     let limits = &route.limits;
     let mut frames = FrameGuard::new(body, encoding, limits.request_bytes);
@@ -105,7 +128,7 @@ pub(super) fn open_call(
         frames = frames.paced(limits.request_pause);
     }
     let frames = Body::new(frames);
-    Ok(Call {
+    Call {
         route,
         target: Target::Rpc { path, method },
         metadata,
@@ -115,7 +138,7 @@ pub(super) fn open_call(
         deadline: None,
         caller: Caller::default(),
         guards: Guards::default(),
-    })
+    }
 }
 
 /// A gRPC call's method is its path alone.
@@ -197,13 +220,15 @@ mod tests {
     use super::*;
     use crate::surface::{
         serve,
-        testing::{REQUEST_BYTES, Seen, TestRoad, framed, pieces, send, status_line, table, with_headers},
+        testing::{
+            REQUEST_BYTES, Seen, TestRoad, framed, nothing, pieces, send, status_line, table, with_headers,
+        },
     };
 
     const NATIVE: (&str, &str) = ("content-type", "application/grpc");
 
     fn surface() -> Grpc {
-        Grpc { table: table() }
+        Grpc { table: table(), nothing: nothing() }
     }
 
     fn request(path: &str, headers: &[(&str, &str)], body: Body) -> Request {
@@ -257,7 +282,6 @@ mod tests {
             ("/bare.Service/Any?x=1", "/bare.Service/Any", false),
         ] {
             let (_, call) = surface.open(request(path, &[NATIVE], Body::empty())).await;
-            let call = call.unwrap();
             let Target::Rpc { path, method } = &call.target else { panic!("an RPC") };
             assert_eq!((path.as_str(), method.is_some()), (want, known));
             assert_eq!((call.timeout, call.deadline), (None, None));

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, StatusCode, Version, header, request};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
 use tonic::Status;
 
 use super::{Response, metadata, peer, timeout};
@@ -29,17 +29,10 @@ impl HttpEndpoint {
         Self { route, variables }
     }
 
-    /// Opens a request as a call; `captures` are what the variables captured, in their order.
-    ///
-    /// # Errors
-    /// INVALID_ARGUMENT for a bad timeout.
-    pub(super) fn open(
-        &self,
-        mut parts: request::Parts,
-        body: Body,
-        captures: Vec<String>,
-    ) -> Result<Call, Status> {
-        let timeout = timeout::of_rest(&parts.headers)?;
+    /// Opens a request as a call; `captures` are what the variables captured, in their order. One with a bad timeout is
+    /// settled: INVALID_ARGUMENT.
+    pub(super) fn open(&self, mut parts: request::Parts, body: Body, captures: Vec<String>) -> Call {
+        let timeout = timeout::of_rest(&parts.headers);
         let captured = self.variables.iter().zip(captures);
         let captured =
             captured.map(|((name, multi), value)| Captured { name: Arc::clone(name), value, multi: *multi });
@@ -48,18 +41,44 @@ impl HttpEndpoint {
         let expects = expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
         let (method, uri, version) = (parts.method, parts.uri, parts.version);
         let head = HttpHead { method, uri, captured, upgrade, version, expects };
-        Ok(Call {
+        let (target, metadata) = (Target::Http(Box::new(head)), metadata::of_http_request(parts.headers));
+        let peer = peer(&parts.extensions);
+        let timeout = match timeout {
+            Ok(timeout) => timeout,
+            Err(status) => return Call::settled(&self.route, target, metadata, peer, Err(status)),
+        };
+        Call {
             route: Arc::clone(&self.route),
-            target: Target::Http(Box::new(head)),
-            metadata: metadata::of_http_request(parts.headers),
+            target,
+            metadata,
             message: Message::Body(body),
-            peer: peer(&parts.extensions),
+            peer,
             timeout,
             deadline: None,
             caller: Caller::default(),
             guards: Guards::default(),
-        })
+        }
     }
+}
+
+/// A request whose outcome is known by its head, on a route.
+pub(super) fn settled(
+    route: &Arc<Route>,
+    method: Method,
+    uri: Uri,
+    parts: request::Parts,
+    outcome: Result<Reply, Status>,
+) -> Call {
+    let (captured, upgrade, version) = (Vec::new(), None, parts.version);
+    let head = HttpHead { method, uri, captured, upgrade, version, expects: false };
+    let peer = peer(&parts.extensions);
+    Call::settled(
+        route,
+        Target::Http(Box::new(head)),
+        metadata::of_http_request(parts.headers),
+        peer,
+        outcome,
+    )
 }
 
 /// The upgrade that a request asks for (RFC 9110, 7.8).

@@ -11,14 +11,16 @@ use crate::status::Fault;
 /// Takes a request's headers as its metadata. Names are removed in place; nothing is copied, and nothing allocated
 /// unless a name is removed that no well-behaved client sends.
 ///
-/// # Errors
-/// INVALID_ARGUMENT for a `-bin` value that is not base64.
-pub fn of_request(mut headers: HeaderMap, protocol: Protocol) -> Result<HeaderMap, Status> {
+/// Beside it INVALID_ARGUMENT for a `-bin` value that is not base64: policies read the metadata of such a call too.
+pub fn of_request(mut headers: HeaderMap, protocol: Protocol) -> (HeaderMap, Result<(), Status>) {
+    let mut clean = Ok(());
     let mut removed = 0_u32;
     let mut rare = Vec::new();
     for name in headers.keys() {
         match rule(name, protocol) {
-            Rule::Keep if name.as_str().ends_with("-bin") => binary(&headers, name)?,
+            Rule::Keep if name.as_str().ends_with("-bin") => {
+                clean = clean.and_then(|()| binary(&headers, name));
+            }
             Rule::Keep => {}
             Rule::Remove(place) => removed |= 1 << place,
             Rule::RemoveRare => rare.push(name.clone()),
@@ -28,7 +30,7 @@ pub fn of_request(mut headers: HeaderMap, protocol: Protocol) -> Result<HeaderMa
         rare.extend(named_by_connection(&headers));
     }
     remove(&mut headers, removed, &rare);
-    Ok(headers)
+    (headers, clean)
 }
 
 /// Takes the headers of a plain HTTP request: without those of the hop, and without the names by which this gateway says
@@ -387,7 +389,7 @@ mod tests {
         ];
         for (name, keep) in rows {
             for protocol in all {
-                let got = of_request(map(&[(name, "v"), ("a", "1"), (name, "w")]), protocol).unwrap();
+                let got = of_request(map(&[(name, "v"), ("a", "1"), (name, "w")]), protocol).0;
                 let want = if keep.contains(&protocol) { 2 } else { 0 };
                 assert_eq!(got.get_all(*name).iter().count(), want, "{name} {protocol:?}");
                 assert_eq!(got["a"], "1");
@@ -403,15 +405,16 @@ mod tests {
             ("connection", "x-two"),
             ("x-two", "2"),
         ]);
-        assert!(of_request(headers, Protocol::Rest).unwrap().is_empty());
+        assert!(of_request(headers, Protocol::Rest).0.is_empty());
     }
 
     #[test]
     fn binary_values_are_base64() {
         let check = |value: &str, good: bool| {
-            let got = of_request(map(&[("x-bin", value)]), Protocol::Grpc);
-            match got {
-                Ok(map) => assert!(good && map["x-bin"] == value, "{value}"),
+            let (map, clean) = of_request(map(&[("x-bin", value)]), Protocol::Grpc);
+            assert_eq!(map["x-bin"], value);
+            match clean {
+                Ok(()) => assert!(good, "{value}"),
                 Err(status) => {
                     assert!(!good, "{value}");
                     assert_eq!(status.code(), Code::InvalidArgument);

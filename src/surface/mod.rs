@@ -28,11 +28,7 @@ pub type Response = ::http::Response<Body>;
 /// Serves one request: opens it as a call, runs the call, closes its outcome as a response.
 pub async fn serve<S: Surface>(surface: &S, road: &impl Road, request: Request) -> Response {
     let (answer, call) = surface.open(request).await;
-    let outcome = match call {
-        Ok(call) => road.run(call).await,
-        Err(status) => Err(status),
-    };
-    answer.close(outcome).await
+    answer.close(road.run(call).await).await
 }
 
 /// In the extensions of a response that is an error body: the status it was made of, for those within who ask.
@@ -48,8 +44,9 @@ pub trait Surface: Send + Sync {
     type Answer: Answer;
 
     /// Reads a request's head. There is always an answer, so that a request which cannot be opened is refused in its
-    /// own protocol. The body is not read here.
-    fn open(&self, request: Request) -> impl Future<Output = (Self::Answer, Result<Call, Status>)> + Send;
+    /// own protocol, and always a call, so that it is admitted first ([`Message::Settled`](crate::call::Message::Settled)).
+    /// The body is not read here.
+    fn open(&self, request: Request) -> impl Future<Output = (Self::Answer, Call)> + Send;
 }
 
 /// Knows how to speak to one client.

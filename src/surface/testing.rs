@@ -16,7 +16,7 @@ use tonic::{Code, Status, metadata::MetadataMap};
 
 use super::{Request, Response, Surface, serve};
 use crate::{
-    call::{Body, Call, Guards, Reply, Road, Target, status_of},
+    call::{Body, Call, Guards, Message, Reply, Road, Target, status_of},
     route::{Destination, Limits, Route, RpcTable},
     schema::Schema,
     status::{Whose, ok_trailers, to_trailers},
@@ -56,6 +56,11 @@ pub(crate) fn table() -> Arc<RpcTable> {
     Arc::new(table)
 }
 
+/// The route of what has none in [`table`].
+pub(crate) fn nothing() -> Arc<Route> {
+    Arc::new(Route::of("*", Destination::Nothing))
+}
+
 /// Answers by the name of the method called.
 pub(crate) struct TestRoad;
 
@@ -68,6 +73,9 @@ impl Road for TestRoad {
     }
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        if let Message::Settled(outcome) = call.message {
+            return *outcome;
+        }
         let Target::Rpc { path, .. } = &call.target else { panic!("an RPC") };
         let message = |text: &str| Ok::<_, Status>(Frame::data(framed(0, text.as_bytes()).into()));
         let reply =

@@ -79,6 +79,7 @@ fn a_program_reads_the_same_as_json() {
     let said: Vec<Value> = serde_json::from_str(&said).unwrap();
     let want = serde_json::json!({
         "file": "several_at_once.toml", "line": 4, "column": 1, "key": "gateway.envirnment",
+        "path": ["gateway", "envirnment"],
         "message": "there is no such key", "text": "envirnment", "suggestion": "environment",
         "severity": "error",
     });
@@ -86,8 +87,37 @@ fn a_program_reads_the_same_as_json() {
     let keys: Vec<_> = said.iter().map(|one| one["key"].as_str().unwrap()).collect();
     let want = ["gateway.listen", "gateway.envirnment", "upstreams[0].grpc", "upstreams[0].timeout"];
     assert_eq!(keys, want);
+    assert_eq!(said[2]["path"], serde_json::json!(["upstreams", 0, "grpc"]));
     let (code, said) = run(&mut propylon(folder.path(), &["check", "nothing_wrong.toml", "--json"], ""));
     assert_eq!((code, said.trim()), (0, "[]"));
+}
+
+#[test]
+fn a_check_without_a_file_says_what_it_has_checked() {
+    let folder = folder();
+    let check = |environment: &str, code: i32, want: &str| {
+        let said = run(&mut propylon(folder.path(), &["check"], environment));
+        assert_eq!(said, (code, want.to_owned()), "{environment}");
+    };
+    check("", 0, "the defaults (no FILE is named, and no variable sets a key): nothing is wrong\n");
+    check(
+        "LOG_LEVEL=debug\nPROPYLON_REST__TRAILING_SLASH=ignore",
+        0,
+        "the defaults with LOG_LEVEL, PROPYLON_REST__TRAILING_SLASH (no FILE is named): nothing is wrong\n",
+    );
+    check(
+        "PROPYLON_REST__TRAILING_SLASH=true",
+        1,
+        "PROPYLON_REST__TRAILING_SLASH: rest.trailing_slash: \"true\" is not one of strict, ignore, redirect\n\n\
+         1 error, 0 warnings of the defaults with PROPYLON_REST__TRAILING_SLASH (no FILE is named)\n",
+    );
+    // What is no key of the config may be somebody else's.
+    check(
+        "PROPYLON_VERSION=1.2",
+        0,
+        "PROPYLON_VERSION: warning: the config has no such key; it is PROPYLON_SECTION__KEY (did you mean \"PROPYLON_REST__VERSION\"?)\n\n\
+         0 errors, 1 warning of the defaults (no FILE is named, and no variable sets a key)\n",
+    );
 }
 
 #[test]

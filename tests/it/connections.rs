@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::poll_fn;
 use h2::Reason;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -248,27 +248,65 @@ async fn connections_over_a_cap_are_refused() {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(IpAddr::from([127, 0, 0, last]), 0)).unwrap();
         let mut stream = socket.connect(gateway.address).await.unwrap();
-        // Who is refused may be gone already.
-        let _ = stream.write_all(PING_REQUEST).await;
+        stream.write_all(PING_REQUEST).await.unwrap();
         stream
     };
     let mut first = from(1).await;
     answer(&mut first).await;
     let mut second = from(1).await;
     answer(&mut second).await;
-    let refused = async |last: u8| {
+    let refused = async |last: u8, why: &str| {
         let said = rest("a refused connection", &mut from(last).await).await;
-        // The words are lost where the client's own come too late.
-        assert!(
-            said.is_empty() || said.starts_with("HTTP/1.1 503 ") && said.ends_with("too many connections\n"),
+        let (head, body) = said.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{said:?}"));
+        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{said}");
+        for line in [
+            "connection: close",
+            "content-type: application/json",
+            "retry-after: 1",
+            "x-content-type-options: nosniff",
+        ] {
+            assert!(head.lines().any(|said| said == line), "{line}: {said}");
+        }
+        let id = head.lines().find_map(|line| line.strip_prefix("x-request-id: ")).expect(head);
+        let body: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {said}"));
+        assert_eq!(
+            (&body["code"], &body["message"], &body["request_id"]),
+            (&json!(14), &json!(format!("too many connections: {why}")), &json!(id)),
             "{said}"
         );
     };
-    refused(1).await;
+    let of_address = "this address has as many connections as one may have";
+    let of_all = "the gateway has as many connections as it takes";
+    refused(1, of_address).await;
     let mut third = from(2).await;
     answer(&mut third).await;
-    refused(2).await;
-    refused(3).await;
+    refused(2, of_all).await;
+    refused(3, of_all).await;
+    // HTTP/2 is told in its own words, and that nothing of it was looked at.
+    let mut raw = Raw::connect(gateway.address, &[]).await;
+    let settings = raw.next(PATIENCE).await.unwrap();
+    assert_eq!((settings.kind, settings.flags, settings.payload.len()), (SETTINGS, 0, 0));
+    let goaway = raw.next(PATIENCE).await.unwrap();
+    let (numbers, words) = goaway.payload.split_at(8);
+    assert_eq!((goaway.kind, goaway.stream, numbers), (GOAWAY, 0, &[0, 0, 0, 0, 0, 0, 0, 0xb][..]));
+    assert_eq!(std::str::from_utf8(words), Ok(of_all));
+    assert_eq!(raw.next(PATIENCE).await, None);
+    // As a client of a library understands it.
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut send, connection) = h2::client::handshake(stream).await.unwrap();
+    let (request, ended) = tokio::join!(
+        async {
+            let request = http::Request::get("http://test/ping").body(()).unwrap();
+            match poll_fn(|cx| send.poll_ready(cx)).await {
+                Ok(()) => send.send_request(request, true).unwrap().0.await.map(drop),
+                Err(error) => Err(error),
+            }
+        },
+        within("the end of the connection", connection)
+    );
+    let error = ended.unwrap_err();
+    assert!(error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM), "{error:?}");
+    assert_eq!(request.unwrap_err().reason(), Some(Reason::ENHANCE_YOUR_CALM));
     drop(first);
     let begun = Instant::now();
     loop {
@@ -283,6 +321,54 @@ async fn connections_over_a_cap_are_refused() {
     }
     let said = gateway.program.output();
     assert!(said.contains("connections.max_per_address"), "{said}");
+}
+
+#[tokio::test]
+async fn a_crowd_over_a_cap_is_refused_without_holding_anybody_up() {
+    let gateway = gateway("max = 1");
+    let mut only = connect(gateway.address, PING_REQUEST).await;
+    answer(&mut only).await;
+    // More than are told in REST's words at once, and silent: their protocol is waited for, but not for long.
+    let begun = Instant::now();
+    let mut crowd = Vec::new();
+    for _ in 0..300 {
+        crowd.push(TcpStream::connect(gateway.address).await.unwrap());
+    }
+    let asked = Instant::now();
+    only.write_all(PING_REQUEST).await.unwrap();
+    answer(&mut only).await;
+    assert!(asked.elapsed() < Duration::from_secs(1), "served after {:?}", asked.elapsed());
+    let (mut briefly, mut at_length) = (0, 0);
+    for stream in &mut crowd {
+        let said = rest("one of a crowd", stream).await;
+        assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("retry-after: 1\r\n"), "{said:?}");
+        if said.ends_with("\r\n\r\ntoo many connections\n") { briefly += 1 } else { at_length += 1 }
+    }
+    assert!(begun.elapsed() < PATIENCE, "all were told after {:?}", begun.elapsed());
+    assert!(briefly > 0 && at_length > 0, "{briefly} in a line, {at_length} in a body");
+    // Who is told has gone: nothing of the crowd is left.
+    drop(crowd);
+    only.write_all(PING_REQUEST).await.unwrap();
+    answer(&mut only).await;
+}
+
+#[tokio::test]
+async fn tls_on_the_plain_port_is_told_apart_from_noise() {
+    let mut gateway = World::new().with_config("[log]\nlevel = \"debug\"").start();
+    // The record, the handshake's head and the version of a ClientHello.
+    let hello = [&[0x16, 3, 1, 0, 0xa3, 1, 0, 0, 0x9f, 3, 3][..], &[7; 157]].concat();
+    let mut stream = connect(gateway.address, &hello).await;
+    let said = rest("a client of TLS", &mut stream).await;
+    assert!(
+        said.starts_with("HTTP/1.1 400 ") && said.contains("TLS was spoken to a port of plain HTTP"),
+        "{said}"
+    );
+    let mut stream = connect(gateway.address, b"\x15\x03\x01 noise\r\n\r\n").await;
+    let said = rest("noise", &mut stream).await;
+    assert!(said.starts_with("HTTP/1.1 400 ") && !said.contains("TLS"), "{said}");
+    let said = "TLS was spoken to a port of plain HTTP";
+    gateway.program.wait_for(said, PATIENCE).unwrap();
+    assert_eq!(gateway.program.output().matches(said).count(), 1);
 }
 
 #[tokio::test]

@@ -241,7 +241,8 @@ async fn credentials_are_explained_as_they_are_served() {
             "[[auth.tokens]]\nname = {name:?}\ntoken = {{ file = {name:?} }}\nuser = {name:?}\nroles = [{role:?}]\n"
         )
     };
-    let access = "[access]\ndefault = \"authenticated\"\n";
+    let access =
+        "[access]\ndefault = \"authenticated\"\n[[access.rules]]\nmatch = [\"/docs\"]\nroles = [\"admin\"]\n";
     let gateway = World::with_library(library::start().await)
         .with_file("operator", operator.as_bytes())
         .with_file("student", student.as_bytes())
@@ -261,6 +262,14 @@ async fn credentials_are_explained_as_they_are_served() {
         ("POST /admin/reload", "", "passes 0 0"),
         ("POST /admin/reload", "Bearer bad", "refused 401 16"),
         ("GET /ping", "Bearer bad", "passes 0 0"),
+        ("GET /docs", "", "refused 401 16"),
+        ("GET /docs", &student, "refused 403 7"),
+        ("GET /docs", &operator, "answered 200 0"),
+        ("POST /docs", "", "refused 401 16"),
+        ("POST /docs", &operator, "refused 405 12"),
+        ("GET /redoc", "Bearer bad", "answered 200 0"),
+        ("GET /nothing", "", "refused 404 5"),
+        ("GET /nothing", "Bearer bad", "refused 404 5"),
     ] {
         let (method, path) = asked.split_once(' ').unwrap();
         let mut headers = vec![("authorization", bearer)];
@@ -271,10 +280,29 @@ async fn credentials_are_explained_as_they_are_served() {
         let name = format!("{asked} {bearer}\n{explained:#}\n{served:#?}");
         let outcome = explained["outcome"].as_str().unwrap();
         assert_eq!(format!("{outcome} {} {}", explained["http_status"], explained["code"]), want, "{name}");
-        assert_eq!(outcome == "passes", served.http == 200 && served.code == 0, "{name}");
+        assert_eq!(outcome != "refused", served.http == 200 && served.code == 0, "{name}");
         if outcome == "refused" {
             assert_eq!(explained["http_status"], served.http, "{name}");
             assert_eq!(explained["message"], served.message, "{name}");
+        }
+        if path == "/docs" {
+            assert_eq!(
+                (&explained["surface"], &explained["route"]),
+                (&json!("page"), &Value::Null),
+                "{name}"
+            );
+            let policies = explained["policies"].as_array().unwrap();
+            let effect = policies.iter().find(|policy| policy["name"] == "authorize").unwrap();
+            let says = if bearer == operator { "role admin (access.rules[0])" } else { "refuses: /docs" };
+            assert!(effect["effect"].as_str().unwrap().starts_with(says), "{name}");
+        }
+        if path == "/nothing" {
+            // There is no such route, and none is made up.
+            assert_eq!(
+                (&explained["route"], &explained["destination"]),
+                (&Value::Null, &Value::Null),
+                "{name}"
+            );
         }
     }
     // Where there is nobody to ask it is not guessed.
@@ -377,12 +405,12 @@ async fn a_binding_is_explained_to_its_last_parameter() {
     assert!(query[1]["problem"].as_str().unwrap().contains("did you mean `edition`"), "{query:?}");
     assert_eq!((&binding["body"], &binding["answers"]), (&json!("none"), &json!("application/json")));
     let policies = [
-        ("deadline", "5s, the client's"),
         ("client address", "127.0.0.1, this machine"),
         ("address limit", "none for this address"),
         ("authenticate", "nobody: the call brings no credentials"),
         ("authorize", "everyone (access.default)"),
         ("caller's limit", "by the caller's tier, if it is known"),
+        ("deadline", "5s, the client's"),
         ("identity upstream", "told: X-Gateway-Request-ID; X-User-ID, X-User-Email, X-User-Role and X-User-Permissions of a known caller; no credentials of the caller's"),
     ]
     .map(|(name, effect)| json!({ "name": name, "effect": effect, "refuses": false }));
@@ -433,6 +461,49 @@ async fn near_misses_are_ranked() {
     let found = near("POST", "/library.v1.Library/GetBok", &[GRPC]).await;
     assert_eq!(found[0], "POST /library.v1.Library/GetBook: the method is GetBook, not GetBok");
     assert_eq!(near("GET", "/v1/shelves/7/books/8", &[]).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_404_names_what_an_explanation_lists_first() {
+    let gateway = world().await;
+    // A request that nothing matches, and what both name; a blank means that neither names anything.
+    let check = async |request: &str, want: &str| {
+        let (method, path) = request.split_once(' ').unwrap();
+        let explained = explain(gateway.address, method, path, &[("host", "test")], "").await;
+        let first = &explained["near_misses"][0];
+        let text = |name: &str| first[name].as_str().unwrap_or_default().to_owned();
+        assert_eq!(format!("{} {}", text("verb"), text("path")).trim(), want, "{request}: {explained:#}");
+        let served = serve(gateway.address, method, path, &[], "").await;
+        assert_eq!(served.http, 404, "{request}");
+        let named = served.message.split_once("; the nearest is ").map_or("", |(_, nearest)| nearest);
+        assert_eq!(named, want, "{request}: {}", served.message);
+    };
+    check("GET /v1/shelfs/7/books/8", "GET /v1/{name=shelves/*/books/*}").await;
+    check("GET /v1/shelves/7/boks/8", "GET /v1/{name=shelves/*/books/*}").await;
+    check("PATCH /v1/shelfs/7/books/8", "PATCH /v1/{book.name=shelves/*/books/*}").await;
+    check("GET /shelves/7/books/8", "GET /v1/{name=shelves/*/books/*}").await;
+    check("GET /api/v1/shelves/7/books/8", "GET /v1/{name=shelves/*/books/*}").await;
+    check("GET /v1/shelves/7/books/8/", "GET /v1/{name=shelves/*/books/*}").await;
+    check("POST /v1/colect", "POST /v1/collect").await;
+    check("POST /v1/page", "POST /v1/pages").await;
+    check("GET /api/v1/auth/mee", "GET /api/v1/auth/me").await;
+    check("GET /api/v1/router", "GET /api/v1/routes").await;
+    check("GET /admin/user", "GET /admin/users").await;
+    // Pages of the gateway's own, beside what else is as near.
+    check("GET /doc", "GET /docs").await;
+    check("GET /Docs", "GET /docs").await;
+    check("GET /docs/", "GET /docs").await;
+    check("GET /openapi.yaml", "GET /openapi.json").await;
+    check("GET /redocs", "GET /redoc").await;
+    check("GET /live", "GET /livez").await;
+    check("GET /ready", "GET /readyz").await;
+    check("GET /well-known/jwks.json", "GET /.well-known/jwks.json").await;
+    check("GET /helth", "GET /health").await;
+    // What the config answers.
+    check("GET /close/shop", "GET /closed/{what}").await;
+    check("GET /wp-login.php", "").await;
+    check("GET /nothing/alike", "").await;
+    check(&format!("GET /{}", "a/".repeat(40)), "").await;
 }
 
 #[tokio::test]
@@ -488,12 +559,12 @@ GET /v1/shelves/7/books/8?edition=3
   route        /library.v1.Library/GetBook
   rules        60 s · request 4 MiB · reply 64 MiB
   cors         pages of https://page.example
-  policies     1 deadline  60s, the route's
-               2 client address  127.0.0.1, this machine
-               3 address limit  none for this address
-               4 authenticate  nobody: the call brings no credentials
-               5 authorize  everyone (access.default)
-               6 caller's limit  by the caller's tier, if it is known
+  policies     1 client address  127.0.0.1, this machine
+               2 address limit  none for this address
+               3 authenticate  nobody: the call brings no credentials
+               4 authorize  everyone (access.default)
+               5 caller's limit  by the caller's tier, if it is known
+               6 deadline  60s, the route's
                7 identity upstream  told: X-Gateway-Request-ID; X-User-ID, X-User-Email, X-User-Role and X-User-Permissions of a known caller; no credentials of the caller's"
     );
     assert_eq!((code, text.as_str()), (0, want.as_str()), "\n{text}");
@@ -503,7 +574,7 @@ GET /v1/shelves/7/books/8?edition=3
 PUT /v1/shelfs/7/boks/
 
   ✗ 404 Not Found · NOT_FOUND (5)
-    there is no PUT /v1/shelfs/7/boks/; the nearest is PUT /v1/{name=shelves/*/books/*}
+    there is no PUT /v1/shelfs/7/boks/; the nearest is POST /v1/shelves/{shelf}/books
 
   surface      REST
 

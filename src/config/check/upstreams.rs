@@ -215,15 +215,25 @@ impl Check<'_> {
         metadata
     }
 
-    /// The same as [`Self::text`]; what is not there and not needed has something in its place that nobody knows.
+    /// The same as [`Self::text`], however short: what it is for says how long it is to be. What is not there and not needed
+    /// has something in its place that nobody knows.
     pub(super) fn text_or_stand_in(&mut self, name: &str, written: settings::Text) -> Result<Secret, String> {
         let literal = matches!(written, settings::Text::Literal(_));
-        let read = self.text(name, written);
+        let read = self.read_text(name, written, Secret::placeholder);
         if self.looks.secrets || literal { read } else { Ok(read.unwrap_or_else(|_| Secret::stand_in())) }
     }
 
     /// A text as it is written, unless it is a credential; or what its reference holds.
     pub(super) fn text(&mut self, name: &str, written: settings::Text) -> Result<Secret, String> {
+        self.read_text(name, written, Secret::weakness)
+    }
+
+    fn read_text(
+        &mut self,
+        name: &str,
+        written: settings::Text,
+        weakness: fn(&Secret) -> Option<String>,
+    ) -> Result<Secret, String> {
         let secret = match written {
             settings::Text::Literal(_) if carries_credentials(name) => {
                 let message = "a credential is not written into the config; say where it is: { env = \"NAME\" } or { file = \"PATH\" }";
@@ -240,7 +250,7 @@ impl Check<'_> {
                 return Err("it has either env or file, the one place where it is".to_owned());
             }
         };
-        match secret.weakness() {
+        match weakness(&secret) {
             Some(why) if carries_credentials(name) => Err(format!("the value is refused: {why}")),
             _ => Ok(secret),
         }

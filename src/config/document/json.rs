@@ -5,13 +5,20 @@ use std::{collections::HashSet, ops::Range};
 
 use jsonc_parser::{CollectOptions, ParseOptions, ast, common::Ranged as _, parse_to_ast};
 
-use super::{Entry, MAX_DEPTH, Node, Origin, Read, Unreadable, Value};
+use super::{Entry, MAX_DEPTH, Node, Origin, Read, Root, STOPPED, Unreadable, Value};
 
 pub(super) fn read(text: &str) -> Read {
     let mut wrong = Vec::new();
     match parsed(text, &mut wrong) {
-        Ok(root) => Read { root: Some(root), wrong },
-        Err(one) => Read { root: None, wrong: vec![one] },
+        Ok(root) => Read { root: Root::Whole(root), wrong },
+        Err(one) => {
+            // What is never closed was read to its end, which is the text's.
+            let unclosed = ["unterminated array", "unterminated object"].contains(&one.why.as_str());
+            let (at, stopped) = if unclosed { (one.at.end, "") } else { (one.at.start, STOPPED) };
+            let root = before(text, at, &mut wrong);
+            wrong.push(Unreadable { why: format!("{}{stopped}", one.why), ..one });
+            Read { root, wrong }
+        }
     }
 }
 
@@ -41,6 +48,43 @@ fn parsed(text: &str, wrong: &mut Vec<Unreadable>) -> Result<Node, Unreadable> {
     }
     let value = parsed.value.ok_or_else(|| Unreadable { at: 0..0, why: "the file is empty".to_owned() })?;
     Ok(node(&value, 0, wrong))
+}
+
+/// What stands before a place where the text is no JSON: all members and elements that are complete, by what is left of
+/// the text when it is cut behind them and closed.
+fn before(text: &str, at: usize, wrong: &mut Vec<Unreadable>) -> Root {
+    let Some(text) = text.get(..at) else { return Root::Nothing };
+    let (mut closers, mut quoted, mut escaped) = (String::new(), false, false);
+    // Where it can be cut, and what then closes it: behind the last of several, behind what opens, and at the very end.
+    let mut cuts: [Option<(usize, String)>; 2] = [None, None];
+    for (index, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' | b'[' => {
+                closers.push(if byte == b'{' { '}' } else { ']' });
+                cuts = [None, Some((index + 1, closers.clone()))];
+            }
+            b'}' | b']' => {
+                closers.pop();
+            }
+            b',' => cuts = [Some((index, closers.clone())), cuts.into_iter().flatten().next()],
+            _ => {}
+        }
+    }
+    let end = (!quoted).then(|| (text.len(), closers.clone()));
+    for (cut, closers) in end.into_iter().chain(cuts.into_iter().flatten()) {
+        let closed: String =
+            text.get(..cut).into_iter().flat_map(str::chars).chain(closers.chars().rev()).collect();
+        let mut found = Vec::new();
+        if let Ok(root) = parsed(&closed, &mut found) {
+            wrong.append(&mut found);
+            return Root::UpTo(root, cut);
+        }
+    }
+    Root::Nothing
 }
 
 /// The byte at serde_json's line and column, both from 1 on; columns are bytes.

@@ -67,11 +67,33 @@ pub(super) struct Unreadable {
 /// A file's text, read.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// `None` where what is wrong leaves nothing to be sure of.
-    pub(super) root: Option<Node>,
+    pub(super) root: Root,
     /// Each place that is not of the language.
     pub(super) wrong: Vec<Unreadable>,
 }
+
+/// What of a file's text is understood.
+#[derive(Debug)]
+pub(super) enum Root {
+    Whole(Node),
+    /// Reading had to stop: what stands before these bytes' end, its tables and lists being cut off.
+    UpTo(Node, usize),
+    /// What is wrong leaves nothing to be sure of.
+    Nothing,
+}
+
+impl Root {
+    /// The tree, if all of it is there.
+    pub(super) fn whole(self) -> Option<Node> {
+        match self {
+            Self::Whole(node) => Some(node),
+            Self::UpTo(..) | Self::Nothing => None,
+        }
+    }
+}
+
+/// Said of the place where reading had to stop.
+const STOPPED: &str = "; what follows is not read";
 
 /// The language of a config file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

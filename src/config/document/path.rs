@@ -45,6 +45,25 @@ pub(in crate::config) fn child(path: &str, key: &str) -> String {
     format!("{path}{dot}{quote}{key}{quote}")
 }
 
+/// The path for a program: the keys as texts, the places of lists as numbers.
+pub(in crate::config) fn plain(path: &str) -> serde_json::Value {
+    let steps = steps(path).into_iter().map(|step| match step {
+        Step::Key(key) => serde_json::Value::from(key),
+        Step::Index(index) => index.into(),
+    });
+    steps.collect()
+}
+
+/// Shows where each value of a tree came from.
+pub(in crate::config) fn origins<'t>(node: &'t Node, show: &mut impl FnMut(&'t Origin)) {
+    show(&node.origin);
+    match &node.value {
+        Value::List(nodes) => nodes.iter().for_each(|node| origins(node, show)),
+        Value::Table(entries) => entries.iter().for_each(|entry| origins(&entry.node, show)),
+        _ => {}
+    }
+}
+
 /// The path as a person would say it: an entry of a list by its name, where it has one.
 pub(in crate::config) fn spoken(root: &Node, path: &str) -> String {
     let mut said = String::new();

@@ -7,7 +7,7 @@ use super::*;
 fn plain(language: Language, text: &str) -> Result<serde_json::Value, String> {
     let Read { root, wrong } = language.read(text);
     let one = |one: &Unreadable| format!("{}..{}: {}", one.at.start, one.at.end, one.why);
-    match root {
+    match root.whole() {
         Some(root) if wrong.is_empty() => Ok(root.plain()),
         _ => Err(wrong.iter().map(one).collect::<Vec<_>>().join("\n")),
     }
@@ -17,7 +17,7 @@ fn plain(language: Language, text: &str) -> Result<serde_json::Value, String> {
 fn what_is_wrong_with_one_value_leaves_the_others() {
     let check = |language: Language, text: &str, left: serde_json::Value, want: &[&str]| {
         let Read { root, wrong } = language.read(text);
-        assert_eq!(root.map(|root| root.plain()), Some(left), "{text}");
+        assert_eq!(root.whole().map(|root| root.plain()), Some(left), "{text}");
         let told: Vec<String> = wrong.iter().map(|one| format!("{}: {}", one.at.start, one.why)).collect();
         assert_eq!(told, want, "{text}");
     };
@@ -36,9 +36,52 @@ fn what_is_wrong_with_one_value_leaves_the_others() {
         (Language::Yaml, "a: 99999999999999999999"),
         (Language::Json, "{\"a\": 99999999999999999999}"),
     ] {
-        let root = language.read(text).root.unwrap();
+        let root = language.read(text).root.whole().unwrap();
         assert_eq!(root.entry("a").unwrap().node.value, beyond("99999999999999999999"), "{text}");
     }
+}
+
+#[test]
+fn what_stands_before_the_place_where_reading_stops_is_read() {
+    // What is left, and where each mistake is; a null is nothing.
+    let check = |language: Language, text: &str, left: serde_json::Value, want: &[usize]| {
+        let Read { root, wrong } = language.read(text);
+        let got = match root {
+            Root::Whole(root) => panic!("{text}: {root:?}"),
+            Root::UpTo(root, up_to) => {
+                assert!(up_to <= text.len(), "{text}: up to {up_to}");
+                root.plain()
+            }
+            Root::Nothing => json!(null),
+        };
+        assert_eq!(got, left, "{text}: {wrong:?}");
+        assert_eq!(wrong.iter().map(|one| one.at.start).collect::<Vec<_>>(), want, "{text}: {wrong:?}");
+        let stopped = wrong.iter().filter(|one| one.why.ends_with(STOPPED)).count();
+        let goes_on = language == Language::Toml || wrong.iter().any(|one| one.why == "unterminated array");
+        assert_eq!(stopped, usize::from(!goes_on), "{wrong:?}");
+    };
+    check(Language::Yaml, "a: 1\nb:\n  c: [2, 3]\n d: 4\n", json!({"a": 1, "b": {"c": [2, 3]}}), &[21]);
+    check(Language::Yaml, "a: 1\nb: \"x\nc: 2\n", json!({"a": 1}), &[8]);
+    check(Language::Yaml, "a: {b: 1, c: [1, 2\nd: 3\n", json!({"a": {"b": 1, "c": [1]}}), &[20]);
+    check(Language::Yaml, "- a: 1\n- b: *c\n- d: 1\n", json!([{"a": 1}, {}]), &[12]);
+    check(Language::Yaml, "a: 1\nb: \"x\nc: 2\n---\nd: 1\n", json!({"a": 1}), &[8, 16]);
+    check(Language::Yaml, "a: 1\nb: @x\n--- # two\nd: 1\n---\n", json!({"a": 1}), &[8, 11]);
+    check(Language::Yaml, "a: 1\nb: @x\n----\n --- \n", json!({"a": 1}), &[8]);
+    check(Language::Yaml, "@x\n", json!(null), &[0]);
+    check(
+        Language::Json,
+        r#"{"a": 1, "b": {"c": [1, 2], "d": 3,}}"#,
+        json!({"a": 1, "b": {"c": [1, 2], "d": 3}}),
+        &[34],
+    );
+    check(Language::Json, r#"{"a": 1, "b": {"c": [1, 2"#, json!({"a": 1, "b": {"c": [1, 2]}}), &[20]);
+    check(Language::Json, r#"{"a": "}, ]\"", "b": nul}"#, json!({"a": "}, ]\""}), &[21]);
+    check(Language::Json, r#"{"a": 1, "b" 2, "c": 3}"#, json!({"a": 1}), &[13]);
+    check(Language::Json, r#"{"a": {"b": "x}"#, json!({"a": {}}), &[12]);
+    check(Language::Json, "a", json!(null), &[0]);
+    check(Language::Json, "", json!(null), &[0]);
+    check(Language::Toml, "a = 1\n[b]\nc = 2\nd = \"x\n[e]\nf = 1\n", json!({"a": 1, "b": {"c": 2}}), &[22]);
+    check(Language::Toml, "a = 1\nb = [1,\nc = ?\n", json!(null), &[14]);
 }
 
 #[test]

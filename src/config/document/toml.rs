@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Entry, Node, Origin, Read, Unreadable, Value};
+use super::{Entry, Node, Origin, Read, Root, Unreadable, Value};
 
 /// What the crate says of a key that is there twice: the first of them is in its table.
 const TWICE: &str = "duplicate key";
@@ -37,7 +37,21 @@ pub(super) fn read(text: &str) -> Read {
         let key = text.get(one.at.clone()).unwrap_or_default().trim_matches(['"', '\'']);
         one.why = format!("the key {key:?} is there twice");
     }
-    Read { root: sure.then_some(root), wrong }
+    let root = if sure { Root::Whole(root) } else { before(text, &wrong) };
+    Read { root, wrong }
+}
+
+/// What stands on the lines before the first mistake.
+fn before(text: &str, wrong: &[Unreadable]) -> Root {
+    let first = wrong.iter().find(|one| !one.why.ends_with(" is there twice"));
+    let lines = first.and_then(|first| text.get(..first.at.start)).unwrap_or_default();
+    let lines = lines.get(..lines.rfind('\n').map_or(0, |end| end + 1)).unwrap_or_default();
+    let (table, errors) = DeTable::parse_recoverable(lines);
+    if errors.iter().any(|error| error.message() != TWICE) {
+        return Root::Nothing;
+    }
+    let span = table.span();
+    Root::UpTo(self::table(table.get_ref(), span, &mut Vec::new()), lines.len())
 }
 
 fn table(table: &DeTable<'_>, span: Range<usize>, unreadable: &mut Vec<Unreadable>) -> Node {

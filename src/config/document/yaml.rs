@@ -8,7 +8,7 @@ use std::{
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use super::{Entry, MAX_DEPTH, Node, Origin, Read, Unreadable, Value};
+use super::{Entry, MAX_DEPTH, Node, Origin, Read, Root, STOPPED, Unreadable, Value};
 
 /// The most values of a file, those that aliases stand for included.
 const MAX_NODES: usize = 100_000;
@@ -20,39 +20,59 @@ pub(super) fn read(text: &str) -> Read {
         anchors: HashMap::new(),
         nodes: 0,
         told: Vec::new(),
+        up_to: 0,
+        stopped: None,
     };
-    match document(&mut reader) {
-        Ok(root) => Read { root: Some(root), wrong: reader.told },
-        Err(one) => {
-            reader.told.push(one);
-            Read { root: None, wrong: reader.told }
-        }
+    let root = document(&mut reader);
+    let Reader { mut told, stopped, up_to, .. } = reader;
+    let Some(from) = stopped else {
+        return Read { root: Root::Whole(root.unwrap_or_else(Node::empty)), wrong: told };
+    };
+    if root.is_some()
+        && let Some(second) = document_behind(text, from)
+    {
+        told.push(Unreadable { at: second, why: SECOND.to_owned() });
     }
+    Read { root: root.map_or(Root::Nothing, |root| Root::UpTo(root, up_to)), wrong: told }
 }
 
-/// The one document of a file.
-fn document(reader: &mut Reader<'_>) -> Result<Node, Unreadable> {
+/// What is said of a second document, and why none is looked into.
+const SECOND: &str = "a config is one document; here a second one begins";
+
+/// The line behind a place that begins a document, whatever it stands in (YAML 1.2, section 9.1.2).
+fn document_behind(text: &str, from: usize) -> Option<Range<usize>> {
+    let begins = |rest: &str| {
+        rest.strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+    };
+    let rest = text.get(from..)?;
+    let lines = rest.match_indices('\n').map(|(at, _)| from + at + 1);
+    let at = lines.into_iter().find(|at| text.get(*at..).is_some_and(begins))?;
+    Some(at..at + 3)
+}
+
+/// The one document of a file; `None` where none was read, or nothing but comments.
+fn document(reader: &mut Reader<'_>) -> Option<Node> {
     let mut root = None;
     loop {
-        let (event, span) = reader.next()?;
+        let (event, span) = reader.next();
         match event {
             Event::StreamEnd => break,
             Event::Nothing | Event::StreamStart | Event::DocumentEnd => {}
             Event::DocumentStart(_) if root.is_some() => {
                 // The first is looked at all the same.
-                let second = reader.wrong(span, "a config is one document; here a second one begins");
+                let second = reader.wrong(span, SECOND);
                 reader.told.push(second);
                 break;
             }
             Event::DocumentStart(_) => {
-                let (event, span) = reader.next()?;
-                root = Some(reader.node(event, span, 0)?);
+                let (event, span) = reader.next();
+                root = Some(reader.node(event, span, 0));
             }
-            _ => return Err(reader.wrong(span, "a document should begin here")),
+            _ => reader.stop(span, "a document should begin here"),
         }
     }
-    // A file of comments alone has no document, or an empty one.
-    Ok(root.filter(|root| root.value != Value::Null).unwrap_or_else(Node::empty))
+    root.filter(|root| root.value != Value::Null)
 }
 
 struct Reader<'t> {
@@ -60,8 +80,12 @@ struct Reader<'t> {
     offsets: Offsets,
     anchors: HashMap<usize, Anchor>,
     nodes: usize,
-    /// What is wrong with one value alone.
+    /// What is wrong with one value alone, or ends the reading.
     told: Vec<Unreadable>,
+    /// The end of what was read.
+    up_to: usize,
+    /// Where the reading had to stop: from there on, everything ends.
+    stopped: Option<usize>,
 }
 
 /// What an alias stands for.
@@ -82,46 +106,52 @@ fn height(node: &Node) -> usize {
 }
 
 impl<'t> Reader<'t> {
-    fn next(&mut self) -> Result<(Event<'t>, Span), Unreadable> {
+    fn next(&mut self) -> (Event<'t>, Span) {
+        if self.stopped.is_some() {
+            return (Event::StreamEnd, Span::default());
+        }
         match self.events.next_event() {
-            Some(Ok(event)) => Ok(event),
+            Some(Ok((event, span))) => {
+                self.up_to = self.up_to.max(self.offsets.byte(span.end.index()));
+                (event, span)
+            }
             Some(Err(error)) => {
                 let at = self.offsets.byte(error.marker().index());
-                Err(Unreadable { at: at..at, why: error.info().to_owned() })
+                self.told.push(Unreadable { at: at..at, why: format!("{}{STOPPED}", error.info()) });
+                self.stopped = Some(at);
+                (Event::StreamEnd, Span::default())
             }
-            None => Ok((Event::StreamEnd, Span::default())),
+            None => (Event::StreamEnd, Span::default()),
         }
+    }
+
+    /// Reads no more: this is wrong, and what follows cannot be told from it.
+    fn stop(&mut self, span: Span, why: &str) {
+        if self.stopped.is_none() {
+            let at = self.offsets.bytes(span);
+            self.stopped = Some(at.start);
+            self.told.push(Unreadable { at, why: format!("{why}{STOPPED}") });
+        }
+    }
+
+    /// A value that has been told, or was cut off.
+    fn no_value(&self, span: Span) -> Node {
+        Node { value: Value::Wrong, origin: Origin::File(self.offsets.bytes(span)) }
     }
 
     fn wrong(&self, span: Span, why: &str) -> Unreadable {
         Unreadable { at: self.offsets.bytes(span), why: why.to_owned() }
     }
 
-    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, Unreadable> {
+    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Node {
         self.nodes += 1;
         if depth > MAX_DEPTH {
-            return Err(self.wrong(span, &format!("it is deeper than {MAX_DEPTH} levels")));
+            self.stop(span, &format!("it is deeper than {MAX_DEPTH} levels"));
+            return self.no_value(span);
         }
         let before = self.nodes;
         let (anchor, value, whole) = match event {
-            Event::Alias(anchor) => {
-                let Some(Anchor { node, size, height }) = self.anchors.get(&anchor) else {
-                    return Err(self.wrong(span, "the anchor of this alias is not complete"));
-                };
-                self.nodes = self.nodes.saturating_add(*size);
-                if self.nodes > MAX_NODES || depth + height > MAX_DEPTH {
-                    return Err(self.wrong(
-                        span,
-                        &format!(
-                            "with its aliases it has more than {MAX_NODES} values or {MAX_DEPTH} levels"
-                        ),
-                    ));
-                }
-                return Ok(Node {
-                    value: node.value.clone(),
-                    origin: Origin::File(self.offsets.bytes(span)),
-                });
-            }
+            Event::Alias(anchor) => return self.alias(anchor, span, depth),
             Event::Scalar(text, style, anchor, tag) => {
                 let value = self.scalar(&text, style, tag.as_deref(), span).unwrap_or_else(|one| {
                     self.told.push(one);
@@ -133,46 +163,73 @@ impl<'t> Reader<'t> {
                 self.collection_tag(tag.as_deref(), "seq", span);
                 let mut nodes = Vec::new();
                 let end = loop {
-                    let (event, span) = self.next()?;
-                    if matches!(event, Event::SequenceEnd) {
+                    let (event, span) = self.next();
+                    if matches!(event, Event::SequenceEnd | Event::StreamEnd) {
                         break span;
                     }
-                    nodes.push(self.node(event, span, depth + 1)?);
+                    nodes.push(self.node(event, span, depth + 1));
                 };
-                (anchor, Value::List(nodes), self.offsets.between(span, end))
+                (anchor, Value::List(nodes), self.between(span, end))
             }
             Event::MappingStart(anchor, tag) => {
                 self.collection_tag(tag.as_deref(), "map", span);
-                let (entries, end) = self.entries(depth)?;
-                (anchor, Value::Table(entries), self.offsets.between(span, end))
+                let (entries, end) = self.entries(depth);
+                (anchor, Value::Table(entries), self.between(span, end))
             }
-            _ => return Err(self.wrong(span, "a value should stand here")),
+            // It was cut off.
+            Event::StreamEnd => return self.no_value(span),
+            _ => {
+                self.stop(span, "a value should stand here");
+                return self.no_value(span);
+            }
         };
         if self.nodes > MAX_NODES {
-            return Err(self.wrong(span, &format!("it has more than {MAX_NODES} values")));
+            self.stop(span, &format!("it has more than {MAX_NODES} values"));
         }
         let node = Node { value, origin: Origin::File(whole) };
         if anchor != 0 {
             let height = height(&node);
             self.anchors.insert(anchor, Anchor { node: node.clone(), size: self.nodes - before + 1, height });
         }
-        Ok(node)
+        node
     }
 
-    fn entries(&mut self, depth: usize) -> Result<(Vec<Entry>, Span), Unreadable> {
+    fn alias(&mut self, anchor: usize, span: Span, depth: usize) -> Node {
+        let Some(Anchor { node, size, height }) = self.anchors.get(&anchor) else {
+            self.stop(span, "the anchor of this alias is not complete");
+            return self.no_value(span);
+        };
+        let value = &node.value;
+        self.nodes = self.nodes.saturating_add(*size);
+        if self.nodes > MAX_NODES || depth + height > MAX_DEPTH {
+            let why = format!("with its aliases it has more than {MAX_NODES} values or {MAX_DEPTH} levels");
+            self.stop(span, &why);
+            return self.no_value(span);
+        }
+        Node { value: value.clone(), origin: Origin::File(self.offsets.bytes(span)) }
+    }
+
+    /// The bytes of a collection; one that was cut off ends where the reading did.
+    fn between(&self, start: Span, end: Span) -> Range<usize> {
+        let start = self.offsets.byte(start.start.index());
+        let end = if self.stopped.is_some() { self.up_to } else { self.offsets.byte(end.end.index()) };
+        start..end.max(start)
+    }
+
+    fn entries(&mut self, depth: usize) -> (Vec<Entry>, Span) {
         let mut entries: Vec<Entry> = Vec::new();
         let mut keys = HashSet::new();
         loop {
-            let (event, span) = self.next()?;
+            let (event, span) = self.next();
             let (key, anchor) = match event {
-                Event::MappingEnd => return Ok((entries, span)),
+                Event::MappingEnd | Event::StreamEnd => return (entries, span),
                 Event::Scalar(text, _, anchor, _) => (text.into_owned(), anchor),
                 other => {
                     let wrong = self.wrong(span, "a key is a text");
                     self.told.push(wrong);
-                    self.node(other, span, depth + 1)?;
-                    let (event, span) = self.next()?;
-                    self.node(event, span, depth + 1)?;
+                    self.node(other, span, depth + 1);
+                    let (event, span) = self.next();
+                    self.node(event, span, depth + 1);
                     continue;
                 }
             };
@@ -186,9 +243,11 @@ impl<'t> Reader<'t> {
                 let wrong = self.wrong(span, &format!("the key {key:?} is there twice"));
                 self.told.push(wrong);
             }
-            let (event, span) = self.next()?;
-            let node = self.node(event, span, depth + 1)?;
-            if twice {
+            let (event, span) = self.next();
+            // A key without a value may be the beginning of something else.
+            let cut = matches!(event, Event::StreamEnd);
+            let node = self.node(event, span, depth + 1);
+            if twice || cut {
                 continue;
             }
             entries.push(Entry { key, origin, node });
@@ -278,9 +337,5 @@ impl Offsets {
 
     fn bytes(&self, span: Span) -> Range<usize> {
         self.byte(span.start.index())..self.byte(span.end.index())
-    }
-
-    fn between(&self, start: Span, end: Span) -> Range<usize> {
-        self.byte(start.start.index())..self.byte(end.end.index())
     }
 }

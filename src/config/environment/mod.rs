@@ -68,11 +68,11 @@ impl Environment {
                 None => {
                     let known = all_names(root);
                     let message = "the config has no such key; it is PROPYLON_SECTION__KEY";
-                    found.push(
-                        Mistake::new("", message)
-                            .near(name, known.iter().map(String::as_str))
-                            .at(Part::Variable(Arc::from(name.as_str()))),
-                    );
+                    let mistake = Mistake::new("", message)
+                        .near(name, known.iter().map(String::as_str))
+                        .at(Part::Variable(Arc::from(name.as_str())));
+                    // Without a key's two underscores it may be somebody else's, such as an image's PROPYLON_VERSION.
+                    found.push(if key.contains("__") { mistake } else { mistake.warning() });
                 }
             }
         }

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Config, Report, Source,
     check::{Check, Looks},
-    document::{Language, Node, Origin, Value},
+    document::{Language, Node, Origin, Root, Value},
     environment::Environment,
     mistake::{Mistake, Mistakes, Part, Severity},
     nearby::unreadable,
@@ -122,21 +122,27 @@ impl Sources {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut source = Source::new(file.map(Path::to_owned), text);
         let mut found = Mistakes::default();
-        let read = file.map_or(Language::Toml, Language::of).read(text);
+        let language = file.map_or(Language::Toml, Language::of);
+        let read = language.read(text);
         for one in read.wrong {
             found.push(Mistake::new("", one.why).at(Part::Bytes(one.at)));
         }
         match read.root {
-            Some(root) => source = source.understood(root),
-            // What stands in the file is not known, so whatever else were said of it would be guessed.
-            None => return Loaded { config: Config::default(), source, mistakes: found.into_all() },
+            Root::Whole(root) => source = source.understood(root),
+            Root::UpTo(root, up_to) => {
+                // What follows is not known, so that only what can be wrong by itself is told.
+                shape::check_beginning(&root, language, &mut found);
+                source = source.understood_up_to(root, up_to);
+                return Loaded { config: Config::default(), source, mistakes: found.into_all() };
+            }
+            Root::Nothing => return Loaded { config: Config::default(), source, mistakes: found.into_all() },
         }
         self.environment.apply(&mut source.root, &mut found);
         for flag in &self.flags {
             let origin = Origin::Flag(flag.name.into());
             source.root.set(flag.key, Node { value: Value::Text(flag.value.clone()), origin });
         }
-        let right = shape::check(&source.root, &mut found);
+        let right = shape::check(&source.root, language, &mut found);
         let settings = serde_json::from_value(right).unwrap_or_else(|error| {
             // The schema is made from the settings, so what fits it can be read into them.
             found.add("", error.to_string());

@@ -83,7 +83,7 @@ fn the_example_fits_the_schema_and_has_every_key_of_it() {
     let validator = jsonschema::draft202012::new(schema).unwrap();
     assert!(jsonschema::draft202012::meta::is_valid(schema));
     for text in [EXAMPLE.to_owned(), whole_example()] {
-        let example = Language::Toml.read(&text).root.unwrap().plain();
+        let example = Language::Toml.read(&text).root.whole().unwrap().plain();
         let errors: Vec<_> = validator
             .iter_errors(&example)
             .map(|error| format!("{}: {error}", error.instance_path()))
@@ -296,6 +296,7 @@ fn what_a_listed_name_cannot_mean_is_told_under_its_name() {
         &[("JWT_SECRET_KEY", "your-super-secret-jwt-key")],
         &["JWT_SECRET_KEY", "auth.secret", "placeholder"],
     );
+    check(&[("SECRET_KEY", "hunter2")], &["SECRET_KEY", "has 7 bytes; at least 32 are needed"]);
     check(&[("SECRET_KEY", "hunter2-and-more")], &["SECRET_KEY", "at least 32 are needed"]);
     check(
         &[("SECRET_KEY", "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv"), ("ALGORITHM", "RS256")],

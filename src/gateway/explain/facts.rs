@@ -82,6 +82,11 @@ pub(super) fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestin
             name: respond.status.as_u16().to_string(),
             ..Default::default()
         },
+        Destination::Page | Destination::Nothing => ExplainedDestination {
+            kind: "page".to_owned(),
+            name: route.name.to_string(),
+            ..Default::default()
+        },
         Destination::Redirect(redirect) => ExplainedDestination {
             kind: "redirect".to_owned(),
             name: redirect.to.to_string(),

@@ -1,10 +1,13 @@
 //! The gateway's own pages: what this is, the probes, the OpenAPI document, the documentation to read (ReDoc) and to try
 //! out (Swagger UI), and the keys of its tokens. Each is switched on and moved by the config, asks no other server for anything, and has a
-//! Content-Security-Policy of its own.
+//! Content-Security-Policy of its own. A page is a call like any other: policies admit it first, so that the rules about
+//! callers hold for it, and the limits.
 
 mod assets;
 mod html;
 mod index;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -14,13 +17,13 @@ use self::assets::Asset;
 use super::Gateway;
 use crate::{
     auth::digest,
-    call::Body,
+    call::{Body, Call, Caller, Guards, HttpHead, Message, Road, Target},
     config::{Config, Page},
     route::router::TrailingSlash,
     services::NotServing,
-    snapshot::Snapshot,
+    snapshot::{OwnPage, Snapshot},
     status::{Refusal, refuse},
-    surface::{Request, Response, rest},
+    surface::{self, Request, Response, metadata, rest},
 };
 
 /// What our own page needs: its style, and nothing else.
@@ -39,70 +42,134 @@ const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
 const A_MINUTE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 
 /// What is at a path.
+pub(super) struct Found<'a> {
+    page: &'a OwnPage,
+    place: Place,
+    /// What is there is without the slash that the path has at its end, and who asks is sent on.
+    elsewhere: bool,
+}
+
+#[derive(Clone, Copy)]
 enum Place {
-    Page(Page),
+    Page,
     /// A file that a page consists of.
     Asset(&'static Asset),
 }
 
-/// Serves a request for one of the gateway's own pages; `None` for any other path.
-///
-/// # Errors
-/// 405, in the words of every other route; 503 for keys that are not there yet.
-pub(super) fn serve(
-    gateway: &Gateway,
-    snapshot: &Snapshot,
-    request: &Request,
-) -> Option<Result<Response, Status>> {
-    let path = request.uri().path();
-    let place = match (find(snapshot, path), slashless(snapshot, path)) {
-        (Some(place), _) | (None, Some((TrailingSlash::Ignore, place))) => place,
-        (None, Some((TrailingSlash::Redirect, _))) => {
-            let mut location = path.trim_end_matches('/').to_owned();
-            if let Some(query) = request.uri().query() {
-                location = format!("{location}?{query}");
-            }
-            return Some(Err(refuse(Refusal::Redirect { location }, "this path has no slash at its end")));
+/// The page at a path, or the file which a page consists of; `None` for any other path.
+pub(super) fn find<'a>(snapshot: &'a Snapshot, path: &str) -> Option<Found<'a>> {
+    let at = |path: &str, elsewhere| {
+        let (page, place) = exactly(&snapshot.pages, path)?;
+        Some(Found { page, place, elsewhere })
+    };
+    at(path, false).or_else(|| {
+        let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty() && !bare.ends_with('/'))?;
+        match snapshot.config.rest.paths.trailing_slash {
+            TrailingSlash::Strict => None,
+            TrailingSlash::Ignore => at(bare, false),
+            TrailingSlash::Redirect => at(bare, true),
         }
-        (None, _) => return None,
-    };
-    let method = request.method();
-    let head = method == Method::HEAD;
-    if method == Method::OPTIONS {
-        return Some(Ok(options()));
-    }
-    if method != Method::GET && !head {
-        let allow = vec![Method::GET, Method::HEAD, Method::OPTIONS];
-        let message = format!("{} has no {method}; it has GET, HEAD", request.uri().path());
-        return Some(Err(refuse(Refusal::MethodNotAllowed { allow }, message)));
-    }
-    let answered = match place {
-        Place::Page(page) => self::page(gateway, snapshot, page, request),
-        Place::Asset(asset) => asset.response(request.headers()),
-    };
-    Some(answered.map(|response| if head { without_body(response) } else { response }))
+    })
 }
 
-/// The page at a path without the slash at its end, and what the config says of such slashes.
-fn slashless(snapshot: &Snapshot, path: &str) -> Option<(TrailingSlash, Place)> {
-    let bare = path.strip_suffix('/').filter(|bare| !bare.is_empty() && !bare.ends_with('/'))?;
-    Some((snapshot.config.rest.paths.trailing_slash, find(snapshot, bare)?))
-}
-
-/// Whether a path is that of a page, or of a file which a page consists of.
-pub(super) fn is_page(snapshot: &Snapshot, path: &str) -> bool {
-    find(snapshot, path).is_some()
-}
-
-fn find(snapshot: &Snapshot, path: &str) -> Option<Place> {
-    let pages = &snapshot.pages;
-    if let Some((_, page)) = pages.iter().find(|(known, _)| known == path) {
-        return Some(Place::Page(*page));
+fn exactly<'a>(pages: &'a [OwnPage], path: &str) -> Option<(&'a OwnPage, Place)> {
+    if let Some(page) = pages.iter().find(|page| page.path == path) {
+        return Some((page, Place::Page));
     }
     let (folder, name) = path.rsplit_once('/')?;
     let folder = if folder.is_empty() { "/" } else { folder };
-    let (_, page) = pages.iter().find(|(known, _)| known == folder)?;
-    assets::of(*page, name).map(Place::Asset)
+    let page = pages.iter().find(|page| page.path == folder)?;
+    Some((page, Place::Asset(assets::of(page.page, name)?)))
+}
+
+/// Serves a request for a page, once the road's policies have admitted it.
+pub(super) async fn serve(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    road: &impl Road,
+    found: Found<'_>,
+    request: Request,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let head = HttpHead {
+        method: parts.method.clone(),
+        uri: parts.uri.clone(),
+        captured: Vec::new(),
+        upgrade: None,
+        version: parts.version,
+        expects: false,
+    };
+    let mut call = Call {
+        route: Arc::clone(&found.page.route),
+        target: Target::Http(Box::new(head)),
+        metadata: metadata::of_http_request(std::mem::take(&mut parts.headers)),
+        message: Message::Body(body),
+        peer: surface::peer(&parts.extensions),
+        timeout: None,
+        deadline: None,
+        caller: Caller::default(),
+        guards: Guards::default(),
+    };
+    let admitted = road.admit(&mut call).await;
+    let told = road.ahead(&call);
+    parts.headers = std::mem::take(&mut call.metadata);
+    let request = Request::from_parts(parts, Body::empty());
+    let answered = admitted.and_then(|()| answer(gateway, snapshot, &found, &request));
+    let mut response = match answered {
+        Ok(response) => response,
+        Err(status) => snapshot.rest.refuse(request.into_parts().0, &status),
+    };
+    response.headers_mut().extend(told);
+    if !found.page.route.terms.access.is_public() {
+        keep_private(response.headers_mut());
+    }
+    response
+}
+
+/// What is not for everyone is for no cache that others share.
+fn keep_private(headers: &mut HeaderMap) {
+    let Some(cache) = headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok()) else {
+        return;
+    };
+    let own = format!("private, {}", cache.trim_start_matches("public, "));
+    if let Ok(own) = HeaderValue::try_from(own) {
+        headers.insert(header::CACHE_CONTROL, own);
+    }
+}
+
+/// The answer to a request that is admitted.
+///
+/// # Errors
+/// 405, in the words of every other route; 503 for keys that are not there yet.
+fn answer(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    found: &Found<'_>,
+    request: &Request,
+) -> Result<Response, Status> {
+    let path = request.uri().path();
+    if found.elsewhere {
+        let mut location = path.trim_end_matches('/').to_owned();
+        if let Some(query) = request.uri().query() {
+            location = format!("{location}?{query}");
+        }
+        return Err(refuse(Refusal::Redirect { location }, "this path has no slash at its end"));
+    }
+    let method = request.method();
+    let head = method == Method::HEAD;
+    if method == Method::OPTIONS {
+        return Ok(options());
+    }
+    if method != Method::GET && !head {
+        let allow = vec![Method::GET, Method::HEAD, Method::OPTIONS];
+        let message = format!("{path} has no {method}; it has GET, HEAD");
+        return Err(refuse(Refusal::MethodNotAllowed { allow }, message));
+    }
+    let response = match found.place {
+        Place::Page => page(gateway, snapshot, found.page.page, request),
+        Place::Asset(asset) => asset.response(request.headers()),
+    }?;
+    Ok(if head { without_body(response) } else { response })
 }
 
 fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Request) -> Result<Response, Status> {

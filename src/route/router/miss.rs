@@ -7,11 +7,8 @@ use crate::schema::Verb;
 /// Why nothing was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Miss {
-    /// No template matches (404); the nearest as `GET /v1/{name}`.
-    NotFound {
-        /// The HTTP method and template most alike the path, if one is near enough to be named.
-        nearest: Option<String>,
-    },
+    /// No template matches (404); what is near is told by [`Router::near`](super::Router::near).
+    NotFound,
     /// Templates match, with other HTTP methods (405): those, sorted, for `Allow`.
     WrongVerb {
         /// HTTP methods, `HEAD` where `GET` is.

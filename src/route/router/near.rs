@@ -1,11 +1,15 @@
-//! The templates nearest to a request that none matches, ranked, each laid beside the path segment by segment. For
-//! whoever asks why: it compares every template, in a bounded time, which a 404 in earnest does not.
+//! The templates nearest to a request that none matches, ranked, each laid beside the path segment by segment. A 404 and
+//! whoever asks why are told by this one ranking; what is compared at all is chosen in a bounded time (`candidates`).
 
-use std::collections::HashMap;
-
-use super::Router;
-use crate::route::conditions::Asked;
-use crate::schema::{Segment, Template, Verb, decode_segment, likeness};
+use super::{
+    Router,
+    alike::{CASE, Compare, MISSING},
+    candidates,
+};
+use crate::{
+    route::conditions::Asked,
+    schema::{Segment, Template, Verb},
+};
 
 /// A template near to a path.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,23 +36,18 @@ pub struct Piece {
     pub fits: bool,
 }
 
-/// Paths and templates of more segments are not compared.
-const MAX_SEGMENTS: usize = 64;
-/// Segments longer than this many bytes are not compared: the cost grows with the product of both lengths.
-const MAX_LENGTH: usize = 64;
-/// So many pairs of segments are compared letter by letter; those beyond count as unlike.
-const MAX_COMPARED: usize = 4096;
+/// Paths of more segments are not compared.
+const MAX_SEGMENTS: usize = 32;
 
-/// What a segment more or less costs. Two of them cost more than a segment that is another.
-const MISSING: f64 = 0.8;
 const WRONG_VERB: f64 = 0.4;
 const WRONG_HEADERS: f64 = 0.1;
 const TRAILING_SLASH: f64 = 0.2;
-const CASE: f64 = 0.15;
+/// What is so much further than the nearest is not told beside it.
+const BEYOND_THE_NEAREST: f64 = 0.6;
 
 impl<T> Router<T> {
     /// At most `most` templates near to a request, the nearest first; a template that matches is among them where only the
-    /// HTTP method is another.
+    /// HTTP method is another. The first is the same however many are asked for.
     pub fn near(&self, method: &http::Method, raw_path: &str, most: usize) -> Vec<Near> {
         self.near_for(method, raw_path, &Asked::default(), most)
     }
@@ -69,23 +68,27 @@ impl<T> Router<T> {
         if path.len() > MAX_SEGMENTS {
             return Vec::new();
         }
-        let mut compare = Compare { known: HashMap::new(), left: MAX_COMPARED };
-        let ends = self.nodes.iter().flat_map(|node| &node.ends).flat_map(|end| &end.methods);
-        let entries = ends.filter_map(|(verb, at)| self.entries.get(*at).map(|entry| (verb, entry)));
-        let mut near: Vec<Near> = entries
+        let asked = Question { method, path: &path, slash };
+        let mut compare = Compare::default();
+        let entries = candidates::of(&self.nodes, &path, &mut compare);
+        let entries = entries.into_iter().filter_map(|(verb, at)| Some((verb, self.entries.get(at)?)));
+        let mut near: Vec<_> = entries
             .filter_map(|(verb, entry)| {
-                let asked = Question { method, path: &path, slash };
-                let why_not = entry.headers.why_not(known);
-                asked.beside(verb, &entry.template, &entry.label, why_not, &mut compare)
+                let mut beside = asked.beside(verb, &entry.template, &mut compare)?;
+                beside.why_not = entry.headers.why_not(known);
+                beside.cost += WRONG_HEADERS * beside.why_not.len().min(2) as f64;
+                Some((beside, verb, entry))
             })
             .collect();
-        near.sort_by(|a, b| {
-            a.cost.total_cmp(&b.cost).then_with(|| (&a.template, &a.verb).cmp(&(&b.template, &b.verb)))
+        near.sort_by(|(a, a_verb, a_entry), (b, b_verb, b_entry)| {
+            let by_template = || a_entry.template.as_str().cmp(b_entry.template.as_str());
+            let by_verb = || a_verb.as_str().cmp(b_verb.as_str());
+            a.cost.total_cmp(&b.cost).then_with(by_template).then_with(by_verb)
         });
-        let furthest = near.first().map_or(0.0, |nearest| nearest.cost + 0.6);
-        near.retain(|near| near.cost <= furthest);
-        near.truncate(most);
-        near
+        let furthest = near.first().map_or(0.0, |(nearest, ..)| nearest.cost + BEYOND_THE_NEAREST);
+        let near = near.into_iter().take_while(|(beside, ..)| beside.cost <= furthest).take(most);
+        near.map(|(beside, verb, entry)| asked.in_words(beside, verb, &entry.template, &entry.label))
+            .collect()
     }
 }
 
@@ -96,19 +99,23 @@ struct Question<'a> {
     slash: bool,
 }
 
-impl Question<'_> {
+/// A template that was laid beside the path.
+struct Beside<'a> {
+    /// The path without the template's verb.
+    path: Vec<&'a str>,
+    /// The verb that the path has, where the template has one.
+    suffix: Option<&'a str>,
+    steps: Vec<Step>,
+    cost: f64,
+    /// What else it wants of a request that this one does not have.
+    why_not: Vec<String>,
+}
+
+impl<'a> Question<'a> {
     /// Lays a template beside the path; `None` if they are far apart.
-    fn beside(
-        &self,
-        verb: &Verb,
-        template: &Template,
-        label: &str,
-        why_not: Vec<String>,
-        compare: &mut Compare,
-    ) -> Option<Near> {
+    fn beside(&self, verb: &Verb, template: &Template, compare: &mut Compare) -> Option<Beside<'a>> {
         let segments = template.segments();
-        let rest = segments.contains(&Segment::Rest);
-        if !rest && segments.len().abs_diff(self.path.len()) > 3 {
+        if !segments.contains(&Segment::Rest) && segments.len().abs_diff(self.path.len()) > 3 {
             return None;
         }
         // `POST /v1/{name}:call`: the verb is a part of the last segment as it is written.
@@ -125,44 +132,62 @@ impl Question<'_> {
         let (steps, mut cost) = align(&path, segments, compare);
         let alike = steps.iter().any(|step| step.alike) || segments.is_empty();
         let whole = steps.iter().all(|step| step.fits);
-        let mut reasons = Vec::new();
         if let Some(wanted) = template.verb().filter(|wanted| suffix != Some(*wanted)) {
             cost += suffix.map_or(0.5, |got| 0.1 + 0.7 * (1.0 - compare.likeness(got, wanted)));
+        }
+        if self.other_verb(verb) {
+            cost += WRONG_VERB;
+        }
+        if self.slash_too_many(segments) {
+            cost += TRAILING_SLASH;
+        }
+        let near = cost <= room(path.len(), segments.len()) && (alike || whole);
+        near.then_some(Beside { path, suffix, steps, cost, why_not: Vec::new() })
+    }
+
+    /// Says what a template laid beside the path is, and why it does not match.
+    fn in_words(&self, beside: Beside<'_>, verb: &Verb, template: &Template, label: &str) -> Near {
+        let Beside { path, suffix, steps, cost, why_not } = beside;
+        let mut pieces = pieces(&steps, &path, suffix, template);
+        let mut reasons = why(&pieces);
+        if let Some(wanted) = template.verb().filter(|wanted| suffix != Some(*wanted)) {
             reasons.push(match suffix {
                 Some(got) => format!("it ends with :{wanted}, not :{got}"),
                 None => format!("it ends with :{wanted}"),
             });
         }
-        let get = *self.method == http::Method::HEAD && *verb == Verb::Get;
-        if *verb != Verb::Any && verb.as_str() != self.method.as_str() && !get {
-            cost += WRONG_VERB;
+        if self.other_verb(verb) {
             reasons.push(format!("it is {}, not {}", verb.as_str(), self.method));
         }
-        cost += WRONG_HEADERS * why_not.len().min(2) as f64;
         reasons.extend(why_not);
-        if self.slash && !rest {
-            cost += TRAILING_SLASH;
+        if self.slash_too_many(template.segments()) {
             reasons.push("it has no slash at its end".to_owned());
-        }
-        let room = 0.3 * path.len().max(segments.len()).max(1) as f64 + 0.25;
-        if cost > room || !(alike || whole) {
-            return None;
-        }
-        let mut pieces = pieces(&steps, &path, suffix, template);
-        reasons.splice(0..0, why(&pieces));
-        if self.slash && !rest {
             pieces.push(Piece { wanted: None, got: Some(String::new()), fits: false });
         }
         let text = |text: &str| text.to_owned();
-        Some(Near {
+        Near {
             verb: text(verb.as_str()),
             template: text(template.as_str()),
             label: text(label),
             pieces,
             why: reasons.join("; "),
             cost,
-        })
+        }
     }
+
+    fn other_verb(&self, verb: &Verb) -> bool {
+        let get = *self.method == http::Method::HEAD && *verb == Verb::Get;
+        *verb != Verb::Any && verb.as_str() != self.method.as_str() && !get
+    }
+
+    fn slash_too_many(&self, template: &[Segment]) -> bool {
+        self.slash && !template.contains(&Segment::Rest)
+    }
+}
+
+/// What a template may cost at most to be near to a path, by the numbers of their segments.
+pub(super) fn room(path: usize, template: usize) -> f64 {
+    0.3 * path.max(template).max(1) as f64 + 0.25
 }
 
 /// One step of laying a template beside a path: which segment of each, and whether they fit.
@@ -185,20 +210,16 @@ fn align(path: &[&str], template: &[Segment], compare: &mut Compare) -> (Vec<Ste
     for i in (0..=path.len()).rev() {
         for j in (0..=template.len()).rev() {
             let (segment, wanted) = (path.get(i), template.get(j));
-            let mut ways: Vec<(f64, u8)> = Vec::with_capacity(3);
-            if let (Some(segment), Some(wanted)) = (segment, wanted) {
-                ways.push((compare.cost(segment, wanted).0 + get(&costs, i + 1, j + 1), 0));
-            }
-            let rest = wanted == Some(&Segment::Rest);
-            if segment.is_some() {
-                // Within a `**`, a segment more costs nothing.
-                ways.push((if rest { 0.0 } else { MISSING } + get(&costs, i + 1, j), 1));
-            }
-            if wanted.is_some() {
-                ways.push((if rest { 0.0 } else { MISSING } + get(&costs, i, j + 1), 2));
-            }
+            // Within a `**`, a segment more costs nothing.
+            let missing = if wanted == Some(&Segment::Rest) { 0.0 } else { MISSING };
+            let both = segment
+                .zip(wanted)
+                .map(|(segment, wanted)| (compare.cost(segment, wanted).0 + get(&costs, i + 1, j + 1), 0));
+            let more = segment.map(|_| (missing + get(&costs, i + 1, j), 1));
+            let less = wanted.map(|_| (missing + get(&costs, i, j + 1), 2));
+            let ways = [both, more, less].into_iter().flatten();
             if let (Some(best), Some(cell)) =
-                (ways.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)), costs.get_mut(at(i, j)))
+                (ways.min_by(|a, b| a.0.total_cmp(&b.0)), costs.get_mut(at(i, j)))
             {
                 *cell = best;
             }
@@ -230,52 +251,6 @@ fn align(path: &[&str], template: &[Segment], compare: &mut Compare) -> (Vec<Ste
         steps.push(Step { path: step.0, template: step.1, fits, alike });
     }
     (steps, get(&costs, 0, 0))
-}
-
-/// Compares segments, remembers what it found, and ends at a bound.
-struct Compare {
-    known: HashMap<(String, String), f64>,
-    left: usize,
-}
-
-impl Compare {
-    /// What a path's segment costs at a template's, and whether it is nearly the literal there.
-    fn cost(&mut self, segment: &str, wanted: &Segment) -> (f64, bool) {
-        let literal = match wanted {
-            Segment::Rest => return (0.0, false),
-            Segment::One if segment.is_empty() => return (MISSING, false),
-            Segment::One => return (0.02, false),
-            Segment::Literal(literal) => literal,
-        };
-        let decoded = decode_segment(segment).unwrap_or(segment.into());
-        if *decoded == **literal {
-            return (0.0, true);
-        }
-        if decoded.eq_ignore_ascii_case(literal) {
-            return (CASE, true);
-        }
-        match self.likeness(&decoded, literal) {
-            likeness if likeness >= 0.5 => (0.2 + 0.8 * (1.0 - likeness), true),
-            _ => (1.0, false),
-        }
-    }
-
-    fn likeness(&mut self, a: &str, b: &str) -> f64 {
-        if a.is_empty() || a.len() > MAX_LENGTH || b.len() > MAX_LENGTH {
-            return 0.0;
-        }
-        let key = (a.to_owned(), b.to_owned());
-        if let Some(known) = self.known.get(&key) {
-            return *known;
-        }
-        if self.left == 0 {
-            return 0.0;
-        }
-        self.left -= 1;
-        let found = likeness(a, b);
-        self.known.insert(key, found);
-        found
-    }
 }
 
 /// The steps with the texts of both sides: the template's as it is written, its verb at the last segment.

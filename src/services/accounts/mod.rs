@@ -39,7 +39,7 @@ pub use self::{
 use crate::{
     auth::Rate,
     proto::gateway_v1::User,
-    store::{Account, Micros, Revocation, Revoked, StoreError, Stores},
+    store::{Account, AccountChange, Changed, Ending, Micros, Note, StoreError, Stores},
 };
 
 /// How long what is known of an account is kept beside the database: as long as others may go on seeing what a replica
@@ -129,18 +129,45 @@ impl Directory {
         let _ = self.stores.cache.delete(&cache_key(id)).await;
     }
 
-    /// Ends tokens: of an account, of sessions, or an API key.
-    pub(super) async fn revoke(&self, kind: Revoked, ids: &[String]) -> Result<(), StoreError> {
-        let (at, expires_at) = self.revoked_from_to();
-        let one = |id: &String| Revocation { kind, id: id.clone(), at, expires_at };
-        self.stores.revoke(&ids.iter().map(one).collect::<Vec<_>>()).await
+    /// Until when what is revoked now is remembered.
+    pub(super) fn until(&self, now: Micros) -> Micros {
+        // A replica's clock may be a little behind, and a token be good for a little longer than it says.
+        now.after(self.rules.access_lifetime).after(Duration::from_secs(300))
     }
 
-    /// Now, and how long what is revoked now is remembered.
-    fn revoked_from_to(&self) -> (Micros, Micros) {
+    /// Changes an account, and whatever ends with it in the same step; the sessions but one (none is called "") where `ends`.
+    /// It is so here at once, and elsewhere within seconds. `None` where there is no such account.
+    ///
+    /// # Errors
+    /// The store's own: nothing has changed then.
+    pub(super) async fn change(
+        &self,
+        id: &str,
+        change: &AccountChange,
+        ends: Option<&str>,
+        audit: Option<Note<'_>>,
+    ) -> Result<Option<Changed>, StoreError> {
         let now = Micros::now();
-        // A replica's clock may be a little behind, and a token be good for a little longer than it says.
-        (now, now.after(self.rules.access_lifetime).after(Duration::from_secs(300)))
+        let ending = ends.map(|but| Ending { but, until: self.until(now) });
+        let changed = self.stores.accounts.update(id, change, ending, audit, now).await?;
+        self.changed(id).await;
+        if let Some(changed) = &changed {
+            self.stores.revoked.insert_all(&changed.revoked);
+        }
+        Ok(changed)
+    }
+
+    /// Deletes an account with all that is of it; false where there is none.
+    ///
+    /// # Errors
+    /// The store's own: it is still there then.
+    pub(super) async fn delete(&self, id: &str, audit: Note<'_>) -> Result<bool, StoreError> {
+        let now = Micros::now();
+        let revoked = self.stores.accounts.delete(id, self.until(now), Some(audit), now).await?;
+        let Some(revoked) = revoked else { return Ok(false) };
+        self.changed(id).await;
+        self.stores.revoked.insert(&revoked);
+        Ok(true)
     }
 
     /// The account of a caller who has one here.

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     schema::did_you_mean,
     store::{
-        ADMIN, Account, AccountChange, AccountFilter, AuditLine, Conflict, Micros, NewAccount, Page,
-        StoreError, email_key,
+        ADMIN, Account, AccountChange, AccountFilter, AuditLine, Changed, Conflict, Ending, Micros,
+        NewAccount, Page, Revoked, StoreError, email_key,
     },
 };
 
@@ -133,11 +133,13 @@ impl Directory {
                 if made.id == new.id { "" } else { "; the account was there before, with another password" };
             without_a_call(AuditLine::GATEWAY, "user.first_admin", &made.id, format!("{}{there}", made.email))
         };
-        let Some(made) = self.stores.accounts.create_first_admin(&new, &note, Micros::now()).await? else {
+        let now = Micros::now();
+        // Whoever had an account with this e-mail before is not the admin.
+        let ending = Ending { but: "", until: self.until(now) };
+        let Some(made) = self.stores.accounts.create_first_admin(&new, ending, &note, now).await? else {
             return Ok(None);
         };
-        // Whoever had an account with this e-mail before is not the admin.
-        self.end_all(&made.id, "").await?;
+        self.stores.revoked.insert_all(&made.revoked);
         Ok(Some(FirstAdmin { email, password: (!given).then_some(password) }))
     }
 
@@ -175,11 +177,9 @@ impl Directory {
             without_a_call(OPERATOR, "user.password", &before.id, details)
         };
         let gone = || OperatorError::Invalid("the account is gone".to_owned());
-        let now = Micros::now();
-        let account =
-            self.stores.accounts.update(&account.id, &change, Some(&note), now).await?.ok_or_else(gone)?;
-        self.changed(&account.id).await;
-        let sessions = self.end_all(&account.id, "").await?;
+        let changed = self.change(&account.id, &change, Some(""), Some(&note)).await?;
+        let Changed { account, revoked } = changed.ok_or_else(gone)?;
+        let sessions = revoked.iter().filter(|revocation| revocation.kind == Revoked::Session).count();
         Ok(Reset { account, password: (!given).then_some(password), sessions })
     }
 

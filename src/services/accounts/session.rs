@@ -10,7 +10,7 @@ use crate::{
     auth::{Means, Minter, Principal},
     proto::gateway_v1::User,
     status::Fault,
-    store::{Account, Digest, Micros, NewFamily, PasswordHash, Revoked, Rotation, StoreError},
+    store::{Account, Digest, Ending, Micros, NewFamily, PasswordHash, Rotation, StoreError},
 };
 
 /// What a refresh token begins with, so that a scanner can find a leaked one.
@@ -103,18 +103,19 @@ impl Directory {
         // Whatever can fail comes first: what was used up cannot be shown again.
         let expected = self.tokens.issue(&principal(&account, &known.family), now)?;
         let (refresh_token, new) = refresh_token()?;
-        match tokens.rotate(&old, &new, now.after(self.rules.refresh_lifetime), now).await? {
+        let expires_at = now.after(self.rules.refresh_lifetime);
+        match tokens.rotate(&old, &new, expires_at, self.until(now), now).await? {
             Rotation::Rotated(ours, found) => {
                 let token = self.token(expected, &account, &found, &ours.family, now)?;
                 Ok(session(&found, token, refresh_token, now))
             }
-            Rotation::Reused(session) => {
+            Rotation::Reused(session, revoked) => {
+                self.stores.revoked.insert(&revoked);
                 tracing::warn!(
                     account = session.account,
                     session = session.family,
                     "a refresh token was shown that was used before; its session has ended"
                 );
-                self.revoke(Revoked::Session, &[session.family]).await?;
                 Err(refused())
             }
             Rotation::Ended(_) | Rotation::Unknown => Err(refused()),
@@ -133,18 +134,19 @@ impl Directory {
 
     /// Ends a session with its tokens.
     pub(in crate::services) async fn end(&self, session: &str) -> Result<(), Status> {
-        self.revoke(Revoked::Session, &[session.to_owned()]).await?;
-        self.stores.refresh_tokens.end(session, Micros::now()).await?;
+        let now = Micros::now();
+        let revoked = self.stores.refresh_tokens.end(session, self.until(now), now).await?;
+        self.stores.revoked.insert(&revoked);
         Ok(())
     }
 
-    /// Ends all sessions of an account with their tokens, but one (none is called ""), and has its API keys looked up again;
-    /// how many sessions it were.
-    pub(in crate::services) async fn end_all(&self, account: &str, but: &str) -> Result<usize, StoreError> {
-        let (now, until) = self.revoked_from_to();
-        let revoked = self.stores.refresh_tokens.end_all(account, but, now, until).await?;
+    /// Ends all sessions of an account with their tokens, and has its API keys looked up again.
+    pub(in crate::services) async fn end_all(&self, account: &str) -> Result<(), StoreError> {
+        let now = Micros::now();
+        let ending = Ending { but: "", until: self.until(now) };
+        let revoked = self.stores.refresh_tokens.end_all(account, ending, now).await?;
         self.stores.revoked.insert_all(&revoked);
-        Ok(revoked.iter().filter(|revocation| revocation.kind == Revoked::Session).count())
+        Ok(())
     }
 }
 

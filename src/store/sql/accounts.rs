@@ -5,11 +5,13 @@ use tonic::async_trait;
 use super::{
     Database, Row, Work, args,
     audit::add,
+    refresh_tokens::end_all,
+    revocations::insert as revoke,
     row::{text, words},
 };
 use crate::store::{
-    ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, Conflict, Micros, NewAccount,
-    NewFamily, Note, Page, PasswordHash, StoreError,
+    ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, Changed, Conflict, Ending, Micros,
+    NewAccount, NewFamily, Note, Page, PasswordHash, Revocation, Revoked, StoreError,
 };
 
 macro_rules! columns {
@@ -34,24 +36,30 @@ impl Accounts for Database {
     async fn create_first_admin(
         &self,
         new: &NewAccount,
+        ending: Ending<'_>,
         audit: Note<'_>,
         now: Micros,
-    ) -> Result<Option<Account>, StoreError> {
+    ) -> Result<Option<Changed>, StoreError> {
         self.run(async {
             let mut work = self.begin().await?;
             work.lock("admins").await?;
             if work.row("SELECT id FROM accounts WHERE admin LIMIT 1", args![]).await?.is_some() {
                 return Ok(None);
             }
-            let made = match insert(&mut work, new, now).await? {
-                Some(made) => made,
-                None => promote(&mut work, new, now).await?,
+            let (account, ended) = match insert(&mut work, new, now).await? {
+                Some(made) => (made, Vec::new()),
+                None => {
+                    let account = promote(&mut work, new, now).await?;
+                    let ended = end_all(&mut work, &account.id, ending, now).await?;
+                    (account, ended)
+                }
             };
-            let line = audit(&made);
+            let line = audit(&account);
             add(&mut work, &line).await?;
+            revoke(&mut work, &ended).await?;
             work.commit().await?;
             line.log();
-            Ok(Some(made))
+            Ok(Some(Changed { account, revoked: ended }))
         })
         .await
     }
@@ -82,9 +90,10 @@ impl Accounts for Database {
         &self,
         id: &str,
         change: &AccountChange,
+        ending: Option<Ending<'_>>,
         audit: Option<Note<'_>>,
         now: Micros,
-    ) -> Result<Option<Account>, StoreError> {
+    ) -> Result<Option<Changed>, StoreError> {
         self.run(async {
             let mut work = self.begin().await?;
             // Whoever may take away an admin must not do so at the same time as another, and what is noted as having been
@@ -102,9 +111,14 @@ impl Accounts for Database {
             if let Some(line) = &line {
                 add(&mut work, line).await?;
             }
+            let revoked = match ending {
+                Some(ending) => end_all(&mut work, id, ending, now).await?,
+                None => Vec::new(),
+            };
+            revoke(&mut work, &revoked).await?;
             work.commit().await?;
             line.inspect(|line| line.log());
-            Ok(Some(account))
+            Ok(Some(Changed { account, revoked }))
         })
         .await
     }
@@ -114,13 +128,19 @@ impl Accounts for Database {
         self.run(self.write(sql, args![id, &old.0, &new.0])).await.map(drop)
     }
 
-    async fn delete(&self, id: &str, audit: Option<Note<'_>>, _: Micros) -> Result<bool, StoreError> {
+    async fn delete(
+        &self,
+        id: &str,
+        until: Micros,
+        audit: Option<Note<'_>>,
+        now: Micros,
+    ) -> Result<Option<Revocation>, StoreError> {
         self.run(async {
             let mut work = self.begin().await?;
             let was_admin = lock_admin(&mut work, id).await?;
             // Its API keys and refresh tokens go with it: the schema says so.
             let sql = concat!("DELETE FROM accounts WHERE id = $1 RETURNING ", columns!());
-            let Some(row) = work.row(sql, args![id]).await? else { return Ok(false) };
+            let Some(row) = work.row(sql, args![id]).await? else { return Ok(None) };
             if was_admin {
                 keep_an_admin(&mut work).await?;
             }
@@ -128,9 +148,12 @@ impl Accounts for Database {
             if let Some(line) = &line {
                 add(&mut work, line).await?;
             }
+            let revoked =
+                Revocation { kind: Revoked::Account, id: id.to_owned(), at: now, expires_at: until };
+            revoke(&mut work, std::slice::from_ref(&revoked)).await?;
             work.commit().await?;
             line.inspect(|line| line.log());
-            Ok(true)
+            Ok(Some(revoked))
         })
         .await
     }

@@ -2,8 +2,8 @@
 
 use tonic::async_trait;
 
-use super::{Database, Row, args, audit::add, row::words};
-use crate::store::{ApiKey, ApiKeys, AuditLine, Digest, Micros, Page, StoreError};
+use super::{Database, Row, args, audit::add, revocations::insert, row::words};
+use crate::store::{ApiKey, ApiKeys, AuditLine, Digest, Micros, Page, Revocation, Revoked, StoreError};
 
 macro_rules! columns {
     () => {
@@ -75,9 +75,10 @@ impl ApiKeys for Database {
     async fn revoke(
         &self,
         id: &str,
+        until: Micros,
         audit: Option<&AuditLine>,
         now: Micros,
-    ) -> Result<Option<ApiKey>, StoreError> {
+    ) -> Result<Option<(ApiKey, Revocation)>, StoreError> {
         let sql = concat!(
             "UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1 RETURNING ",
             columns!()
@@ -91,9 +92,11 @@ impl ApiKeys for Database {
             if let Some(line) = audit {
                 add(&mut work, line).await?;
             }
+            let revoked = Revocation { kind: Revoked::Key, id: id.to_owned(), at: now, expires_at: until };
+            insert(&mut work, std::slice::from_ref(&revoked)).await?;
             work.commit().await?;
             audit.inspect(|line| line.log());
-            Ok(Some(key))
+            Ok(Some((key, revoked)))
         })
         .await
     }

@@ -20,6 +20,14 @@ impl From<Error> for StoreError {
     }
 }
 
+/// True where SQLite's file is another's just now, which did not wait for its turn to end.
+pub(super) fn is_busy(error: &Error) -> bool {
+    let Error::Database(error) = error else { return false };
+    let code = error.try_downcast_ref::<sqlx::sqlite::SqliteError>().and_then(|error| error.code());
+    // BUSY and LOCKED, with whatever extended code.
+    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
 /// True where the database says that it cannot answer just now, or not this client; the statement is not at fault.
 fn away(error: &dyn DatabaseError) -> bool {
     let code = error.code().unwrap_or_default();

@@ -50,8 +50,17 @@ pub(super) struct Database {
 
 #[derive(Debug)]
 enum Pools {
-    Sqlite { writer: SqlitePool, readers: SqlitePool, file: Box<Path> },
-    Postgres { pool: PgPool, options: Box<PgConnectOptions> },
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+        file: Box<Path>,
+        /// How long a new file is waited for that another is just making.
+        patience: Duration,
+    },
+    Postgres {
+        pool: PgPool,
+        options: Box<PgConnectOptions>,
+    },
 }
 
 impl Database {
@@ -60,9 +69,9 @@ impl Database {
         let gate = Gate::new("database", settings.url.to_string(), settings.timeout);
         let pools = match &settings.url {
             DatabaseUrl::Sqlite(file) => {
+                // Which journal it has is written in the file: readers need not say it, and never wait for it.
                 let options = SqliteConnectOptions::new()
                     .filename(file)
-                    .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(settings.timeout);
                 let pool = || {
@@ -72,11 +81,14 @@ impl Database {
                         .max_lifetime(None)
                 };
                 Pools::Sqlite {
-                    writer: pool().max_connections(1).connect_lazy_with(options.clone()),
+                    writer: pool()
+                        .max_connections(1)
+                        .connect_lazy_with(options.clone().journal_mode(SqliteJournalMode::Wal)),
                     readers: pool()
                         .max_connections(settings.connections.max(1))
                         .connect_lazy_with(options.pragma("query_only", "ON")),
                     file: file.as_path().into(),
+                    patience: settings.connect_timeout,
                 }
             }
             DatabaseUrl::Postgres(options) => Pools::Postgres {

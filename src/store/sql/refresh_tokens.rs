@@ -4,13 +4,14 @@
 use tonic::async_trait;
 
 use super::{
-    Database,
+    Database, Work,
     accounts::{enter, hold},
     args,
     revocations::insert,
 };
 use crate::store::{
-    Account, Digest, Micros, NewFamily, RefreshTokens, Revocation, Revoked, Rotation, Session, StoreError,
+    Account, Digest, Ending, Micros, NewFamily, RefreshTokens, Revocation, Revoked, Rotation, Session,
+    StoreError,
 };
 
 const INSERT: &str = "INSERT INTO refresh_tokens (digest, family, expires_at) VALUES ($1, $2, $3)";
@@ -41,6 +42,7 @@ impl RefreshTokens for Database {
         old: &Digest,
         new: &Digest,
         expires_at: Micros,
+        until: Micros,
         now: Micros,
     ) -> Result<Rotation, StoreError> {
         let take_family = "UPDATE refresh_families SET used_at = $2
@@ -72,8 +74,10 @@ impl RefreshTokens for Database {
                 return Ok(Rotation::Ended(session));
             }
             work.rows(END, args![&session.family, now]).await?;
+            let revoked = of_session(&session.family, until, now);
+            insert(&mut work, std::slice::from_ref(&revoked)).await?;
             work.commit().await?;
-            Ok(Rotation::Reused(session))
+            Ok(Rotation::Reused(session, revoked))
         })
         .await
     }
@@ -86,26 +90,27 @@ impl RefreshTokens for Database {
         .await
     }
 
-    async fn end(&self, family: &str, now: Micros) -> Result<bool, StoreError> {
-        self.run(async { Ok(!self.write(END, args![family, now]).await?.is_empty()) }).await
+    async fn end(&self, family: &str, until: Micros, now: Micros) -> Result<Revocation, StoreError> {
+        self.run(async {
+            let mut work = Self::begin(self).await?;
+            work.rows(END, args![family, now]).await?;
+            let revoked = of_session(family, until, now);
+            insert(&mut work, std::slice::from_ref(&revoked)).await?;
+            work.commit().await?;
+            Ok(revoked)
+        })
+        .await
     }
 
     async fn end_all(
         &self,
         account: &str,
-        but: &str,
+        ending: Ending<'_>,
         now: Micros,
-        until: Micros,
     ) -> Result<Vec<Revocation>, StoreError> {
-        let sql = "UPDATE refresh_families SET ended_at = $2
-                   WHERE account = $1 AND ended_at IS NULL AND id <> $3 RETURNING id";
         self.run(async {
             let mut work = Self::begin(self).await?;
-            let one = |kind, id| Revocation { kind, id, at: now, expires_at: until };
-            let mut revoked = vec![one(Revoked::Keys, account.to_owned())];
-            for row in work.rows(sql, args![account, now, but]).await? {
-                revoked.push(one(Revoked::Session, row.text("id")?));
-            }
+            let revoked = end_all(&mut work, account, ending, now).await?;
             insert(&mut work, &revoked).await?;
             work.commit().await?;
             Ok(revoked)
@@ -122,4 +127,25 @@ impl RefreshTokens for Database {
         let sql = "DELETE FROM refresh_families WHERE expires_at < $1 RETURNING id";
         self.run(async { Ok(self.write(sql, args![before]).await?.len() as u64) }).await
     }
+}
+
+/// Ends an account's families within a transaction: what is to be revoked, as its last act.
+pub(super) async fn end_all(
+    work: &mut Work,
+    account: &str,
+    ending: Ending<'_>,
+    now: Micros,
+) -> Result<Vec<Revocation>, StoreError> {
+    let sql = "UPDATE refresh_families SET ended_at = $2
+               WHERE account = $1 AND ended_at IS NULL AND id <> $3 RETURNING id";
+    let keys = Revocation { kind: Revoked::Keys, id: account.to_owned(), at: now, expires_at: ending.until };
+    let mut revoked = vec![keys];
+    for row in work.rows(sql, args![account, now, ending.but]).await? {
+        revoked.push(of_session(&row.text("id")?, ending.until, now));
+    }
+    Ok(revoked)
+}
+
+fn of_session(family: &str, until: Micros, now: Micros) -> Revocation {
+    Revocation { kind: Revoked::Session, id: family.to_owned(), at: now, expires_at: until }
 }

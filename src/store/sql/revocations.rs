@@ -8,15 +8,6 @@ use crate::store::{Micros, Revocation, Revocations, Revoked, StoreError};
 
 #[async_trait]
 impl Revocations for Database {
-    async fn add(&self, revocations: &[Revocation]) -> Result<(), StoreError> {
-        self.run(async {
-            let mut work = self.begin().await?;
-            insert(&mut work, revocations).await?;
-            work.commit().await
-        })
-        .await
-    }
-
     async fn since(&self, cursor: i64, now: Micros) -> Result<(Vec<Revocation>, i64), StoreError> {
         let sql = "SELECT seq, kind, id, up_to, expires_at FROM revocations
                    WHERE seq > $1 AND expires_at >= $2 ORDER BY seq";

@@ -1,9 +1,12 @@
 //! The schema's versions, compiled in: what is missing is applied, in one transaction and by one replica, before the first
 //! operation.
 
-use sqlx::{Postgres, Sqlite};
+use std::time::Duration;
 
-use super::{Database, Pools, Work, args, file};
+use sqlx::{Postgres, Sqlite};
+use tokio::time::{Instant, sleep};
+
+use super::{Database, Pools, Work, args, error::is_busy, file};
 use crate::store::{AT_START, Digest, Micros, StoreError};
 
 /// One step of the schema, in both dialects.
@@ -24,6 +27,9 @@ macro_rules! migrations {
 /// In order; a step that was released is never changed.
 const MIGRATIONS: &[Migration] = migrations![1 "0001_callers.sql"];
 
+/// How soon a file that is another's just now is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// The number of PostgreSQL's advisory lock: "propylon" in ASCII.
 const LOCK: i64 = 0x7072_6f70_796c_6f6e;
 
@@ -33,10 +39,7 @@ const LOCK: i64 = 0x7072_6f70_796c_6f6e;
 /// # Errors
 /// The database is away, or was made by other steps than these.
 pub(super) async fn migrate(database: &Database) -> Result<(), StoreError> {
-    if let Pools::Sqlite { file, .. } = &database.pools {
-        file::make(file).await?;
-    }
-    let mut work = database.begin().await?;
+    let mut work = begin(database).await?;
     if let Work::Postgres(_) = &work {
         // SQLite's BEGIN IMMEDIATE is such a lock.
         work.rows("SELECT pg_advisory_xact_lock($1)", args![LOCK]).await?;
@@ -85,4 +88,19 @@ pub(super) async fn migrate(database: &Database) -> Result<(), StoreError> {
         );
     }
     Ok(())
+}
+
+/// Begins the transaction. Of several that open one new file of SQLite's at once, all but one are told that it is locked
+/// when they turn to its journal of writes (WAL), and without the wait that SQLite has for its other locks: they try again.
+async fn begin(database: &Database) -> Result<Work, StoreError> {
+    let Pools::Sqlite { writer, file, patience, .. } = &database.pools else { return database.begin().await };
+    file::make(file).await?;
+    let until = Instant::now() + *patience;
+    loop {
+        match writer.begin_with("BEGIN IMMEDIATE").await {
+            Ok(work) => return Ok(Work::Sqlite(work)),
+            Err(error) if is_busy(&error) && Instant::now() < until => sleep(AGAIN).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

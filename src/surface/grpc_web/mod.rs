@@ -25,13 +25,15 @@ use super::{
 };
 use crate::{
     call::{Body, Call, Reply},
-    route::RpcTable,
+    route::{Route, RpcTable},
 };
 
 /// The gRPC-Web surface.
 #[derive(Debug, Clone)]
 pub struct GrpcWeb {
     pub table: Arc<RpcTable>,
+    /// Of what finds nothing in the table.
+    pub nothing: Arc<Route>,
 }
 
 /// Answers a gRPC-Web client.
@@ -51,7 +53,7 @@ struct Form {
 impl Surface for GrpcWeb {
     type Answer = GrpcWebAnswer;
 
-    async fn open(&self, request: Request) -> (GrpcWebAnswer, Result<Call, Status>) {
+    async fn open(&self, request: Request) -> (GrpcWebAnswer, Call) {
         let (parts, body) = request.into_parts();
         let named = super::content_type(&parts.headers);
         let answer = GrpcWebAnswer { form: Form::of(&parts.headers) };
@@ -59,11 +61,12 @@ impl Surface for GrpcWeb {
             Some((Protocol::GrpcWeb { text }, codec)) => check_codec(codec).map(|()| text),
             _ => Err(not_this_content_type(&parts.headers, "application/grpc-web")),
         });
-        let call = text.and_then(|text| {
-            let body = if text { Body::new(Base64Body::new(body)) } else { body };
-            open_call(&self.table, parts, body, Protocol::GrpcWeb { text })
-        });
-        (answer, call)
+        let (text, fits) = match text {
+            Ok(text) => (text, Ok(())),
+            Err(status) => (false, Err(status)),
+        };
+        let body = if text { Body::new(Base64Body::new(body)) } else { body };
+        (answer, open_call(&self.table, &self.nothing, parts, body, Protocol::GrpcWeb { text }, fits))
     }
 }
 

@@ -16,7 +16,9 @@ use tokio::{
 use super::*;
 use crate::surface::{
     serve,
-    testing::{REQUEST_BYTES, Seen, TestRoad, framed, pieces, send, status_line, table, with_headers},
+    testing::{
+        REQUEST_BYTES, Seen, TestRoad, framed, nothing, pieces, send, status_line, table, with_headers,
+    },
 };
 
 const BINARY: (&str, &str) = ("content-type", "application/grpc-web+proto");
@@ -24,7 +26,7 @@ const TEXT: (&str, &str) = ("content-type", "application/grpc-web-text");
 const ECHO: &str = "/pkg.Library/Echo";
 
 fn surface() -> GrpcWeb {
-    GrpcWeb { table: table() }
+    GrpcWeb { table: table(), nothing: nothing() }
 }
 
 fn request(path: &str, headers: &[(&str, &str)], body: Body) -> Request {

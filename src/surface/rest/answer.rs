@@ -34,8 +34,6 @@ pub struct RestAnswer {
 pub(super) enum Target {
     /// Nothing that can be called: the outcome is a failure.
     Nothing,
-    /// Answered by the surface itself (OPTIONS); whatever the outcome.
-    Ready(Box<surface::Response>),
     /// What answers HTTP itself.
     Http,
     Endpoint {
@@ -62,7 +60,6 @@ impl Answer for RestAnswer {
     async fn close(self, outcome: Result<Reply, Status>) -> surface::Response {
         let Self { origin, target } = self;
         let answered = match (target, outcome) {
-            (Target::Ready(response), _) => return *response,
             (_, Err(status)) => Err(status),
             (Target::Nothing, Ok(_)) => Err(Status::internal("a request that calls nothing was answered")),
             (Target::Http, Ok(reply)) => coded(http::response(reply, &origin.method), &origin).await,

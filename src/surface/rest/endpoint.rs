@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::error::{self, Errors};
 use crate::{
-    call::HEADER_BYTES,
+    call::{HEADER_BYTES, Target},
     route::Route,
     schema::{Binding, Body, Method},
     status::{Fault, Refusal, refuse},
@@ -163,6 +163,12 @@ impl Endpoint {
 
     pub(super) fn method(&self) -> &Arc<Method> {
         &self.binding.method
+    }
+
+    /// What a request of it calls.
+    pub(super) fn rpc(&self) -> Target {
+        let method = self.method();
+        Target::Rpc { path: method.path.clone(), method: Some(Arc::clone(method)) }
     }
 
     pub(super) fn streaming(&self) -> bool {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     call::Body,
     proto::gateway_v1::{ExplainedBinding, ExplainedParameter, NearMiss, SegmentMatch},
-    route::{Asked, Route, router},
+    route::{Route, router},
     schema::{self, Method as RpcMethod},
     transcode::Parameter,
 };
@@ -57,7 +57,7 @@ impl Rest {
     /// At most `most` bindings, pages and methods near to a request that finds nothing, the nearest first.
     #[must_use]
     pub fn near(&self, parts: &Parts, most: usize) -> Vec<NearMiss> {
-        let Parts { method, uri, headers, .. } = parts;
+        let uri = &parts.uri;
         let mut near = Vec::new();
         if let Some((_, known)) = self.paths.methods.known(uri.path())
             && (known.is_some() || uri.path().contains('.'))
@@ -73,10 +73,7 @@ impl Rest {
                 segments: Vec::new(),
             });
         }
-        let mut paths = self.paths.router.near(method, uri.path(), &Asked::of(uri, headers), most);
-        paths.extend(self.paths.pages.near(method, uri.path(), most));
-        paths.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-        near.extend(paths.into_iter().map(near_miss));
+        near.extend(self.paths.near(parts, most).into_iter().map(near_miss));
         near.truncate(most);
         near
     }

@@ -43,9 +43,13 @@ pub use self::{
     profile::{ErrorField, ErrorValue, Profile},
     websocket::wanted as is_socket,
 };
-use super::{Answer as _, Protocol, Request, Response, Surface, http::HttpEndpoint, metadata, peer, timeout};
+use super::{
+    Answer as _, Protocol, Request, Response, Surface,
+    http::{self, HttpEndpoint},
+    metadata, peer, timeout,
+};
 use crate::{
-    call::{Body, Call, Caller, Guards, Message, Pending, Road, Target},
+    call::{Body, Call, Caller, Guards, Message, Pending, Road},
     route::{
         Asked, Conditions, Hosts, Route, Routes, RpcTable, Weighted,
         router::{Conflict, Router, Settings},
@@ -59,6 +63,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Rest {
     paths: Paths,
+    /// Of what finds nothing among the paths.
+    nothing: Arc<Route>,
     /// How failures are written that are no method's.
     errors: Arc<Errors>,
 }
@@ -135,11 +141,12 @@ impl RestBuilder {
         self.router.at(template).map(|(verb, label, entry)| (verb, label, entry.route()))
     }
 
-    /// The surface over what was added. `methods` are all that gRPC serves, with a binding or without.
+    /// The surface over what was added. `methods` are all that gRPC serves, with a binding or without; `nothing` is the
+    /// route of what has none.
     #[must_use]
-    pub fn build(self, methods: Arc<RpcTable>) -> Rest {
+    pub fn build(self, methods: Arc<RpcTable>, nothing: Arc<Route>) -> Rest {
         let errors = Arc::new(Errors::new(&self.profile, None));
-        Rest { paths: Paths { router: self.router, pages: self.pages, methods }, errors }
+        Rest { paths: Paths { router: self.router, pages: self.pages, methods }, nothing, errors }
     }
 
     fn errors(&mut self, tables: &Arc<Tables>) -> Arc<Errors> {
@@ -189,14 +196,22 @@ impl Rest {
             match self.paths.socket(request.uri(), request.headers()) {
                 Ok(Some((endpoint, head))) => return websocket::serve(endpoint, head, road, request).await,
                 Ok(None) => {}
-                Err(status) => return self.refuse(request.into_parts().0, &status),
+                Err(status) => {
+                    let mut parts = request.into_parts().0;
+                    let origin = Origin::take(&mut parts, &self.errors);
+                    let asked = Asked::of(&origin.uri, &parts.headers);
+                    let route = self.paths.route(&origin.method, origin.uri.path(), &asked);
+                    let route = route.unwrap_or(&self.nothing);
+                    let (method, uri) = (origin.method.clone(), origin.uri.clone());
+                    let call = http::settled(route, method, uri, parts, Err(status));
+                    let answer = RestAnswer { origin, target: Wanted::Nothing };
+                    return answer.close(road.run(call).await).await;
+                }
             }
         }
-        let (answer, call) = self.open(request).await;
-        let (mut call, (endpoint, form)) = match (call, answer.eager()) {
-            (Ok(call), Some(eager)) => (call, eager),
-            (Ok(call), None) => return answer.close(road.run(call).await).await,
-            (Err(status), _) => return answer.close(Err(status)).await,
+        let (answer, mut call) = self.open(request).await;
+        let Some((endpoint, form)) = answer.eager() else {
+            return answer.close(road.run(call).await).await;
         };
         if let Err(status) = road.admit(&mut call).await {
             return answer.close(Err(status)).await;
@@ -232,7 +247,7 @@ impl Rest {
 impl Surface for Rest {
     type Answer = RestAnswer;
 
-    async fn open(&self, request: Request) -> (RestAnswer, Result<Call, Status>) {
+    async fn open(&self, request: Request) -> (RestAnswer, Call) {
         let (mut parts, body) = request.into_parts();
         let found = self.paths.look_up(&parts.method, &parts.uri, &parts.headers);
         let (endpoint, head) = match found {
@@ -247,16 +262,26 @@ impl Surface for Rest {
                 let connect = is_connect(&parts.headers) && self.paths.has_method(parts.uri.path());
                 let options = parts.method == Method::OPTIONS && !connect;
                 let ready = options.then(|| self.paths.options(&parts.uri, &parts.headers)).flatten();
-                let target = ready.map_or(Wanted::Nothing, |response| Wanted::Ready(Box::new(response)));
                 let origin = Origin::take(&mut parts, &self.errors);
-                return (RestAnswer { origin, target }, Err(if connect { no_connect() } else { status }));
+                let (target, outcome) = match ready {
+                    Some(reply) => (Wanted::Http, Ok(reply)),
+                    None => (Wanted::Nothing, Err(if connect { no_connect() } else { status })),
+                };
+                let (method, uri) = (origin.method.clone(), origin.uri.clone());
+                let call = http::settled(&self.nothing, method, uri, parts, outcome);
+                return (RestAnswer { origin, target }, call);
             }
         };
         let origin = Origin::take(&mut parts, &endpoint.errors);
         let opened = negotiate(&endpoint, &parts.headers, &body);
         let (form, layout, coding) = match opened {
             Ok(opened) => opened,
-            Err(status) => return (RestAnswer { origin, target: Wanted::Nothing }, Err(status)),
+            Err(status) => {
+                let (metadata, _) = metadata::of_request(parts.headers, Protocol::Rest);
+                let peer = peer(&parts.extensions);
+                let call = Call::settled(&endpoint.route, endpoint.rpc(), metadata, peer, Err(status));
+                return (RestAnswer { origin, target: Wanted::Nothing }, call);
+            }
         };
         let target = Wanted::Endpoint { endpoint: Arc::clone(&endpoint), form };
         let answer = RestAnswer { origin, target };
@@ -265,22 +290,24 @@ impl Surface for Rest {
             Input::None | Input::Json => String::new(),
         };
         let peer = peer(&parts.extensions);
-        let call = call_head(std::mem::take(&mut parts.headers)).map(|(timeout, metadata)| {
-            let method = Arc::clone(endpoint.method());
-            let route = Arc::clone(&endpoint.route);
-            let unread = Unread { endpoint, head, body, coding, layout, content_type };
-            Call {
-                route,
-                target: Target::Rpc { path: method.path.clone(), method: Some(method) },
-                metadata,
-                message: Message::Pending(Pending::new(move || unread.frames())),
-                peer,
-                timeout,
-                deadline: None,
-                caller: Caller::default(),
-                guards: Guards::default(),
-            }
-        });
+        let (route, rpc) = (Arc::clone(&endpoint.route), endpoint.rpc());
+        let (metadata, timeout) = call_head(std::mem::take(&mut parts.headers));
+        let timeout = match timeout {
+            Ok(timeout) => timeout,
+            Err(status) => return (answer, Call::settled(&route, rpc, metadata, peer, Err(status))),
+        };
+        let unread = Unread { endpoint, head, body, coding, layout, content_type };
+        let call = Call {
+            route,
+            target: rpc,
+            metadata,
+            message: Message::Pending(Pending::new(move || unread.frames())),
+            peer,
+            timeout,
+            deadline: None,
+            caller: Caller::default(),
+            guards: Guards::default(),
+        };
         (answer, call)
     }
 }
@@ -350,10 +377,11 @@ fn no_connect() -> Status {
     refuse(Refusal::UnsupportedMediaType, message)
 }
 
-/// The timeout and the metadata of a request.
-fn call_head(headers: HeaderMap) -> Result<(Option<Duration>, HeaderMap), Status> {
-    let timeout = timeout::of_rest(&headers)?;
-    Ok((timeout, metadata::of_request(headers, Protocol::Rest)?))
+/// The metadata of a request and its timeout, or what is wrong with either.
+fn call_head(headers: HeaderMap) -> (HeaderMap, Result<Option<Duration>, Status>) {
+    let timeout = timeout::of_rest(&headers);
+    let (metadata, clean) = metadata::of_request(headers, Protocol::Rest);
+    (metadata, timeout.and_then(|timeout| clean.map(|()| timeout)))
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> String {

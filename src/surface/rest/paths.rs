@@ -3,19 +3,18 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use tonic::Status;
 
 use super::endpoint::{Endpoint, HeadFields};
 use crate::{
-    call::Body,
+    call::{Body, Guards, HttpStatus, Reply},
     route::{
         Asked, Destination, Hosts, Proxy, Route, RpcTable, Weighted, path,
-        router::{Miss, Router},
+        router::{Miss, Near, Router},
     },
-    schema::likeness,
     status::{Fault, Refusal, refuse, shown},
-    surface::{Response, http::HttpEndpoint},
+    surface::http::HttpEndpoint,
 };
 
 /// What a path template is of; where it leads to several upstreams, each by its weight.
@@ -39,9 +38,6 @@ impl Entry {
     }
 }
 
-/// Longer paths are not compared.
-const MOST_COMPARED: usize = 128;
-
 /// The verbs whose bindings a WebSocket may talk to, in the order in which they are looked for.
 const SOCKET_VERBS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
@@ -64,8 +60,8 @@ pub(super) struct Paths {
 impl Paths {
     /// Finds what a request asks for, by its head alone.
     pub(super) fn look_up(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Found, Status> {
-        let (path, asked) = (uri.path(), Asked::of(uri, headers));
-        let miss = match self.router.find(method, path, &asked) {
+        let (path, known) = (uri.path(), Asked::of(uri, headers));
+        let miss = match self.router.find(method, path, &known) {
             Ok(found) => match found.value {
                 Entry::Method { endpoint, .. } => {
                     let endpoint = Arc::clone(endpoint.pick());
@@ -73,12 +69,12 @@ impl Paths {
                 }
                 // A tunnel goes to a host, not to a path.
                 Entry::Http(_) if *method == Method::CONNECT => {
-                    Miss::WrongVerb { allow: self.router.allow(path, &asked) }
+                    Miss::WrongVerb { allow: self.router.allow(path, &known) }
                 }
                 Entry::Http(endpoint) => {
                     let endpoint = Arc::clone(endpoint.pick());
                     if let Destination::Proxy(proxy) = &endpoint.route.destination {
-                        self.one_reading(proxy, method, path, &asked, found.value)?;
+                        self.one_reading(proxy, method, path, &known, found.value)?;
                     }
                     let captures = found.captures.into_iter().map(Cow::into_owned).collect();
                     return Ok(Found::Http(endpoint, captures));
@@ -87,14 +83,16 @@ impl Paths {
             Err(miss) => miss,
         };
         Err(match miss {
-            Miss::NotFound { nearest } => {
+            Miss::NotFound => {
                 let asked = shown(path);
                 if let Some(why) = self.only_grpc(path) {
                     let message = format!("there is no {method} {asked} over REST: {why}");
                     return Err(Fault::client().on(Status::not_found(message)));
                 }
-                let nearest = nearer(path, nearest, self.near_page(method, path));
-                let nearest = nearest.map(|nearest| format!("; the nearest is {nearest}")).unwrap_or_default();
+                // The first of what an explanation lists.
+                let nearest = self.near_to(method, path, &known, 1).into_iter().next();
+                let nearest = nearest.map(|near| format!("; the nearest is {} {}", near.verb, near.template));
+                let nearest = nearest.unwrap_or_default();
                 Fault::client().on(Status::not_found(format!("there is no {method} {asked}{nearest}")))
             }
             Miss::WrongVerb { mut allow } => {
@@ -137,12 +135,24 @@ impl Paths {
         Err(refused(format!("the path could be read as {}, which is another route's", shown(&other))))
     }
 
-    /// The page nearest to a path that nothing has.
-    fn near_page(&self, method: &Method, path: &str) -> Option<String> {
-        match self.pages.find(method, path) {
-            Err(Miss::NotFound { nearest }) => nearest,
-            _ => None,
-        }
+    /// At most `most` templates and pages near to a request that nothing matches, the nearest first, those of other hosts
+    /// among them: for whoever may ask that.
+    pub(super) fn near(&self, parts: &Parts, most: usize) -> Vec<Near> {
+        let Parts { method, uri, headers, .. } = parts;
+        let asked = Asked::of(uri, headers);
+        let mut near = self.near_to(method, uri.path(), &asked, most);
+        near.extend(self.router.near_elsewhere(method, uri.path(), &asked, most));
+        near.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        near.truncate(most);
+        near
+    }
+
+    fn near_to(&self, method: &Method, path: &str, asked: &Asked<'_>, most: usize) -> Vec<Near> {
+        let mut near = self.router.near(method, path, asked, most);
+        near.extend(self.pages.near(method, path, most));
+        near.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        near.truncate(most);
+        near
     }
 
     /// The streaming method that a WebSocket at this path talks to, whatever verb its binding has; `None` where the path
@@ -201,7 +211,9 @@ impl Paths {
                 Destination::Local
                 | Destination::Respond(_)
                 | Destination::Redirect(_)
-                | Destination::Proxy(_) => "",
+                | Destination::Proxy(_)
+                | Destination::Page
+                | Destination::Nothing => "",
             };
             return Some(format!(
                 "the method is served as gRPC and gRPC-Web; over REST it has the paths of its google.api.http \
@@ -216,30 +228,20 @@ impl Paths {
     }
 
     /// OPTIONS without a binding of its own: 204 with what the path allows.
-    pub(super) fn options(&self, uri: &Uri, headers: &HeaderMap) -> Option<Response> {
+    pub(super) fn options(&self, uri: &Uri, headers: &HeaderMap) -> Option<Reply> {
         let (path, asked) = (uri.path(), Asked::of(uri, headers));
         let mut allow = if path == "*" { vec!["GET".to_owned()] } else { self.router.allow(path, &asked) };
         if allow.is_empty() {
             return None;
         }
         allow.push("OPTIONS".to_owned());
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        response.headers_mut().insert(header::ALLOW, HeaderValue::try_from(allow.join(", ")).ok()?);
-        Some(response)
-    }
-}
-
-/// Of two near paths, each behind its HTTP method, the one that is more like what was asked for.
-fn nearer(asked: &str, one: Option<String>, other: Option<String>) -> Option<String> {
-    let likeness = |near: &str| {
-        let path = near.split_once(' ').map_or(near, |(_, path)| path);
-        // What is long is not compared: the cost grows with the product of both lengths.
-        if asked.len() > MOST_COMPARED || path.len() > MOST_COMPARED { 0.0 } else { likeness(asked, path) }
-    };
-    match (one, other) {
-        (Some(one), Some(other)) if likeness(&other) > likeness(&one) => Some(other),
-        (one, other) => one.or(other),
+        let allow = HeaderValue::try_from(allow.join(", ")).ok()?;
+        Some(Reply {
+            metadata: HeaderMap::from_iter([(header::ALLOW, allow)]),
+            body: Body::empty(),
+            http_status: Some(HttpStatus(StatusCode::NO_CONTENT)),
+            guards: Guards::default(),
+        })
     }
 }
 

@@ -24,15 +24,15 @@ use tokio::{sync::mpsc, time::Instant};
 use tonic::Status;
 
 use super::{
-    answer::{outcome, reader},
+    answer::{RestAnswer, Target as Asked, outcome, reader},
     call_head,
     endpoint::{Endpoint, HeadFields, Input},
     error::{self, Origin},
 };
 use crate::{
-    call::{Body, Call, Caller, FrameReader, Frames, Guards, Lasting, Message, Pending, Reply, Road, Target},
+    call::{Body, Call, Caller, FrameReader, Frames, Guards, Lasting, Message, Pending, Reply, Road},
     status::{Refusal, refuse},
-    surface::{Request, Response, peer},
+    surface::{Answer as _, Request, Response, peer},
     transcode::HttpBody,
 };
 
@@ -73,27 +73,26 @@ pub(super) async fn serve<R: Road + 'static>(
     let mut origin = Origin::take(&mut parts, &endpoint.errors);
     // The upgrade reads the method; who is refused is told of the one that came.
     (parts.method, origin.method) = (method.clone(), method);
-    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => {
-            let message = format!("this is no WebSocket handshake: {}", rejection.body_text());
-            return error::response(&Status::invalid_argument(message), &origin);
-        }
-    };
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|rejection| {
+        let message = format!("this is no WebSocket handshake: {}", rejection.body_text());
+        Status::invalid_argument(message)
+    });
     let peer = peer(&parts.extensions);
     let lasting = parts.extensions.remove::<Lasting>();
-    let (timeout, metadata) = match call_head(parts.headers) {
+    let (metadata, timeout) = call_head(parts.headers);
+    let (upgrade, timeout) = match upgrade.and_then(|upgrade| Ok((upgrade, timeout?))) {
         Ok(read) => read,
-        Err(status) => return error::response(&status, &origin),
+        Err(status) => {
+            let call = Call::settled(&endpoint.route, endpoint.rpc(), metadata, peer, Err(status));
+            let answer = RestAnswer { origin, target: Asked::Nothing };
+            return answer.close(road.run(call).await).await;
+        }
     };
     let head = Arc::new(head);
     let (sender, receiver) = mpsc::channel(QUEUE_MESSAGES);
     let mut call = Call {
         route: Arc::clone(&endpoint.route),
-        target: Target::Rpc {
-            path: endpoint.method().path.clone(),
-            method: Some(Arc::clone(endpoint.method())),
-        },
+        target: endpoint.rpc(),
         metadata,
         message: message(&endpoint, &head, receiver),
         peer,

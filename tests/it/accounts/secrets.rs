@@ -174,6 +174,8 @@ async fn what_is_no_secret_is_refused_at_the_start() {
     check("SECRET_KEY", "your-secret-key-here", "it is a placeholder, not a secret");
     check("SECRET_KEY", "changeme", "it is a placeholder, not a secret");
     check("SECRET_KEY", "secretsecretsecretsecretsecretsecret", "it is a placeholder, not a secret");
+    check("JWT_SECRET_KEY", "short", "auth.secret: the secret has 5 bytes; at least 32 are needed");
+    check("API_TOKEN", "brief", "a token has at least 16 characters");
     check("JWT_SECRET_KEY", "5f2b8c1e9d-of-16", "the secret has 16 bytes; at least 32 are needed");
     check("JWT_SECRET_KEY", &SECRET[1..], "the secret has 31 bytes; at least 32 are needed");
     check("ADMIN_PASSWORD", "Change-Me-Please", "it is a placeholder, not a secret");

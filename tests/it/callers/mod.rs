@@ -6,6 +6,7 @@ mod attacks;
 mod issuers;
 mod limits;
 mod outages;
+mod pages;
 mod spoofing;
 
 use std::net::SocketAddr;

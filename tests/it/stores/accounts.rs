@@ -3,12 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use propylon::store::{
-    Account, AccountChange, AccountFilter, AuditLine, Conflict, Micros, NewFamily, Page, PasswordHash,
-    StoreError,
+    Account, AccountChange, AccountFilter, AuditLine, Changed, Conflict, Ending, Micros, NewFamily, Page,
+    PasswordHash, Revoked, StoreError,
 };
 use tokio::task::JoinSet;
 
 use super::{Pair, callers, digest, new_account, new_family, second};
+
+/// Of an account that has no sessions.
+const NONE: Ending<'_> = Ending { but: "", until: Micros(0) };
 
 pub(super) async fn are_kept(pair: &Pair) {
     let new = new_account("Alice@Example.com");
@@ -66,7 +69,7 @@ pub(super) async fn change(pair: &Pair) {
     let line = line("account.update", &made.id);
     // What the line is made of is what was there before.
     let note = |before: &Account| AuditLine { details: before.tier.clone(), ..line.clone() };
-    let changed = accounts.update(&made.id, &change, Some(&note), second(2)).await.unwrap().unwrap();
+    let changed = accounts.update(&made.id, &change, None, Some(&note), second(2)).await.unwrap().unwrap();
     let want = Account {
         roles: vec!["editor".into(), "user".into()],
         permissions: vec!["books:write".into()],
@@ -75,12 +78,13 @@ pub(super) async fn change(pair: &Pair) {
         updated_at: second(2),
         ..made.clone()
     };
-    assert_eq!(changed, want);
+    assert_eq!(changed, Changed { account: want.clone(), revoked: Vec::new() });
     assert_eq!(pair.other.accounts.get(&want.id).await.unwrap(), Some(want.clone()));
     // Nothing changes what is not said.
-    let same = accounts.update(&want.id, &AccountChange::default(), None, second(3)).await.unwrap().unwrap();
-    assert_eq!(same, Account { updated_at: second(3), ..want });
-    let none = accounts.update("nobody", &change, Some(&noted), second(3)).await.unwrap();
+    let same =
+        accounts.update(&want.id, &AccountChange::default(), None, None, second(3)).await.unwrap().unwrap();
+    assert_eq!(same.account, Account { updated_at: second(3), ..want });
+    let none = accounts.update("nobody", &change, None, Some(&noted), second(3)).await.unwrap();
     assert_eq!(none, None);
     // The line is written with the change, and with nothing that did not happen.
     let page = Page { after: String::new(), limit: 10 };
@@ -97,8 +101,10 @@ pub(super) async fn go_with_what_they_own(pair: &Pair) {
     pair.one.refresh_tokens.begin(&family, second(1)).await.unwrap();
     let line = line("account.delete", &made.id);
     let note = |gone: &Account| AuditLine { details: gone.email.clone(), ..line.clone() };
-    assert!(accounts.delete(&made.id, Some(&note), second(2)).await.unwrap());
-    assert!(!accounts.delete(&made.id, Some(&noted), second(3)).await.unwrap());
+    let gone = accounts.delete(&made.id, second(60), Some(&note), second(2)).await.unwrap().unwrap();
+    assert_eq!((gone.kind, gone.id.as_str(), gone.expires_at), (Revoked::Account, &*made.id, second(60)));
+    assert_eq!(pair.other.revocations.since(0, second(2)).await.unwrap().0, [gone]);
+    assert_eq!(accounts.delete(&made.id, second(60), Some(&noted), second(3)).await.unwrap(), None);
     assert_eq!(pair.other.api_keys.by_digest(&digest("k1")).await.unwrap(), None);
     assert_eq!(pair.other.refresh_tokens.session(&digest("f1")).await.unwrap(), None);
     let page = Page { after: String::new(), limit: 10 };
@@ -137,7 +143,9 @@ pub(super) async fn there_is_one_first_admin_however_many_try(pair: &Pair) {
         let accounts = Arc::clone(&replica.accounts);
         let mut new = new_account(&format!("admin{number}@example.com"));
         new.roles = vec!["admin".into()];
-        tries.spawn(async move { accounts.create_first_admin(&new, &noted, Micros::now()).await.unwrap() });
+        tries.spawn(
+            async move { accounts.create_first_admin(&new, NONE, &noted, Micros::now()).await.unwrap() },
+        );
     }
     let made: Vec<_> = tries.join_all().await.into_iter().flatten().collect();
     assert_eq!(made.len(), 1);
@@ -150,22 +158,22 @@ pub(super) async fn there_is_one_first_admin_however_many_try(pair: &Pair) {
     let counts = pair.other.accounts.counts().await.unwrap();
     assert_eq!((counts.total, counts.admins), (1, 1));
     // Where there are accounts and no admin, the one with the e-mail becomes one.
-    let id = &made.first().unwrap().id;
+    let id = &made.first().unwrap().account.id;
     let other = pair.one.accounts.create(&new_account("op@example.com"), second(1)).await.unwrap();
     let mut again = new_account("OP@example.com");
     again.roles = vec!["admin".into()];
     again.password = PasswordHash("$argon2id$new".into());
-    assert_eq!(pair.one.accounts.create_first_admin(&again, &noted, second(2)).await.unwrap(), None);
+    assert_eq!(pair.one.accounts.create_first_admin(&again, NONE, &noted, second(2)).await.unwrap(), None);
     let demoted = AccountChange { roles: Some(vec![]), ..AccountChange::default() };
-    let error = pair.one.accounts.update(id, &demoted, Some(&noted), second(3)).await.unwrap_err();
+    let error = pair.one.accounts.update(id, &demoted, None, Some(&noted), second(3)).await.unwrap_err();
     assert_eq!(error, StoreError::Conflict(Conflict::LastAdmin));
-    let error = pair.one.accounts.delete(id, Some(&noted), second(3)).await.unwrap_err();
+    let error = pair.one.accounts.delete(id, second(60), Some(&noted), second(3)).await.unwrap_err();
     assert_eq!(error, StoreError::Conflict(Conflict::LastAdmin));
     assert_eq!(pair.one.audit.list(None, &page).await.unwrap().len(), 1, "none for what was refused");
     let promoted = AccountChange { roles: Some(vec!["admin".into()]), ..AccountChange::default() };
-    pair.one.accounts.update(&other.id, &promoted, None, second(4)).await.unwrap();
-    pair.one.accounts.update(id, &demoted, None, second(5)).await.unwrap();
-    pair.one.accounts.delete(id, None, second(6)).await.unwrap();
+    pair.one.accounts.update(&other.id, &promoted, None, None, second(4)).await.unwrap();
+    pair.one.accounts.update(id, &demoted, None, None, second(5)).await.unwrap();
+    pair.one.accounts.delete(id, second(60), None, second(6)).await.unwrap();
 }
 
 pub(super) async fn the_last_admin_stays(pair: &Pair) {
@@ -182,15 +190,15 @@ pub(super) async fn the_last_admin_stays(pair: &Pair) {
         let accounts = Arc::clone(&replica.accounts);
         tries.spawn(async move {
             let done = match number % 3 {
-                0 => accounts.delete(&id, None, second(2)).await.map(drop),
+                0 => accounts.delete(&id, second(60), None, second(2)).await.map(drop),
                 1 => {
                     let change = AccountChange { active: Some(false), ..AccountChange::default() };
-                    accounts.update(&id, &change, None, second(2)).await.map(drop)
+                    accounts.update(&id, &change, None, None, second(2)).await.map(drop)
                 }
                 _ => {
                     let change =
                         AccountChange { roles: Some(vec!["user".into()]), ..AccountChange::default() };
-                    accounts.update(&id, &change, None, second(2)).await.map(drop)
+                    accounts.update(&id, &change, None, None, second(2)).await.map(drop)
                 }
             };
             done.is_err_and(|error| error == StoreError::Conflict(Conflict::LastAdmin))
@@ -211,7 +219,7 @@ pub(super) async fn are_listed_and_counted(pair: &Pair) {
         ids.push(accounts.create(&new, second(number)).await.unwrap().id);
     }
     let off = AccountChange { active: Some(false), ..AccountChange::default() };
-    accounts.update(ids.last().unwrap(), &off, None, second(9)).await.unwrap();
+    accounts.update(ids.last().unwrap(), &off, None, None, second(9)).await.unwrap();
     let list = async |email: Option<&str>, active: Option<bool>, after: &str, limit: u32| -> Vec<usize> {
         let filter = AccountFilter { email: email.map(str::to_owned), active };
         let page = Page { after: after.to_owned(), limit };

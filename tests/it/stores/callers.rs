@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use propylon::store::{
-    AccountChange, ApiKey, Digest, Micros, NewFamily, Page, PasswordHash, Private, Revocation, Revoked,
-    Rotation, Session, SigningKey,
+    AccountChange, ApiKey, Digest, Ending, Micros, NewFamily, Page, PasswordHash, Private, Revocation,
+    Revoked, Rotation, Session, SigningKey,
 };
 use tokio::task::JoinSet;
 
@@ -57,12 +57,20 @@ pub(super) async fn api_keys_are_kept(pair: &Pair) {
     other.used(&[("k1".into(), second(7))]).await.unwrap();
     let own = ApiKey { last_used_at: Some(second(9)), ..own };
     assert_eq!(keys.get("k1").await.unwrap(), Some(own.clone()));
-    // A key is revoked once.
+    // A key is revoked once; who holds what was known of it hears of each time.
+    let of_key = |at| revocation(Revoked::Key, "k1", at, 60);
     let revoked = ApiKey { revoked_at: Some(second(10)), ..own };
-    assert_eq!(keys.revoke("k1", None, second(10)).await.unwrap(), Some(revoked.clone()));
-    assert_eq!(other.revoke("k1", None, second(11)).await.unwrap(), Some(revoked.clone()));
+    assert_eq!(
+        keys.revoke("k1", second(60), None, second(10)).await.unwrap(),
+        Some((revoked.clone(), of_key(10)))
+    );
+    assert_eq!(
+        other.revoke("k1", second(60), None, second(11)).await.unwrap(),
+        Some((revoked.clone(), of_key(11)))
+    );
     assert!(!revoked.usable(second(10)));
-    assert_eq!(other.revoke("gone", None, second(11)).await.unwrap(), None);
+    assert_eq!(other.revoke("gone", second(60), None, second(11)).await.unwrap(), None);
+    assert_eq!(pair.one.revocations.since(0, second(11)).await.unwrap().0, [of_key(10), of_key(11)]);
     assert_eq!(pair.one.audit.list(Some("k1"), &FIRST).await.unwrap(), [line]);
 }
 
@@ -81,22 +89,27 @@ pub(super) async fn refresh_tokens_rotate(pair: &Pair) {
     let (second_one, third, fourth) = (digest("2"), digest("3"), digest("4"));
     assert_eq!(other.session(&first).await.unwrap(), Some(session.clone()));
     let account = pair.one.accounts.get(&session.account).await.unwrap().unwrap();
-    let rotated = one.rotate(&first, &second_one, second(200), second(2)).await.unwrap();
+    let rotated = one.rotate(&first, &second_one, second(200), second(500), second(2)).await.unwrap();
     assert_eq!(rotated, Rotation::Rotated(session.clone(), Box::new(account.clone())));
     // It has a longer life than the first one had.
-    let rotated = other.rotate(&second_one, &third, second(200), second(150)).await.unwrap();
+    let rotated = other.rotate(&second_one, &third, second(200), second(500), second(150)).await.unwrap();
     assert_eq!(rotated, Rotation::Rotated(session.clone(), Box::new(account.clone())));
     assert_eq!(one.count_live(second(150)).await.unwrap(), 1);
     // An old one ends the family; the newest is good no longer.
-    let reused = one.rotate(&second_one, &fourth, second(300), second(151)).await.unwrap();
-    assert_eq!(reused, Rotation::Reused(session.clone()));
+    let reused = one.rotate(&second_one, &fourth, second(300), second(500), second(151)).await.unwrap();
+    let ended = revocation(Revoked::Session, "f", 151, 500);
+    assert_eq!(reused, Rotation::Reused(session.clone(), ended.clone()));
+    assert_eq!(pair.other.revocations.since(0, second(151)).await.unwrap().0, [ended]);
     for token in [&third, &first, &second_one] {
         assert_eq!(
-            one.rotate(token, &fourth, second(300), second(152)).await.unwrap(),
+            one.rotate(token, &fourth, second(300), second(500), second(152)).await.unwrap(),
             Rotation::Ended(session.clone())
         );
     }
-    assert_eq!(one.rotate(&fourth, &digest("5"), second(300), second(152)).await.unwrap(), Rotation::Unknown);
+    assert_eq!(
+        one.rotate(&fourth, &digest("5"), second(300), second(500), second(152)).await.unwrap(),
+        Rotation::Unknown
+    );
     assert_eq!(one.count_live(second(152)).await.unwrap(), 0);
 }
 
@@ -106,20 +119,22 @@ pub(super) async fn a_family_begins_with_the_account_as_it_is(pair: &Pair) {
     let id = accounts.create(&new_account("a@b.example"), second(1)).await.unwrap().id;
     let begin =
         async |family: &str| tokens.begin(&new_family(family, &id, second(100)), second(2)).await.unwrap();
-    let set =
-        async |change: AccountChange| accounts.update(&id, &change, None, second(3)).await.unwrap().unwrap();
+    let set = async |change: AccountChange| {
+        accounts.update(&id, &change, None, None, second(3)).await.unwrap().unwrap()
+    };
     assert_eq!(begin("first").await.unwrap().roles, ["user"]);
     set(AccountChange { roles: Some(vec![]), ..AccountChange::default() }).await;
     assert_eq!(begin("second").await.unwrap().roles, [""; 0]);
     let Rotation::Rotated(_, account) =
-        tokens.rotate(&digest("first"), &digest("n"), second(100), second(4)).await.unwrap()
+        tokens.rotate(&digest("first"), &digest("n"), second(100), second(500), second(4)).await.unwrap()
     else {
         panic!("it is good")
     };
     assert_eq!(account.roles, [""; 0]);
     set(AccountChange { active: Some(false), ..AccountChange::default() }).await;
     assert_eq!(begin("third").await, None);
-    let ended = tokens.rotate(&digest("second"), &digest("m"), second(100), second(4)).await.unwrap();
+    let ended =
+        tokens.rotate(&digest("second"), &digest("m"), second(100), second(500), second(4)).await.unwrap();
     assert!(matches!(ended, Rotation::Ended(_)), "{ended:?}");
     let password = Some(PasswordHash("another".into()));
     set(AccountChange { active: Some(true), password, ..AccountChange::default() }).await;
@@ -141,13 +156,15 @@ pub(super) async fn a_refresh_token_is_used_once_however_many_try(pair: &Pair) {
             let replica = if number % 2 == 0 { &pair.one } else { &pair.other };
             let tokens = Arc::clone(&replica.refresh_tokens);
             let new = digest(&format!("{round} {number}"));
-            tries.spawn(async move { tokens.rotate(&token, &new, second(100), second(2)).await.unwrap() });
+            tries.spawn(async move {
+                tokens.rotate(&token, &new, second(100), second(500), second(2)).await.unwrap()
+            });
         }
         let (mut rotated, mut reused, mut ended) = (0, 0, 0);
         for outcome in tries.join_all().await {
             match outcome {
                 Rotation::Rotated(..) => rotated += 1,
-                Rotation::Reused(_) => reused += 1,
+                Rotation::Reused(..) => reused += 1,
                 Rotation::Ended(_) => ended += 1,
                 Rotation::Unknown => panic!("it is known"),
             }
@@ -163,26 +180,31 @@ pub(super) async fn families_end(pair: &Pair) {
     let (session, token) = family(pair, "f").await;
     // At its last moment it is over.
     assert_eq!(
-        tokens.rotate(&token, &digest("x"), second(300), second(100)).await.unwrap(),
+        tokens.rotate(&token, &digest("x"), second(300), second(500), second(100)).await.unwrap(),
         Rotation::Ended(session.clone())
     );
-    assert!(tokens.end("f", second(2)).await.unwrap());
-    assert!(!pair.other.refresh_tokens.end("f", second(3)).await.unwrap());
-    assert!(!tokens.end("gone", second(3)).await.unwrap());
+    let ended = |id: &str, at: i64| revocation(Revoked::Session, id, at, 60);
+    assert_eq!(tokens.end("f", second(60), second(2)).await.unwrap(), ended("f", 2));
+    assert_eq!(tokens.count_live(second(2)).await.unwrap(), 0);
+    assert_eq!(pair.other.refresh_tokens.end("f", second(60), second(3)).await.unwrap(), ended("f", 3));
+    // Of one that is gone there may still be tokens.
+    assert_eq!(tokens.end("gone", second(60), second(3)).await.unwrap(), ended("gone", 3));
     assert_eq!(
-        tokens.rotate(&token, &digest("x"), second(300), second(4)).await.unwrap(),
+        tokens.rotate(&token, &digest("x"), second(300), second(500), second(4)).await.unwrap(),
         Rotation::Ended(session.clone())
     );
     for id in ["g", "h"] {
         let new = new_family(id, &session.account, second(50));
         tokens.begin(&new, second(5)).await.unwrap().unwrap();
     }
-    let revoked = tokens.end_all(&session.account, "g", second(6), second(60)).await.unwrap();
+    let revoked =
+        tokens.end_all(&session.account, Ending { but: "g", until: second(60) }, second(6)).await.unwrap();
     let ids: Vec<_> = revoked.iter().map(|one| (one.kind, one.id.as_str())).collect();
     assert_eq!(ids, [(Revoked::Keys, session.account.as_str()), (Revoked::Session, "h")]);
     let (told, _) = pair.other.revocations.since(0, second(6)).await.unwrap();
     assert!(told.ends_with(&revoked), "{told:?}");
-    let revoked = tokens.end_all(&session.account, "", second(6), second(60)).await.unwrap();
+    let revoked =
+        tokens.end_all(&session.account, Ending { but: "", until: second(60) }, second(6)).await.unwrap();
     let ids: Vec<_> = revoked.iter().map(|one| (one.kind, one.id.as_str())).collect();
     assert_eq!(ids, [(Revoked::Keys, session.account.as_str()), (Revoked::Session, "g")]);
     let (told, _) = pair.other.revocations.since(0, second(6)).await.unwrap();
@@ -237,29 +259,29 @@ pub(super) async fn signing_keys_rotate_once(pair: &Pair) {
     assert_eq!(first.as_slice(), std::slice::from_ref(next));
 }
 
-fn revocation(kind: Revoked, id: &str, expires: i64) -> Revocation {
-    Revocation { kind, id: id.to_owned(), at: second(5), expires_at: second(expires) }
+fn revocation(kind: Revoked, id: &str, at: i64, expires: i64) -> Revocation {
+    Revocation { kind, id: id.to_owned(), at: second(at), expires_at: second(expires) }
 }
 
 pub(super) async fn revocations_are_seen_in_order(pair: &Pair) {
     let (one, other) = (&pair.one.revocations, &pair.other.revocations);
-    let (token, session) = (revocation(Revoked::Token, "t", 100), revocation(Revoked::Session, "s", 200));
-    one.add(std::slice::from_ref(&token)).await.unwrap();
+    let session = |id: &str, expires: i64| revocation(Revoked::Session, id, 5, expires);
+    let first = pair.one.refresh_tokens.end("a", second(100), second(5)).await.unwrap();
+    assert_eq!(first, session("a", 100));
     let (seen, cursor) = other.since(0, second(2)).await.unwrap();
-    assert_eq!(seen, std::slice::from_ref(&token));
+    assert_eq!(seen, [first]);
     assert_eq!(other.since(cursor, second(2)).await.unwrap(), (vec![], cursor));
-    other.add(std::slice::from_ref(&session)).await.unwrap();
-    assert_eq!(one.since(cursor, second(2)).await.unwrap().0, std::slice::from_ref(&session));
+    pair.other.refresh_tokens.end("b", second(200), second(5)).await.unwrap();
+    assert_eq!(one.since(cursor, second(2)).await.unwrap().0, [session("b", 200)]);
     // What is over is not told to whoever starts later.
-    assert_eq!(one.since(0, second(101)).await.unwrap().0, [session]);
+    assert_eq!(one.since(0, second(101)).await.unwrap().0, [session("b", 200)]);
     assert_eq!(one.forget(second(101)).await.unwrap(), 1);
     // Who reads while many write misses none.
     let mut writers = JoinSet::new();
     for number in 0..40 {
         let replica = if number % 2 == 0 { &pair.one } else { &pair.other };
-        let (store, new) =
-            (Arc::clone(&replica.revocations), revocation(Revoked::Token, &number.to_string(), 300));
-        writers.spawn(async move { store.add(&[new]).await.unwrap() });
+        let (store, id) = (Arc::clone(&replica.refresh_tokens), number.to_string());
+        writers.spawn(async move { store.end(&id, second(300), second(5)).await.unwrap() });
     }
     let (mut cursor, mut seen) = (cursor + 1, Vec::new());
     loop {
@@ -278,23 +300,16 @@ pub(super) async fn revocations_are_seen_in_order(pair: &Pair) {
 
 pub(super) async fn a_revocation_is_seen_by_the_other_replica_within_seconds(pair: &Pair) {
     let now = Micros::now();
-    let account = Revocation {
-        kind: Revoked::Account,
-        id: "a".into(),
-        at: now,
-        expires_at: now.after(Duration::from_secs(600)),
-    };
     let begun = tokio::time::Instant::now();
     let waiting = async {
-        while !pair.other.revoked.is_revoked(Revoked::Account, "a") {
+        while !pair.other.revoked.is_revoked(Revoked::Session, "a") {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::select! {
         () = pair.other.watch(tokio::sync::oneshot::channel().0) => {}
         () = async {
-            pair.one.revoke(&[account]).await.unwrap();
-            assert!(pair.one.revoked.is_revoked(Revoked::Account, "a"));
+            pair.one.refresh_tokens.end("a", now.after(Duration::from_secs(600)), now).await.unwrap();
             waiting.await;
         } => {}
     }

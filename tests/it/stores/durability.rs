@@ -6,9 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use propylon::store::Micros;
+use propylon::store::{Micros, Settings, StoreError};
+use sqlx::{Connection as _, SqliteConnection};
 
-use super::{new_account, open, sqlite};
+use super::{new_account, open, settings, sqlite};
 use crate::support::process::Program;
 
 const FOLDER: &str = "PROPYLON_TEST_WRITER";
@@ -35,6 +36,53 @@ async fn writer() {
         });
     }
     tasks.join_all().await;
+}
+
+/// Of all who turn a new file to its journal of writes at once, SQLite lets one, and tells the others that it is locked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_file_is_made_by_all_who_start_at_once() {
+    for round in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut starts = tokio::task::JoinSet::new();
+        for number in 0..8 {
+            let stores = open(&sqlite(folder.path()));
+            starts.spawn(async move {
+                stores.ping().await?;
+                let account = new_account(&format!("{number}@x.example"));
+                stores.accounts.create(&account, Micros::now()).await?;
+                stores.accounts.counts().await.map(|counts| counts.total)
+            });
+        }
+        let all = starts.join_all().await;
+        assert!(all.iter().all(Result::is_ok), "round {round}: {all:?}");
+        assert_eq!(open(&sqlite(folder.path())).accounts.counts().await.unwrap().total, 8, "round {round}");
+    }
+}
+
+/// The same made slow: nobody can turn to that journal while another writes, and SQLite does not wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_file_that_another_is_in_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data/propylon.db");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    let mut other = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", file.display())).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE own (id); BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let stores = open(&sqlite(folder.path()));
+    let (started, ()) = tokio::join!(stores.ping(), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    });
+    assert_eq!(started, Ok(()));
+    // Not for ever: what is held longer than a connection is waited for is away.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("propylon.db");
+    let mut other = SqliteConnection::connect(&format!("sqlite:{}?mode=rwc", file.display())).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE own (id); BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let database = settings(&format!("sqlite:{}", file.display()));
+    let stores = open(&Settings { connect_timeout: Duration::from_millis(300), ..database });
+    let began = Instant::now();
+    let StoreError::Away { why, .. } = stores.ping().await.unwrap_err() else { panic!("it is away") };
+    assert!(why.contains("locked") && began.elapsed() >= Duration::from_millis(300), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

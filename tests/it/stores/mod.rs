@@ -6,6 +6,7 @@ mod callers;
 mod counters;
 mod durability;
 mod outages;
+mod together;
 
 use std::{future::Future, path::Path, time::Duration};
 

@@ -125,7 +125,7 @@ fn rest_of(settings: Settings, style: JsonStyle, profile: Profile) -> Rest {
             builder.add(&binding, &Arc::clone(&route).into(), &format).unwrap();
         }
     }
-    builder.build(Arc::default())
+    builder.build(Arc::default(), crate::surface::testing::nothing())
 }
 
 /// Answers by the name of the method called.
@@ -141,6 +141,9 @@ impl Road for TestRoad {
     }
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        if let crate::call::Message::Settled(outcome) = call.message {
+            return *outcome;
+        }
         let Target::Rpc { path, .. } = &call.target else { panic!("an RPC") };
         let name = path.path().rsplit('/').next().unwrap().to_owned();
         let timeout = call.timeout;
