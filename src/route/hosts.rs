@@ -330,4 +330,35 @@ mod tests {
         assert!(conflict.contains("GET /x of one and GET /{other=x} of three"), "{conflict}");
         assert_eq!(again(&mut all, "b.example"), Ok(()));
     }
+
+    #[test]
+    fn a_look_up_costs_the_same_among_ten_and_ten_thousand() {
+        let of = |count: usize| {
+            let mut all = Hosts::new(Settings::default());
+            for number in 0..count {
+                let host = Host::parse(&format!("t{number}.example")).unwrap();
+                let hosts = if number % 2 == 0 { vec![host] } else { Vec::new() };
+                let conditions = Conditions { hosts, ..Conditions::default() };
+                let template = Template::parse(&format!("/api/service{number}/{{rest=**}}")).unwrap();
+                all.insert(&conditions, &Verb::Any, &template, "", number).unwrap();
+            }
+            all
+        };
+        let (few, many) = (of(10), of(10_000));
+        let uri = Uri::from_static("/");
+        let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("t8.example:80"))]);
+        // The best of many rounds: others use the machine too.
+        let cost = |all: &Hosts<usize>| {
+            let round = || {
+                let begun = std::time::Instant::now();
+                for path in ["/api/service8/a/b", "/api/service9/a/b"].iter().cycle().take(200) {
+                    all.find(&Method::GET, path, &Asked::of(&uri, &headers)).unwrap();
+                }
+                begun.elapsed()
+            };
+            (0..50).map(|_| round()).min().unwrap()
+        };
+        let (small, large) = (cost(&few), cost(&many));
+        assert!(large < small * 5, "{small:?} among ten, {large:?} among ten thousand");
+    }
 }
