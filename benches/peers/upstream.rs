@@ -1,5 +1,5 @@
-//! The upstream of `scripts/bench`: answers `bench.v1.BenchService` from frames made once, on a bare hyper HTTP/2
-//! server, so that it is never what limits a row.
+//! The upstream of `scripts/bench`: answers `bench.v1.BenchService` from frames made once, and plain HTTP below
+//! `/plain`, on a bare hyper server, so that it is never what limits a row.
 //!
 //! `bench-upstream ADDRESS DIRECTORY` writes what the script sends and what the gateways load into the directory
 //! (`bench.binpb`, the descriptor set; `echo.frame`, a gRPC frame; `order.json`), then prints `listening on http://ADDRESS`.
@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
@@ -59,10 +59,9 @@ async fn main() {
         let service = service_fn(move |request| answers.clone().answer(request));
         tokio::spawn(async move {
             // A gateway that goes away is the end of its connection and no more.
-            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                .max_concurrent_streams(10_000)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let mut server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            server.http2().max_concurrent_streams(10_000);
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
@@ -79,6 +78,14 @@ impl Answers {
         let (head, body) = request.into_parts();
         // An unread body would be reset, and a gateway would rightly count that as a failure.
         let sent = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        if let Some(path) = head.uri.path().strip_prefix("/plain/") {
+            let body = if path == "echo" { sent } else { Bytes::from_static(sample::BOOK.as_bytes()) };
+            let mut response = Response::new(Reply { frame: body, trailers: None });
+            response
+                .headers_mut()
+                .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            return Ok(response);
+        }
         let (frame, status) = match head.uri.path() {
             "/bench.v1.BenchService/Echo" | "/bench.v1.BenchService/CreateOrder" => (sent, "0"),
             "/bench.v1.BenchService/GetBook" => (self.book, "0"),
@@ -102,6 +109,14 @@ struct Reply {
 impl Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
+
+    /// Of plain HTTP the length is known, as most servers know it.
+    fn size_hint(&self) -> SizeHint {
+        match self.trailers {
+            None => SizeHint::with_exact(self.frame.len() as u64),
+            Some(_) => SizeHint::default(),
+        }
+    }
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

@@ -14,6 +14,7 @@ from pathlib import Path
 ENVOY = "1.40.0"
 # Debian's packages for the commands that are not Rust's.
 COMMANDS = {"h2load": "nghttp2-client", "curl": "curl", "taskset": "util-linux", "redis-server": "redis-server"}
+COMMANDS |= {"nginx": "nginx-light", "haproxy": "haproxy"}
 
 
 @dataclass
@@ -106,6 +107,8 @@ class Fleet:
             starts = {
                 "relay": lambda: self.start("relay", [examples / "bench-relay", address], self.gateway_core),
                 "envoy": lambda: self.start_envoy(address),
+                "nginx": lambda: self.start_nginx(address),
+                "haproxy": lambda: self.start_haproxy(address),
                 "propylon": lambda: self.start_propylon("propylon", address, OPEN),
                 "policed": lambda: self.start_propylon("policed", address, self.policed()),
                 "shared": lambda: self.start_propylon("shared", address, self.policed(), self.start_redis()),
@@ -164,6 +167,14 @@ name = "bench"
 grpc = "http://{upstream}"
 descriptors = "{self.scratch / "bench.binpb"}"
 
+[[upstreams]]
+name = "plain"
+http = "http://{upstream}"
+
+[[routes]]
+path = "/plain/{{rest=**}}"
+upstream = "plain"
+
 [store]
 database = "sqlite:{self.scratch / name}.db"
 {store}
@@ -180,6 +191,68 @@ database = "sqlite:{self.scratch / name}.db"
         command = [self.tools.envoy, "--config-path", config, "--concurrency", "1"]
         command += ["--disable-hot-restart", "--log-level", "error"]
         return self.start("envoy", command, self.gateway_core, port)
+
+    def start_nginx(self, upstream):
+        """One process, connections kept on both sides, no log."""
+        port = free_port()
+        config = self.scratch / "nginx.conf"
+        config.write_text(
+            f"""daemon off;
+master_process off;
+pid {self.scratch}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path {self.scratch}/nginx-body;
+    proxy_temp_path {self.scratch}/nginx-proxy;
+    fastcgi_temp_path {self.scratch}/nginx-fastcgi;
+    uwsgi_temp_path {self.scratch}/nginx-uwsgi;
+    scgi_temp_path {self.scratch}/nginx-scgi;
+    upstream bench {{ server {upstream}; keepalive 128; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://bench;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $host;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Request-ID $request_id;
+        }}
+    }}
+}}
+"""
+        )
+        return self.start("nginx", ["nginx", "-c", config, "-p", self.scratch], self.gateway_core, port)
+
+    def start_haproxy(self, upstream):
+        """One thread, connections kept on both sides, no log."""
+        port = free_port()
+        config = self.scratch / "haproxy.cfg"
+        config.write_text(
+            f"""global
+    nbthread 1
+    maxconn 10000
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    http-reuse always
+    option forwardfor
+frontend bench
+    bind 127.0.0.1:{port}
+    unique-id-format %{{+X}}o%ci:%cp_%fi:%fp_%Ts_%rt:%pid
+    unique-id-header X-Request-ID
+    default_backend bench
+backend bench
+    server one {upstream}
+"""
+        )
+        return self.start("haproxy", ["haproxy", "-db", "-f", config], self.gateway_core, port)
 
     def start(self, name, command, cores, port=None):
         """Starts a process and waits until it listens: on `port`, or where its own first lines say."""
@@ -244,7 +317,14 @@ def envoy_config(port, upstream, descriptors):
         "codec_type": "AUTO",
         "route_config": {
             "virtual_hosts": [
-                {"name": "bench", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "bench"}}]}
+                {
+                    "name": "bench",
+                    "domains": ["*"],
+                    "routes": [
+                        {"match": {"prefix": "/plain/"}, "route": {"cluster": "plain"}},
+                        {"match": {"prefix": "/"}, "route": {"cluster": "bench"}},
+                    ],
+                }
             ]
         },
         "http_filters": [
@@ -255,6 +335,18 @@ def envoy_config(port, upstream, descriptors):
     }
     # Envoy's default limits are below nothing that is sent here, but for its 1,024 requests at once: out of the way.
     unlimited = {"priority": "DEFAULT", "max_connections": 100000, "max_pending_requests": 100000, "max_requests": 100000}
+    endpoint = {"address": {"socket_address": {"address": host, "port_value": int(upstream_port)}}}
+
+    def cluster(name, protocol):
+        options = {"@type": f"{extensions}.upstreams.http.v3.HttpProtocolOptions", **protocol}
+        return {
+            "name": name,
+            "type": "STATIC",
+            "circuit_breakers": {"thresholds": [unlimited]},
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
+            "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]},
+        }
+
     return {
         "static_resources": {
             "listeners": [
@@ -273,33 +365,8 @@ def envoy_config(port, upstream, descriptors):
                 }
             ],
             "clusters": [
-                {
-                    "name": "bench",
-                    "type": "STATIC",
-                    "circuit_breakers": {"thresholds": [unlimited]},
-                    "typed_extension_protocol_options": {
-                        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                            "@type": f"{extensions}.upstreams.http.v3.HttpProtocolOptions",
-                            "explicit_http_config": {"http2_protocol_options": {}},
-                        }
-                    },
-                    "load_assignment": {
-                        "cluster_name": "bench",
-                        "endpoints": [
-                            {
-                                "lb_endpoints": [
-                                    {
-                                        "endpoint": {
-                                            "address": {
-                                                "socket_address": {"address": host, "port_value": int(upstream_port)}
-                                            }
-                                        }
-                                    }
-                                ]
-                            }
-                        ],
-                    },
-                }
+                cluster("bench", {"explicit_http_config": {"http2_protocol_options": {}}}),
+                cluster("plain", {"explicit_http_config": {"http_protocol_options": {}}}),
             ],
         }
     }

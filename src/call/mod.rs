@@ -265,6 +265,8 @@ pub struct Reply {
     pub body: Body,
     /// Set by a local service that wants another HTTP status than 200, which REST alone honours; and by what answers HTTP.
     pub http_status: Option<HttpStatus>,
+    /// How often the call was sent to an upstream; 0 where none was asked.
+    pub attempts: u32,
     pub guards: Guards,
 }
 

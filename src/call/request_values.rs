@@ -20,6 +20,8 @@ pub struct RequestValues<'a> {
     pub client: SocketAddr,
     /// What a failure would have said.
     pub message: &'a str,
+    /// How many calls the limit allows that refused it.
+    pub limit: Option<&'a str>,
 }
 
 impl Values for RequestValues<'_> {
@@ -42,6 +44,7 @@ impl Values for RequestValues<'_> {
             Place::Version => Some(env!("CARGO_PKG_VERSION").to_owned()),
             Place::Now => Some(format!("{:.3}", jiff::Timestamp::now())),
             Place::Message => Some(self.message.to_owned()),
+            Place::LimitCalls => self.limit.map(str::to_owned),
         }
     }
 }
@@ -86,6 +89,7 @@ mod tests {
             captured: &captured,
             client: "[::ffff:10.0.0.7]:99".parse().unwrap(),
             message: "no such thing",
+            limit: Some("60"),
         };
         let check = |place: Place, want: Option<&str>| {
             assert_eq!(values.value(&place).as_deref(), want, "{place:?}");
@@ -107,6 +111,7 @@ mod tests {
         check(Place::ClientAddress, Some("10.0.0.7"));
         check(Place::Version, Some(env!("CARGO_PKG_VERSION")));
         check(Place::Message, Some("no such thing"));
+        check(Place::LimitCalls, Some("60"));
         let now = values.value(&Place::Now).unwrap();
         assert!(now.len() == 24 && now.ends_with('Z'), "{now}");
         let uri = "http://b.example/x".parse().unwrap();

@@ -91,7 +91,7 @@ impl Sheet {
             "grpc-web" => "gRPC-Web",
             "rest" => "REST",
             "websocket" => "WebSocket",
-            "http" => "HTTP, answered by the config",
+            "http" => "plain HTTP",
             "preflight" => "CORS preflight",
             "page" => "one of the gateway's own pages",
             other => other,
@@ -116,6 +116,7 @@ impl Sheet {
                 timeout if timeout > 0.0 => format!("{timeout} s"),
                 _ => "no time limit".to_owned(),
             };
+            let bytes = |count: f64| if count == 0.0 { "of any length".to_owned() } else { bytes(count) };
             let (request, reply) = (bytes(route.request_bytes), bytes(route.response_bytes));
             self.row("rules", &format!("{timeout} · request {request} · reply {reply}"));
             let pages = match route.cors_origins.as_str() {
@@ -283,6 +284,7 @@ fn whither(destination: &ExplainedDestination) -> String {
             let schema = if *schema_known { "" } else { ", its schema not known" };
             format!("upstream {name} at {address}{schema}")
         }
+        "http" => format!("upstream {name} at {address}, by HTTP"),
         "respond" => "the route's own response".to_owned(),
         "redirect" => format!("a redirect to {name}"),
         "page" => format!("the gateway's own page {name}"),

@@ -90,6 +90,9 @@ struct Openapi {
     /// A gRPC upstream with server reflection, beside those of the config; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     grpc: Vec<String>,
+    /// Where the gateway is reached, for the document's `servers`; may be repeated [default: where the document is got]
+    #[arg(long, value_name = "URL", value_parser = openapi::server)]
+    server: Vec<String>,
 }
 
 /// Runs the command the program was started with.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    Accounts, Address, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, Rest,
+    Accounts, Addresses, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, Rest,
     SchemaSource, Upstream,
 };
 use crate::{
+    dispatch::Resilience,
     route::{Cors, Limits, router::Settings as Paths},
     surface::rest::Profile,
     transcode::{JsonInput, JsonStyle},
@@ -19,6 +20,7 @@ impl Default for Config {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             environment: "development".into(),
             instance: None,
+            hosts: Vec::new(),
             drain: Drain { delay: Duration::ZERO, timeout: Duration::from_secs(30) },
             watch_config: true,
             log: Log::default(),
@@ -71,6 +73,7 @@ impl Default for Rest {
             ignore_unknown_parameters: false,
             input: JsonInput::default(),
             security_headers: true,
+            headers: Vec::new(),
             index: None,
             profile: Profile::default(),
             health_fields: None,
@@ -81,10 +84,10 @@ impl Default for Rest {
 impl Upstream {
     /// An upstream at an address, with everything else by default: its schema by reflection.
     #[must_use]
-    pub fn at(name: &str, address: Address) -> Self {
+    pub fn at(name: &str, addresses: impl Into<Addresses>) -> Self {
         Self {
             name: name.into(),
-            address,
+            addresses: addresses.into(),
             schema: SchemaSource::Reflection { interval: Duration::from_secs(30) },
             services: Vec::new(),
             connect_timeout: Duration::from_secs(3),
@@ -97,6 +100,7 @@ impl Upstream {
             metadata: Vec::new(),
             style: JsonStyle::default(),
             forward_credentials: false,
+            resilience: Resilience::default(),
         }
     }
 }

@@ -127,17 +127,28 @@ impl Mistake {
 }
 
 /// Keys of an upstream that do not decide which calls come to it.
-pub(super) const UPSTREAM_HOW: [&str; 11] = [
+pub(super) const UPSTREAM_HOW: [&str; 22] = [
     "authority",
+    "balance",
+    "breaker",
     "ca",
     "connect_timeout",
+    "ejection",
+    "first_byte_timeout",
     "forward_credentials",
     "handshake_timeout",
+    "hash_by",
+    "health",
+    "http2",
+    "idle_timeout",
     "json",
     "keepalive_interval",
     "keepalive_timeout",
+    "limits",
     "metadata",
     "reflection_interval",
+    "resolve_interval",
+    "retry",
     "timeout",
 ];
 

@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 pub use self::{
     built_in::{BuiltIn, BuiltIns, Own, Page},
@@ -47,8 +47,10 @@ pub use self::{
 };
 use crate::{
     auth::Rule,
+    dispatch::{Host, Resilience},
     route::{
-        Conditions, Cors, HeaderRules, Limits, Origins, Proxy, Redirect, Respond, router::Settings as Paths,
+        Conditions, Cors, HeaderRules, HostPattern, Limits, Origins, Proxy, Redirect, Respond,
+        router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
@@ -67,6 +69,8 @@ pub struct Config {
     pub environment: Arc<str>,
     /// The instance's name among its replicas; one is made up where it is not given.
     pub instance: Option<Arc<str>>,
+    /// The hosts that requests may ask for; any where there are none.
+    pub hosts: Vec<HostPattern>,
     pub drain: Drain,
     /// Read the config again when its file, or one it names, changes.
     pub watch_config: bool,
@@ -169,6 +173,8 @@ pub struct Rest {
     pub ignore_unknown_parameters: bool,
     pub input: JsonInput,
     pub security_headers: bool,
+    /// What every response over HTTP has, in place of the gateway's own headers of the same names.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What `GET /` answers as JSON, in place of the gateway's own words.
     pub index: Option<serde_json::Map<String, serde_json::Value>>,
     pub profile: Profile,
@@ -180,7 +186,7 @@ pub struct Rest {
 #[derive(Debug, Clone)]
 pub struct Upstream {
     pub name: Arc<str>,
-    pub address: Address,
+    pub addresses: Addresses,
     pub schema: SchemaSource,
     /// Patterns of the services to route there; empty: all that its schema has.
     pub services: Vec<String>,
@@ -200,13 +206,19 @@ pub struct Upstream {
     pub style: JsonStyle,
     /// The caller's credentials go on to it.
     pub forward_credentials: bool,
+    /// How its endpoints are used.
+    pub resilience: Resilience,
 }
 
-/// `[[upstreams]]` with `http`: one that speaks plain HTTP/1.1.
+/// `[[upstreams]]` with `http`: one that speaks plain HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUpstream {
     pub name: Arc<str>,
-    pub address: Address,
+    pub addresses: Addresses,
+    /// It speaks HTTP/2, not HTTP/1.1.
+    pub http2: bool,
+    /// How its endpoints are used.
+    pub resilience: Resilience,
     /// Its `Host` and TLS server name, where they differ from the address.
     pub authority: Option<String>,
     pub connect_timeout: Duration,
@@ -227,6 +239,39 @@ pub struct Address {
     pub tls: bool,
     pub host: String,
     pub port: u16,
+}
+
+/// The addresses of one upstream: at least one, all with TLS or all without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses(pub Vec<Address>);
+
+impl Addresses {
+    /// They are `https`.
+    #[must_use]
+    pub fn tls(&self) -> bool {
+        self.0.iter().any(|address| address.tls)
+    }
+
+    /// Where that is.
+    pub fn hosts(&self) -> impl Iterator<Item = Host> {
+        self.0.iter().map(|Address { host, port, .. }| Host { host: host.clone(), port: *port })
+    }
+}
+
+impl From<Address> for Addresses {
+    fn from(address: Address) -> Self {
+        Self(vec![address])
+    }
+}
+
+/// With commas between them.
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, address) in self.0.iter().enumerate() {
+            write!(f, "{}{address}", if at == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
 }
 
 /// Where an upstream's schema comes from.

@@ -50,6 +50,8 @@ impl Shape<'_> {
             Value::List(nodes) if types.contains(&"array") => self.list(nodes, &schema["items"], path),
             Value::Text(text) if types.contains(&"string") => self.text(text, schema, path),
             Value::Integer(number) if types.contains(&"integer") => self.integer(*number, schema, path),
+            Value::Integer(number) if types.contains(&"number") => self.number(*number as f64, schema, path),
+            Value::Float(number) if types.contains(&"number") => self.number(*number, schema, path),
             Value::Beyond(number) if types.contains(&"integer") => {
                 self.out_of_range(number, schema, path);
                 None
@@ -175,6 +177,15 @@ impl Shape<'_> {
         None
     }
 
+    fn number(&mut self, number: f64, schema: &Json, path: &str) -> Option<Json> {
+        let (least, most) = range(schema);
+        if least.is_none_or(|least| number >= least as f64) && most.is_none_or(|most| number <= most as f64) {
+            return Some(number.into());
+        }
+        self.out_of_range(&number.to_string(), schema, path);
+        None
+    }
+
     fn out_of_range(&mut self, number: &str, schema: &Json, path: &str) {
         let range = match range(schema) {
             (Some(least), Some(most)) => format!("it is {least} to {most}"),
@@ -271,6 +282,7 @@ fn wrong_type(value: &Value, types: &[&str], schema: &Json, path: &str) -> Mista
             }
             "array" => "a list",
             "integer" => "a whole number",
+            "number" => "a number",
             "boolean" => "true or false",
             "string" if schema["enum"].is_array() => "one of the words",
             _ if time => "a time in quotes (such as \"30s\")",
@@ -288,6 +300,7 @@ fn wrong_type(value: &Value, types: &[&str], schema: &Json, path: &str) -> Mista
             "false" | "no" | "off" | "0" => Some("false".to_owned()),
             _ => None,
         },
+        (Value::Text(text), ["number"]) => text.parse::<f64>().ok().map(|number| number.to_string()),
         (Value::Text(text), ["integer"]) => text.parse::<i64>().ok().map(|number| number.to_string()),
         (Value::Text(text), ["array"]) => Some(format!("[{text:?}]")),
         (Value::Integer(number), ["string"]) if time => Some(format!("\"{number}s\"")),

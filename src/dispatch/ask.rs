@@ -33,7 +33,7 @@ pub async fn ask<A: Message + Default>(
         let mut headers = HeaderMap::new();
         request::head(&mut headers, Some(until));
         let path = PathAndQuery::from_static(path);
-        let Opened { metadata, body, .. } = upstream.call(path, headers, Frames::Whole(message)).await?;
+        let Opened { metadata, body, .. } = upstream.ask(path, headers, Frames::Whole(message)).await?;
         let broken = |what: &str| Fault::upstream().on(Status::internal(format!("{upstream} {what}")));
         let body = body.ok_or_else(|| broken("answers without a message"))?;
         let mut reader =

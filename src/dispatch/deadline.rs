@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, timeout_at};
 use tonic::Status;
 
 use crate::status::{Fault, Refusal, refuse, to_trailers};
@@ -27,6 +27,46 @@ pub(super) fn passed(before: &str, destination: impl fmt::Display) -> Status {
 /// What a call ends with whose deadline passed while its request was still coming: nothing was sent on.
 pub(super) fn not_sent() -> Status {
     refuse(Refusal::RequestTimeout, "the call's deadline passed before its whole request had come")
+}
+
+/// DEADLINE_EXCEEDED for an endpoint that took longer than one of its own limits.
+pub(super) fn late(label: &str, what: &str, limit: Duration, name: &str) -> Status {
+    let status = Status::deadline_exceeded(format!("{label} {what} within {limit:?} ({name})"));
+    Fault::upstream().on(status)
+}
+
+/// A limit of one step on the way to an endpoint.
+pub(super) struct Limit<'a> {
+    /// When it is over, and how long it is; `None`: there is none.
+    time: Option<(Instant, Duration)>,
+    name: &'a str,
+    what: &'a str,
+    label: &'a str,
+}
+
+impl<'a> Limit<'a> {
+    pub(super) fn new(
+        time: Option<(Instant, Duration)>,
+        name: &'a str,
+        what: &'a str,
+        label: &'a str,
+    ) -> Self {
+        Self { time, name, what, label }
+    }
+
+    /// Waits for a step.
+    ///
+    /// # Errors
+    /// The step's own; DEADLINE_EXCEEDED, of which the step's kind of failure is made, where it is late.
+    pub(super) async fn hold<T, E: From<Status>>(
+        self,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let Some((until, limit)) = self.time else { return step.await };
+        timeout_at(until, step)
+            .await
+            .unwrap_or_else(|_| Err(late(self.label, self.what, limit, self.name).into()))
+    }
 }
 
 /// A `grpc-timeout`: in the finest unit whose value has at most five digits, rounded down, never 0. (Dispatch keeps the

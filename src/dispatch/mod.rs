@@ -2,13 +2,17 @@
 //! route. It reads the pending message, sends it, and holds the call's deadline over the reply's head and body.
 
 mod ask;
+mod balance;
 mod body;
 mod deadline;
 mod dial;
 pub mod grpc;
 mod http;
+mod http2;
 pub mod local;
+mod pause;
 pub mod reflection;
+mod replay;
 mod reply;
 mod request;
 mod respond;
@@ -23,6 +27,10 @@ use tonic::Status;
 
 pub use self::{
     ask::ask,
+    balance::{
+        Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, Host, LoadRules, Resilience,
+        RetryRules,
+    },
     grpc::{Settings, Upstream},
     http::{HttpSettings, HttpUpstream},
     local::Local,
@@ -64,16 +72,18 @@ impl Dispatch {
             Message::Settled(outcome) => return outcome.map(|reply| Reply { guards, ..reply }),
             message => message,
         };
-        let path = match target {
-            Target::Rpc { path, .. } => path,
+        let (path, unary) = match target {
+            Target::Rpc { path, method } => (path, method.is_some_and(|method| !method.server_streaming)),
             Target::Http(head) => {
                 if let Destination::Proxy(proxy) = &route.destination {
                     let Message::Body(body) = message else { return Err(misrouted(&route.name)) };
                     let upstream =
                         self.proxied.get(&proxy.upstream).ok_or_else(|| not_there(&proxy.upstream))?;
                     let client = caller.client.map_or(peer.address.ip(), |client| client.address);
-                    let (headers, secure, limits) = (metadata, peer.secure, route.limits);
-                    let proxied = Proxied { head, headers, body, client, secure, limits, deadline, guards };
+                    let (headers, secure, limits, usual) =
+                        (metadata, peer.secure, route.limits, route.timeout);
+                    let proxied =
+                        Proxied { head, headers, body, client, secure, limits, deadline, usual, guards };
                     return upstream.call(proxy, proxied).await;
                 }
                 respond::drain(message, route.limits, deadline).await?;
@@ -90,9 +100,11 @@ impl Dispatch {
             }
         };
         let to = self.find(&route)?;
+        let (usual, repeatable) = (route.timeout, route.repeatable);
         let Some(deadline) = deadline else {
             let frames = message.frames().await?;
-            let sending = Sending { path, metadata, frames, peer, caller, deadline: None };
+            let sending =
+                Sending { path, metadata, frames, peer, caller, deadline: None, usual, repeatable, unary };
             return Ok(to.answer(sending).await?.reply(to, None, guards));
         };
         if deadline <= Instant::now() {
@@ -105,7 +117,8 @@ impl Dispatch {
             frames = message.frames() => frames?,
             () = &mut sleep => return Err(deadline::not_sent()),
         };
-        let sending = Sending { path, metadata, frames, peer, caller, deadline: Some(deadline) };
+        let deadline = Some(deadline);
+        let sending = Sending { path, metadata, frames, peer, caller, deadline, usual, repeatable, unary };
         let answer = tokio::select! {
             biased;
             answer = to.answer(sending) => answer?,
@@ -150,6 +163,12 @@ struct Sending {
     peer: Peer,
     caller: Caller,
     deadline: Option<Instant>,
+    /// How long a call of its kind may take.
+    usual: Option<std::time::Duration>,
+    /// It does no harm to send it twice.
+    repeatable: bool,
+    /// The reply is known to be one message.
+    unary: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -169,14 +188,18 @@ impl fmt::Display for To<'_> {
 
 impl To<'_> {
     async fn answer(self, sending: Sending) -> Result<Answer, Status> {
-        let Sending { path, mut metadata, frames, peer, caller, deadline } = sending;
+        let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, unary } =
+            sending;
         request::head(&mut metadata, deadline);
         match self {
             Self::Local(local) => local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local),
             Self::Upstream(upstream) => {
                 let client = caller.client.map_or(peer.address.ip(), |client| client.address);
                 request::say_where_from(&mut metadata, client, peer.secure);
-                upstream.call(path, metadata, frames).await.map(Answer::Upstream)
+                let (headers, client) = (metadata, Some(client));
+                let question =
+                    grpc::Question { path, headers, frames, deadline, usual, client, repeatable, unary };
+                upstream.call(question).await.map(Answer::Upstream)
             }
         }
     }
@@ -184,7 +207,7 @@ impl To<'_> {
 
 enum Answer {
     Local(reply::Opened<local::ServiceBody>),
-    Upstream(reply::Opened<grpc::UpstreamBody>),
+    Upstream(reply::Opened<grpc::Relayed>),
 }
 
 impl Answer {
@@ -205,11 +228,11 @@ fn close<B>(
 where
     B: http_body::Body<Data = bytes::Bytes, Error = Status> + Send + Unpin + 'static,
 {
-    let reply::Opened { metadata, http_status, body } = opened;
+    let reply::Opened { metadata, http_status, attempts, body } = opened;
     let body = match (body, sleep) {
         (None, _) => Body::empty(),
         (Some(body), None) => Body::new(body),
         (Some(body), Some(sleep)) => Body::new(deadline::Timed::new(body, sleep, to)),
     };
-    Reply { metadata, body, http_status, guards }
+    Reply { metadata, body, http_status, attempts, guards }
 }

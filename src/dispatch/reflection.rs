@@ -151,7 +151,7 @@ impl Reader<'_> {
         request::head(&mut headers, Some(self.until));
         let path = PathAndQuery::from_static(self.version);
         let Opened { metadata, body, .. } =
-            self.upstream.call(path, headers, Frames::Whole(frames.into())).await?;
+            self.upstream.ask(path, headers, Frames::Whole(frames.into())).await?;
         let Some(body) = body else { return Err(self.broken("ends without an answer")) };
         let encoding = Encoding::of(&metadata);
         let mut reader = FrameReader::new(Body::new(body), Whose::Upstream, encoding, self.left);

@@ -27,6 +27,8 @@ use crate::{
 pub(super) struct Opened<B> {
     pub(super) metadata: HeaderMap,
     pub(super) http_status: Option<HttpStatus>,
+    /// How often the call was sent, if that was to an upstream.
+    pub(super) attempts: u32,
     /// `None` for a trailers-only reply, whose status is in `metadata`.
     pub(super) body: Option<Normal<B>>,
 }
@@ -51,7 +53,9 @@ where
     strip_hop_by_hop(&mut metadata);
     let ended_well = match said {
         Some(Err(status)) => return Err(with_metadata(status, metadata)),
-        Some(Ok(())) if body.is_end_stream() => return Ok(Opened { metadata, http_status, body: None }),
+        Some(Ok(())) if body.is_end_stream() => {
+            return Ok(Opened { metadata, http_status, attempts: 0, body: None });
+        }
         Some(Ok(())) => {
             // A status before the body: it counts if nothing follows.
             remove_status(&mut metadata);
@@ -60,7 +64,7 @@ where
         None => false,
     };
     let body = Normal { body: Some(body), from: Arc::clone(from), ended_well };
-    Ok(Opened { metadata, http_status, body: Some(body) })
+    Ok(Opened { metadata, http_status, attempts: 0, body: Some(body) })
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -103,6 +107,11 @@ pub(super) struct Normal<B> {
 }
 
 impl<B> Normal<B> {
+    /// What it is made of, until it has ended.
+    pub(super) fn get_mut(&mut self) -> Option<&mut B> {
+        self.body.as_mut()
+    }
+
     fn end(&mut self, trailers: HeaderMap) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.body = None;
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
@@ -127,7 +136,7 @@ impl<B> Normal<B> {
 }
 
 /// True if trailers say themselves what was read from them.
-fn is_readable(trailers: &HeaderMap, status: &Status) -> bool {
+pub(super) fn is_readable(trailers: &HeaderMap, status: &Status) -> bool {
     let said = trailers.get(GRPC_STATUS).and_then(|value| value.to_str().ok());
     let details = trailers.get(GRPC_STATUS_DETAILS);
     let lost_details = |value: &http::HeaderValue| {

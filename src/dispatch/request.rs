@@ -41,10 +41,7 @@ pub(super) fn head(metadata: &mut HeaderMap, deadline: Option<Instant>) {
     metadata.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     metadata.insert(TE, HeaderValue::from_static("trailers"));
     match deadline {
-        Some(deadline) => {
-            let left = deadline.saturating_duration_since(Instant::now());
-            metadata.insert(GRPC_TIMEOUT, deadline::timeout_value(left));
-        }
+        Some(deadline) => tell(metadata, deadline),
         None => {
             metadata.remove(GRPC_TIMEOUT);
         }
@@ -53,6 +50,12 @@ pub(super) fn head(metadata: &mut HeaderMap, deadline: Option<Instant>) {
         const OURS: &str = concat!("propylon/", env!("CARGO_PKG_VERSION"));
         metadata.insert(USER_AGENT, HeaderValue::from_static(OURS));
     }
+}
+
+/// Tells an upstream what is left of a call's time.
+pub(super) fn tell(headers: &mut HeaderMap, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    headers.insert(GRPC_TIMEOUT, deadline::timeout_value(left));
 }
 
 /// Says where a call comes from. What the client says of that itself is gone: whom to believe was decided before, and the

@@ -52,6 +52,7 @@ impl Asked {
             captured: &http.captured,
             client: peer.address,
             message: "",
+            limit: None,
         }
     }
 
@@ -149,7 +150,7 @@ pub(super) async fn drain(message: Message, limits: Limits, deadline: Option<Ins
 }
 
 fn reply(status: StatusCode, metadata: HeaderMap, body: Body, guards: Guards) -> Reply {
-    Reply { metadata, body, http_status: Some(HttpStatus(status)), guards }
+    Reply { metadata, body, http_status: Some(HttpStatus(status)), attempts: 0, guards }
 }
 
 /// What no header's value may have is written in its percent-escape.

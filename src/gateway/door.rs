@@ -23,9 +23,9 @@ use super::{
 use crate::{
     call::{Body, Road},
     config::Config,
-    route::path,
+    route::{host, path},
     snapshot::Snapshot,
-    status::{Fault, Refusal, refuse},
+    status::{self, Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
 };
 
@@ -138,6 +138,7 @@ impl Door {
     ) -> Result<Response, Status> {
         framing::check(&request)?;
         bounded(&snapshot.config, &request)?;
+        asked_of(snapshot, &request)?;
         if let Some(page) = page.filter(|_| surface::rest::is_socket(&request)) {
             page.may_open_sockets()?;
         }
@@ -212,6 +213,24 @@ fn bounded(config: &Config, request: &Request) -> Result<(), Status> {
         return Err(refuse(Refusal::HeadersTooLarge, message));
     }
     Ok(())
+}
+
+/// Refuses a request for a host that is none of the config's. Who probes has but an address, and may ask by it.
+fn asked_of(snapshot: &Snapshot, request: &Request) -> Result<(), Status> {
+    let hosts = &snapshot.config.hosts;
+    if hosts.is_empty() || pages::is_probe(snapshot, request) {
+        return Ok(());
+    }
+    let asked = match request.uri().authority() {
+        Some(authority) => authority.as_str(),
+        None => request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+    };
+    let host = host::without_port(asked);
+    if hosts.iter().any(|known| known.matches(host)) {
+        return Ok(());
+    }
+    let message = format!("the host {} is not served here", status::shown(host));
+    Err(Fault::client().on(Status::invalid_argument(message)))
 }
 
 /// What is kept of a request's head: enough to refuse it in its own protocol when it is gone.

@@ -12,8 +12,11 @@ const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame
 /// Two years, as browsers' preload lists want it at least.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
-/// Adds the security headers. A page's own Content-Security-Policy stays, and so does whatever an upstream has set.
+/// Adds the config's headers and the security headers. A page's own Content-Security-Policy stays, and so does whatever an upstream has set.
 pub(super) fn secure(config: &Config, tls: bool, headers: &mut HeaderMap) {
+    for (name, value) in &config.rest.headers {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
     if !config.rest.security_headers {
         return;
     }

@@ -1,11 +1,10 @@
 //! The config's keys with their values as text: what a reload compares, and which of them only a restart changes.
 
+mod upstreams;
+
 use std::{collections::BTreeMap, fmt::Debug};
 
-use crate::config::{
-    Accounts, Action, Callers, Config, Connections, HttpUpstream, Own, PathRoute, Rest, SchemaSource,
-    ServiceRoute, Upstream,
-};
+use crate::config::{Accounts, Action, Callers, Config, Connections, Own, PathRoute, Rest, ServiceRoute};
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
@@ -107,6 +106,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         workers,
         environment,
         instance,
+        hosts,
         drain,
         watch_config,
         log,
@@ -131,6 +131,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("gateway.workers", workers);
     keys.text("gateway.environment", environment);
     keys.text("gateway.instance", instance.as_deref().unwrap_or("none"));
+    keys.long("gateway.hosts", hosts);
     keys.add("gateway.drain_delay", &drain.delay);
     keys.add("gateway.drain", &drain.timeout);
     keys.add("gateway.watch_config", watch_config);
@@ -258,6 +259,7 @@ impl Keys {
             ignore_unknown_parameters,
             input,
             security_headers,
+            headers,
             index,
             profile,
             health_fields,
@@ -272,78 +274,10 @@ impl Keys {
         self.add("rest.ignore_unknown_parameters", ignore_unknown_parameters);
         self.add("rest.ignore_unknown_fields", &input.ignore_unknown);
         self.add("rest.security_headers", security_headers);
+        self.long("rest.headers", headers);
         self.long("rest.index", index);
         self.long("rest.errors", profile);
         self.add("rest.health.fields", health_fields);
-    }
-
-    fn upstream(&mut self, upstream: &Upstream) {
-        let Upstream {
-            name,
-            address,
-            schema,
-            services,
-            connect_timeout,
-            handshake_timeout,
-            keepalive_interval,
-            keepalive_timeout,
-            timeout,
-            authority,
-            ca,
-            metadata,
-            style,
-            forward_credentials,
-        } = upstream;
-        self.thing(&format!("upstream {name}"));
-        let key = |key: &str| format!("upstreams.{name}.{key}");
-        self.text(&key("grpc"), &address.to_string());
-        let (source, interval) = match schema {
-            SchemaSource::Descriptors(file) => (file.display().to_string(), None),
-            SchemaSource::Reflection { interval } => ("reflection".to_owned(), Some(*interval)),
-            SchemaSource::Unknown => ("none".to_owned(), None),
-        };
-        self.text(&key("schema"), &source);
-        if let Some(interval) = interval {
-            self.add(&key("reflection_interval"), &interval);
-        }
-        self.add(&key("services"), services);
-        self.add(&key("connect_timeout"), connect_timeout);
-        self.add(&key("handshake_timeout"), handshake_timeout);
-        self.add(&key("keepalive_interval"), keepalive_interval);
-        self.add(&key("keepalive_timeout"), keepalive_timeout);
-        self.text(&key("timeout"), &timeout.map_or("none".to_owned(), |timeout| format!("{timeout:?}")));
-        self.text(&key("authority"), authority.as_deref().unwrap_or("none"));
-        self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
-        // That a secret is another one is seen, and what it is is not.
-        let metadata: Vec<_> = metadata.iter().map(|(name, secret)| (name, secret.fingerprint())).collect();
-        self.long(&key("metadata"), &metadata);
-        self.long(&key("json"), style);
-        self.add(&key("forward_credentials"), forward_credentials);
-    }
-
-    fn http_upstream(&mut self, upstream: &HttpUpstream) {
-        let HttpUpstream {
-            name,
-            address,
-            authority,
-            connect_timeout,
-            handshake_timeout,
-            timeout,
-            ca,
-            headers,
-            forward_credentials,
-        } = upstream;
-        self.thing(&format!("upstream {name}"));
-        let key = |key: &str| format!("upstreams.{name}.{key}");
-        self.text(&key("http"), &address.to_string());
-        self.text(&key("authority"), authority.as_deref().unwrap_or("none"));
-        self.add(&key("connect_timeout"), connect_timeout);
-        self.add(&key("handshake_timeout"), handshake_timeout);
-        self.text(&key("timeout"), &timeout.map_or("none".to_owned(), |timeout| format!("{timeout:?}")));
-        self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
-        let headers: Vec<_> = headers.iter().map(|(name, secret)| (name, secret.fingerprint())).collect();
-        self.long(&key("metadata"), &headers);
-        self.add(&key("forward_credentials"), forward_credentials);
     }
 
     fn service(&mut self, route: &ServiceRoute) {

@@ -91,10 +91,10 @@ impl Gateway {
         Arc::clone(&self.snapshot.load().catalog)
     }
 
-    /// The OpenAPI document of what is served now, for people to read.
+    /// The OpenAPI document of what is served now, for people to read; of a gateway at these addresses, where any are given.
     #[must_use]
-    pub fn openapi(&self) -> String {
-        self.snapshot.load().openapi().pretty()
+    pub fn openapi(&self, servers: &[String]) -> String {
+        self.snapshot.load().openapi().pretty(servers)
     }
 
     /// The config in force.

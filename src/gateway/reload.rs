@@ -16,7 +16,7 @@ use tracing::{error, info};
 use super::{
     Gateway, callers, changes, keys,
     schemas::{self, Reading, Unread, Watch},
-    start::{built, dialled},
+    start::{built, dialled, look_after},
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
@@ -234,6 +234,7 @@ impl Gateway {
         let loaded = parts.loaded;
         let named = self.source.files(&parts.config);
         self.files.send_modify(|sight| sight.retain(|file, _| named.contains(file)));
+        look_after(&parts);
         self.show(snapshot);
         let mut watches = ByName::new();
         for (name, interval) in schemas::reflecting(&parts.config) {

@@ -184,6 +184,9 @@ impl Gateway {
         let first_admin =
             if opens { accounts.start(&parts.config.accounts, &parts.board).await } else { None };
         parts.board.show(&snapshot.catalog);
+        if opens {
+            look_after(&parts);
+        }
         let gateway = Arc::new(Self {
             source,
             accounts,
@@ -233,6 +236,12 @@ impl Gateway {
         }
         self.current().watches = watches;
     }
+}
+
+/// Begins what is done for upstreams in the background, for those for whom it has not begun.
+pub(super) fn look_after(parts: &Parts) {
+    parts.upstreams.values().for_each(|upstream| upstream.look_after());
+    parts.proxied.values().for_each(|upstream| upstream.look_after());
 }
 
 /// The upstreams alone.

@@ -110,13 +110,13 @@ fn authority(written: Option<&str>) -> Result<Option<http::uri::Authority>, Wron
 
 /// How dispatch reaches an upstream that speaks plain HTTP.
 fn http_settings(written: &config::HttpUpstream) -> Result<HttpSettings, Wrong> {
-    let config::Address { tls, host, port } = &written.address;
     let roots = roots(written.ca.as_deref())?;
     Ok(HttpSettings {
         name: Arc::clone(&written.name),
-        host: host.clone(),
-        port: *port,
-        tls: tls.then_some(Tls { roots, server_name: None }),
+        hosts: written.addresses.hosts().collect(),
+        http2: written.http2,
+        resilience: written.resilience.clone(),
+        tls: written.addresses.tls().then_some(Tls { roots, server_name: None }),
         authority: authority(written.authority.as_deref())?,
         headers: written.headers.iter().filter_map(metadata).collect(),
         connect_timeout: written.connect_timeout,
@@ -126,18 +126,19 @@ fn http_settings(written: &config::HttpUpstream) -> Result<HttpSettings, Wrong> 
 
 /// How dispatch reaches an upstream.
 fn settings(written: &config::Upstream) -> Result<Settings, Wrong> {
-    let config::Address { tls, host, port } = &written.address;
     let roots = roots(written.ca.as_deref())?;
     let authority = authority(written.authority.as_deref())?;
     Ok(Settings {
-        tls: tls.then_some(Tls { roots, server_name: None }),
+        hosts: written.addresses.hosts().collect(),
+        resilience: written.resilience.clone(),
+        tls: written.addresses.tls().then_some(Tls { roots, server_name: None }),
         authority,
         metadata: written.metadata.iter().filter_map(metadata).collect(),
         connect_timeout: written.connect_timeout,
         handshake_timeout: written.handshake_timeout,
         keep_alive_interval: Some(written.keepalive_interval),
         keep_alive_timeout: written.keepalive_timeout,
-        ..Settings::new(&written.name, host, *port)
+        ..Settings::new(&written.name, "", 0)
     })
 }
 

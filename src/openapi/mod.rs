@@ -54,7 +54,7 @@ pub struct Listed<'a> {
     pub reached: bool,
 }
 
-/// Who may call the routes that no service stands behind, by their names.
+/// On what terms pages and routes that no service stands behind may be called, by their names.
 pub type Answers<'a> = HashMap<&'a str, &'a Terms>;
 
 /// A document as it is served.
@@ -82,10 +82,13 @@ impl Document {
         Self { json: json.into(), etag }
     }
 
-    /// The same, for people to read.
+    /// The same, for people to read; of a gateway at these addresses, where any are given.
     #[must_use]
-    pub fn pretty(&self) -> String {
-        let value: Value = serde_json::from_slice(&self.json).unwrap_or_default();
+    pub fn pretty(&self, servers: &[String]) -> String {
+        let mut value: Value = serde_json::from_slice(&self.json).unwrap_or_default();
+        if !servers.is_empty() {
+            value["servers"] = servers.iter().map(|url| json!({ "url": url })).collect();
+        }
         format!("{value:#}")
     }
 }

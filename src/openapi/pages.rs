@@ -1,5 +1,7 @@
 //! What has a path and is no method: the gateway's own pages, and the config's routes that answer by themselves.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 use utoipa::openapi::{
     Content, Required, Response, ResponseBuilder,
@@ -19,10 +21,12 @@ use super::{
 use crate::{
     config::{Action, Config, Page, PathRoute},
     route::{HeaderMatch, Piece, Place, Text},
+    schema::Verb,
 };
 
 pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
     let config = writer.config;
+    let mut ids: HashSet<String> = HashSet::new();
     for (path, page) in config.built_ins.pages() {
         let (summary, responses) = page_responses(page, config);
         let mut all = ResponsesBuilder::new();
@@ -45,7 +49,7 @@ pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
         }
         let operation = OperationBuilder::new()
             .tag(PAGES)
-            .operation_id(Some(page.name()))
+            .operation_id(Some(unique(page.name(), &mut ids)))
             .summary(Some(summary))
             .description(Some(demand.words).filter(|words| !words.is_empty()))
             .responses(all.build())
@@ -56,10 +60,9 @@ pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
         writer.put(&path, utoipa::openapi::HttpMethod::Get, operation, &headers::OF_PAGES);
     }
     // What is for all requests of a path is its operation; what is for some of them comes where there is no such.
-    let (all, some): (Vec<_>, Vec<_>) =
-        config.paths.iter().enumerate().partition(|(_, route)| route.when.is_empty());
-    for (at, route) in all.into_iter().chain(some) {
-        self::route(writer, route, at, answers);
+    let (all, some): (Vec<_>, Vec<_>) = config.paths.iter().partition(|route| route.when.is_empty());
+    for route in all.into_iter().chain(some) {
+        self::route(writer, route, &mut ids, answers);
     }
 }
 
@@ -126,7 +129,7 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
     }
 }
 
-fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answers<'_>) {
+fn route(writer: &mut Writer<'_>, route: &PathRoute, ids: &mut HashSet<String>, answers: &Answers<'_>) {
     if let Action::Proxy(proxies) = &route.action {
         let names: Vec<&str> = proxies.iter().map(|(_, proxy)| &*proxy.upstream).collect();
         let reason = format!("what it is, is upstream {}'s own to say", names.join(" or "));
@@ -182,7 +185,6 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answer
     let when = (!when.is_empty()).then(|| format!("For requests with {}.", when.join(", ")));
     let words = [when.as_deref(), Some(demand.words.as_str()).filter(|words| !words.is_empty())];
     let words = words.into_iter().flatten().collect::<Vec<_>>().join("\n\n");
-    let mut written = false;
     for verb in &route.verbs {
         let Some(method) = http_method(verb) else {
             writer.omitted.push(omission(verb, &route.template, &route.name, None));
@@ -193,12 +195,7 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, at: usize, answers: &Answer
             writer.omitted.push(omission(verb, &route.template, &route.name, Some(reason)));
             continue;
         }
-        let id = if written {
-            format!("route-{at}-{}", verb.as_str().to_lowercase())
-        } else {
-            format!("route-{at}")
-        };
-        written = true;
+        let id = unique(&operation_id(route, verb), ids);
         let mut responses = ResponsesBuilder::new();
         for (status, failure) in errors::responses_of(failures.iter().copied(), &writer.config.rest.profile) {
             responses = responses.response(status, failure);
@@ -229,6 +226,30 @@ fn wanted(wanted: &HeaderMatch) -> Parameter {
     };
     let parameter = ParameterBuilder::new().name(wanted.name.as_str()).parameter_in(ParameterIn::Header);
     parameter.required(Required::True).schema(Some(schema(&value))).build()
+}
+
+/// The operation's name: the route's, where it has one of its own, else its method and path. Each of several methods has its
+/// own.
+fn operation_id(route: &PathRoute, verb: &Verb) -> String {
+    let named = *route.name != *route.template.as_str();
+    let words = route.name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let mut words: Vec<&str> = words.collect();
+    let verb = verb.as_str().to_lowercase();
+    if !named {
+        words.insert(0, &verb);
+    } else if route.verbs.len() > 1 || words.is_empty() {
+        words.push(&verb);
+    }
+    words.join("-")
+}
+
+/// The same with a number, where another operation has it already.
+fn unique(id: &str, ids: &mut HashSet<String>) -> String {
+    let numbered = (2..).map(|number| format!("{id}-{number}"));
+    let free =
+        std::iter::once(id.to_owned()).chain(numbered).find(|id| !ids.contains(id)).unwrap_or_default();
+    ids.insert(free.clone());
+    free
 }
 
 /// What a text asks of the request's query and headers.

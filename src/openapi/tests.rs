@@ -188,8 +188,58 @@ fn routes_that_answer_by_themselves_are_there() {
     let names: Vec<_> = hello["get"]["parameters"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["mood", "name"]);
     assert!(hello["put"]["responses"]["200"]["content"]["text/plain"].is_object(), "{hello}");
-    assert_ne!(hello["get"]["operationId"], hello["put"]["operationId"]);
+    assert_eq!(hello["get"]["operationId"], "get-hello-name");
+    assert_eq!(hello["put"]["operationId"], "put-hello-name");
     assert!(document["paths"]["/old"]["get"]["responses"]["301"]["headers"]["Location"].is_object());
+}
+
+#[test]
+fn pages_say_who_may_see_them_and_how_they_refuse() {
+    let closed = Terms { access: Access::all(vec![Rule::role("r", "admin").into()]), ..Terms::default() };
+    let probe = Terms { uncounted: true, ..Terms::default() };
+    let answers = Answers::from([("/docs", &closed), ("/readyz", &probe)]);
+    let mut config = Config::default();
+    config.callers.limits.enabled = true;
+    let document = serde_json::to_value(document(&config, [], &answers)).unwrap();
+    let page = |path: &str| &document["paths"][path]["get"];
+    let refusals =
+        |path: &str| ["401", "403", "429"].map(|status| page(path)["responses"][status].is_object());
+    assert_eq!(refusals("/docs"), [true, true, true]);
+    assert_eq!(page("/docs")["x-required-roles"], json!(["admin"]));
+    assert!(!page("/docs")["security"].as_array().unwrap().is_empty());
+    assert_eq!(refusals("/redoc"), [false, false, true]);
+    assert_eq!(page("/redoc")["security"], json!([]));
+    assert_eq!(refusals("/readyz"), [false, false, false]);
+}
+
+#[test]
+fn operations_of_routes_are_named_by_their_routes() {
+    let route = |name: &str, path: &str, methods: &str| {
+        let name = if name.is_empty() { String::new() } else { format!("name = \"{name}\"\n") };
+        format!("[[routes]]\n{name}path = \"{path}\"\nmethods = [{methods}]\nrespond = {{ body = \"x\" }}\n")
+    };
+    let text = [
+        route("Say hello", "/hello", "\"GET\""),
+        route("both", "/both", "\"GET\", \"PUT\""),
+        route("", "/a/{b}", "\"GET\""),
+        route("", "/a-b", "\"GET\""),
+        route("docs", "/pages", "\"GET\""),
+        route("??", "/what", "\"POST\""),
+    ];
+    let config = Config::parse(&text.concat(), std::path::Path::new("")).unwrap();
+    let document = serde_json::to_value(document(&config, [], &Answers::new())).unwrap();
+    let check = |path: &str, verb: &str, want: &str| {
+        assert_eq!(document["paths"][path][verb]["operationId"], want, "{verb} {path}");
+    };
+    check("/hello", "get", "Say-hello");
+    check("/both", "get", "both-get");
+    check("/both", "put", "both-put");
+    check("/a/{b}", "get", "get-a-b");
+    check("/a-b", "get", "get-a-b-2");
+    // The page has the name already.
+    check("/docs", "get", "docs");
+    check("/pages", "get", "docs-2");
+    check("/what", "post", "post");
 }
 
 /// The document is written when it is first asked for, by one request: that must not be felt.

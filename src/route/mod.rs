@@ -4,6 +4,7 @@ pub mod catalog;
 mod conditions;
 mod cors;
 mod header_rules;
+pub mod host;
 mod hosts;
 mod near_rpc;
 pub mod path;
@@ -19,6 +20,7 @@ pub use self::{
     conditions::{Asked, Conditions, HeaderMatch, Headers, Host, without_port},
     cors::{Cors, Origins},
     header_rules::{HeaderChanges, HeaderRules},
+    host::HostPattern,
     hosts::Hosts,
     near_rpc::NearRpc,
     proxy::Proxy,
@@ -36,6 +38,8 @@ pub struct Route {
     pub destination: Destination,
     /// The longest a unary call may take; a client's own timeout is cut to it. Streams are exempt.
     pub timeout: Option<Duration>,
+    /// It does no harm to call twice: so the method says, or its HTTP rules do.
+    pub repeatable: bool,
     pub limits: Limits,
     /// Who may call, how often, and what becomes of credentials.
     pub terms: Terms,
@@ -55,6 +59,7 @@ impl Route {
             name: name.into(),
             destination,
             timeout: None,
+            repeatable: false,
             limits: Limits::default(),
             terms: Terms::default(),
             cors: None,

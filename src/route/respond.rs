@@ -63,6 +63,8 @@ pub enum Place {
     Now,
     /// `${message}`: what a failure would have said; in messages of the REST profile alone.
     Message,
+    /// `${limit.calls}`: how many calls the limit allows that refused one; in messages of the REST profile alone.
+    LimitCalls,
 }
 
 /// What a request has for the places of a text.
@@ -120,6 +122,7 @@ impl fmt::Display for Place {
             Self::Version => f.write_str("gateway.version"),
             Self::Now => f.write_str("time.now"),
             Self::Message => f.write_str("message"),
+            Self::LimitCalls => f.write_str("limit.calls"),
         }
     }
 }

@@ -268,7 +268,7 @@ pub(crate) mod tests {
         }
         let sources = files.iter().map(|(name, source)| ((*name).to_owned(), (*source).to_owned())).collect();
         let mut compiler = protox::Compiler::with_file_resolver(Sources(sources));
-        compiler.include_imports(include_imports);
+        compiler.include_imports(include_imports).include_source_info(true);
         for (name, _) in files {
             compiler.open_file(name).unwrap_or_else(|error| panic!("{error:?}"));
         }

@@ -168,7 +168,7 @@ impl<'a> Build<'a> {
             let face = Face {
                 known,
                 style: JsonStyle { proto_names, defaults: true, ..JsonStyle::default() },
-                input: JsonInput::default(),
+                input: self.config.rest.input,
                 strict: true,
                 method_paths: false,
                 path: own.as_ref().map_or("builtin".to_owned(), |(own, _)| built_ins.key(*own)),
@@ -202,7 +202,8 @@ impl<'a> Build<'a> {
         };
         let timeout = rules.timeout.or(timeout);
         let Rules { cors, headers, .. } = rules;
-        Arc::new(Route { name: name.into(), destination, timeout, limits, terms, cors, when, headers })
+        let (name, repeatable) = (name.into(), false);
+        Arc::new(Route { name, destination, timeout, repeatable, limits, terms, cors, when, headers })
     }
 
     /// Enters a method into the tables, and says its REST bindings.

@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use prost_types::method_options::IdempotencyLevel;
+
 use super::{
     build::{Build, Face, key},
     rules::SomeCalls,
@@ -17,6 +19,16 @@ use crate::{
 
 /// Where a share of the calls goes, and how long they may take there.
 type To = (u32, Destination, Option<Duration>);
+
+/// Whether it does no harm to call a method twice: it says so itself, a GET does what it does, or all of its verbs promise it
+/// (RFC 9110, 9.2.2).
+fn is_repeatable(method: &Method, paths: &[(Verb, Arc<Template>)]) -> bool {
+    let is = |wanted: &[&str], verb: &Verb| wanted.contains(&verb.as_str());
+    let mut verbs = paths.iter().map(|(verb, _)| verb);
+    method.idempotency != IdempotencyLevel::IdempotencyUnknown
+        || verbs.clone().any(|verb| is(&["GET", "HEAD"], verb))
+        || (!paths.is_empty() && verbs.all(|verb| is(&["PUT", "DELETE", "OPTIONS"], verb)))
+}
 
 impl Build<'_> {
     /// The routes of a method whose schema is known; `owner`: the upstream that serves it, none for the gateway's own.
@@ -34,13 +46,19 @@ impl Build<'_> {
         };
         let shares = self.rules.shares(name).filter(|_| owner.is_some());
         let always = shares.map(|shares| self.shares(shares)).filter(|to| !to.is_empty()).unwrap_or_else(own);
+        let repeatable = owner.is_some() && is_repeatable(method, paths);
+        let marked = |route: Arc<Route>| match repeatable {
+            true => Arc::new(Route { repeatable, ..Arc::unwrap_or_clone(route) }),
+            false => route,
+        };
         let mut routes = Routes::default();
         for some in self.rules.some_of(name) {
             let to = self.shares(&some.route.upstreams);
             let to = if to.is_empty() || owner.is_none() { always.clone() } else { to };
             let made = to.into_iter().map(|(weight, destination, timeout)| {
                 let terms = self.terms_of(face, name, paths, of_service(some.route).as_ref(), &destination);
-                (weight, self.for_some(method.path.as_str(), name, &some, destination, timeout, terms))
+                let route = self.for_some(method.path.as_str(), name, &some, destination, timeout, terms);
+                (weight, marked(route))
             });
             let made = Weighted::new(made.collect());
             routes.when.extend(made.map(|made| (Arc::clone(&some.when), made)));
@@ -48,7 +66,7 @@ impl Build<'_> {
         let made = always.into_iter().map(|(weight, destination, timeout)| {
             let terms = self.terms_of(face, name, paths, None, &destination);
             let rules = self.rules.of(name);
-            (weight, self.route(method.path.as_str(), destination, timeout, rules, terms, None))
+            (weight, marked(self.route(method.path.as_str(), destination, timeout, rules, terms, None)))
         });
         routes.always = Weighted::new(made.collect());
         routes

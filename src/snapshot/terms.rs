@@ -185,10 +185,15 @@ impl Build<'_> {
             // No access rule about a probe is without effect: what is left over here is a limit.
             let (probes, pattern) = (self.names_a_probe(pattern), pattern.to_string());
             let list = if rule.starts_with("routes") { rule.to_string() } else { format!("{rule}.match") };
-            let (message, near) = if probes {
-                (format!("{pattern} is a probe, and no limit is about probes"), None)
-            } else {
-                (format!("{pattern} is about nothing that is served"), near(&pattern))
+            let path = pattern.split_once(' ').map_or(&*pattern, |(_, path)| path);
+            let whole = paths.iter().find(|template| is_part_of(path, template));
+            let (message, near) = match whole {
+                _ if probes => (format!("{pattern} is a probe, and no limit is about probes"), None),
+                Some(whole) => {
+                    let why = "a rule is about whole routes; give it one of its own";
+                    (format!("{pattern} is no route but a part of {whole}: {why}"), None)
+                }
+                None => (format!("{pattern} is about nothing that is served"), near(&pattern)),
             };
             let mut mistake =
                 Mistake::new(list, message).needing(&["upstreams", "builtin", "routes", "http_rules"]);
@@ -240,12 +245,27 @@ pub(super) fn nothing(config: &Config, everything: &str, book: &Rulebook) -> Arc
         name: everything.into(),
         destination: Destination::Nothing,
         timeout: None,
+        repeatable: false,
         limits: config.limits,
         cors: None,
         terms,
         when: None,
         headers: None,
     })
+}
+
+/// Whether all requests for a path are some of those that a template matches.
+fn is_part_of(path: &str, template: &str) -> bool {
+    let mut wanted = path.split('/');
+    for segment in template.split('/') {
+        let of_several = segment == "**" || (segment.starts_with('{') && segment.ends_with("=**}"));
+        match (of_several, wanted.next()) {
+            (true, _) => return path.starts_with('/'),
+            (false, Some(want)) if want == segment || (segment.starts_with('{') && !want.contains('*')) => {}
+            (false, _) => return false,
+        }
+    }
+    wanted.next().is_none()
 }
 
 /// Terms on which nobody may call: what is not understood is not opened.

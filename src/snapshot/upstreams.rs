@@ -64,7 +64,7 @@ impl<'a> Build<'a> {
             self.mistake(&face, None, message);
         }
         let mut source =
-            Source::of(destination.clone(), upstream.address.to_string(), &known.schema, |method| {
+            Source::of(destination.clone(), upstream.addresses.to_string(), &known.schema, |method| {
                 if !ours.iter().any(|service| **service == *method.service_name()) {
                     return (Arc::default(), Vec::new(), Vec::new());
                 }
@@ -81,7 +81,7 @@ impl<'a> Build<'a> {
     pub(super) fn unknown(&mut self, upstream: &config::Upstream) {
         let patterns = self.patterns(upstream, None);
         let destination = Destination::Upstream(Arc::clone(&upstream.name));
-        self.built.catalog.push(Source::unknown(destination, upstream.address.to_string(), patterns));
+        self.built.catalog.push(Source::unknown(destination, upstream.addresses.to_string(), patterns));
     }
 
     /// Routes what the config names, for this upstream, and its schema, if there is one, does not have.

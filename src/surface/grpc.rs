@@ -60,7 +60,7 @@ impl Answer for GrpcAnswer {
     async fn close(self, outcome: Result<Reply, Status>) -> Response {
         match outcome {
             Ok(reply) => {
-                let Reply { mut metadata, body, guards, http_status: _ } = reply;
+                let Reply { mut metadata, body, guards, .. } = reply;
                 metadata::to_response(&mut metadata, Protocol::Grpc);
                 metadata.insert(CONTENT_TYPE, self.content_type);
                 let mut response = Response::new(guards.into_body(body));
@@ -384,7 +384,13 @@ mod tests {
             content_type: HeaderValue::from_static("application/grpc"),
             version: Version::HTTP_2,
         };
-        let reply = Reply { metadata: HeaderMap::new(), body: pieces(b"abc", 1), http_status: None, guards };
+        let reply = Reply {
+            metadata: HeaderMap::new(),
+            body: pieces(b"abc", 1),
+            http_status: None,
+            attempts: 0,
+            guards,
+        };
         let response = answer.close(Ok(reply)).await;
         let mut body = response.into_body();
         assert!(body.frame().await.is_some());

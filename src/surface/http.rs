@@ -97,7 +97,7 @@ fn upgrade(parts: &mut request::Parts) -> Option<Upgrade> {
 
 /// The response of a reply, as it is; of HEAD without its body.
 pub(super) fn response(reply: Reply, method: &Method) -> Response {
-    let Reply { metadata: headers, body, http_status, guards } = reply;
+    let Reply { metadata: headers, body, http_status, guards, .. } = reply;
     let status = http_status.map_or(StatusCode::OK, |status| status.0);
     let (length, upgrade) =
         (headers.get(header::CONTENT_LENGTH).cloned(), headers.get(header::UPGRADE).cloned());

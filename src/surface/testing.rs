@@ -78,8 +78,9 @@ impl Road for TestRoad {
         }
         let Target::Rpc { path, .. } = &call.target else { panic!("an RPC") };
         let message = |text: &str| Ok::<_, Status>(Frame::data(framed(0, text.as_bytes()).into()));
-        let reply =
-            |metadata, body| Ok(Reply { metadata, body, http_status: None, guards: Guards::default() });
+        let reply = |metadata, body| {
+            Ok(Reply { metadata, body, http_status: None, attempts: 0, guards: Guards::default() })
+        };
         match path.path().rsplit('/').next().unwrap() {
             "Fail" => {
                 let mut metadata = MetadataMap::new();

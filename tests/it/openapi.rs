@@ -376,6 +376,20 @@ async fn the_command_prints_the_document() -> Result<(), Failure> {
     let document: Value = serde_json::from_str(&said[start..]).unwrap();
     assert!(document["paths"]["/ping"].is_object());
     let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
+    command.args(["openapi", "--server", "https://api.example.com/v2/", "--server", "http://localhost:8080"]);
+    let said = run("propylon openapi --server", command).await?;
+    let placed: Value = serde_json::from_str(&said[said.find("{\n").unwrap()..]).unwrap();
+    let servers =
+        serde_json::json!([{"url": "https://api.example.com/v2"}, {"url": "http://localhost:8080"}]);
+    assert_eq!((&document["servers"][0]["url"], &placed["servers"]), (&"/".into(), &servers));
+    assert_eq!(placed["paths"], document["paths"]);
+    for wrong in ["api.example.com", "ftp://example.com", "https://example.com/?a=b", "https://"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
+        command.args(["openapi", "--server", wrong]);
+        let failed = run("propylon openapi --server", command).await.unwrap_err();
+        assert!(failed.0.contains("it is http://HOST, https://HOST or a path"), "{wrong}: {}", failed.0);
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
     command.args(["openapi", "--grpc", "127.0.0.1:1"]);
     let failed = run("propylon openapi", command).await.unwrap_err();
     assert!(failed.0.contains("does not answer reflection"), "{}", failed.0);

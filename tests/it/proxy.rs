@@ -211,18 +211,25 @@ async fn a_sick_upstream_is_told_of_in_words() {
         assert!(answer.message.contains(words) && answer.message.contains("upstream \""), "{answer:?}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{path}: {:?}", begun.elapsed());
     }
-    // What may have been seen is not sent again.
-    let before = upstream.requests();
-    rest(gateway.address, request(&Method::GET, "/raw/closes", &[], "")).await;
-    assert_eq!(upstream.requests() - before, 1);
-    // A response that breaks off is no whole response.
+    // What may have been seen is not sent again, unless its method says that it may be.
+    for (method, times) in [(Method::POST, 1), (Method::GET, 3)] {
+        let before = upstream.requests();
+        rest(gateway.address, request(&method, "/raw/closes", &[], "")).await;
+        assert_eq!(upstream.requests() - before, times, "{method}");
+        // Of failures one after the other there are never many.
+        assert_eq!(rest(gateway.address, request(&Method::GET, "/raw/last", &[], "")).await.http, 200);
+    }
+    // A response that breaks off is no whole response: of a short one nothing is given on, and of a long one no end.
+    let short = rest(gateway.address, request(&Method::GET, "/raw/breaks/100", &[], "")).await;
+    assert_eq!(short.http, 503, "{short:?}");
+    assert!(short.message.contains("broke off its response"), "{short:?}");
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-    stream.write_all(b"GET /raw/breaks HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /raw/breaks/100000 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("half"), "{answer}");
-    assert!(answer.contains("content-length: 100"), "{answer}");
+    assert!(answer.contains("content-length: 100000"), "{answer}");
 }
 
 #[tokio::test]

@@ -30,6 +30,9 @@ const CLIENTS: usize = 2;
 /// The most that the gateway may have grown over the last three quarters of the reloads.
 const GROWTH_KB: usize = 8 << 10;
 const LONGEST: Duration = Duration::from_secs(120);
+/// The longest that one call may take, and the longest that one may take on average, beside all else on a busy machine.
+const LONGEST_CALL: Duration = Duration::from_secs(2);
+const SLOWEST_RATE: Duration = Duration::from_millis(200);
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Item {
@@ -42,6 +45,8 @@ struct Item {
 struct Board {
     done: AtomicBool,
     calls: AtomicUsize,
+    /// Of each client that has ended: its surface, its calls, and the longest that one took.
+    clients: Mutex<Vec<(&'static str, usize, Duration)>>,
     failures: Mutex<Vec<String>>,
     /// What each stream has had.
     delivered: Vec<AtomicUsize>,
@@ -63,7 +68,9 @@ impl Board {
 /// Calls by one surface until the end, one call after the other.
 async fn client(surface: &'static str, gateway: SocketAddr, board: Arc<Board>) {
     let pen = Item { name: "pen".into() }.encode_to_vec();
+    let (mut calls, mut longest) = (0, Duration::ZERO);
     while !board.done.load(Ordering::Relaxed) {
+        let begun = Instant::now();
         let went_well = match surface {
             "REST" => {
                 let outcome = rest(gateway, request(&Method::GET, "/v1/items/pen", &[], "")).await;
@@ -87,8 +94,10 @@ async fn client(surface: &'static str, gateway: SocketAddr, board: Arc<Board>) {
                 if right { Ok(()) } else { Err(format!("{head:?} {body:?}")) }
             }
         };
+        (calls, longest) = (calls + 1, longest.max(begun.elapsed()));
         board.call(surface, went_well);
     }
+    board.clients.lock().unwrap().push((surface, calls, longest));
 }
 
 /// Reads one stream until the end, each message checked.
@@ -217,11 +226,19 @@ async fn two_hundred_reloads_under_load_and_nobody_notices() {
     ticks.await.unwrap();
     let failures = board.failures.lock().unwrap();
     assert!(failures.is_empty(), "{} of {calls} calls: {:#?}", failures.len(), &failures[..1]);
-    assert!(calls > RELOADS, "{calls} calls are no load");
+    // Each client was served all along: no call waited for a reload to be over, and none stood still between two.
+    let clients = board.clients.lock().unwrap();
+    assert_eq!(clients.len(), 3 * CLIENTS);
+    let a_round = took / u32::try_from(RELOADS).unwrap();
+    for (surface, calls, longest) in clients.iter() {
+        assert!(*longest < LONGEST_CALL, "a call over {surface} took {longest:?}, a reload {a_round:?}");
+        let least = usize::try_from(took.as_millis() / SLOWEST_RATE.as_millis()).unwrap();
+        assert!(*calls >= least, "{calls} calls over {surface} in {took:?}");
+    }
     assert!(memory <= warm + GROWTH_KB, "from {warm} KiB to {memory} KiB");
     assert_eq!(upstream.accepted(), accepted, "an upstream that stays keeps its connections");
     println!(
-        "{RELOADS} reloads in {took:.1?}: {calls} calls, {} stream messages, memory {warm} to {memory} KiB",
+        "{RELOADS} reloads in {took:.1?}: {calls} calls, {} stream messages, memory {warm} to {memory} KiB, {clients:?}",
         board.delivered().iter().sum::<usize>()
     );
 }

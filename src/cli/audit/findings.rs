@@ -180,9 +180,13 @@ fn plain_text(config: &Config) -> Found {
 }
 
 fn upstreams_in_plain_text(config: &Config) -> Found {
-    let grpc = config.upstreams.iter().map(|it| ("grpc", &it.name, &it.address, it.forward_credentials));
-    let http = config.http_upstreams.iter().map(|it| ("http", &it.name, &it.address, it.forward_credentials));
-    let far = grpc.chain(http).filter(|(_, _, address, _)| !address.tls && !is_local(&address.host));
+    let grpc = config.upstreams.iter().map(|it| ("grpc", &it.name, &it.addresses, it.forward_credentials));
+    let http =
+        config.http_upstreams.iter().map(|it| ("http", &it.name, &it.addresses, it.forward_credentials));
+    let every = grpc.chain(http).flat_map(|(speaks, name, addresses, forwards)| {
+        addresses.0.iter().map(move |address| (speaks, name, address, forwards))
+    });
+    let far = every.filter(|(_, _, address, _)| !address.tls && !is_local(&address.host));
     far.map(|(speaks, name, address, forward_credentials)| {
         let (severity, what) = match forward_credentials {
             true => (Severity::High, "calls, and the callers' credentials that go on with them"),

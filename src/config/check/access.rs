@@ -131,6 +131,7 @@ impl Check<'_> {
         let (calls, burst) = rate.map_or((0, 0), |rate| (rate.calls(), rate.burst()));
         let calls = written.address.map_or(calls, u64::from);
         let burst = written.burst.map_or(burst, u64::from);
+        let tier_burst = written.tier_burst.map_or(0, u64::from);
         let tiers: Vec<(Arc<str>, u64)> = match written.tiers {
             Some(written) => written.into_iter().map(|(name, calls)| (name.into(), calls.into())).collect(),
             None => {
@@ -150,7 +151,8 @@ impl Check<'_> {
         }
         for (name, calls) in tiers {
             let key = child("rate_limits.tiers", &name);
-            let limit = self.limit((&key, &key), &format!("{OF_A_TIER}{name}"), (calls, 0), window, away);
+            let keys = (&*key, "rate_limits.tier_burst");
+            let limit = self.limit(keys, &format!("{OF_A_TIER}{name}"), (calls, tier_burst), window, away);
             if let Some(limit) = &limit {
                 self.name_of_its_own(key.clone(), limit, key, &mut names);
             }

@@ -1,12 +1,17 @@
 //! `[[upstreams]]` with `http` checked.
 
-use super::{Check, values::upstream_address};
+use super::Check;
 use crate::config::{HttpUpstream, Upstream, mistake::Mistake, settings};
 
 impl Check<'_> {
     /// `None` where it is not known where the upstream is.
-    pub(super) fn http_upstream(&mut self, path: &str, written: settings::Upstream) -> Option<HttpUpstream> {
+    pub(super) fn http_upstream(
+        &mut self,
+        path: &str,
+        mut written: settings::Upstream,
+    ) -> Option<HttpUpstream> {
         let key = |name: &str| format!("{path}.{name}");
+        let resilience = self.resilience(path, &mut written, false);
         let of_grpc = [
             ("descriptors", written.descriptors.is_some()),
             ("reflection", written.reflection.is_some()),
@@ -19,15 +24,16 @@ impl Check<'_> {
             let message = format!("{name} is for an upstream with `grpc`; this one has `http`");
             self.found.push(Mistake::new(key(name), message).of_key());
         }
-        let address = written.http.filter(|text| !text.is_empty());
-        let address = address.and_then(|text| self.found.take(key("http"), upstream_address(&text)));
+        let addresses = self.addresses(&key("http"), written.http.as_ref());
         let authority = self.authority(&key("authority"), written.authority);
-        let ca = self.ca(&key("ca"), written.ca, address.as_ref());
+        let ca = self.ca(&key("ca"), written.ca, addresses.as_ref());
         let headers = self.metadata(&key("metadata"), written.metadata);
-        let default = Upstream::at(&written.name, address?);
+        let default = Upstream::at(&written.name, addresses?);
         Some(HttpUpstream {
             name: default.name,
-            address: default.address,
+            addresses: default.addresses,
+            http2: written.http2.unwrap_or(false),
+            resilience,
             authority,
             connect_timeout: self.time(
                 &key("connect_timeout"),

@@ -12,6 +12,7 @@ mod http_upstreams;
 mod meant;
 mod places;
 mod proxy;
+mod resilience;
 mod rest;
 mod routes;
 mod store;
@@ -28,7 +29,7 @@ use super::{
     mistake::{Mistake, Mistakes},
     settings::{self, Settings, Time},
 };
-use crate::route::{Cors, Limits, Origins};
+use crate::route::{Cors, HostPattern, Limits, Origins};
 
 /// What the checks look at beside the settings.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +106,7 @@ impl<'a> Check<'a> {
             workers: gateway.workers.filter(|workers| *workers > 0).unwrap_or(default.workers),
             environment: gateway.environment.map_or(default.environment, Into::into),
             instance: gateway.instance.map(Into::into),
+            hosts: self.hosts(&gateway.hosts),
             drain: Drain {
                 delay: self.delay("gateway.drain_delay", gateway.drain_delay, default.drain.delay),
                 timeout: self.time("gateway.drain", gateway.drain, default.drain.timeout),
@@ -213,6 +215,17 @@ impl<'a> Check<'a> {
             }
         }
         origins
+    }
+
+    /// The hosts that requests may ask for; "*" alone is any.
+    fn hosts(&mut self, written: &[String]) -> Vec<HostPattern> {
+        if matches!(written, [one] if one == "*") {
+            return Vec::new();
+        }
+        let patterns = written.iter().enumerate().filter_map(|(index, text)| {
+            self.found.take(format!("gateway.hosts[{index}]"), HostPattern::parse(text))
+        });
+        patterns.collect()
     }
 
     /// A time that is not zero.

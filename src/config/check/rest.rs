@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 use tonic::Code;
 
-use super::{Check, places::Places};
+use super::{Check, answers::CONNECTION, places::Places};
 use crate::{
     config::{BuiltIn, BuiltIns, Own, Rest, document::path::child, mistake::Mistake, settings},
     route::router::{Settings as Paths, TrailingSlash},
@@ -55,10 +55,32 @@ impl Check<'_> {
             ignore_unknown_parameters: written.ignore_unknown_parameters.unwrap_or_default(),
             input: JsonInput { ignore_unknown: written.ignore_unknown_fields.unwrap_or_default() },
             security_headers: written.security_headers.unwrap_or(default.security_headers),
+            headers: self.response_headers(written.headers),
             index: written.index,
             profile: self.profile(written.errors),
             health_fields: self.health_fields(written.health),
         }
+    }
+
+    /// What every response has. How a message goes over its connection is the gateway's alone.
+    fn response_headers(&mut self, written: BTreeMap<String, String>) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = Vec::with_capacity(written.len());
+        for (name, value) in written {
+            let path = child("rest.headers", &name);
+            let Ok(header) = HeaderName::try_from(&name) else {
+                self.found.push(Mistake::new(path, format!("{name:?} is no header's name")).of_key());
+                continue;
+            };
+            if CONNECTION.contains(&header.as_str()) || header == http::header::CONTENT_TYPE {
+                let message =
+                    format!("{name:?} is each message's own: the gateway writes it where it belongs");
+                self.found.push(Mistake::new(path, message).of_key());
+                continue;
+            }
+            let value = HeaderValue::try_from(&value).map_err(|_| format!("{value:?} is no header's value"));
+            headers.extend(self.found.take(path, value).map(|value| (header, value)));
+        }
+        headers
     }
 
     fn profile(&mut self, written: settings::Errors) -> Profile {

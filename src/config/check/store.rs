@@ -2,6 +2,8 @@
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
+use percent_encoding::percent_decode_str;
+
 use super::Check;
 use crate::{
     config::{Accounts, Secret, callers::Private, mistake::Mistake, settings, store::ADMIN_EMAIL},
@@ -103,10 +105,16 @@ impl Check<'_> {
             Err(_) if !self.looks.secrets && !literal => return None,
             read => read,
         };
+        let looks = self.looks.secrets;
         let url = read.and_then(|url| {
-            if literal && has_password(url.expose()) {
+            let password = password(url.expose());
+            if literal && password.is_some() {
                 let why = "a password is not written into the config; say where the URL is: { env = \"NAME\" } or { file = \"PATH\" }";
                 return Err(why.to_owned());
+            }
+            // How long it is, is between the server and its operator; an example's is nobody's.
+            if looks && password.is_some_and(|password| Secret::new(&password).placeholder().is_some()) {
+                return Err("the value is refused: its password is a placeholder, not a secret".to_owned());
             }
             parse(url.expose()).map_err(|error| error.to_string())
         });
@@ -120,12 +128,14 @@ impl Check<'_> {
     }
 }
 
-/// `scheme://user:password@…`, or a password among the parameters.
-fn has_password(url: &str) -> bool {
+/// That of `scheme://user:password@…`, or the one among the parameters; `None` where there is none, or an empty one.
+fn password(url: &str) -> Option<String> {
     let authority = url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
     let user = authority.rsplit_once('@').map(|(user, _)| user);
-    user.is_some_and(|user| user.split_once(':').is_some_and(|(_, password)| !password.is_empty()))
-        || url
-            .split_once('?')
-            .is_some_and(|(_, query)| query.split('&').any(|pair| pair.starts_with("password=")))
+    let before = user.and_then(|user| user.split_once(':')).map(|(_, password)| password);
+    let found = before.filter(|password| !password.is_empty()).or_else(|| {
+        let (_, query) = url.split_once('?')?;
+        query.split('&').find_map(|pair| pair.strip_prefix("password="))
+    })?;
+    Some(percent_decode_str(found).decode_utf8_lossy().into_owned())
 }

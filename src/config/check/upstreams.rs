@@ -9,13 +9,10 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD, prelude::BASE64_STANDARD_NO_PAD};
 use http::{HeaderName, HeaderValue};
 
-use super::{
-    Check, files,
-    values::{service_pattern, upstream_address},
-};
+use super::{Check, files, values::service_pattern};
 use crate::{
     config::{
-        Address, HttpUpstream, SchemaSource, Upstream,
+        Addresses, HttpUpstream, SchemaSource, Upstream,
         document::path::child,
         mistake::{Mistake, UPSTREAM_HOW},
         secret::{Reference, Secret},
@@ -83,11 +80,15 @@ impl Check<'_> {
         }
     }
 
-    fn upstream(&mut self, path: &str, written: settings::Upstream) -> Option<Upstream> {
+    fn upstream(&mut self, path: &str, mut written: settings::Upstream) -> Option<Upstream> {
         let key = |name: &str| format!("{path}.{name}");
+        let resilience = self.resilience(path, &mut written, true);
         let name = written.name.as_str();
-        let address = written.grpc.as_deref().filter(|text| !text.is_empty());
-        let address = address.and_then(|text| self.found.take(key("grpc"), upstream_address(text)));
+        let addresses = self.addresses(&key("grpc"), written.grpc.as_ref());
+        if written.http2 == Some(true) {
+            let message = "http2 is for an upstream with `http`; gRPC is always HTTP/2";
+            self.found.push(Mistake::new(key("http2"), message).of_key());
+        }
         if written.reflection_interval.is_some()
             && (written.descriptors.is_some() || written.reflection == Some(false))
         {
@@ -115,9 +116,9 @@ impl Check<'_> {
             self.found.take(format!("{}[{index}]", key("services")), service_pattern(text.clone()));
         }
         let authority = self.authority(&key("authority"), written.authority);
-        let ca = self.ca(&key("ca"), written.ca, address.as_ref());
+        let ca = self.ca(&key("ca"), written.ca, addresses.as_ref());
         let metadata = self.metadata(&key("metadata"), written.metadata);
-        let default = Upstream::at(name, address?);
+        let default = Upstream::at(name, addresses?);
         Some(Upstream {
             schema,
             services,
@@ -145,6 +146,7 @@ impl Check<'_> {
             authority,
             ca,
             metadata,
+            resilience,
             forward_credentials: written.forward_credentials.unwrap_or(false),
             style: JsonStyle {
                 proto_names: written.json.proto_names,
@@ -169,10 +171,10 @@ impl Check<'_> {
         &mut self,
         path: &str,
         written: Option<PathBuf>,
-        address: Option<&Address>,
+        addresses: Option<&Addresses>,
     ) -> Option<PathBuf> {
         let file = self.looks.folder.join(written?);
-        if address.is_some_and(|address| !address.tls) {
+        if addresses.is_some_and(|addresses| !addresses.tls()) {
             let message = "the address is not https, so no certificate is ever checked against it";
             self.found.push(Mistake::new(path, message).warning());
         }

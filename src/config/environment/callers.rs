@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Environment, boolean, names::Read};
-use crate::config::document::{Node, Origin, Value};
+use crate::config::document::{Node, Origin, Value, path::child};
 
 /// The variable of the one token, and the name of the entry that it becomes.
 const API_TOKEN: &str = "API_TOKEN";
@@ -86,6 +86,38 @@ pub(super) fn per_minute(written: &str, root: &Node) -> Read {
     Read::Wrong(
         "this is a number for a minute, and the window is another one (rate_limits.window)".to_owned(),
     )
+}
+
+/// What limits each client of the systems before this one, limits each caller of the default tier as well, where the config
+/// gives that tier a number.
+pub(super) fn default_tier(environment: &Environment, root: &mut Node) {
+    let tier = match root.get("rate_limits.default_tier").map(|node| &node.value) {
+        Some(Value::Text(tier)) => tier.clone(),
+        _ => "free".to_owned(),
+    };
+    for (names, key) in [
+        (&["RATE_LIMIT_GLOBAL", "RATE_LIMIT_REQUESTS_PER_MINUTE"][..], child("rate_limits.tiers", &tier)),
+        (&["RATE_LIMIT_BURST"], "rate_limits.tier_burst".to_owned()),
+    ] {
+        for name in names {
+            let number = environment.get(name).and_then(|written| written.trim().parse::<u32>().ok());
+            if let Some(number) = number.filter(|_| root.get(&key).is_some()) {
+                root.set(&key, Node::of(&number.into(), &Origin::Variable((*name).into())));
+            }
+        }
+    }
+}
+
+/// Development shows the documentation that the config hides.
+pub(super) fn shown_docs(environment: &Environment, root: &mut Node) {
+    if environment.get("DEBUG").and_then(boolean) != Some(true) {
+        return;
+    }
+    for key in ["builtin.docs.enabled", "builtin.redoc.enabled"] {
+        if matches!(root.get(key).map(|node| &node.value), Some(Value::Bool(false))) {
+            root.set(key, Node::of(&true.into(), &Origin::Variable("DEBUG".into())));
+        }
+    }
 }
 
 /// The one token of a single user: an entry of `auth.tokens`, unless one takes it from there already. Its user has no role,

@@ -184,12 +184,14 @@ fn node(text: &str, schema: &Json, name: &str, origin: &Origin) -> Result<Node, 
     } else if schema["writeOnly"] == true {
         // The variable is the reference.
         serde_json::json!({ "env": name })
-    } else if wants("array") {
+    } else if wants("array") && (!wants("string") || text.contains(',')) {
         list(text)
     } else if wants("boolean") {
         boolean(text).map_or_else(|| text.into(), Json::Bool)
     } else if wants("integer") {
         trimmed.parse::<i64>().map_or_else(|_| text.into(), Json::from)
+    } else if wants("number") {
+        trimmed.parse::<f64>().map_or_else(|_| text.into(), Json::from)
     } else {
         text.into()
     };

@@ -7,7 +7,10 @@ use serde_json::Value as Json;
 
 use super::{
     Environment, boolean,
-    callers::{api_token, calls, milliseconds, minutes, no_burst, per_minute, proxies, service_link},
+    callers::{
+        api_token, calls, default_tier, milliseconds, minutes, no_burst, per_minute, proxies, service_link,
+        shown_docs,
+    },
     list, shout,
 };
 use crate::config::{
@@ -37,11 +40,12 @@ pub(super) enum Read {
     Wrong(String),
 }
 
-const NAMES: [Name; 29] = [
+const NAMES: [Name; 30] = [
     Name { name: "GATEWAY_HOST", key: "gateway.listen", read: host },
     Name { name: "GATEWAY_PORT", key: "gateway.listen", read: port },
     Name { name: "NODE_ENV", key: "gateway.environment", read: text },
     Name { name: "ENVIRONMENT", key: "gateway.environment", read: text },
+    Name { name: "ALLOWED_HOSTS", key: "gateway.hosts", read: origins },
     Name { name: "DEBUG", key: "log.level", read: debug },
     Name { name: "LOG_LEVEL", key: "log.level", read: level },
     Name { name: "LOG_STRUCTURED", key: "log.format", read: structured },
@@ -92,10 +96,12 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
         }
     }
     api_token(environment, root);
+    default_tier(environment, root);
+    shown_docs(environment, root);
     service_urls(environment, root, found);
 }
 
-/// `<NAME>_SERVICE_URL`: the address of the upstream of that name.
+/// `<NAME>_SERVICE_URL`: the address, or the addresses, of the upstream of that name.
 fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes) {
     let names: Vec<Option<String>> = match root.get("upstreams").map(|node| &node.value) {
         Some(Value::List(upstreams)) => {
@@ -111,19 +117,18 @@ fn service_urls(environment: &Environment, root: &mut Node, found: &mut Mistakes
             parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
         });
         let Some(first) = addresses.first() else { continue };
-        let key = format!("upstreams[{index}].grpc");
+        let speaks = root.get(&format!("upstreams[{index}].http")).map_or("grpc", |_| "http");
+        let key = format!("upstreams[{index}].{speaks}");
         if service_link(first) {
             let part = Part::Variable(variable.as_str().into());
             found.push(Mistake::new(key, format!("{SERVICE_LINK}; it is ignored")).warning().at(part));
             continue;
         }
-        if addresses.len() > 1 {
-            let message =
-                format!("it has {} addresses, and an upstream has one: the first is taken", addresses.len());
-            let part = Part::Variable(variable.as_str().into());
-            found.push(Mistake::new(key.clone(), message).warning().at(part));
-        }
-        root.set(&key, Node::of(&first.as_str().into(), &Origin::Variable(variable.into())));
+        let value = match addresses.as_slice() {
+            [one] => one.as_str().into(),
+            several => several.into(),
+        };
+        root.set(&key, Node::of(&value, &Origin::Variable(variable.into())));
     }
 }
 

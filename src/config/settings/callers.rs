@@ -160,6 +160,8 @@ pub(in crate::config) struct RateLimits {
     pub(in crate::config) burst: Option<u32>,
     /// Calls of one caller in a window, by its tier; 0: no limit. Default: free 60, premium 120, elite 0.
     pub(in crate::config) tiers: Option<BTreeMap<String, u32>>,
+    /// How many more of one caller at once, whatever its tier. Default: 0.
+    pub(in crate::config) tier_burst: Option<u32>,
     /// The tier of callers that have none, or one that has no limit here. Default: free.
     pub(in crate::config) default_tier: Option<String>,
     /// Addresses that are not counted: networks, and loopback. Default: loopback.

@@ -3,6 +3,7 @@
 //! `super::check` turns it into the config as meant.
 
 mod callers;
+mod resilience;
 mod rest;
 mod routes;
 mod store;
@@ -17,6 +18,7 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
+    resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
     store::{Accounts, Store},
@@ -82,6 +84,9 @@ pub(super) struct Gateway {
     /// This instance's name among its replicas. Default: one that is made up at start.
     #[schemars(length(min = 1))]
     pub(super) instance: Option<String>,
+    /// The hosts that requests may ask for, without ports, such as api.example.com or *.example.com; others are refused with
+    /// 400, but for probes. Default: any.
+    pub(super) hosts: Vec<String>,
     /// How long calls are still taken after SIGTERM, once readiness has gone, so that balancers have seen it. Default: 0s.
     pub(super) drain_delay: Option<Time>,
     /// How long calls in flight may go on then; what is left is closed. Default: 30s.

@@ -31,6 +31,9 @@ pub(in crate::config) struct Rest {
     pub(in crate::config) ignore_unknown_fields: Option<bool>,
     /// Send X-Content-Type-Options, X-Frame-Options, Referrer-Policy and a Content-Security-Policy. Default: true.
     pub(in crate::config) security_headers: Option<bool>,
+    /// Headers that every response over HTTP has, in place of the gateway's own of the same name; what a page or an upstream
+    /// says itself stays. Default: none.
+    pub(in crate::config) headers: BTreeMap<String, String>,
     /// What GET / answers as JSON. Default: the gateway's own words.
     pub(in crate::config) index: Option<serde_json::Map<String, serde_json::Value>>,
     /// The body of a failure.

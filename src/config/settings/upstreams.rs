@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Time;
+use super::{
+    Time,
+    resilience::{Balance, Breaker, Ejection, Health, Load, OneOrMore, Retry},
+};
 
 /// `[[upstreams]]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -15,13 +18,14 @@ pub(in crate::config) struct Upstream {
     /// Names it in logs, errors and routes.
     #[schemars(length(min = 1))]
     pub(in crate::config) name: String,
-    /// The address of one that speaks gRPC: http://HOST:PORT (HTTP/2 in plain text) or https://HOST:PORT.
-    #[schemars(length(min = 1))]
-    pub(in crate::config) grpc: Option<String>,
-    /// The address of one that speaks plain HTTP/1.1, in place of grpc: http://HOST:PORT or https://HOST:PORT. [[routes]]
-    /// with a path lead there.
-    #[schemars(length(min = 1))]
-    pub(in crate::config) http: Option<String>,
+    /// The address of one that speaks gRPC: http://HOST:PORT (HTTP/2 in plain text) or https://HOST:PORT; or a list of them. A
+    /// host name with several addresses is several endpoints.
+    pub(in crate::config) grpc: Option<OneOrMore>,
+    /// The address of one that speaks plain HTTP, in place of grpc: http://HOST:PORT or https://HOST:PORT; or a list of them.
+    /// [[routes]] with a path lead there.
+    pub(in crate::config) http: Option<OneOrMore>,
+    /// Of an upstream with http: HTTP/2, by prior knowledge in plain text, by ALPN over TLS. Default: false.
+    pub(in crate::config) http2: Option<bool>,
     /// A file with an encoded google.protobuf.FileDescriptorSet: its schema, in place of reflection. Default: none.
     pub(in crate::config) descriptors: Option<PathBuf>,
     /// Read its schema from its own server reflection. Default: true, unless there are descriptors.
@@ -30,7 +34,20 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) reflection_interval: Option<Time>,
     /// The services to route there, by full name or prefix (package.*). Default: all that its schema has.
     pub(in crate::config) services: Option<Vec<String>>,
-    /// How long name resolution and TCP may take. Default: 3s.
+    /// How an endpoint is chosen: round_robin, least_requests (of two that are drawn, the one with fewer calls on it),
+    /// peak_ewma (of two, the one likelier to answer soon) or hash (the same endpoint for the same hash_by). Default:
+    /// least_requests.
+    pub(in crate::config) balance: Option<Balance>,
+    /// What is hashed, for hash: header:NAME, cookie:NAME, client (its address) or path.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) hash_by: Option<String>,
+    /// How often host names are looked up again; what they had last stays while they cannot be. Default: 10s.
+    pub(in crate::config) resolve_interval: Option<Time>,
+    /// How long the head of a response may take, at each attempt. Default: none.
+    pub(in crate::config) first_byte_timeout: Option<Time>,
+    /// How long a response may pause. Default: none, but 1m for an HTTP response that says how long it is.
+    pub(in crate::config) idle_timeout: Option<Time>,
+    /// How long name resolution, and then TCP, may take. Default: 3s.
     pub(in crate::config) connect_timeout: Option<Time>,
     /// How long TLS and HTTP/2's first settings may take. Default: 3s.
     pub(in crate::config) handshake_timeout: Option<Time>,
@@ -52,6 +69,16 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) forward_credentials: Option<bool>,
     /// How its messages look as JSON.
     pub(in crate::config) json: Json,
+    /// Which calls are sent again, and how.
+    pub(in crate::config) retry: Retry,
+    /// When no call is sent to it for a while, because too many fail.
+    pub(in crate::config) breaker: Breaker,
+    /// When one of its endpoints is left out for a while, because it fails.
+    pub(in crate::config) ejection: Ejection,
+    /// How endpoints are asked how they are. Default: none is asked.
+    pub(in crate::config) health: Option<Health>,
+    /// How many calls it has at a time. Default: none are turned away.
+    pub(in crate::config) limits: Option<Load>,
 }
 
 /// A text, or where to read it once, when the config is loaded: { env = "NAME" } or { file = "PATH" }. A credential is
@@ -73,7 +100,7 @@ pub(in crate::config) enum Text {
 }
 
 /// The branches of an untagged enum say the same less clearly.
-fn without_branches(schema: &mut schemars::Schema) {
+pub(super) fn without_branches(schema: &mut schemars::Schema) {
     schema.remove("anyOf");
 }
 

@@ -1,156 +1,260 @@
-//! An upstream that speaks gRPC: HTTP/2 by prior knowledge, or over TLS. A call is sent straight into a connection of
-//! the current worker's pool: no buffer, no channel and no task stand between.
+//! An upstream that speaks gRPC: HTTP/2 by prior knowledge, or over TLS. A call goes to one of its endpoints, and to another
+//! where that fails and may be done; the reply of one that may be repeated is held until it is whole, if it is short.
 
-mod connection;
-mod pool;
-mod stream;
+mod health;
+mod reply;
+mod settings;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{
-    HeaderMap, Method, Request, Uri, Version,
-    uri::{Authority, PathAndQuery, Scheme},
+    HeaderMap, Method, Request, Response, Uri, Version,
+    uri::{PathAndQuery, Scheme},
 };
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-pub(super) use self::stream::UpstreamBody;
-use self::{connection::Address, pool::Pool};
+pub(super) use self::reply::Relayed;
+use self::reply::{Begun, Held};
+pub use self::settings::Settings;
 use super::{
-    Tls,
-    reply::{self, Opened},
-    worker,
+    balance::{Asked, Attempts, Balance, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep},
+    deadline::Limit,
+    dial::Dial,
+    http2::{self, Pools},
+    replay::Outgoing,
+    reply::{self as normal, Opened},
+    request,
+    tls::{Connector, Speaks},
 };
 use crate::call::Frames;
 
-/// What the config says of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Its name in the config, for messages.
-    pub name: Arc<str>,
-    /// A host name or an address (IPv6 without brackets).
-    pub host: String,
-    pub port: u16,
-    /// `None`: HTTP/2 in clear by prior knowledge.
-    pub tls: Option<Tls>,
-    /// The `:authority` of calls; `None`: the host and port.
-    pub authority: Option<Authority>,
-    /// Sent with each call, in place of what the caller sent under the same names.
-    pub metadata: HeaderMap,
-    /// For name resolution and TCP, all addresses together.
-    pub connect_timeout: Duration,
-    /// For TLS and the upstream's HTTP/2 settings.
-    pub handshake_timeout: Duration,
-    /// How often a connection with calls on it is asked for a sign of life; `None`: never. gRPC servers close
-    /// connections that ask more often than they allow (by default every five minutes).
-    pub keep_alive_interval: Option<Duration>,
-    /// How long a sign of life may take.
-    pub keep_alive_timeout: Duration,
-    /// How long a connection beyond a worker's first may stay without a call.
-    pub idle_timeout: Duration,
-    /// The most connections of one worker. Further calls wait for a stream.
-    pub max_connections: usize,
-}
+/// What an attempt gives: an answer, or why there is none, with the answer to give where it is not sent again.
+type Attempt = Result<Opened<Relayed>, (Failure, Option<Opened<Relayed>>)>;
 
-impl Settings {
-    #[must_use]
-    pub fn new(name: &str, host: &str, port: u16) -> Self {
-        Self {
-            name: name.into(),
-            host: host.to_owned(),
-            port,
-            tls: None,
-            authority: None,
-            metadata: HeaderMap::new(),
-            connect_timeout: Duration::from_secs(5),
-            handshake_timeout: Duration::from_secs(5),
-            keep_alive_interval: Some(Duration::from_secs(300)),
-            keep_alive_timeout: Duration::from_secs(20),
-            idle_timeout: Duration::from_secs(90),
-            max_connections: 64,
-        }
-    }
-}
+const PER_TRY: &str = "retry.per_try_timeout";
+const FIRST_BYTE: &str = "first_byte_timeout";
 
 /// A gRPC upstream with its connections.
 pub struct Upstream {
-    /// `upstream "books" (127.0.0.1:9000)`
-    label: Arc<str>,
+    balance: Arc<Balance<Pools>>,
+    head: Arc<Head>,
+    upkeep: OnceLock<Upkeep>,
+}
+
+/// What the heads of all its calls have in common.
+struct Head {
     scheme: Scheme,
-    authority: Authority,
+    /// The `:authority` of calls, by the addresses as they were written.
+    authorities: Box<[http::uri::Authority]>,
     metadata: HeaderMap,
-    /// One for each worker.
-    pools: Box<[Arc<Pool>]>,
-    /// For threads that are no workers.
-    others: Arc<Pool>,
+}
+
+/// One call to an upstream.
+pub(super) struct Question {
+    pub(super) path: PathAndQuery,
+    /// Those of a whole gRPC request.
+    pub(super) headers: HeaderMap,
+    pub(super) frames: Frames,
+    pub(super) deadline: Option<Instant>,
+    /// How long a call of its kind may take.
+    pub(super) usual: Option<Duration>,
+    pub(super) client: Option<IpAddr>,
+    /// It does no harm to send it twice.
+    pub(super) repeatable: bool,
+    /// The reply is known to be one message.
+    pub(super) unary: bool,
 }
 
 impl Upstream {
-    /// An upstream for `workers` workers (see [`worker::set`]). Nothing connects before the first call.
+    /// An upstream for `workers` workers (see [`super::worker::set`]). Nothing connects before the first call.
     ///
     /// # Errors
     /// Says which setting is not usable: a host that cannot be an authority, a CA that cannot be read.
     pub fn new(settings: Settings, workers: usize) -> Result<Self, String> {
-        let bracketed = if settings.host.contains(':') {
-            format!("[{}]:{}", settings.host, settings.port)
-        } else {
-            format!("{}:{}", settings.host, settings.port)
-        };
-        let label: Arc<str> = if *settings.name == *bracketed {
-            format!("upstream {bracketed}").into()
-        } else {
-            format!("upstream {:?} ({bracketed})", settings.name).into()
-        };
-        let authority = match settings.authority.clone() {
-            Some(authority) => authority,
-            None => Authority::try_from(bracketed)
-                .map_err(|error| format!("{label}: {:?} is not a host: {error}", settings.host))?,
-        };
+        let label = settings.label();
+        let wrong = |why: String| format!("{label}: {why}");
+        let authorities = settings.authorities().map_err(wrong)?;
         let scheme = if settings.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        let metadata = settings.metadata.clone();
-        let address = Arc::new(Address::new(Arc::clone(&label), settings, &authority)?);
-        let pool = |_| Arc::new(Pool::new(Arc::clone(&address)));
-        let pools = (0..workers).map(pool).collect();
-        Ok(Self { label, scheme, authority, metadata, pools, others: pool(workers) })
+        let tls: Vec<_> = match &settings.tls {
+            None => Vec::new(),
+            Some(tls) => {
+                let connector = |authority: &http::uri::Authority| {
+                    Connector::new(tls, authority.host(), Speaks::Http2).map(Arc::new)
+                };
+                authorities.iter().map(connector).collect::<Result<_, _>>().map_err(wrong)?
+            }
+        };
+        let (wire, connect_timeout, handshake_timeout) =
+            (settings.wire(), settings.connect_timeout, settings.handshake_timeout);
+        let balance = Balance::new(
+            Arc::clone(&label),
+            settings.resilience,
+            settings.hosts,
+            connect_timeout,
+            Arc::new(System),
+            Box::new(move |place, address, label| {
+                let (label, tls) = (Arc::clone(label), tls.get(place).map(Arc::clone));
+                let dial = Dial { label, address, tls, connect_timeout, handshake_timeout };
+                Pools::new(dial, wire.clone(), workers)
+            }),
+        );
+        let head = Arc::new(Head { scheme, authorities, metadata: settings.metadata });
+        Ok(Self { balance: Arc::new(balance), head, upkeep: OnceLock::new() })
     }
 
-    /// Sends one call and waits for its reply's head; `headers` are a whole gRPC request's.
-    pub(super) async fn call(
-        &self,
-        path: PathAndQuery,
-        mut headers: HeaderMap,
-        mut frames: Frames,
-    ) -> Result<Opened<UpstreamBody>, Status> {
-        for (name, value) in &self.metadata {
+    /// Begins to look names up again and again, and to ask endpoints how they are, on the current runtime. It ends with
+    /// the upstream. Once is enough.
+    pub fn look_after(&self) {
+        self.upkeep.get_or_init(|| Upkeep::begin(&self.balance, health::Health(Arc::clone(&self.head))));
+    }
+
+    /// Sends one call and waits for its reply's head.
+    ///
+    /// # Errors
+    /// UNAVAILABLE, with why: it was not sent, or no endpoint could answer it; DEADLINE_EXCEEDED for one that took too long;
+    /// the client's own mistake; the upstream's own status where its reply is only a status.
+    pub(super) async fn call(&self, question: Question) -> Result<Opened<Relayed>, Status> {
+        let Question { path, mut headers, frames, deadline, usual, client, repeatable, unary } = question;
+        for (name, value) in &self.head.metadata {
             headers.insert(name, value.clone());
         }
-        let pool = self.pool();
-        // A whole message that the upstream says it has not seen is sent once more.
-        if let Frames::Whole(message) = &frames {
-            let lease = pool.lease().await?;
-            let first = self.request(path.clone(), headers.clone())?;
-            match stream::send(lease, first, Frames::Whole(message.clone()), &self.label).await {
-                Err(failure) if failure.unsent => {}
-                Err(failure) => return Err(failure.status),
-                Ok(response) => return reply::open(&self.label, response),
+        let fair = usual.map_or(FAIR, |usual| usual.min(FAIR));
+        let key = self.balance.key(&headers, path.path(), client);
+        let plan = Plan { repeatable, deadline, fair, key, own: false };
+        self.run(plan, path, headers, frames, unary).await
+    }
+
+    /// Asks what the gateway itself wants to know: the breaker and the limit are no matter, and it is not counted.
+    ///
+    /// # Errors
+    /// As [`Upstream::call`].
+    pub(super) async fn ask(
+        &self,
+        path: PathAndQuery,
+        headers: HeaderMap,
+        frames: Frames,
+    ) -> Result<Opened<Relayed>, Status> {
+        let plan = Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true };
+        self.run(plan, path, headers, frames, false).await
+    }
+
+    async fn run(
+        &self,
+        plan: Plan,
+        path: PathAndQuery,
+        headers: HeaderMap,
+        frames: Frames,
+        unary: bool,
+    ) -> Result<Opened<Relayed>, Status> {
+        let most = self.balance.rules.retry.body_bytes;
+        let mut call = Attempts::begin(&self.balance, plan).await?;
+        let mut outgoing = Outgoing::new(frames, most);
+        loop {
+            let endpoint =
+                call.next().await.map_err(|status| call.ended(Failure::new(status, Reach::Nowhere)))?;
+            let mut headers = headers.clone();
+            if let Some(deadline) = call.deadline().filter(|_| call.sent() > 1 || call.until().is_some()) {
+                request::tell(&mut headers, deadline);
+            }
+            let request = self.head.request(endpoint.origin, path.clone(), headers)?;
+            let tried = self.attempt(&endpoint, &call, request, &mut outgoing, unary).await;
+            let (failure, answer) = match tried {
+                Err(failed) => failed,
+                Ok(mut opened) => {
+                    opened.attempts = call.sent();
+                    if !unary {
+                        // A stream may go on for days.
+                        call.went_well();
+                    }
+                    let call = match opened.body.as_mut().and_then(normal::Normal::get_mut) {
+                        Some(relayed) => relayed.carry(call),
+                        None => Some(call),
+                    };
+                    if let Some(mut call) = call {
+                        call.went_well();
+                    }
+                    return Ok(opened);
+                }
+            };
+            let whole = outgoing.is_whole() && (failure.reach != Reach::Seen || outgoing.length() <= most);
+            match call.again(&failure, whole).filter(|_| outgoing.rewind()) {
+                Some(wait) if wait.is_zero() => {}
+                Some(wait) => sleep(wait).await,
+                None => {
+                    let answer = answer.map(|answer| Opened { attempts: call.sent(), ..answer });
+                    return answer.ok_or_else(|| call.ended(failure));
+                }
             }
         }
-        let lease = pool.lease().await?;
-        let request = self.request(path, std::mem::take(&mut headers))?;
-        let frames = std::mem::replace(&mut frames, Frames::Whole(bytes::Bytes::new()));
-        match stream::send(lease, request, frames, &self.label).await {
-            Err(failure) => Err(failure.status),
-            Ok(response) => reply::open(&self.label, response),
+    }
+
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint<Pools>,
+        call: &Attempts<Pools>,
+        request: Request<()>,
+        outgoing: &mut Outgoing,
+        unary: bool,
+    ) -> Attempt {
+        let rules = &self.balance.rules;
+        let failed = |status, reach| (Failure::new(status, reach), None);
+        let limit =
+            |time: Option<(Instant, Duration)>, name, what| Limit::new(time, name, what, &endpoint.label);
+        let whole = call.until();
+        let lease = limit(whole, PER_TRY, "was not connected to").hold(endpoint.transport.lease()).await;
+        let lease = lease.map_err(|status| failed(status, Reach::Nowhere))?;
+        let first = rules.first_byte_timeout.map(|limit| (Instant::now() + limit, limit));
+        let head = match (first, whole) {
+            (Some(first), Some(whole)) if first > whole => {
+                limit(Some(whole), PER_TRY, "did not begin to answer")
+            }
+            (None, whole) => limit(whole, PER_TRY, "did not begin to answer"),
+            (first, _) => limit(first, FIRST_BYTE, "did not begin to answer"),
+        };
+        let sent = head.hold(http2::send(lease, request, outgoing, &endpoint.label)).await;
+        let response = sent.map_err(|http2::Failed { status, unsent }| {
+            failed(status, if unsent { Reach::Unseen } else { Reach::Seen })
+        })?;
+        call.answered();
+        let (head, body) = response.into_parts();
+        let live = |begun, body| (Relayed::live(begun, body, &endpoint.label, rules.idle_timeout), None);
+        let (relayed, verdict) = if unary && call.may_repeat() {
+            let limit = limit(whole, PER_TRY, "did not end its answer");
+            let held = limit.hold(reply::hold(body, rules.retry.body_bytes)).await;
+            match held.map_err(|status| failed(status, Reach::Seen))? {
+                Held::Long(begun, body) => live(begun, *body),
+                Held::Whole(whole) => {
+                    let verdict = whole.judge(&head.headers, &endpoint.label, &rules.retry.codes);
+                    (Relayed::whole(whole), verdict)
+                }
+            }
+        } else {
+            live(Begun::default(), body)
+        };
+        let said = reply::said(&head.headers);
+        match (normal::open(&endpoint.label, Response::from_parts(head, relayed)), verdict) {
+            (Ok(opened), None) => Ok(opened),
+            (Ok(opened), Some(failure)) => Err((failure, Some(opened))),
+            (Err(status), _) => {
+                let asked = Asked::of_grpc(status.metadata().as_ref());
+                Err((reply::of_status(status, said, &rules.retry.codes, asked), None))
+            }
         }
     }
+}
 
-    fn pool(&self) -> &Arc<Pool> {
-        worker::index().and_then(|index| self.pools.get(index)).unwrap_or(&self.others)
-    }
-
-    fn request(&self, path: PathAndQuery, headers: HeaderMap) -> Result<Request<()>, Status> {
+impl Head {
+    /// A request to the upstream's address of this place.
+    fn request(&self, place: usize, path: PathAndQuery, headers: HeaderMap) -> Result<Request<()>, Status> {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
+        parts.authority = self.authorities.get(place).cloned();
         parts.path_and_query = Some(path);
         let uri = Uri::from_parts(parts).map_err(|error| Status::internal(error.to_string()))?;
         let mut request = Request::new(());
@@ -164,12 +268,12 @@ impl Upstream {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.label)
+        self.balance.fmt(f)
     }
 }
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Upstream").field(&self.label).finish()
+        write!(f, "Upstream({})", self.balance)
     }
 }

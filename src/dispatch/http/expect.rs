@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, Request, StatusCode, header::EXPECT};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header::EXPECT};
 use tokio::{sync::Notify, time::timeout};
 
 use crate::dispatch::body::Bounded;
@@ -11,21 +11,27 @@ use crate::dispatch::body::Bounded;
 /// How long an upstream is waited for that may not know what is expected of it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Makes a request's body wait for the upstream's 100. (The client is told to go on when its body is first read.)
-pub(super) fn ask(request: Request<Bounded>) -> Request<Bounded> {
-    let wanted = Arc::new(Notify::new());
-    let told = Arc::clone(&wanted);
-    let mut request = request.map(|body| {
-        body.after(async move {
-            // Whether it was told or has waited long enough makes no difference.
-            let _ = timeout(PATIENCE, wanted.notified()).await;
-        })
+/// Says that a body is wanted.
+pub(super) type Expected = Arc<Notify>;
+
+/// Holds a body back until it is wanted. (The client is told to go on when its body is first read.)
+pub(super) fn hold(body: Bounded, headers: &mut HeaderMap) -> (Bounded, Option<Expected>) {
+    let expected = Expected::default();
+    let wanted = Arc::clone(&expected);
+    let body = body.after(async move {
+        // Whether it was told or has waited long enough makes no difference.
+        let _ = timeout(PATIENCE, wanted.notified()).await;
     });
-    request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
-    hyper::ext::on_informational(&mut request, move |response| {
+    headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+    (body, Some(expected))
+}
+
+/// Listens to what comes before the response of a request.
+pub(super) fn listen(request: &mut Request<()>, expected: &Expected) {
+    let expected = Arc::clone(expected);
+    hyper::ext::on_informational(request, move |response| {
         if response.status() == StatusCode::CONTINUE {
-            told.notify_one();
+            expected.notify_one();
         }
     });
-    request
 }

@@ -1,78 +1,72 @@
-//! An upstream that speaks plain HTTP/1.1, in clear or over TLS. A request goes on as it came, but for what belongs to its
-//! hop, with its body as it comes; and so does the response. An upgrade (a WebSocket's, say) becomes a tunnel once the
-//! upstream has agreed to it.
+//! An upstream that speaks plain HTTP: HTTP/1.1 or HTTP/2, in clear or over TLS. A request goes on as it came, but for what
+//! belongs to its hop, with its body as it comes; and so does the response. It goes to one of the upstream's endpoints, and to
+//! another where that fails and may be done. An upgrade (a WebSocket's, say) becomes a tunnel once the upstream has agreed to it.
 
+mod answer;
 mod connect;
 mod expect;
 mod headers;
+mod health;
+mod lend;
+mod settings;
+mod transport;
 mod tunnel;
 
-use std::{error::Error as _, fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use http::{
-    HeaderMap, HeaderValue, Request, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE},
-    uri::{Authority, PathAndQuery, Scheme},
+    uri::{PathAndQuery, Scheme},
 };
-use hyper_util::{
-    client::legacy::{Client, Error},
-    rt::{TokioExecutor, TokioTimer},
-};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 
-use self::{connect::Connect, headers::Came};
+pub use self::settings::HttpSettings;
+use self::{
+    answer::Relayed,
+    headers::Came,
+    lend::Lender,
+    settings::Place,
+    transport::{Clients, Lost, Sent, Transport},
+};
 use super::{
-    Tls,
+    balance::{Asked, Attempts, Balance, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep, Verdict},
     body::Bounded,
-    deadline,
+    deadline::{self, Limit},
     dial::Dial,
+    http2::Pools,
+    replay::Outgoing,
     tls::{Connector, Speaks},
-    worker,
 };
 use crate::{
-    call::{Body, Guards, HttpHead, HttpStatus, Reply},
+    call::{Body, Frames, Guards, HttpHead, HttpStatus, Reply, Upgrade},
     route::{Limits, Proxy},
     status::Fault,
 };
 
-/// How long a connection without a request is kept.
-const IDLE: Duration = Duration::from_secs(60);
-/// The most of such connections of one worker.
-const MOST_IDLE: usize = 256;
-
-/// What the config says of an HTTP upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpSettings {
-    /// Its name in the config, for messages.
-    pub name: Arc<str>,
-    /// A host name or an address (IPv6 without brackets).
-    pub host: String,
-    pub port: u16,
-    /// `None`: in clear.
-    pub tls: Option<Tls>,
-    /// The `Host` of requests; `None`: the host and port.
-    pub authority: Option<Authority>,
-    /// Sent with each request, in place of what the client sent under the same names.
-    pub headers: HeaderMap,
-    /// For name resolution and TCP, all addresses together.
-    pub connect_timeout: Duration,
-    /// For TLS.
-    pub handshake_timeout: Duration,
-}
+const PER_TRY: &str = "retry.per_try_timeout";
+const FIRST_BYTE: &str = "first_byte_timeout";
 
 /// An HTTP upstream with its connections.
 pub struct HttpUpstream {
     settings: HttpSettings,
-    dial: Arc<Dial>,
+    balance: Arc<Balance<Transport>>,
+    head: Arc<Head>,
+    upkeep: OnceLock<Upkeep>,
+}
+
+/// What the heads of all its requests have in common.
+struct Head {
     scheme: Scheme,
-    authority: Authority,
+    /// By the addresses as they were written.
+    places: Box<[Place]>,
+    /// What the first of them is called.
     host: HeaderValue,
     headers: HeaderMap,
-    /// One for each worker.
-    clients: Box<[Client<Connect, Bounded>]>,
-    /// For threads that are no workers.
-    others: Client<Connect, Bounded>,
 }
 
 /// A request on its way to an upstream.
@@ -87,46 +81,55 @@ pub(super) struct Proxied {
     pub(super) limits: Limits,
     /// When the response's head must have come.
     pub(super) deadline: Option<Instant>,
+    /// How long a request of its kind may take.
+    pub(super) usual: Option<std::time::Duration>,
     pub(super) guards: Guards,
 }
 
+/// What an attempt gives: a response, or why there is none, with the one to give where it is not sent again.
+type Attempt = Result<Response<Body>, (Failure, Option<Response<Body>>)>;
+
 impl HttpUpstream {
-    /// An upstream for `workers` workers (see [`worker::set`]). Nothing connects before the first request.
+    /// An upstream for `workers` workers (see [`super::worker::set`]). Nothing connects before the first request.
     ///
     /// # Errors
     /// Says which setting is not usable: a host that cannot be an authority, a CA that cannot be read.
     pub fn new(settings: HttpSettings, workers: usize) -> Result<Self, String> {
-        let HttpSettings { name, host, port, tls, authority, headers, connect_timeout, handshake_timeout } =
-            settings.clone();
-        let bracketed =
-            if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let label: Arc<str> = format!("upstream {name:?} ({bracketed})").into();
-        let wrong = |why: &dyn fmt::Display| format!("{label}: {why}");
-        let authority = match authority {
-            Some(authority) => authority,
-            None => Authority::try_from(bracketed).map_err(|error| wrong(&error))?,
-        };
-        let scheme = if tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        let tls = tls.as_ref().map(|tls| Connector::new(tls, authority.host(), Speaks::Http1)).transpose();
-        let tls = tls.map_err(|error| wrong(&error))?;
-        let host_header = match (authority.port_u16(), tls.is_some()) {
-            (Some(443), true) | (Some(80), false) => authority.host(),
-            _ => authority.as_str(),
-        };
-        let host_header = HeaderValue::try_from(host_header).map_err(|error| wrong(&error))?;
-        let dial =
-            Arc::new(Dial { label: Arc::clone(&label), host, port, tls, connect_timeout, handshake_timeout });
-        let client = |_| {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(MOST_IDLE)
-                .set_host(false)
-                .build(Connect(Arc::clone(&dial)))
-        };
-        let clients = (0..workers).map(client).collect();
-        let others = client(workers);
-        Ok(Self { settings, dial, scheme, authority, host: host_header, headers, clients, others })
+        let label: Arc<str> = format!("upstream {:?}", settings.name).into();
+        let wrong = |why: String| format!("{label}: {why}");
+        let places = settings.places().map_err(wrong)?;
+        let speaks = if settings.http2 { Speaks::Http2 } else { Speaks::Http1 };
+        let connectors = settings.tls.iter().flat_map(|tls| {
+            places.iter().map(move |place| Connector::new(tls, place.authority.host(), speaks).map(Arc::new))
+        });
+        let connectors = connectors.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        let HttpSettings { http2, connect_timeout, handshake_timeout, .. } = settings;
+        let balance = Balance::new(
+            Arc::clone(&label),
+            settings.resilience.clone(),
+            settings.hosts.clone(),
+            connect_timeout,
+            Arc::new(System),
+            Box::new(move |place, address, label| {
+                let (label, tls) = (Arc::clone(label), connectors.get(place).map(Arc::clone));
+                let dial = Dial { label, address, tls, connect_timeout, handshake_timeout };
+                if http2 {
+                    Transport::Http2(Pools::new(dial, HttpSettings::wire(), workers))
+                } else {
+                    Transport::Http1(Box::new(Clients::new(dial, workers)))
+                }
+            }),
+        );
+        let host = places.first().map_or(HeaderValue::from_static(""), |place| place.host.clone());
+        let (scheme, headers) = (settings.scheme(), settings.headers.clone());
+        let head = Arc::new(Head { scheme, places, host, headers });
+        Ok(Self { settings, balance: Arc::new(balance), head, upkeep: OnceLock::new() })
+    }
+
+    /// Begins to look names up again and again, and to ask endpoints how they are, on the current runtime. It ends with
+    /// the upstream. Once is enough.
+    pub fn look_after(&self) {
+        self.upkeep.get_or_init(|| Upkeep::begin(&self.balance, health::Health(Arc::clone(&self.head))));
     }
 
     /// What it was made with.
@@ -141,127 +144,214 @@ impl HttpUpstream {
     /// INVALID_ARGUMENT for a path that is none as it would go on; what the client did wrong with its body; UNAVAILABLE
     /// where the upstream cannot be reached or does not answer in HTTP; DEADLINE_EXCEEDED.
     pub(super) async fn call(&self, proxy: &Proxy, proxied: Proxied) -> Result<Reply, Status> {
-        let Proxied { mut head, mut headers, body, client, secure, limits, deadline, guards } = proxied;
+        let Proxied { mut head, mut headers, body, client, secure, limits, deadline, usual, guards } =
+            proxied;
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
         let came = Came { uri: &head.uri, version: head.version, client, secure };
         self.head(&mut headers, proxy, &came);
-        let upgrade = head.upgrade.take();
+        // HTTP/2 has no upgrades (RFC 9113, 8.6): the request goes on without.
+        let upgrade = head.upgrade.take().filter(|_| !self.settings.http2);
         if let Some(upgrade) = &upgrade {
             headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, upgrade.protocol.clone());
         }
-        let (outgoing, mistake) = Bounded::new(body, limits)?;
-        let mut request = Request::new(outgoing);
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = self.uri(path)?;
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = headers;
-        if head.expects && !http_body::Body::is_end_stream(request.body()) {
-            request = expect::ask(request);
+        let (mut bounded, mistake) = Bounded::new(body, limits)?;
+        let mut expected = None;
+        // hyper tells of a 100 over HTTP/1.1 alone.
+        if head.expects && !self.settings.http2 && !http_body::Body::is_end_stream(&bounded) {
+            (bounded, expected) = expect::hold(bounded, &mut headers);
         }
-        let sent = self.client().request(request);
+        let most = self.balance.rules.retry.body_bytes;
+        let outgoing = Outgoing::new(Frames::Stream(Body::new(bounded)), most);
+        let sent =
+            if self.settings.http2 { Sent::Http2(outgoing) } else { Sent::Http1(Lender::new(outgoing)) };
+        let plan = Plan {
+            repeatable: upgrade.is_none() && is_idempotent(&head.method),
+            deadline,
+            fair: usual.map_or(FAIR, |usual| usual.min(FAIR)),
+            key: self.balance.key(&headers, path.path(), Some(client)),
+            own: false,
+        };
+        let (method, keep_host) = (head.method.clone(), proxy.keep_host);
+        let request = Outline { method, path, headers, keep_host, expected };
+        let run = self.run(plan, request, sent, upgrade, guards);
         let answered = match deadline {
-            None => sent.await,
+            None => run.await,
             Some(deadline) => tokio::select! {
                 biased;
-                answered = sent => answered,
-                () = sleep_until(deadline) => {
-                    return Err(match mistake.get() {
-                        Some(mistake) => mistake.clone(),
-                        None => deadline::passed("a response came", &self.dial.label),
-                    });
-                }
+                answered = run => answered,
+                () = sleep_until(deadline) => Err(deadline::passed("a response came", self)),
             },
         };
-        let mut response = answered.map_err(|error| match mistake.get() {
-            Some(mistake) => mistake.clone(),
-            None => self.failure(&error),
-        })?;
-        let status = response.status();
-        if status == StatusCode::SWITCHING_PROTOCOLS {
+        answered.map_err(|status| mistake.get().cloned().unwrap_or(status))
+    }
+
+    async fn run(
+        &self,
+        plan: Plan,
+        request: Outline,
+        mut sent: Sent,
+        upgrade: Option<Upgrade>,
+        guards: Guards,
+    ) -> Result<Reply, Status> {
+        let mut call = Attempts::begin(&self.balance, plan).await?;
+        loop {
+            let endpoint =
+                call.next().await.map_err(|status| call.ended(Failure::new(status, Reach::Nowhere)))?;
+            let (failure, answer) = match self.attempt(&endpoint, &call, &request, &mut sent).await {
+                Ok(response) => {
+                    call.went_well();
+                    let sent = call.sent();
+                    let reply = self.reply(&endpoint, response, Some(call), upgrade, guards)?;
+                    return Ok(Reply { attempts: sent, ..reply });
+                }
+                Err(failed) => failed,
+            };
+            // An answer may be on its way while the request still goes on: that is not called back for nothing.
+            let wait = call.again(&failure, sent.is_whole()).filter(|_| sent.rewind());
+            match (wait, answer) {
+                (Some(wait), _) if wait.is_zero() => {}
+                (Some(wait), _) => sleep(wait).await,
+                (None, Some(response)) => {
+                    let reply = self.reply(&endpoint, response, None, upgrade, guards)?;
+                    return Ok(Reply { attempts: call.sent(), ..reply });
+                }
+                (None, None) => return Err(call.ended(failure)),
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint<Transport>,
+        call: &Attempts<Transport>,
+        outline: &Outline,
+        sent: &mut Sent,
+    ) -> Attempt {
+        let (rules, label) = (&self.balance.rules, &endpoint.label);
+        let failed = |Lost { status, reach }| (Failure::new(status, reach), None);
+        let request = self.head.request(endpoint.origin, outline).map_err(|status| failed(status.into()))?;
+        let whole = call.until();
+        let first = rules.first_byte_timeout.map(|limit| (Instant::now() + limit, limit));
+        let (time, name) = match (first, whole) {
+            (Some(first), Some(whole)) if first > whole => (Some(whole), PER_TRY),
+            (None, whole) => (whole, PER_TRY),
+            (first, _) => (first, FIRST_BYTE),
+        };
+        let limit = Limit::new(time, name, "did not begin to answer", label);
+        let response = limit.hold(endpoint.transport.send(request, sent, label)).await.map_err(failed)?;
+        call.answered();
+        let (head, body) = response.into_parts();
+        let body = if answer::short(&body, rules.retry.body_bytes) {
+            let limit = Limit::new(whole, PER_TRY, "did not end its response", label);
+            limit.hold(answer::hold(body, label)).await.map_err(|status| failed(status.into()))?
+        } else {
+            body
+        };
+        let status = head.status;
+        let response = Response::from_parts(head, body);
+        let passing = rules.retry.statuses.contains(&status.as_u16());
+        let bad = matches!(status.as_u16(), 502..=504);
+        if !passing && !bad {
+            return Ok(response);
+        }
+        let said = Status::unavailable(format!("{label} answered with {}", status.as_u16()));
+        let failure = Failure {
+            passing,
+            verdict: if bad { Verdict::Bad } else { Verdict::Good },
+            asked: Asked::of_http(response.headers()),
+            ..Failure::new(said, Reach::Seen)
+        };
+        Err((failure, Some(response)))
+    }
+
+    /// The reply that a response is, with the call in it where it is still on its way.
+    fn reply(
+        &self,
+        endpoint: &Endpoint<Transport>,
+        mut response: Response<Body>,
+        call: Option<Attempts<Transport>>,
+        upgrade: Option<Upgrade>,
+        mut guards: Guards,
+    ) -> Result<Reply, Status> {
+        let http_status = Some(HttpStatus(response.status()));
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some(upgrade) = upgrade else {
-                return Err(self.broken("switched to another protocol, which nobody asked for"));
+                let why = "switched to another protocol, which nobody asked for";
+                return Err(transport::broken(&endpoint.label, why));
             };
             let upstream = hyper::upgrade::on(&mut response);
-            let headers = std::mem::take(response.headers_mut());
+            let metadata = std::mem::take(response.headers_mut());
+            guards.push(call);
             tunnel::open(upgrade, upstream, guards);
-            let http_status = Some(HttpStatus(status));
-            return Ok(Reply {
-                metadata: headers,
-                body: Body::empty(),
-                http_status,
-                guards: Guards::default(),
-            });
+            let guards = Guards::default();
+            return Ok(Reply { metadata, body: Body::empty(), http_status, attempts: 0, guards });
         }
-        let (parts, body) = response.into_parts();
-        Ok(Reply {
-            metadata: parts.headers,
-            body: Body::new(body),
-            http_status: Some(HttpStatus(status)),
-            guards,
-        })
-    }
-
-    fn client(&self) -> &Client<Connect, Bounded> {
-        worker::index().and_then(|index| self.clients.get(index)).unwrap_or(&self.others)
-    }
-
-    fn uri(&self, path: PathAndQuery) -> Result<Uri, Status> {
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path);
-        Uri::from_parts(parts).map_err(|error| Status::internal(error.to_string()))
+        let (head, body) = response.into_parts();
+        let body = Relayed::body(body, &endpoint.label, self.balance.rules.idle_timeout, call);
+        Ok(Reply { metadata: head.headers, body, http_status, attempts: 0, guards })
     }
 
     /// Says where the request comes from, and whom it is for.
     fn head(&self, headers: &mut HeaderMap, proxy: &Proxy, came: &Came<'_>) {
         let host = headers::say(headers, came);
-        let own = host.filter(|_| proxy.keep_host).unwrap_or_else(|| self.host.clone());
+        let own = host.filter(|_| proxy.keep_host).unwrap_or_else(|| self.head.host.clone());
         headers.insert(HOST, own);
         headers.remove(CONTENT_LENGTH);
-        for (name, value) in &self.headers {
+        for (name, value) in &self.head.headers {
             headers.insert(name, value.clone());
         }
     }
+}
 
-    /// What became of a request that has no response.
-    fn failure(&self, error: &Error) -> Status {
-        let mut source = error.source();
-        while let Some(cause) = source {
-            if let Some(status) = cause.downcast_ref::<Status>() {
-                return status.clone();
-            }
-            if let Some(error) = cause.downcast_ref::<hyper::Error>() {
-                return if error.is_parse() {
-                    self.broken(format_args!("did not answer in HTTP/1.1: {error}"))
-                } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-                    self.broken("closed the connection before it answered")
-                } else {
-                    let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                    self.broken(format_args!("lost the connection: {why}"))
-                };
-            }
-            source = cause.source();
+impl Head {
+    /// A request to the upstream's address of this place.
+    fn request(&self, place: usize, outline: &Outline) -> Result<Request<()>, Status> {
+        let place = self.places.get(place);
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = place.map(|place| place.authority.clone());
+        parts.path_and_query = Some(outline.path.clone());
+        let mut request = Request::new(());
+        *request.method_mut() = outline.method.clone();
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|error| Status::internal(error.to_string()))?;
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = outline.headers.clone();
+        if let Some(place) = place.filter(|place| !outline.keep_host && place.host != self.host) {
+            // Another of its addresses has another name.
+            request.headers_mut().insert(HOST, place.host.clone());
         }
-        self.broken(format_args!("did not answer: {error}"))
+        if let Some(expected) = &outline.expected {
+            expect::listen(&mut request, expected);
+        }
+        Ok(request)
     }
+}
 
-    /// UNAVAILABLE, of a request that the upstream may have seen.
-    fn broken(&self, what: impl fmt::Display) -> Status {
-        Fault::upstream().on(Status::unavailable(format!("{} {what}", self.dial.label)))
-    }
+/// What all attempts of a request have in common.
+struct Outline {
+    method: Method,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    keep_host: bool,
+    /// Its client waits to be told that its body is wanted.
+    expected: Option<expect::Expected>,
+}
+
+/// RFC 9110, 9.2.2
+fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].contains(method)
 }
 
 impl fmt::Display for HttpUpstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.dial.label)
+        self.balance.fmt(f)
     }
 }
 
 impl fmt::Debug for HttpUpstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HttpUpstream").field(&self.dial.label).finish()
+        write!(f, "HttpUpstream({})", self.balance)
     }
 }

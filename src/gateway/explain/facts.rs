@@ -37,11 +37,20 @@ pub(super) fn rules(route: &Route, config: &Config) -> ExplainedRoute {
     ExplainedRoute {
         name: route.name.to_string(),
         timeout: route.timeout.map_or(0.0, |timeout| timeout.as_secs_f64()),
-        request_bytes: route.limits.request_bytes as f64,
-        response_bytes: route.limits.response_bytes as f64,
+        request_bytes: length(route.limits.request_bytes),
+        // What an HTTP upstream answers passes as it is.
+        response_bytes: match route.destination {
+            Destination::Proxy(_) => 0.0,
+            _ => length(route.limits.response_bytes),
+        },
         cors_origins: origins(route.cors.as_deref().unwrap_or(&config.cors)),
         conditions: route.when.as_ref().map(|when| when.words()).unwrap_or_default(),
     }
+}
+
+/// A limit, or 0 where there is none.
+fn length(most: usize) -> f64 {
+    if most == usize::MAX { 0.0 } else { most as f64 }
 }
 
 fn origins(cors: &Cors) -> String {
@@ -71,9 +80,9 @@ pub(super) fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestin
             let upstreams = &snapshot.config.http_upstreams;
             let upstream = upstreams.iter().find(|upstream| upstream.name == proxy.upstream);
             ExplainedDestination {
-                kind: "upstream".to_owned(),
+                kind: "http".to_owned(),
                 name: proxy.upstream.to_string(),
-                address: upstream.map(|upstream| upstream.address.to_string()).unwrap_or_default(),
+                address: upstream.map(|upstream| upstream.addresses.to_string()).unwrap_or_default(),
                 ..Default::default()
             }
         }

@@ -72,6 +72,13 @@ pub(super) fn find<'a>(snapshot: &'a Snapshot, path: &str) -> Option<Found<'a>> 
     })
 }
 
+/// Whether a request asks how the gateway is, as balancers and kubelets do, which know but its address.
+pub(super) fn is_probe(snapshot: &Snapshot, request: &Request) -> bool {
+    let path = request.uri().path();
+    let of_grpc = path.starts_with("/grpc.health.v1.Health/");
+    of_grpc || find(snapshot, path).is_some_and(|found| found.page.route.terms.uncounted)
+}
+
 fn exactly<'a>(pages: &'a [OwnPage], path: &str) -> Option<(&'a OwnPage, Place)> {
     if let Some(page) = pages.iter().find(|page| page.path == path) {
         return Some((page, Place::Page));

@@ -75,7 +75,7 @@ impl Answer for GrpcWebAnswer {
         let content_type = self.form.content_type();
         match outcome {
             Ok(reply) => {
-                let Reply { mut metadata, body, guards, http_status: _ } = reply;
+                let Reply { mut metadata, body, guards, .. } = reply;
                 metadata::to_response(&mut metadata, Protocol::GrpcWeb { text: self.form.text });
                 metadata.insert(CONTENT_TYPE, content_type);
                 let body = TrailersBody::new(guards.into_body(body), self.form.text);

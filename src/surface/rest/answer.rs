@@ -99,7 +99,7 @@ async fn unary(
     reply: Reply,
     head: bool,
 ) -> Result<surface::Response, Status> {
-    let Reply { metadata: mut headers, body, http_status, guards } = reply;
+    let Reply { metadata: mut headers, body, http_status, guards, .. } = reply;
     let mut reader = reader(endpoint, &headers, body);
     let message = reader.next().await?;
     let extra = if message.is_some() { reader.next().await? } else { None };

@@ -91,6 +91,7 @@ impl Origin {
             captured: &[],
             client: self.client,
             message: status.message(),
+            limit: status.metadata().get(LIMIT).and_then(|limit| limit.to_str().ok()),
         };
         text.fill(&values, |_, value, out| out.push_str(value))
     }
@@ -102,6 +103,8 @@ impl Origin {
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Where a limit's refusal says how many calls it allows.
+const LIMIT: &str = "x-ratelimit-limit";
 
 /// The response of a failure.
 pub(super) fn response(status: &Status, origin: &Origin) -> Response {

@@ -240,6 +240,7 @@ impl Paths {
             metadata: HeaderMap::from_iter([(header::ALLOW, allow)]),
             body: Body::empty(),
             http_status: Some(HttpStatus(StatusCode::NO_CONTENT)),
+            attempts: 0,
             guards: Guards::default(),
         })
     }

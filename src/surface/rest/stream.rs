@@ -84,7 +84,7 @@ pub(super) async fn response(
     until: Option<Instant>,
     head: bool,
 ) -> Result<surface::Response, Status> {
-    let Reply { metadata: reply_head, body, http_status, guards } = reply;
+    let Reply { metadata: reply_head, body, http_status, guards, .. } = reply;
     let mut reader = reader(&endpoint, &reply_head, body);
     let raw = endpoint.replies_raw();
     let first = match until {

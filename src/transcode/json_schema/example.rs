@@ -1,10 +1,10 @@
-//! Examples: a message as one could send it, made of what comments say ("such as \"…\"") and of values that show their
-//! type. Each is accepted as input.
+//! Examples: a message as one could send it, made of what comments say ("such as \"…\""), of what a field's name says
+//! (`likely`), and of values that show their type. Each is accepted as input.
 
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::{Behavior, Direction, Walker};
+use super::{Behavior, Direction, Walker, likely};
 
 /// Messages within messages are shown to this depth.
 const DEPTH: usize = 3;
@@ -29,7 +29,7 @@ fn message(
             "FieldMask" | "Value" | "ListValue" | "Any" => None,
             _ => {
                 let value = message.get_field_by_name("value")?;
-                Some(scalar(&value.kind(), direction))
+                Some(scalar(&value.kind(), "", direction))
             }
         };
     }
@@ -97,37 +97,78 @@ fn one(
         }
         Kind::String => {
             let said = walker.description(field);
-            Some(quoted(&said).unwrap_or_else(|| field.name().replace('_', " ")).into())
+            let name = if field.is_list() { singular(field.name()) } else { field.name() };
+            Some(quoted(&said).unwrap_or_else(|| likely::text(name)).into())
         }
-        kind => Some(scalar(&kind, direction)),
+        kind @ (Kind::Bool | Kind::Bytes) => Some(scalar(&kind, field.name(), direction)),
+        kind => {
+            let said = said_number(&walker.description(field), &kind, direction);
+            Some(said.unwrap_or_else(|| scalar(&kind, field.name(), direction)))
+        }
     }
 }
 
-fn scalar(kind: &Kind, direction: Direction) -> Value {
+/// `emails` holds an `email`.
+fn singular(name: &str) -> &str {
+    name.strip_suffix('s').filter(|name| !name.ends_with('s')).unwrap_or(name)
+}
+
+/// A scalar of a field with this name.
+fn scalar(kind: &Kind, name: &str, direction: Direction) -> Value {
     match kind {
         Kind::Bool => json!(true),
         Kind::String => json!("text"),
         Kind::Bytes => json!("Ynl0ZXM="),
-        Kind::Double | Kind::Float => json!(1.5),
+        Kind::Double | Kind::Float => likely::fraction(name),
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64
             if direction == Direction::Output =>
         {
-            json!("1")
+            likely::whole(name).to_string().into()
         }
-        _ => json!(1),
+        _ => likely::whole(name).into(),
+    }
+}
+
+/// The number behind "such as" and the like in a comment, if the field can hold it.
+fn said_number(comment: &str, kind: &Kind, direction: Direction) -> Option<Value> {
+    let rest = shown(comment)?.trim_start_matches(['"', '`', '\'']);
+    let end = rest.find(|c: char| !c.is_ascii_digit() && !"-.".contains(c)).unwrap_or(rest.len());
+    let text = rest.get(..end)?.trim_end_matches('.');
+    match kind {
+        Kind::Double | Kind::Float => text.parse::<f64>().ok().map(Value::from),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => text.parse::<i32>().ok().map(Value::from),
+        Kind::Uint32 | Kind::Fixed32 => text.parse::<u32>().ok().map(Value::from),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+            text.parse::<i64>().ok().map(|number| wide(number.into(), direction))
+        }
+        Kind::Uint64 | Kind::Fixed64 => text.parse::<u64>().ok().map(|number| wide(number.into(), direction)),
+        _ => None,
+    }
+}
+
+/// A number of 64 bits: ProtoJSON prints it as a text.
+fn wide(number: Value, direction: Direction) -> Value {
+    match direction {
+        Direction::Output => number.to_string().into(),
+        Direction::Input => number,
     }
 }
 
 /// The text in quotes behind "such as", "for example", "e.g." or "Always" in a comment.
 #[must_use]
 pub fn quoted(comment: &str) -> Option<String> {
+    let rest = shown(comment)?;
+    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '`' | '\''))?;
+    let (text, _) = rest.get(1..)?.split_once(quote)?;
+    Some(text.to_owned())
+}
+
+/// What stands behind "such as" and the like.
+fn shown(comment: &str) -> Option<&str> {
     let lower = comment.to_ascii_lowercase();
     let at = ["such as ", "for example ", "for example, ", "for example: ", "e.g. ", "always "]
         .iter()
         .filter_map(|words| lower.find(words).map(|at| at + words.len()))
         .min()?;
-    let rest = comment.get(at..)?;
-    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '`' | '\''))?;
-    let (text, _) = rest.get(1..)?.split_once(quote)?;
-    Some(text.to_owned())
+    comment.get(at..)
 }

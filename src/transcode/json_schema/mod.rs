@@ -10,6 +10,7 @@ mod behavior;
 mod comments;
 mod enums;
 mod example;
+mod likely;
 mod oneof;
 mod scalar;
 mod well_known;

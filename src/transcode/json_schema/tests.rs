@@ -23,6 +23,20 @@ const SOURCE: &str = r#"syntax = "proto3"; package shop;
     message Some { oneof it { string text = 1; int32 number = 2; } bool more = 3; }
     message Two { oneof it { string a = 1; string b = 2; } oneof that { string c = 3; string d = 4; } }
     message Empty {}
+    message Likely {
+        string email = 1;
+        repeated string other_emails = 2;
+        string created_at = 3;
+        // The floor, such as -3.
+        int32 floor = 4;
+        // E.g. 12 times.
+        int64 seen = 5;
+        // For example: 0.5.
+        double rate = 6;
+        uint32 year = 7;
+        // A word, such as "red".
+        string colour = 8;
+    }
     service S { rpc M(All) returns (All); }"#;
 
 fn message(name: &str) -> MessageDescriptor {
@@ -188,6 +202,12 @@ fn examples_say_what_comments_say() {
     let mut walker = walker(JsonStyle::default());
     let example = walker.example(&message("shop.Some"), Direction::Input).unwrap();
     assert_eq!(example, json!({"text": "text", "more": true}));
+    let likely = walker.example(&message("shop.Likely"), Direction::Output).unwrap();
+    let want = json!({
+        "email": "ann@example.com", "otherEmails": ["ann@example.com"], "createdAt": "2026-01-31T12:00:00Z",
+        "floor": -3, "seen": "12", "rate": 0.5, "year": 2026, "colour": "red",
+    });
+    assert_eq!(likely, want);
     let deep = walker.example(&message("shop.All"), Direction::Input).unwrap();
     assert_eq!(deep["all"], Value::Null, "a message within itself ends");
 }

@@ -110,7 +110,7 @@ fn that_of_the_cluster_is_accepted_with_secrets_and_refused_with_those_of_the_ex
         let key = item["key"].as_str().unwrap();
         write(item, keys[key].as_str().unwrap());
         let (code, said) = check(folder.path(), &config, &environment);
-        assert!(code == 1 && said.contains("it is a placeholder, not a secret"), "{key}: {said}");
+        assert!(code == 1 && said.contains("is a placeholder, not a secret"), "{key}: {said}");
         write(item, &strong(item));
         held += 1;
     }

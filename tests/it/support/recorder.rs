@@ -63,23 +63,25 @@ async fn connection(stream: TcpStream, requests: Arc<AtomicUsize>) {
     let mut start = [0; 64];
     let seen = stream.peek(&mut start).await.unwrap_or(0);
     let start = String::from_utf8_lossy(&start[..seen]).into_owned();
-    if start.starts_with("GET /garbage") {
+    let path = start.split(' ').nth(1).unwrap_or_default();
+    if path == "/garbage" {
         let mut stream = stream;
         requests.fetch_add(1, Ordering::SeqCst);
         let _ = stream.read(&mut [0; 4096]).await;
         let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.7\r\n\r\n").await;
         return;
     }
-    if start.starts_with("GET /closes") {
+    if path == "/closes" {
         let mut stream = stream;
         requests.fetch_add(1, Ordering::SeqCst);
         let _ = stream.read(&mut [0; 4096]).await;
         return;
     }
-    if start.starts_with("GET /breaks") {
+    if let Some(length) = path.strip_prefix("/breaks/") {
         let mut stream = stream;
         let _ = stream.read(&mut [0; 4096]).await;
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\nhalf");
+        let _ = stream.write_all(head.as_bytes()).await;
         return;
     }
     let service = service_fn(move |request| {
@@ -142,6 +144,8 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
             first.extend(&bytes);
         }
     }
+    // What begins a connection decides how it behaves: this one is for nothing more.
+    let last = head.uri.path() == "/last";
     let seen = json!({
         "method": head.method.as_str(),
         "path": head.uri.to_string(),
@@ -151,6 +155,9 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
     });
     let mut reply = body(StatusCode::OK, seen.to_string().into());
     reply.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    if last {
+        reply.headers_mut().insert("connection", "close".parse().unwrap());
+    }
     Ok(reply)
 }
 

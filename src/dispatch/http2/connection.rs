@@ -13,18 +13,14 @@ use std::{
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use http::uri::Authority;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep, timeout},
 };
 use tonic::Status;
 
-use super::{Settings, pool::Pool};
-use crate::dispatch::{
-    dial::Dial,
-    tls::{Connector, Speaks},
-};
+use super::{Wire, pool::Pool};
+use crate::dispatch::dial::Dial;
 
 /// What one stream may have on its way to us: enough for 1 GB/s at 1 ms, and all that a slow client can pile up.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -39,30 +35,15 @@ const RESETS_OF_A_LIFE: usize = 1_000;
 /// Stands for "no SETTINGS yet"; no peer can say it, as its number has 32 bits, and without a number h2 takes the maximum.
 const NO_SETTINGS: usize = usize::MAX - 1;
 
-/// Where an upstream is, and how to get there.
+/// Where an endpoint is, and how to get there.
 pub(super) struct Address {
-    dial: Dial,
-    settings: Settings,
+    pub(super) dial: Dial,
+    pub(super) wire: Wire,
 }
 
 impl Address {
-    pub(super) fn new(label: Arc<str>, settings: Settings, authority: &Authority) -> Result<Self, String> {
-        let Settings { host, port, tls, connect_timeout, handshake_timeout, .. } = &settings;
-        let tls = tls.as_ref().map(|tls| Connector::new(tls, authority.host(), Speaks::Http2)).transpose();
-        let tls = tls.map_err(|error| format!("{label}: {error}"))?;
-        let dial = Dial {
-            label,
-            host: host.clone(),
-            port: *port,
-            tls,
-            connect_timeout: *connect_timeout,
-            handshake_timeout: *handshake_timeout,
-        };
-        Ok(Self { dial, settings })
-    }
-
     pub(super) fn max_connections(&self) -> usize {
-        self.settings.max_connections.max(1)
+        self.wire.max_connections.max(1)
     }
 
     /// UNAVAILABLE, of a call that was not sent.
@@ -203,7 +184,7 @@ struct Upkeep {
 impl Upkeep {
     /// Returns why the connection must go, if ever.
     async fn run(&self, mut pings: Option<h2::PingPong>) -> String {
-        let Settings { idle_timeout, keep_alive_interval, keep_alive_timeout, .. } = &self.address.settings;
+        let Wire { idle_timeout, keep_alive_interval, keep_alive_timeout, .. } = &self.address.wire;
         let idle_tick = (*idle_timeout / 2).max(Duration::from_millis(10));
         let tick = keep_alive_interval.map_or(idle_tick, |interval| interval.min(idle_tick));
         let tick = tick.max(Duration::from_millis(10));

@@ -1,4 +1,4 @@
-//! One worker's connections to one upstream. A call takes a lease on the first connection with room; where none has
+//! One worker's connections to one endpoint. A call takes a lease on the first connection with room; where none has
 //! room another is opened, by one flight for all who wait, and never more than the waiting calls can fill.
 
 use std::{
@@ -203,7 +203,7 @@ impl Drop for Flight {
 }
 
 /// One call's place on a connection.
-pub(super) struct Lease {
+pub(in crate::dispatch) struct Lease {
     pub(super) sender: SendRequest<Bytes>,
     connection: Arc<Connection>,
     pool: Arc<Pool>,

@@ -17,115 +17,132 @@ use tonic::{Code, Status};
 
 use super::pool::Lease;
 use crate::{
-    call::{Body, Frames, status_of},
-    dispatch::request::Mistake,
+    call::status_of,
+    dispatch::{
+        replay::{Outgoing, Replay},
+        request::Mistake,
+    },
     status::{Fault, Whose},
 };
 
 /// A call that got no reply. `unsent`: the upstream has not seen it, or says that it has not looked at it.
-pub(super) struct Failure {
-    pub(super) status: Status,
-    pub(super) unsent: bool,
+pub(in crate::dispatch) struct Failed {
+    pub(in crate::dispatch) status: Status,
+    pub(in crate::dispatch) unsent: bool,
+}
+
+/// What came too late may have been seen.
+impl From<Status> for Failed {
+    fn from(status: Status) -> Self {
+        Self { status, unsent: false }
+    }
 }
 
 /// Sends a request and waits for the head of its response. Dropping the future, or the response's body, resets the
-/// stream with CANCEL.
-pub(super) async fn send(
+/// stream with CANCEL; what has been read of `outgoing` by then is still its own to keep.
+pub(in crate::dispatch) async fn send(
     mut lease: Lease,
     request: Request<()>,
-    frames: Frames,
+    outgoing: &mut Outgoing,
     label: &Arc<str>,
-) -> Result<Response<UpstreamBody>, Failure> {
-    let nothing = match &frames {
-        Frames::Whole(message) => message.is_empty(),
-        Frames::Stream(body) => body.is_end_stream(),
+) -> Result<Response<UpstreamBody>, Failed> {
+    let nothing = match &*outgoing {
+        Outgoing::Whole(message) => message.is_empty(),
+        Outgoing::Stream(body) => body.is_end_stream(),
+        Outgoing::Gone => true,
     };
-    let broke = |error: h2::Error| Failure { unsent: is_unsent(&error), status: failure(label, &error) };
+    let broke = |error: h2::Error| Failed { unsent: is_unsent(&error), status: failure(label, &error) };
     let (mut response, mut stream) = lease.sender.send_request(request, nothing).map_err(|error| {
         // Nothing has been written; a header h2 will not write is nobody else's fault.
         let unsent = error.is_io() || error.is_go_away();
-        Failure { unsent, status: failure(label, &error) }
+        Failed { unsent, status: failure(label, &error) }
     })?;
+    let mistake = matches!(outgoing, Outgoing::Stream(_)).then(Mistake::default);
     let mut upload = None;
-    match frames {
+    match &*outgoing {
         _ if nothing => drop(stream),
         // h2 holds the message and sends it as the upstream's window allows.
-        Frames::Whole(message) => stream.send_data(message, true).map_err(broke)?,
-        Frames::Stream(body) => upload = Some(Upload { body, stream, mistake: Mistake::default() }),
+        Outgoing::Whole(message) => stream.send_data(message.clone(), true).map_err(broke)?,
+        Outgoing::Stream(_) | Outgoing::Gone => upload = Some(stream),
     }
     let head = std::future::poll_fn(|cx| {
-        if let Some(sending) = &mut upload
-            && let Poll::Ready(sent) = sending.poll(cx)
+        if let (Some(stream), Outgoing::Stream(body), Some(mistake)) = (&mut upload, &mut *outgoing, &mistake)
+            && let Poll::Ready(sent) = poll_upload(stream, body, mistake, cx)
         {
             upload = None;
             if let Err(status) = sent {
-                return Poll::Ready(Err(Failure { status, unsent: false }));
+                return Poll::Ready(Err(Failed { status, unsent: false }));
             }
         }
         Pin::new(&mut response).poll(cx).map_err(broke)
     });
     let (head, receiving) = head.await?.into_parts();
-    let mistake = upload.as_ref().map(|upload| Arc::clone(&upload.mistake));
     // Only a request that is still going on when its reply begins needs a task of its own.
-    let upload = match upload {
-        Some(mut upload) if !receiving.is_end_stream() => {
+    let upload = match (upload, &mistake) {
+        (Some(mut stream), Some(mistake)) if !receiving.is_end_stream() => {
+            outgoing.forget();
+            let Outgoing::Stream(mut body) = std::mem::replace(outgoing, Outgoing::Gone) else {
+                return Err(Failed {
+                    status: Status::internal("a body is no stream any more"),
+                    unsent: false,
+                });
+            };
+            let mistake = Arc::clone(mistake);
             let task = tokio::spawn(async move {
                 // Its status is in `mistake`, where the reply finds it.
-                let _ = std::future::poll_fn(|cx| upload.poll(cx)).await;
+                let _ = std::future::poll_fn(|cx| poll_upload(&mut stream, &mut body, &mistake, cx)).await;
             });
             Some(Uploading(task.abort_handle()))
         }
         _ => None,
     };
+    let mistake = mistake.filter(|_| upload.is_some());
     lease.finished = receiving.is_end_stream();
     let body =
         UpstreamBody { receiving, data_ended: false, upload, mistake, lease, label: Arc::clone(label) };
     Ok(Response::from_parts(head, body))
 }
 
-/// The client's frames on their way up.
-struct Upload {
-    body: Body,
-    stream: SendStream<Bytes>,
-    mistake: Mistake,
-}
-
-impl Upload {
-    /// Ends when all is sent or the upstream wants no more; an error is the client's. Dropped before, it resets.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        loop {
-            // Nothing is read from the client that could not be sent: its own window fills up then.
-            self.stream.reserve_capacity(1);
-            while self.stream.capacity() == 0 {
-                match ready!(self.stream.poll_capacity(cx)) {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Poll::Ready(Ok(())),
-                }
+/// The client's frames on their way up. Ends when all is sent or the upstream wants no more; an error is the client's.
+/// Where it is not polled to its end, its stream resets when it is dropped.
+fn poll_upload(
+    stream: &mut SendStream<Bytes>,
+    body: &mut Replay,
+    mistake: &Mistake,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Status>> {
+    loop {
+        // Nothing is read from the client that could not be sent: its own window fills up then.
+        stream.reserve_capacity(1);
+        while stream.capacity() == 0 {
+            match ready!(stream.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(Ok(())),
             }
-            // Why the upstream stopped reading is for its reply to say.
-            if self.stream.poll_reset(cx).is_ready() {
+        }
+        // Why the upstream stopped reading is for its reply to say.
+        if stream.poll_reset(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            None => {
+                // An error here means that the stream is closed: its reply says why.
+                let _ = stream.send_data(Bytes::new(), true);
                 return Poll::Ready(Ok(()));
             }
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                None => {
-                    // An error here means that the stream is closed: its reply says why.
-                    let _ = self.stream.send_data(Bytes::new(), true);
+            Some(Ok(frame)) => {
+                // A client's trailers mean nothing in gRPC.
+                let Ok(data) = frame.into_data() else { continue };
+                let last = body.is_end_stream();
+                if stream.send_data(data, last).is_err() || last {
                     return Poll::Ready(Ok(()));
                 }
-                Some(Ok(frame)) => {
-                    // A client's trailers mean nothing in gRPC.
-                    let Ok(data) = frame.into_data() else { continue };
-                    let last = self.body.is_end_stream();
-                    if self.stream.send_data(data, last).is_err() || last {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                Some(Err(error)) => {
-                    let status = status_of(error, Whose::Client);
-                    let status = self.mistake.get_or_init(|| status).clone();
-                    self.stream.send_reset(Reason::CANCEL);
-                    return Poll::Ready(Err(status));
-                }
+            }
+            Some(Err(error)) => {
+                let status = status_of(error, Whose::Client);
+                let status = mistake.get_or_init(|| status).clone();
+                stream.send_reset(Reason::CANCEL);
+                return Poll::Ready(Err(status));
             }
         }
     }

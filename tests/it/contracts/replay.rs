@@ -1,0 +1,336 @@
+//! Runs the cases of a contract: each in the world it needs, with the stand-ins as sick as it wants them.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
+
+use super::{
+    client::{Answer, Client, request},
+    contract::{Case, Contract, Names},
+    expect::{Came, holds},
+    stand_in::{Seen, StandIn, State},
+    world::{Accounts, SECRET, Variables, World},
+};
+use crate::support::servers::Server;
+
+/// How long a case of load lasts: its figures are a release build's on a machine of its own, and `scripts/bench` has those.
+const LOAD: Duration = Duration::from_secs(3);
+/// Requests a second that a debug build on a shared machine is asked for.
+const RATE: u32 = 100;
+
+struct Replay {
+    contract: Contract,
+    accounts: Accounts,
+    stand_ins: BTreeMap<String, StandIn>,
+    postgres: Server,
+    redis: Server,
+    /// By number; the first is everybody's.
+    worlds: BTreeMap<usize, World>,
+    /// Which world a case ran in.
+    ran_in: BTreeMap<String, usize>,
+    names: Names,
+    databases: usize,
+}
+
+/// Replays a contract; `left_out` are cases that are not replayed.
+pub(super) async fn replay(name: &str, accounts: Accounts, left_out: &[&str]) {
+    let Some((postgres, redis)) = Server::postgres().zip(Server::redis()) else { return };
+    let contract = Contract::read(name);
+    assert_eq!(contract.system, name);
+    let mut replay = Replay {
+        contract,
+        accounts,
+        stand_ins: BTreeMap::new(),
+        postgres,
+        redis,
+        worlds: BTreeMap::new(),
+        ran_in: BTreeMap::new(),
+        names: Names::default(),
+        databases: 0,
+    };
+    replay.prepare().await;
+    let mut failures = Vec::new();
+    let cases = replay.contract.cases.clone();
+    let mut replayed = 0;
+    for (number, case) in cases.iter().enumerate().filter(|(_, case)| !left_out.contains(&&*case.id)) {
+        replayed += 1;
+        if let Err(why) = replay.case(case).await {
+            failures.push(format!("{} ({} {}): {why}", case.id, case.method, case.path));
+        }
+        replay.end(&cases[number + 1..]);
+    }
+    assert!(failures.is_empty(), "{} of {replayed} cases:\n{}", failures.len(), failures.join("\n\n"));
+}
+
+impl Replay {
+    async fn prepare(&mut self) {
+        let places = self.contract.environment.values();
+        let services: Vec<String> = places
+            .filter_map(|value| value.strip_prefix("${")?.strip_suffix('}').map(str::to_owned))
+            .filter(|name| !matches!(name.as_str(), "secret48" | "postgres" | "redis" | "port"))
+            .collect();
+        for service in services {
+            self.stand_in(&service, &format!("{service}-service")).await;
+        }
+        self.stand_in("replacement", "replacement").await;
+        self.names.set("secret48", SECRET);
+        self.names.set("port", "0");
+        self.names.set("redis", self.redis.url("0"));
+    }
+
+    async fn stand_in(&mut self, name: &str, service: &str) {
+        let stand_in = StandIn::start(service).await;
+        self.names.set(name, format!("http://{}", stand_in.address));
+        self.stand_ins.insert(name.to_owned(), stand_in);
+    }
+
+    /// A database of its own for each world that wants fresh stores.
+    async fn fresh_database(&mut self) {
+        self.databases += 1;
+        let name = format!("world_{}", self.databases);
+        let admin = sqlx::PgPool::connect(&self.postgres.url("postgres")).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&admin).await.unwrap();
+        self.names.set("postgres", self.postgres.url(&name));
+    }
+
+    /// Which variables a case's gateway is started with.
+    async fn variables(&mut self, case: Option<&Case>) -> Variables {
+        let mut variables: Variables = self
+            .contract
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), Some(value.clone())))
+            .collect();
+        if self.contract.system == "presencepro" {
+            variables.insert("RATE_LIMIT_REQUESTS_PER_MINUTE".to_owned(), Some("100000".to_owned()));
+        }
+        let Some(case) = case else { return variables };
+        if case.need("service").is_some_and(|services| services.to_string().contains("hang")) {
+            variables.insert("PROPYLON_LIMITS__TIMEOUT".to_owned(), Some("300ms".to_owned()));
+        }
+        if let Some(Value::Object(changes)) = case.need("env") {
+            for (name, value) in changes {
+                variables.insert(name.clone(), value.as_str().map(str::to_owned));
+            }
+        }
+        if case.need("service").and_then(|services| services["course"].as_str()) == Some("two replicas") {
+            self.stand_in("course#2", "course-service").await;
+            let both = self.names.fill("${course},${course#2}");
+            variables.insert("COURSE_SERVICE_URL".to_owned(), Some(both));
+        }
+        variables
+    }
+
+    /// The world that a case runs in; `Err` where its gateway does not run.
+    async fn world(&mut self, case: &Case) -> Result<usize, (i32, String)> {
+        if let Some(after) = case.need("after").and_then(Value::as_str) {
+            let Some(world) = self.ran_in.get(after).copied() else {
+                return Err((0, format!("{after} did not run before")));
+            };
+            if case.need("restart").is_some() {
+                self.at(world).restart();
+            }
+            return Ok(world);
+        }
+        // What limits have counted is not this case's.
+        let client = redis::Client::open(self.redis.url("0")).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
+        let own = ["fresh", "env", "service"].iter().any(|need| case.need(need).is_some());
+        if !own && !self.worlds.is_empty() {
+            return Ok(0);
+        }
+        if own && self.worlds.is_empty() {
+            // Everybody's world is there before any other.
+            self.begin(None).await?;
+        }
+        self.begin(Some(case)).await
+    }
+
+    fn at(&mut self, world: usize) -> &mut World {
+        self.worlds.get_mut(&world).expect("a world that a case runs in")
+    }
+
+    /// Ends the worlds that no case behind this one needs.
+    fn end(&mut self, behind: &[Case]) {
+        let needed: Vec<usize> = behind
+            .iter()
+            .filter_map(|case| self.ran_in.get(case.need("after")?.as_str()?).copied())
+            .collect();
+        // What runs after a case of this world runs in it too.
+        self.worlds.retain(|number, _| *number == 0 || needed.contains(number));
+    }
+
+    /// Starts a world with a database of its own; for a case, or for all that need nothing.
+    async fn begin(&mut self, case: Option<&Case>) -> Result<usize, (i32, String)> {
+        self.fresh_database().await;
+        let variables = self.variables(case).await;
+        let world = World::start(&self.contract, self.accounts, &variables, &self.names)?;
+        let number = self.databases - 1;
+        self.worlds.insert(number, world);
+        Ok(number)
+    }
+
+    async fn case(&mut self, case: &Case) -> Result<(), String> {
+        let world = match self.world(case).await {
+            Ok(world) => world,
+            Err(ended) => {
+                let seen = BTreeMap::new();
+                let came = Came { answers: &[], seen: &seen, reads: None, ended: Some(&ended) };
+                return holds(&case.expect, &came);
+            }
+        };
+        if case.kind.as_deref() == Some("startup") {
+            return Err("the gateway runs".to_owned());
+        }
+        self.ran_in.insert(case.id.clone(), world);
+        if let Some(wait) = case.need("wait_ms").and_then(Value::as_u64) {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+        }
+        let filled: Vec<String> = case.headers.values().cloned().collect();
+        for name in filled
+            .iter()
+            .filter_map(|text| text.split_once("${token.")?.1.split_once('}'))
+            .map(|(name, _)| name)
+        {
+            let token = self.at(world).token(name).await;
+            self.names.set(format!("token.{name}"), token);
+        }
+        self.sicken(case, world).await;
+        let reads = case.expect.contains_key("store_reads_of_user");
+        let before = if reads { self.reads().await } else { 0 };
+        let answers = self.send(case, world).await;
+        let reads = if reads { Some(self.reads().await - before) } else { None };
+        let seen: BTreeMap<String, (Vec<Seen>, usize)> = self
+            .stand_ins
+            .iter()
+            .map(|(name, stand_in)| (name.clone(), (stand_in.seen(), stand_in.connections())))
+            .collect();
+        self.heal(case).await;
+        let answers = answers?;
+        let held = holds(&case.expect, &Came { answers: &answers, seen: &seen, reads, ended: None });
+        held.map_err(|why| format!("{why}\n{}", tail(&self.worlds[&world].program.output())))?;
+        self.keep(case, answers.last())
+    }
+
+    /// Makes the services as sick as the case wants them, and lets all forget.
+    async fn sicken(&mut self, case: &Case, world: usize) {
+        let behind = self.worlds[&world].behind.as_ref().map(|(address, _)| *address);
+        for (name, stand_in) in &mut self.stand_ins {
+            stand_in.become_(State::Up).await;
+            stand_in.stand_before(behind.filter(|_| name == "auth"));
+        }
+        for (name, state) in case.need("service").and_then(Value::as_object).into_iter().flatten() {
+            let state = state.as_str().unwrap();
+            match name.as_str() {
+                "redis" => {
+                    assert_eq!(state, "refused");
+                    self.redis.kill();
+                }
+                _ if state == "two replicas" => {}
+                _ => {
+                    let stand_in = self.stand_ins.get_mut(name).unwrap_or_else(|| panic!("no {name}"));
+                    stand_in.become_(State::parse(state)).await;
+                }
+            }
+        }
+    }
+
+    async fn heal(&mut self, case: &Case) {
+        if case.need("service").is_some_and(|services| services.get("redis").is_some()) {
+            self.redis.start();
+        }
+        for stand_in in self.stand_ins.values_mut() {
+            stand_in.become_(State::Up).await;
+        }
+    }
+
+    async fn send(&mut self, case: &Case, world: usize) -> Result<Vec<Answer>, String> {
+        let to = self.worlds[&world].address;
+        let from: Option<IpAddr> =
+            case.need("peer").and_then(Value::as_str).map(|peer| peer.parse().unwrap());
+        let headers: Vec<(String, String)> =
+            case.headers.iter().map(|(name, value)| (name.clone(), self.names.fill(value))).collect();
+        let body = match (&case.body, &case.body_text) {
+            (Some(body), _) => self.names.fill_value(body).to_string().into(),
+            (None, Some(text)) => text.clone().into(),
+            (None, None) => Bytes::new(),
+        };
+        let path = self.names.fill(&case.path);
+        let one = || request(&case.method, &path, headers.clone(), body.clone());
+        if case.concurrent {
+            return at_once(case.repeat, || (Client::new(to, from), one())).await;
+        }
+        if case.kind.as_deref() == Some("load") {
+            assert!(case.rate.is_some() && case.duration_s.is_some(), "{}", case.id);
+            return steadily(|| (Client::new(to, from), one())).await;
+        }
+        let mut client = Client::new(to, from);
+        let mut answers = Vec::with_capacity(case.repeat);
+        for _ in 0..case.repeat {
+            answers.push(client.send(one()).await?);
+        }
+        Ok(answers)
+    }
+
+    /// How often accounts were read from the database.
+    async fn reads(&self) -> i64 {
+        let pool = sqlx::PgPool::connect(&self.names.fill("${postgres}")).await.unwrap();
+        // What a backend has counted it tells within a second.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let query = "SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relname = 'accounts'";
+        sqlx::query_scalar(query).fetch_optional(&pool).await.unwrap().unwrap_or_default()
+    }
+
+    fn keep(&mut self, case: &Case, answer: Option<&Answer>) -> Result<(), String> {
+        for (name, path) in &case.save {
+            let answer = answer.ok_or("there is no answer")?;
+            let body: Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+            let value = path.split('.').fold(&body, |value, name| &value[name]);
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.names.set(name, text);
+        }
+        Ok(())
+    }
+}
+
+/// The last lines of what a gateway printed.
+fn tail(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().collect();
+    lines[lines.len().saturating_sub(3)..].join("\n")
+}
+
+/// Clients that all ask at once, each several times.
+async fn at_once(
+    number: usize,
+    make: impl Fn() -> (Client, http::Request<Bytes>),
+) -> Result<Vec<Answer>, String> {
+    let clients = (0..number).map(|_| make()).map(|(mut client, request)| async move {
+        let mut answers = Vec::new();
+        for _ in 0..3 {
+            answers.push(client.send(request.clone()).await?);
+        }
+        Ok::<_, String>(answers)
+    });
+    let answers: Vec<_> = stream::iter(clients).buffer_unordered(number).collect().await;
+    Ok(answers.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// Clients that ask at a rate, whether the answers before came or not.
+async fn steadily(make: impl Fn() -> (Client, http::Request<Bytes>)) -> Result<Vec<Answer>, String> {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
+    let began = Instant::now();
+    let mut asked = tokio::task::JoinSet::new();
+    while began.elapsed() < LOAD {
+        ticks.tick().await;
+        let (mut client, request) = make();
+        asked.spawn(async move { client.send(request).await });
+    }
+    asked.join_all().await.into_iter().collect()
+}
