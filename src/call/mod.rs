@@ -87,6 +87,10 @@ pub struct HttpHead {
     pub captured: Vec<Captured>,
     /// The client asks to go on in another protocol, and its connection can.
     pub upgrade: Option<Upgrade>,
+    /// The version of HTTP that it came by.
+    pub version: http::Version,
+    /// The client waits to be told that its body is wanted (`Expect: 100-continue`).
+    pub expects: bool,
 }
 
 /// A connection that can go on in another protocol, once that is agreed to with a 101.

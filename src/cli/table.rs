@@ -84,6 +84,7 @@ mod tests {
             server_streaming: streams,
             rest: rest.iter().map(|text| (*text).to_owned()).collect(),
             route: path.into(),
+            variants: Vec::new(),
         };
         let mut catalog = Catalog::default();
         catalog.push(Source {
@@ -96,6 +97,7 @@ mod tests {
                     method("/b.v1.Books/Chat", true, &[]),
                 ]),
                 route: "".into(),
+                variants: Vec::new(),
             }],
             files: None,
         });

@@ -271,6 +271,7 @@ mod tests {
             server_streaming: streams,
             rest: rest.iter().map(|text| (*text).to_owned()).collect(),
             route: path.into(),
+            variants: Vec::new(),
         }
     }
 
@@ -278,7 +279,12 @@ mod tests {
         Source {
             address: if destination == Destination::Local { "" } else { "http://127.0.0.1:9000" }.into(),
             destination,
-            services: vec![ServiceEntry { name: service.into(), methods: Some(methods), route: "".into() }],
+            services: vec![ServiceEntry {
+                name: service.into(),
+                methods: Some(methods),
+                route: "".into(),
+                variants: Vec::new(),
+            }],
             files: None,
         }
     }

@@ -156,16 +156,20 @@ pub(super) const UPSTREAM_HOW: [&str; 25] = [
 ];
 
 /// Keys of a route that do not decide which calls come to it.
-pub(super) const ROUTE_HOW: [&str; 11] = [
+pub(super) const ROUTE_HOW: [&str; 15] = [
     "access",
     "add_prefix",
     "cors",
+    "escaped_slashes",
     "keep_host",
     "name",
     "redirect",
+    "replace_prefix",
     "request_bytes",
+    "request_headers",
     "respond",
     "response_bytes",
+    "response_headers",
     "strip_segments",
     "timeout",
 ];

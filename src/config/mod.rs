@@ -50,7 +50,10 @@ pub use self::{
 use crate::{
     auth::{Network, Rule},
     dispatch::{Host, Resilience},
-    route::{Cors, HostPattern, Limits, Origins, Proxy, Redirect, Respond, router::Settings as Paths},
+    route::{
+        Conditions, Cors, HeaderRules, HostPattern, Limits, Origins, Proxy, Redirect, Respond,
+        router::Settings as Paths,
+    },
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
     transcode::{JsonInput, JsonStyle},
@@ -305,9 +308,19 @@ pub struct ServiceRoute {
     pub entry: usize,
     /// `package.Service`, a prefix (`package.*`), or one method (`package.Service/Method`).
     pub pattern: String,
-    /// The upstream that answers; who serves it already where there is none.
-    pub upstream: Option<Arc<str>>,
+    /// The upstreams that answer, each by its weight; who serves it already where there is none.
+    pub upstreams: Vec<Share>,
+    /// Which of its calls.
+    pub when: Conditions,
     pub rules: Rules,
+}
+
+/// One of the upstreams that a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    pub upstream: Arc<str>,
+    /// Of the sum of all.
+    pub weight: u32,
 }
 
 /// `[[routes]]` with `path`: what is called by an HTTP path.
@@ -315,10 +328,14 @@ pub struct ServiceRoute {
 pub struct PathRoute {
     /// Which of `[[routes]]` it is, counted from 0.
     pub entry: usize,
+    /// The key that says which paths: `path`, or `prefix`.
+    pub written: &'static str,
     pub name: Arc<str>,
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,
     pub template: Template,
+    /// Which of its requests.
+    pub when: Conditions,
     pub action: Action,
     pub rules: Rules,
 }
@@ -328,7 +345,8 @@ pub struct PathRoute {
 pub enum Action {
     Respond(Arc<Respond>),
     Redirect(Arc<Redirect>),
-    Proxy(Arc<Proxy>),
+    /// At least one, each with its weight.
+    Proxy(Vec<(u32, Arc<Proxy>)>),
 }
 
 /// Rules of a route, each in place of the general one.
@@ -338,6 +356,8 @@ pub struct Rules {
     pub request_bytes: Option<usize>,
     pub response_bytes: Option<usize>,
     pub cors: Option<Arc<Cors>>,
+    /// What is changed of headers.
+    pub headers: Option<Arc<HeaderRules>>,
     /// Who may call.
     pub access: Option<Arc<Rule>>,
 }

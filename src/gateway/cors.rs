@@ -8,7 +8,7 @@ use tonic::Status;
 
 use crate::{
     call::Peer,
-    route::{Cors, Origins, Route},
+    route::{Asked as Asks, Cors, Origins, Route},
     snapshot::Snapshot,
     status::Fault,
     surface::{Request, Response, classify, rest::is_socket},
@@ -127,11 +127,15 @@ pub(super) fn forget_certificate(page: Option<&Page<'_>>, request: &mut Request)
 
 /// The route that is called; of a preflight, that which the request it asks for will call.
 fn route<'a>(snapshot: &'a Snapshot, request: &Request, asked: Option<&Asked>) -> Option<&'a Route> {
-    let uri = request.uri();
+    let (uri, headers) = (request.uri(), request.headers());
+    let known = Asks::of(uri, headers);
     let found = match asked {
-        Some(asked) => snapshot.route_of(&Method::from_bytes(asked.method.as_bytes()).ok()?, uri, None),
-        None if is_socket(request) => snapshot.socket_route_of(uri),
-        None => snapshot.route_of(request.method(), uri, Some(classify(request))),
+        Some(asked) => {
+            let method = Method::from_bytes(asked.method.as_bytes()).ok()?;
+            snapshot.route_of(&method, uri, &Asks::by_preflight(uri, headers), None)
+        }
+        None if is_socket(request) => snapshot.socket_route_of(uri, &known),
+        None => snapshot.route_of(request.method(), uri, &known, Some(classify(request))),
     };
     found.map(|route| &**route)
 }

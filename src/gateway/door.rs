@@ -17,7 +17,7 @@ use tracing::error;
 use super::{
     Gateway, PortTls,
     cors::{self, Page},
-    headers,
+    framing, headers,
     operator::{self, OperatorRoad},
     pages, rebinding,
     request_id::{self, REQUEST_ID},
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     call::{Body, Peer, Road},
     config::Config,
-    route::host,
+    route::{host, path},
     snapshot::Snapshot,
     status::{self, Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
@@ -165,6 +165,7 @@ impl Door {
         page: Option<&Page<'_>>,
         request: Request,
     ) -> Result<Response, Status> {
+        framing::check(&request)?;
         bounded(&snapshot.config, &request)?;
         asked_of(snapshot, &request)?;
         if let Some(page) = page.filter(|_| surface::rest::is_socket(&request)) {
@@ -173,17 +174,21 @@ impl Door {
         Ok(match arrival.protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
             Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
-            Protocol::Rest => match pages::find(snapshot, request.uri().path()) {
-                Some(found) if self.operator && !found.is_operators() => {
-                    return Err(operator::elsewhere(request.uri().path()));
+            Protocol::Rest => {
+                let refused = |why| Fault::client().on(Status::invalid_argument(why));
+                path::readable(request.uri().path()).map_err(refused)?;
+                match pages::find(snapshot, request.uri().path()) {
+                    Some(found) if self.operator && !found.is_operators() => {
+                        return Err(operator::elsewhere(request.uri().path()));
+                    }
+                    // What the operator's listener has is admitted as everywhere.
+                    Some(found) if self.operator => {
+                        pages::serve(&self.gateway, snapshot, &**snapshot, found, request).await
+                    }
+                    Some(found) => pages::serve(&self.gateway, snapshot, &**road, found, request).await,
+                    None => snapshot.rest.serve(road, request).await,
                 }
-                // What the operator's listener has is admitted as everywhere.
-                Some(found) if self.operator => {
-                    pages::serve(&self.gateway, snapshot, &**snapshot, found, request).await
-                }
-                Some(found) => pages::serve(&self.gateway, snapshot, &**road, found, request).await,
-                None => snapshot.rest.serve(road, request).await,
-            },
+            }
         })
     }
 }
@@ -234,16 +239,8 @@ impl HeadFault {
     }
 }
 
-/// Refuses headers over the limit, and HTTP/1.1 without its one Host (RFC 9112, section 3.2): who stands before or behind
-/// this gateway may read another of two.
+/// Refuses headers over the limit.
 fn bounded(config: &Config, request: &Request) -> Result<(), Status> {
-    if request.version() == Version::HTTP_11 {
-        let hosts = request.headers().get_all(header::HOST).iter().count();
-        if hosts != 1 {
-            let message = format!("a request of HTTP/1.1 has one Host header; this one has {hosts}");
-            return Err(Fault::client().on(Status::invalid_argument(message)));
-        }
-    }
     let header_bytes: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let most = usize::try_from(config.header_bytes).unwrap_or(usize::MAX);

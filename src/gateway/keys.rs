@@ -243,22 +243,34 @@ impl Keys {
     }
 
     fn service(&mut self, route: &ServiceRoute) {
-        let ServiceRoute { pattern, upstream, rules, entry: _ } = route;
-        let name = format!("route {pattern}");
+        let ServiceRoute { pattern, upstreams, when, rules, entry: _ } = route;
+        let name = match when.words() {
+            words if words.is_empty() => format!("route {pattern}"),
+            words => format!("route {pattern} ({})", words.join(", ")),
+        };
         self.thing(&name);
-        self.text(&format!("{name}: upstream"), upstream.as_deref().unwrap_or("none"));
+        let upstreams = match upstreams.as_slice() {
+            [] => "none".to_owned(),
+            [one] => one.upstream.to_string(),
+            several => {
+                let shares = several.iter().map(|share| format!("{} ({})", share.upstream, share.weight));
+                shares.collect::<Vec<_>>().join(", ")
+            }
+        };
+        self.text(&format!("{name}: upstream"), &upstreams);
         self.long(&format!("{name}: rules"), rules);
     }
 
     fn path(&mut self, route: &PathRoute) {
-        let PathRoute { name, verbs, template, action, rules, entry: _ } = route;
+        let PathRoute { name, verbs, template, when, action, rules, entry: _, written: _ } = route;
         let verbs: Vec<&str> = verbs.iter().map(|verb| verb.as_str()).collect();
         let name = format!("route {name} ({} {})", verbs.join(", "), template.as_str());
         self.thing(&name);
+        self.long(&format!("{name}: conditions"), when);
         match action {
             Action::Respond(respond) => self.long(&format!("{name}: respond"), respond),
             Action::Redirect(redirect) => self.long(&format!("{name}: redirect"), redirect),
-            Action::Proxy(proxy) => self.long(&format!("{name}: upstream"), proxy),
+            Action::Proxy(proxies) => self.long(&format!("{name}: upstream"), proxies),
         }
         self.long(&format!("{name}: rules"), rules);
     }

@@ -9,6 +9,7 @@ mod cors;
 mod door;
 mod explain;
 mod files;
+mod framing;
 mod headers;
 mod keyring;
 mod keys;

@@ -268,6 +268,8 @@ fn call(path: &'static str, message: impl Into<Frames>) -> Call {
         limits: Limits::default(),
         cors: None,
         terms: Default::default(),
+        when: None,
+        headers: None,
     };
     Call {
         route: Arc::new(route),

@@ -4,10 +4,13 @@
 mod access;
 mod answers;
 mod callers;
+mod conditions;
 mod files;
+mod header_changes;
 mod http_rules;
 mod http_upstreams;
 mod meant;
+mod places;
 mod proxy;
 mod resilience;
 mod rest;

@@ -21,7 +21,7 @@ pub(super) use self::{
     },
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
-    routes::{HttpRule, Redirect, Respond, Route},
+    routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
     store::{Accounts, Store},
     tls::{Admin, CertificateGrant, ClientCertificates, NameKind, Pair, Tls, TlsVersion},
     upstreams::{Text, Upstream},

@@ -110,6 +110,8 @@ pub(super) async fn serve(
         uri: parts.uri.clone(),
         captured: Vec::new(),
         upgrade: None,
+        version: parts.version,
+        expects: false,
     };
     let mut call = Call {
         route: Arc::clone(&found.page.route),

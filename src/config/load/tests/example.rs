@@ -42,7 +42,7 @@ fn what_the_example_only_mentions_is_right_too() {
     let environment = [("BOOKS_AUTHORIZATION", "Bearer 5f2b8c1e9d")].into_iter().collect();
     let sources = Sources { file: Some(file), environment, ..Sources::default() };
     let (config, warnings) = sources.inspect().accept().unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (3, 7, 2));
+    assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (4, 7, 2));
     // What is only mentioned does nothing as long as clients are not asked, and an upstream is in plain text.
     assert_eq!(warnings.count(), (0, 6), "{warnings}");
     let metadata: Vec<_> =
