@@ -24,6 +24,7 @@ const PRESENCEPRO: &[Row] = &[
     ("GET", "/api/v1/users/5", Some("student"), &["? goes to", "role admin"]),
     ("GET", "/api/v1/stats/global", Some("teacher"), &["role admin (routes["]),
     ("GET", "/api/v1/stats/globalize", Some("student"), &["upstream statistics"]),
+    ("GET", "/api/v1/courses/../users/5", Some("student"), &["✗ 400"]),
     ("PATCH", "/api/v1/justifications/3", Some("teacher"), &["upstream justification"]),
 ];
 
