@@ -40,6 +40,7 @@ use super::{
     dial::Dial,
     http2::Pools,
     replay::Outgoing,
+    request::Mistake,
     tls::{Connector, Speaks},
 };
 use crate::{
@@ -175,7 +176,7 @@ impl HttpUpstream {
         };
         let (method, keep_host) = (head.method.clone(), proxy.keep_host);
         let request = Outline { method, path, headers, keep_host, expected };
-        let run = self.run(plan, request, sent, upgrade, guards);
+        let run = self.run(plan, request, sent, (upgrade, guards), &mistake);
         let answered = match deadline {
             None => run.await,
             Some(deadline) => tokio::select! {
@@ -192,14 +193,14 @@ impl HttpUpstream {
         plan: Plan,
         request: Outline,
         mut sent: Sent,
-        upgrade: Option<Upgrade>,
-        guards: Guards,
+        (upgrade, guards): (Option<Upgrade>, Guards),
+        mistake: &Mistake,
     ) -> Result<Reply, Status> {
         let mut call = Attempts::begin(&self.balance, plan).await?;
         loop {
             let endpoint =
                 call.next().await.map_err(|status| call.ended(Failure::new(status, Reach::Nowhere)))?;
-            let (failure, answer) = match self.attempt(&endpoint, &call, &request, &mut sent).await {
+            let (mut failure, answer) = match self.attempt(&endpoint, &call, &request, &mut sent).await {
                 Ok(response) => {
                     call.went_well();
                     let sent = call.sent();
@@ -208,6 +209,10 @@ impl HttpUpstream {
                 }
                 Err(failed) => failed,
             };
+            if mistake.get().is_some() {
+                // A body that its client broke off says nothing of the endpoint, and does not get better.
+                (failure.verdict, failure.passing) = (Verdict::Unknown, false);
+            }
             // An answer may be on its way while the request still goes on: that is not called back for nothing.
             let wait = call.again(&failure, sent.is_whole()).filter(|_| sent.rewind());
             match (wait, answer) {
