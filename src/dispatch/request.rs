@@ -2,6 +2,7 @@
 //! and its body keeps the client's own mistake apart from what the service makes of it.
 
 use std::{
+    cell::RefCell,
     net::IpAddr,
     pin::Pin,
     sync::{Arc, OnceLock},
@@ -67,11 +68,34 @@ pub(super) fn say_where_from(headers: &mut HeaderMap, client: IpAddr, secure: bo
         headers.remove(name);
     }
     // An address is no value that a header cannot have; but what the client says may never stay.
-    match HeaderValue::try_from(client.to_string()) {
-        Ok(client) => headers.insert(FORWARDED_FOR, client),
-        Err(_) => headers.remove(FORWARDED_FOR),
+    match written(client) {
+        Some(client) => headers.insert(FORWARDED_FOR, client),
+        None => headers.remove(FORWARDED_FOR),
     };
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
+}
+
+/// An address as a header's value. Most calls come by connections that have sent others: a thread keeps some.
+fn written(client: IpAddr) -> Option<HeaderValue> {
+    const KEPT: usize = 64;
+    thread_local! {
+        static SEEN: RefCell<[Option<(IpAddr, HeaderValue)>; KEPT]> = const { RefCell::new([const { None }; KEPT]) };
+    }
+    let last = match client {
+        IpAddr::V4(client) => client.octets()[3],
+        IpAddr::V6(client) => client.octets()[7] ^ client.octets()[15],
+    };
+    SEEN.with_borrow_mut(|seen| {
+        let place = seen.get_mut(usize::from(last) % KEPT)?;
+        match place {
+            Some((known, value)) if *known == client => Some(value.clone()),
+            _ => {
+                let value = HeaderValue::try_from(client.to_string()).ok()?;
+                *place = Some((client, value.clone()));
+                Some(value)
+            }
+        }
+    })
 }
 
 /// Removes what belongs to one connection (RFC 9110, 7.6.1) or to one body's framing, not to a call.
@@ -158,6 +182,13 @@ mod tests {
             told,
             ["x-a: mine", "x-a: more", "x-forwarded-for: 203.0.113.7", "x-forwarded-proto: https"]
         );
+    }
+
+    #[test]
+    fn addresses_that_share_a_place_are_told_apart() {
+        for client in ["192.0.2.1", "192.0.2.65", "192.0.2.1", "2001:db8::1", "2001:db8::41", "2001:db8::1"] {
+            assert_eq!(written(client.parse().unwrap()).unwrap(), client);
+        }
     }
 
     #[tokio::test]

@@ -89,8 +89,11 @@ impl Door {
         mut request: Request,
     ) -> Response {
         let began = Instant::now();
-        rebinding::note(&mut request);
         let arrival = Arrival::of(&mut request);
+        // No browser speaks HTTP/2 in plain text, as most of native gRPC's calls come.
+        if arrival.protocol != Protocol::Grpc || arrival.secure || arrival.version != Version::HTTP_2 {
+            rebinding::note(&mut request);
+        }
         // Native gRPC is not spoken by pages: neither CORS nor what browsers are told concerns it.
         let page = match arrival.protocol {
             Protocol::Grpc => None,

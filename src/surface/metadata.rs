@@ -238,9 +238,38 @@ fn passes(name: &str, protocol: Protocol) -> bool {
     }
 }
 
-/// The names a `Connection` header calls hop-by-hop.
+/// The names a `Connection` header calls hop-by-hop, but those that are for the ends whoever says otherwise: proxies before
+/// this one pass on what a client writes there, and with it a client would take off what they have added.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    tokens(headers, &header::CONNECTION).filter_map(|token| HeaderName::from_bytes(token).ok()).collect()
+    let names = tokens(headers, &header::CONNECTION).filter_map(|token| HeaderName::from_bytes(token).ok());
+    names.filter(|name| !is_for_the_ends(name.as_str())).collect()
+}
+
+/// True for what says whose a request is, where it comes from and what it is: no hop may lose it.
+fn is_for_the_ends(name: &str) -> bool {
+    const NAMES: [&str; 20] = [
+        "authorization",
+        "baggage",
+        "content-encoding",
+        "content-type",
+        "cookie",
+        "forwarded",
+        "grpc-encoding",
+        "grpc-timeout",
+        "host",
+        "origin",
+        "range",
+        "referer",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "via",
+        "x-api-key",
+        "x-real-ip",
+        "x-request-id",
+        "x-request-timeout",
+    ];
+    name.starts_with("x-forwarded-") || NAMES.contains(&name)
 }
 
 /// The members of a header that is a list.
@@ -326,6 +355,25 @@ mod tests {
         let kept = "accept content-encoding content-type cookie grpc-status host";
         assert_eq!(names(of_http_request(sent.clone())), format!("{kept} te"));
         assert_eq!(names(of_http_reply(sent)), format!("{kept} x-user_id"));
+    }
+
+    #[test]
+    fn what_is_for_the_ends_is_not_taken_off_by_the_way() {
+        let sent = map(&[
+            ("connection", "X-Forwarded-For, forwarded, via, x-real-ip, X-Request-Id, authorization, x-mine"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("forwarded", "for=192.0.2.7"),
+            ("via", "1.1 a"),
+            ("x-real-ip", "192.0.2.7"),
+            ("x-request-id", "r"),
+            ("authorization", "Basic dTpw"),
+            ("x-mine", "1"),
+        ]);
+        let plain = of_http_request(sent.clone());
+        let (metadata, _) = of_request(sent, Protocol::Rest);
+        for headers in [plain, metadata] {
+            assert_eq!((headers.len(), headers.contains_key("x-mine")), (6, false), "{headers:?}");
+        }
     }
 
     #[test]

@@ -397,7 +397,16 @@ async fn who_is_spoken_for_is_never_of_this_machine() {
         assert_eq!(ask(Method::GET, "/gateway/info", &[said]).await, 401, "{name}: {value}");
         assert_eq!(ask(Method::GET, "/gateway/info", &[said, ("authorization", &student)]).await, 403);
         assert_eq!(ask(Method::POST, "/admin/reload", &[said]).await, 401, "{name}: {value}");
+        // What a proxy has added its client does not take off again.
+        for listed in
+            [name.to_owned(), format!("close, {}", name.to_uppercase()), format!("{name}, via, x-real-ip")]
+        {
+            let without = [said, ("connection", listed.as_str())];
+            assert_eq!(ask(Method::GET, "/gateway/info", &without).await, 401, "{listed}");
+            assert_eq!(ask(Method::POST, "/admin/reload", &without).await, 401, "{listed}");
+        }
     };
+    check("", "x-forwarded-for", "203.0.113.7").await;
     let trusted = "trusted_proxies = [\"127.0.0.1\"]";
     check(trusted, "x-forwarded-for", "127.0.0.1").await;
     check("trusted_proxies = [\"nearest\"]", "x-forwarded-for", "::1").await;
