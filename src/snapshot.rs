@@ -2,7 +2,9 @@
 //! A new one is built beside the old and swapped in whole; a call keeps the one it began with.
 
 mod build;
+mod calls;
 mod http_rules;
+mod paths;
 mod rules;
 mod shadow;
 mod terms;
@@ -26,7 +28,7 @@ use crate::{
     dispatch::{Dispatch, HttpUpstream, Local, Upstream},
     openapi,
     policy::Policies,
-    route::{Destination, Limits, Route, catalog::Catalog},
+    route::{Asked, Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
     services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
     surface::{Protocol, grpc::Grpc, grpc_web::GrpcWeb, rest::Rest},
@@ -221,9 +223,16 @@ impl Snapshot {
     /// The route that a request will meet, by its head alone. Where it is not known how it will be called (a preflight does
     /// not say), a gRPC method that is known goes first, as it would come by gRPC-Web.
     #[must_use]
-    pub fn route_of(&self, method: &Method, uri: &Uri, protocol: Option<Protocol>) -> Option<&Arc<Route>> {
-        let rest = || self.rest.route_of(method, uri);
+    pub fn route_of(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        asked: &Asked<'_>,
+        protocol: Option<Protocol>,
+    ) -> Option<&Arc<Route>> {
+        let rest = || self.rest.route_of(method, uri, asked);
         let rpc = self.grpc.table.known(uri.path());
+        let rpc = rpc.and_then(|(routes, method)| Some((routes.choose(asked)?.first(), method)));
         match protocol {
             Some(Protocol::Grpc | Protocol::GrpcWeb { .. }) => rpc.map(|(route, _)| route),
             Some(Protocol::Rest) => rest(),
@@ -236,8 +245,8 @@ impl Snapshot {
 
     /// The route of the method that a WebSocket at this path talks to.
     #[must_use]
-    pub fn socket_route_of(&self, uri: &Uri) -> Option<&Arc<Route>> {
-        self.rest.socket_route_of(uri)
+    pub fn socket_route_of(&self, uri: &Uri, asked: &Asked<'_>) -> Option<&Arc<Route>> {
+        self.rest.socket_route_of(uri, asked)
     }
 }
 
@@ -282,8 +291,16 @@ impl Road for Snapshot {
         self.policies.told(call).ahead()
     }
 
-    async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
         let told = self.policies.told(&call);
-        told.with(self.dispatch.dispatch(call).await)
+        let headers = call.route.headers.clone();
+        if let Some(headers) = &headers {
+            headers.request.apply(&mut call.metadata);
+        }
+        let mut reply = self.dispatch.dispatch(call).await;
+        if let (Some(headers), Ok(reply)) = (headers, &mut reply) {
+            headers.response.apply(&mut reply.metadata);
+        }
+        told.with(reply)
     }
 }

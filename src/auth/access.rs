@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Client, Means, Network, OWN, Principal};
+use super::{CERTIFICATE, Client, Means, Network, OWN, Principal};
 
 /// The rules of one route: every one of them must admit a caller. None at all admits nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub enum Subject {
     Network(Network),
     /// Whoever calls from this machine, with no proxy in between.
     Loopback,
+    /// Whoever calls by the operator's listener.
+    AdminListener,
 }
 
 /// What a caller lacks.
@@ -68,18 +70,22 @@ pub enum Unmet {
 }
 
 impl Subject {
-    /// Reads `user:ID`, `user:ISSUER/ID`, `role:NAME`, `tier:NAME`, `key:ID`, `issuer:NAME`, `network:CIDR` or `loopback`.
+    /// Reads `user:ID`, `user:ISSUER/ID`, `role:NAME`, `tier:NAME`, `key:ID`, `issuer:NAME`, `network:CIDR`, `loopback` or
+    /// `admin-listener`.
     ///
     /// # Errors
     /// It is none of them.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "{text:?} names nobody: it is user:ID, user:ISSUER/ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR or loopback"
+                "{text:?} names nobody: it is user:ID, user:ISSUER/ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR, loopback or admin-listener"
             )
         };
         if text == "loopback" {
             return Ok(Self::Loopback);
+        }
+        if text == "admin-listener" {
+            return Ok(Self::AdminListener);
         }
         let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(wrong)?;
         Ok(match kind {
@@ -103,6 +109,7 @@ impl Subject {
     fn is(&self, caller: Option<&Principal>, client: &Client) -> bool {
         match (self, caller) {
             (Self::Loopback, _) => client.local,
+            (Self::AdminListener, _) => client.operator,
             (Self::Network(network), _) => network.contains(client.address),
             (_, None) => false,
             (Self::User { issuer, id }, Some(caller)) => {
@@ -114,6 +121,7 @@ impl Subject {
             (Self::Issuer(name), Some(caller)) => match &caller.means {
                 Means::Own => **name == *OWN,
                 Means::Token { issuer } => issuer == name,
+                Means::Certificate => **name == *CERTIFICATE,
                 Means::ApiKey { .. } | Means::Static { .. } => false,
             },
         }
@@ -154,6 +162,13 @@ impl Rule {
     #[must_use]
     pub fn or_loopback(mut self) -> Self {
         self.allow.push(Subject::Loopback);
+        self
+    }
+
+    /// Whoever calls by the operator's listener too.
+    #[must_use]
+    pub fn or_admin_listener(mut self) -> Self {
+        self.allow.push(Subject::AdminListener);
         self
     }
 
@@ -282,6 +297,7 @@ impl fmt::Display for Subject {
             Self::Issuer(name) => write!(f, "issuer {name}"),
             Self::Network(network) => write!(f, "network {network}"),
             Self::Loopback => f.write_str("this machine"),
+            Self::AdminListener => f.write_str("the admin listener"),
         }
     }
 }
@@ -320,8 +336,8 @@ mod tests {
 
     #[test]
     fn a_rule_admits_who_has_what_it_asks() {
-        let far = Client { address: [203, 0, 113, 7].into(), local: false };
-        let near = Client { address: [127, 0, 0, 1].into(), local: true };
+        let far = Client::at([203, 0, 113, 7].into());
+        let near = Client { local: true, ..Client::at([127, 0, 0, 1].into()) };
         let check = |rule: Rule, caller: Option<&Principal>, client: &Client, want: Result<(), Unmet>| {
             let shown = rule.to_string();
             assert_eq!(Access::all(vec![Arc::new(rule)]).decide(caller, client), want, "{shown}");
@@ -363,7 +379,7 @@ mod tests {
 
     #[test]
     fn every_rule_must_hold_and_none_admits_nobody() {
-        let near = Client { address: [127, 0, 0, 1].into(), local: true };
+        let near = Client { local: true, ..Client::at([127, 0, 0, 1].into()) };
         assert_eq!(Access::all(vec![]).decide(Some(&somebody()), &near), Err(Unmet::Denied));
         let both = Access::all(vec![Arc::new(Rule::public("a")), Arc::new(Rule::role("b", "admin"))]);
         assert!(both.decide(Some(&somebody()), &near).is_err() && !both.is_public());
@@ -375,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_user_is_one_issuers_and_no_address_admits() {
-        let far = Client { address: [203, 0, 113, 7].into(), local: false };
+        let far = Client::at([203, 0, 113, 7].into());
         let token = |issuer: &str| Principal {
             email: Some("boss@a.example".into()),
             ..Principal::new("u", Means::Token { issuer: issuer.into() })

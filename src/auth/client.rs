@@ -29,6 +29,16 @@ pub struct Client {
     pub address: IpAddr,
     /// From this machine, with nobody in between.
     pub local: bool,
+    /// By the operator's listener.
+    pub operator: bool,
+}
+
+impl Client {
+    /// One from an address, of which nothing else is known.
+    #[must_use]
+    pub fn at(address: IpAddr) -> Self {
+        Self { address, local: false, operator: false }
+    }
 }
 
 /// Addresses that begin with the same bits.
@@ -119,7 +129,7 @@ impl Proxies {
         let local = peer.is_loopback() && !spoken_for.into_iter().any(|name| headers.contains_key(name));
         let private_hop = self.nearest_private && is_private(peer);
         if !private_hop && !self.trusts(peer) {
-            return Client { address: peer, local };
+            return Client { local, ..Client::at(peer) };
         }
         let mut address = peer;
         let name = if self.forwarded { header::FORWARDED } else { X_FORWARDED_FOR };
@@ -142,7 +152,7 @@ impl Proxies {
                 break;
             }
         }
-        Client { address, local }
+        Client { local, ..Client::at(address) }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

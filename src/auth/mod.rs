@@ -4,6 +4,8 @@
 pub mod access;
 mod api_key;
 mod cache;
+mod certificate;
+mod certificate_callers;
 pub mod claims;
 pub mod client;
 mod credential;
@@ -26,6 +28,8 @@ mod verifier;
 pub use self::{
     access::{Access, Rule, Subject, Unmet},
     api_key::ApiKey,
+    certificate::{Certificate, NameKind},
+    certificate_callers::{CERTIFICATE, CertificateCallers, CertificateGrant, NamePattern},
     client::{Client, Network, Proxies, place},
     credential::{API_KEY, Presented},
     fetch::{Endpoint, Fetch, Https},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS};
 
-use super::OWN;
+use super::{CERTIFICATE, OWN};
 
 const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 const USER_EMAIL: HeaderName = HeaderName::from_static("x-user-email");
@@ -49,6 +49,8 @@ pub enum Means {
     ApiKey { id: Arc<str> },
     /// A token written in the config, by its name there.
     Static { name: Arc<str> },
+    /// The certificate that its connection was opened with.
+    Certificate,
 }
 
 /// What a caller is counted by.
@@ -118,6 +120,7 @@ impl Principal {
             Means::Own => CountedBy { kind: "user", realm: OWN, id: &self.id },
             Means::Token { issuer } => CountedBy { kind: "user", realm: issuer, id: &self.id },
             Means::Static { .. } => CountedBy { kind: "user", realm: "", id: &self.id },
+            Means::Certificate => CountedBy { kind: "user", realm: CERTIFICATE, id: &self.id },
         }
     }
 
@@ -126,7 +129,8 @@ impl Principal {
     pub fn foreign(&self) -> Option<&str> {
         match &self.means {
             Means::Token { issuer } => Some(issuer),
-            _ => None,
+            Means::Certificate => Some(CERTIFICATE),
+            Means::Own | Means::ApiKey { .. } | Means::Static { .. } => None,
         }
     }
 

@@ -31,6 +31,8 @@ pub enum Refused {
     /// An API key or a static token that is not known.
     Unknown,
     Revoked,
+    /// What is wrong with the client certificate.
+    Certificate(&'static str),
     /// Two credentials that name different callers.
     Disagree,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for Refused {
             Self::Claim(what) => write!(f, "the token's claims are wrong: {what}"),
             Self::Unknown => f.write_str("the credential is not known here"),
             Self::Revoked => f.write_str("the credential has been revoked"),
+            Self::Certificate(what) => write!(f, "the client certificate {what}"),
             Self::Disagree => f.write_str("the request has two credentials, which name different callers"),
         }
     }

@@ -78,7 +78,9 @@ impl Default for Rulebook {
                 // Health and reflection: grpcurl and probes work with no flags.
                 own("grpc.*".to_owned(), Rule::public),
                 own(format!("{GATEWAY}.HealthService"), Rule::public),
-                own(format!("{GATEWAY}.RoutingService"), |name| Rule::role(name, "admin").or_loopback()),
+                own(format!("{GATEWAY}.RoutingService"), |name| {
+                    Rule::role(name, "admin").or_loopback().or_admin_listener()
+                }),
                 own(format!("{GATEWAY}.AdminService"), |name| Rule::role(name, "admin")),
                 // Who is on this machine may send SIGHUP too. `services::admin` looks closer: no proxy, no browser's page.
                 own(format!("{GATEWAY}.AdminService/Reload"), |name| Rule::role(name, "admin").or_loopback()),
@@ -106,6 +108,21 @@ impl Rulebook {
         whose: Whose,
         used: &mut Used,
     ) -> Result<(Access, Vec<RouteLimit>), String> {
+        self.terms_of(place, &[], whose, used)
+    }
+
+    /// The terms of a place of which one route alone has rules of its own: they hold nowhere else, whatever else has the
+    /// same path.
+    ///
+    /// # Errors
+    /// As of [`Rulebook::terms`].
+    pub fn terms_of(
+        &self,
+        place: &Place<'_>,
+        own: &[Entry<Arc<Rule>>],
+        whose: Whose,
+        used: &mut Used,
+    ) -> Result<(Access, Vec<RouteLimit>), String> {
         if whose != Whose::Nobody {
             for (verb, path) in place.paths {
                 partly(&self.access, verb, path, place)?;
@@ -114,18 +131,26 @@ impl Rulebook {
                 }
             }
         }
-        Ok(self.decided(place, whose, used))
+        Ok(self.decided(place, own, whose, used))
     }
 
     /// The same, by the rules that are about all of the place.
-    fn decided(&self, place: &Place<'_>, whose: Whose, used: &mut Used) -> (Access, Vec<RouteLimit>) {
+    fn decided(
+        &self,
+        place: &Place<'_>,
+        own: &[Entry<Arc<Rule>>],
+        whose: Whose,
+        used: &mut Used,
+    ) -> (Access, Vec<RouteLimit>) {
+        let access = || self.access.iter().chain(own);
+        let deciding = || access().filter(|entry| !entry.what.only_denies);
         let mut chosen: Vec<Arc<Rule>> = Vec::new();
         let mut choose = |rule: &Arc<Rule>| {
             if !chosen.contains(rule) {
                 chosen.push(Arc::clone(rule));
             }
         };
-        let by_name = best(self.deciding(), |pattern| pattern.names(place), used);
+        let by_name = best(deciding(), |pattern| pattern.names(place), used);
         if let Some(rule) = by_name {
             choose(rule);
         }
@@ -134,7 +159,7 @@ impl Rulebook {
                 Cover::Whole(weight) => Some(weight),
                 Cover::No | Cover::Partly => None,
             };
-            match best(self.deciding(), covers, used) {
+            match best(deciding(), covers, used) {
                 Some(rule) => choose(rule),
                 // A path that no rule covers does not become open because another one is.
                 None if by_name.is_none() => choose(self.fallback(place, whose)),
@@ -145,7 +170,7 @@ impl Rulebook {
             chosen.push(Arc::clone(self.fallback(place, whose)));
         }
         // What a less exact rule denies is denied; and one that denies alone decides nothing else.
-        for entry in &self.access {
+        for entry in access() {
             if entry.what.only_denies {
                 entry.mark(place, used);
             }
@@ -163,11 +188,6 @@ impl Rulebook {
             }
         }
         (Access::all(chosen), limits)
-    }
-
-    /// The rules that say who may call.
-    fn deciding(&self) -> impl Iterator<Item = &Entry<Arc<Rule>>> {
-        self.access.iter().filter(|entry| !entry.what.only_denies)
     }
 
     fn fallback(&self, place: &Place<'_>, whose: Whose) -> &Arc<Rule> {
@@ -456,7 +476,7 @@ mod tests {
             "propylon.gateway.v1.RoutingService/GetInfo",
             &["/gateway/info"],
             true,
-            &format!("role admin, or this machine {default}"),
+            &format!("role admin, or this machine, the admin listener {default}"),
         );
         let unused: Vec<String> =
             book.unused(&used).iter().map(|(key, pattern)| format!("{key} {pattern}")).collect();

@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    ApiKey, Digest, Failed, Issuer, Means, Presented, Principal, Refused, cache::Cache,
-    credential::Credential, digest, jose,
+    ApiKey, Certificate, CertificateCallers, Digest, Failed, Issuer, Means, Presented, Principal, Refused,
+    cache::Cache, credential::Credential, digest, jose,
 };
 
 /// How long a verified token is taken without looking again, in seconds; less where it expires sooner.
@@ -63,6 +63,7 @@ impl fmt::Debug for StaticToken {
 pub struct Verifier {
     issuers: Vec<Issuer>,
     tokens: Vec<StaticToken>,
+    certificates: Option<CertificateCallers>,
     api_keys: Option<Arc<dyn ApiKeys>>,
     revocations: Option<Arc<dyn Revocations>>,
     cache: Cache,
@@ -79,6 +80,13 @@ impl Verifier {
     #[must_use]
     pub fn new(issuers: Vec<Issuer>, tokens: Vec<StaticToken>) -> Self {
         Self { issuers, tokens, ..Self::default() }
+    }
+
+    /// Takes client certificates too, of callers who bring nothing else.
+    #[must_use]
+    pub fn with_certificates(mut self, callers: CertificateCallers) -> Self {
+        self.certificates = Some(callers);
+        self
     }
 
     /// Takes API keys too.
@@ -98,7 +106,27 @@ impl Verifier {
     /// True where there is any way to be known here.
     #[must_use]
     pub fn knows_anybody(&self) -> bool {
-        !self.issuers.is_empty() || !self.tokens.is_empty() || self.api_keys.is_some()
+        let by_token = !self.issuers.is_empty() || !self.tokens.is_empty();
+        by_token || self.api_keys.is_some() || self.certificates.is_some()
+    }
+
+    /// The caller that a certificate is of, which the connection was opened with; `None` where certificates say nothing of
+    /// callers.
+    ///
+    /// # Errors
+    /// It is good no longer, or names nobody.
+    #[must_use]
+    pub fn bearer_of(&self, certificate: &Certificate, now: u64) -> Option<Result<Arc<Principal>, Refused>> {
+        let callers = self.certificates.as_ref()?;
+        if let Some((caller, _)) = self.cache.find(&certificate.digest, now) {
+            return Some(Ok(caller));
+        }
+        Some(callers.caller(certificate, now).map(|caller| {
+            let caller = Arc::new(caller);
+            let until = certificate.not_after.min(now.saturating_add(TOKEN_SECONDS));
+            self.cache.keep(&certificate.digest, &caller, now, until, 0);
+            caller
+        }))
     }
 
     /// The caller, where its credentials were verified before and are still good.

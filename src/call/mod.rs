@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use crate::{
-    auth::{Client, Limit, Principal},
+    auth::{Certificate, Client, Limit, Principal},
     route::Route,
     schema::Method,
 };
@@ -87,6 +87,10 @@ pub struct HttpHead {
     pub captured: Vec<Captured>,
     /// The client asks to go on in another protocol, and its connection can.
     pub upgrade: Option<Upgrade>,
+    /// The version of HTTP that it came by.
+    pub version: http::Version,
+    /// The client waits to be told that its body is wanted (`Expect: 100-continue`).
+    pub expects: bool,
 }
 
 /// A connection that can go on in another protocol, once that is agreed to with a 101.
@@ -225,13 +229,34 @@ impl Pending {
 }
 
 /// Who is at the other end of the connection. The server puts it into each request's extensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     pub address: SocketAddr,
     /// True where the connection is TLS.
     pub secure: bool,
+    /// The certificate that the client has shown, and that was verified.
+    pub certificate: Option<Arc<Certificate>>,
+    /// It came by the operator's listener, `[admin] listen`.
+    pub operator: bool,
+    /// `address` is that of a balancer, which has not said for whom it has opened the connection.
+    pub relayed: bool,
     /// A page asks, under a name that is not this machine's: the door's to say.
     pub foreign_name: bool,
+}
+
+impl Peer {
+    /// A peer of whom nothing but its address is known.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            secure: false,
+            certificate: None,
+            operator: false,
+            relayed: false,
+            foreign_name: false,
+        }
+    }
 }
 
 /// Held by what goes on when its request has been answered and its connection handed over: a WebSocket. The drain waits

@@ -10,7 +10,7 @@ use clap::Args;
 use tokio::runtime::Builder;
 use tonic::{Code, Status};
 
-use super::{Failure, serve, up};
+use super::{Failure, serve, trust::Trust, up};
 use crate::{
     config::{Address, Config, SchemaSource, Source as Written, Sources, upstream_address},
     dispatch::{self, Roots, Settings, Tls, Upstream},
@@ -34,6 +34,8 @@ pub(super) struct Asked {
     /// Ask a gateway that runs: HOST:PORT, http://HOST:PORT or https://HOST:PORT
     #[arg(long, value_name = "HOST:PORT")]
     server: Option<String>,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 impl Asked {
@@ -64,7 +66,9 @@ impl Asked {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::system)?;
         if let Some(server) = &self.server {
             let address = upstream_address(server).map_err(Failure::config)?;
-            let asking = async { running(&client(&address).map_err(Status::unavailable)?).await };
+            let (address, roots) = self.trust.apply(address, server)?;
+            let client = client(&address, roots).map_err(Failure::config)?;
+            let asking = async { running(&client).await };
             return runtime.block_on(asking).map_err(|status| Failure::system(said(&status, &address)));
         }
         let (config, written) = self.built_config()?;
@@ -113,8 +117,8 @@ fn away(gateway: &Gateway) -> Vec<String> {
 ///
 /// # Errors
 /// The address cannot be one.
-pub(super) fn client(address: &Address) -> Result<Arc<Upstream>, String> {
-    let tls = address.tls.then_some(Tls { roots: Roots::Native, server_name: None });
+pub(super) fn client(address: &Address, roots: Roots) -> Result<Arc<Upstream>, String> {
+    let tls = address.tls.then_some(Tls { roots, server_name: None, identity: None });
     let settings = Settings::new(&authority(address), &address.host, address.port);
     Upstream::new(Settings { tls, ..settings }, 0).map(Arc::new)
 }

@@ -12,21 +12,21 @@ use std::{
 
 use super::Failure;
 
-/// Why a listener cannot be had, and what to do.
-pub(super) fn cannot_listen(address: SocketAddr, error: &io::Error) -> Failure {
+/// Why a listener cannot be had, and what to do: by `flag`, which says where it is to be.
+pub(super) fn cannot_listen(flag: &str, address: SocketAddr, error: &io::Error) -> Failure {
     let (ip, port) = (address.ip(), address.port());
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => {
             let holder = holder(port).map(|holder| format!(" by {holder}")).unwrap_or_default();
-            format!("the port is in use{holder}; --listen {} takes a free one", SocketAddr::new(ip, 0))
+            format!("the port is in use{holder}; {flag} {} takes a free one", SocketAddr::new(ip, 0))
         }
         io::ErrorKind::AddrNotAvailable => {
             let all = if ip.is_ipv4() { "0.0.0.0" } else { "[::]" };
-            format!("{ip} is no address of this machine; --listen {all}:{port} listens on all that it has")
+            format!("{ip} is no address of this machine; {flag} {all}:{port} listens on all that it has")
         }
         io::ErrorKind::PermissionDenied => {
             let high = SocketAddr::new(ip, if port < 1024 { 8000 + port } else { 0 });
-            format!("this user may not listen on port {port}; --listen {high} needs no permission")
+            format!("this user may not listen on port {port}; {flag} {high} needs no permission")
         }
         _ => error.to_string(),
     };
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn a_listener_that_cannot_be_had_is_told_with_what_to_do() {
         let check = |address: &str, kind: io::ErrorKind, want: &str| {
-            let failure = cannot_listen(address.parse().unwrap(), &kind.into());
+            let failure = cannot_listen("--listen", address.parse().unwrap(), &kind.into());
             assert_eq!(failure.exit, 1);
             assert_eq!(failure.message, want);
         };

@@ -109,6 +109,9 @@ impl Sheet {
         }
         if let Some(route) = &answer.route {
             self.row("route", &route.name);
+            if !route.conditions.is_empty() {
+                self.row("", &paint.dim(&format!("for requests with {}", route.conditions.join(", "))));
+            }
             let timeout = match route.timeout {
                 timeout if timeout > 0.0 => format!("{timeout} s"),
                 _ => "no time limit".to_owned(),

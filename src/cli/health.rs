@@ -11,10 +11,10 @@ use clap::Args;
 use tokio::runtime::Builder;
 use tonic::Code;
 
-use super::{Failure, asked, say};
+use super::{Failure, asked, say, trust::Trust};
 use crate::{
     config::{Address, Config, time, upstream_address},
-    dispatch,
+    dispatch::{self, Roots},
     proto::grpc_health_v1::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus},
 };
 
@@ -32,6 +32,8 @@ pub(super) struct Health {
     /// The config file that says where the gateway listens
     #[arg(long, value_name = "FILE", conflicts_with = "address")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 /// Says what was found, on one line; the exit code is 0 for SERVING alone, and 1 whatever else it is.
@@ -40,16 +42,27 @@ pub(super) fn run(arguments: &Health) -> Result<ExitCode, Failure> {
 }
 
 fn ask(arguments: &Health) -> Result<ExitCode, Failure> {
-    let address = match &arguments.address {
+    let (address, roots) = match &arguments.address {
         Some(text) if text.parse::<u16>().is_ok() => {
             let why = format!("{text} is a port alone: did you mean {}:{text}?", Ipv4Addr::LOCALHOST);
             return Err(Failure::config(why));
         }
-        Some(text) => upstream_address(text).map_err(Failure::config)?,
-        None => listened(&asked::config(arguments.config.as_deref())?),
+        Some(text) => {
+            let address = upstream_address(text).map_err(Failure::config)?;
+            arguments.trust.apply(address, text)?
+        }
+        None => {
+            let config = asked::config(arguments.config.as_deref())?;
+            let address = listened(&config);
+            let roots = match config.tls.as_ref().filter(|_| address.tls) {
+                Some(tls) => arguments.trust.of_config(tls)?,
+                None => Roots::Native,
+            };
+            (address, roots)
+        }
     };
     let timeout = time(&arguments.timeout).map_err(|why| Failure::config(format!("--timeout: {why}")))?;
-    let client = asked::client(&address).map_err(Failure::config)?;
+    let client = asked::client(&address, roots).map_err(Failure::config)?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::system)?;
     let question = HealthCheckRequest { service: arguments.service.clone() };
     let asking =
@@ -67,14 +80,16 @@ fn ask(arguments: &Health) -> Result<ExitCode, Failure> {
     Ok(if serves { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Where a gateway of this config is reached from the same machine.
+/// Where a gateway of this config is reached from the same machine: by its operator's listener, where it has one.
 fn listened(config: &Config) -> Address {
-    let ip = match config.listen.ip() {
+    let admin = config.admin.filter(|admin| admin.port() != 0);
+    let (listen, tls) = admin.map_or((config.listen, config.tls.is_some()), |admin| (admin, false));
+    let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    Address { tls: false, host: ip.to_string(), port: config.listen.port() }
+    Address { tls, host: ip.to_string(), port: listen.port() }
 }
 
 #[cfg(test)]
@@ -90,5 +105,7 @@ mod tests {
         check("0.0.0.0:80", "http://127.0.0.1:80");
         check("[::]:8080", "http://[::1]:8080");
         check("10.0.0.1:8080", "http://10.0.0.1:8080");
+        let admin = Some("0.0.0.0:9901".parse().unwrap());
+        assert_eq!(listened(&Config { admin, ..Config::default() }).to_string(), "http://127.0.0.1:9901");
     }
 }

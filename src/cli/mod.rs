@@ -14,6 +14,7 @@ mod paint;
 mod routes;
 mod serve;
 mod table;
+mod trust;
 mod up;
 mod words;
 

@@ -69,6 +69,9 @@ fn drawn(answer: &ListRoutesResponse, paint: Paint) -> String {
             };
             line(&format!("    {method:names$}  {streams}  {rest}"));
         }
+        for variant in &route.variants {
+            line(&format!("    {:width$}  {}", "", paint.dim(variant), width = widths.0));
+        }
     }
     if !answer.routes.is_empty() {
         line("");
@@ -91,6 +94,10 @@ fn drawn(answer: &ListRoutesResponse, paint: Paint) -> String {
             };
             let verbs = paint.bold(&format!("{verbs:verb_width$}"));
             line(&format!("    {verbs}  {:path_width$}  {}", path.path, paint.dim(&what)));
+            if !path.conditions.is_empty() {
+                let when = format!("for requests with {}", path.conditions.join(", "));
+                line(&format!("    {:verb_width$}  {:path_width$}  {}", "", "", paint.dim(&when)));
+            }
         }
     }
     out.trim_start().to_owned()

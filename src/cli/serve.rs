@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
+    net::{SocketAddr, TcpListener},
     thread,
     time::Duration,
 };
@@ -17,12 +18,16 @@ use super::{Failure, Serve, check, ending, paint::Paint, say, say_error, warn, w
 use crate::{
     config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources, colours},
     dispatch::worker,
-    gateway::{Gateway, Source, StartError, door},
+    gateway::{Gateway, Source, StartError, door, operator_door},
     server,
     services::{accounts::FirstAdmin, admin::Mistake},
     store::AT_START,
 };
 
+/// How long the operator's listener may take to end once all others have.
+const LAST: Duration = Duration::from_secs(2);
+/// How many connections it may have at once.
+const OPERATORS: usize = 256;
 /// How long after the drain's deadline a worker may take to end.
 const LATE_WORKER: Duration = Duration::from_millis(500);
 
@@ -87,24 +92,45 @@ pub(super) fn serve(
 ) -> Result<(), Failure> {
     let config = source.read().map_err(|mistakes| wrong(StartError::Config(mistakes)))?;
     start_log(config.log);
-    let mut rules = server::Rules { header_bytes: config.header_bytes, connections: config.connections };
+    let mut rules = server::Rules {
+        header_bytes: config.header_bytes,
+        connections: config.connections,
+        proxy_protocol: config.proxy_protocol.as_slice().into(),
+    };
     rules.connections.max = server::raise_open_files(rules.connections.max, config.workers)
         .map_err(|few| Failure::system(few.to_string()))?;
     let listeners = server::listen(config.listen, config.workers)
-        .map_err(|error| ending::cannot_listen(config.listen, &error))?;
+        .map_err(|error| ending::cannot_listen("--listen", config.listen, &error))?;
     let address = listeners
         .first()
         .ok_or_else(|| Failure::system("no worker to listen"))?
         .local_addr()
         .map_err(Failure::system)?;
+    let operators = operators_listener(config.admin)?;
+    let admin = operators.as_ref().map(TcpListener::local_addr).transpose().map_err(Failure::system)?;
     let main = runtime()?;
     let gateway = main.block_on(Gateway::start(config, source)).map_err(|error| match error {
         StartError::Config(_) => wrong(written.report(&error.mistakes())),
         StartError::Machine(why) => Failure::system(why),
     })?;
-    let server = server::Server::new(rules);
+    let server = server::Server::new(rules.clone());
     let (stop, stopping) = watch::channel(false);
     let (ending, mut ended) = mpsc::channel(1);
+    // It drains last: who looks after the gateway sees it stop.
+    let (stop_last, stopping_last) = watch::channel(false);
+    let last = operators
+        .map(|listener| {
+            let server = server::Server::new(of_operators(&rules));
+            let (door, ending) = (operator_door(&gateway), Ending(ending.clone()));
+            let runtime = runtime()?;
+            let serve = move || {
+                let _ending = ending;
+                runtime.block_on(server.serve(listener, door, stopping_last));
+                runtime.shutdown_background();
+            };
+            thread::Builder::new().name("admin".to_owned()).spawn(serve).map_err(Failure::system)
+        })
+        .transpose()?;
     let workers = listeners
         .into_iter()
         .enumerate()
@@ -128,7 +154,7 @@ pub(super) fn serve(
         Signals::listen().map_err(Failure::system)?
     };
     let (config, catalog, stores) = (gateway.config(), gateway.catalog(), gateway.stores());
-    let words = Words { config: &config, catalog: &catalog, address, stores: &stores };
+    let words = Words { config: &config, catalog: &catalog, address, admin, stores: &stores };
     if std::io::stdout().is_terminal() {
         greet(&words, Paint::new(colours()));
     } else {
@@ -174,6 +200,18 @@ pub(super) fn serve(
             () = tokio::time::sleep(drain.timeout + LATE_WORKER) => None,
         }
     });
+    let _ = stop_last.send(true);
+    if let Some(last) = last.filter(|_| matches!(drained, Some(Ok(Ok(()))))) {
+        let joined = main.spawn_blocking(move || last.join());
+        main.block_on(async {
+            tokio::select! {
+                // What is left is somebody who watches.
+                _ = joined => {}
+                () = tokio::time::sleep(LAST) => {}
+                () = signals.until_stop(&gateway) => {}
+            }
+        });
+    }
     main.block_on(gateway.close_stores());
     main.shutdown_background();
     match drained {
@@ -184,6 +222,24 @@ pub(super) fn serve(
     }
     info!("stopped");
     Ok(())
+}
+
+/// The operator's listener, if there is to be one.
+fn operators_listener(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = address else { return Ok(None) };
+    let listeners = server::listen(address, 1);
+    let mut listeners =
+        listeners.map_err(|error| ending::cannot_listen("[admin] listen =", address, &error))?;
+    Ok(listeners.pop())
+}
+
+/// What its connections are held to: few are enough, and they are counted apart, so that it is reached when the others are
+/// used up.
+fn of_operators(rules: &server::Rules) -> server::Rules {
+    let mut connections = rules.connections;
+    connections.max = connections.max.min(OPERATORS);
+    connections.max_per_address = connections.max_per_address.min(OPERATORS);
+    server::Rules { connections, proxy_protocol: [].into(), ..*rules }
 }
 
 /// Tells of the admin that this start has made, whatever the log's level: nobody else knows the password. Who collects

@@ -84,6 +84,7 @@ mod tests {
             server_streaming: streams,
             rest: rest.iter().map(|text| (*text).to_owned()).collect(),
             route: path.into(),
+            variants: Vec::new(),
         };
         let mut catalog = Catalog::default();
         catalog.push(Source {
@@ -96,12 +97,13 @@ mod tests {
                     method("/b.v1.Books/Chat", true, &[]),
                 ]),
                 route: "".into(),
+                variants: Vec::new(),
             }],
             files: None,
         });
         let config = Config::default();
         let address = ([127, 0, 0, 1], 8080).into();
-        let words = Words { config: &config, catalog: &catalog, address, stores: &[] };
+        let words = Words { config: &config, catalog: &catalog, address, admin: None, stores: &[] };
         let want = "\
 http://127.0.0.1:9000  1 service, 2 methods
 

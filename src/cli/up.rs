@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
         if !calls.is_empty() {
             say("");
         }
-        say(&paint.bold(&format!("listening on http://{}", words.address)));
+        say(&paint.bold(&format!("listening on {}://{}", words.scheme(), words.address)));
     })
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Words<'a> {
     pub(super) catalog: &'a Catalog,
     /// Where it listens.
     pub(super) address: SocketAddr,
+    /// Where its operator's listener is.
+    pub(super) admin: Option<SocketAddr>,
     /// The stores that it keeps something in.
     pub(super) stores: &'a [StoreHealth],
 }
@@ -30,7 +32,17 @@ pub(super) struct Words<'a> {
 impl Words<'_> {
     /// The one line that tells that it listens.
     pub(super) fn listening(&self) -> String {
-        format!("propylon {VERSION} is listening on http://{}", self.address)
+        format!("propylon {VERSION} is listening on {}://{}", self.scheme(), self.address)
+    }
+
+    /// How its port is asked.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.config.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// What tools are told of the certificate and its authority, with a space behind it: curl's, and grpcurl's.
+    fn trust(&self) -> (&'static str, &'static str) {
+        if self.config.tls.is_some() { ("--cacert CA.pem ", "-cacert CA.pem ") } else { ("", "-plaintext ") }
     }
 
     /// Everything, for a person.
@@ -70,6 +82,12 @@ impl Words<'_> {
                 }
             };
             row("store", &said);
+        }
+        if let Some(admin) = self.admin {
+            row(
+                "admin",
+                &format!("http://{admin}  {}", paint.dim("probes, health and /admin, in plain text")),
+            );
         }
         let pages = self.pages();
         if !pages.is_empty() {
@@ -113,6 +131,8 @@ impl Words<'_> {
             "version": VERSION,
             "address": self.address.to_string(),
             "port": self.address.port(),
+            "tls": self.config.tls.is_some(),
+            "admin": self.admin.map(|admin| admin.to_string()),
             "environment": &*self.config.environment,
             "pid": std::process::id(),
             "upstreams": upstreams.collect::<Vec<Value>>(),
@@ -144,13 +164,13 @@ impl Words<'_> {
             .own_binding("/propylon.gateway.v1.HealthService/Ping")
             .or_else(|| self.health().into_iter().next())
             .or_else(|| self.pages().into_iter().next())?;
-        Some(format!("curl http://{}{path}", self.reachable()))
+        Some(format!("curl {}{}://{}{path}", self.trust().0, self.scheme(), self.reachable()))
     }
 
     /// A call that goes well, over gRPC.
     fn grpcurl(&self) -> Option<String> {
         let reflection = self.config.built_ins.get(Own::Reflection).enabled;
-        reflection.then(|| format!("grpcurl -plaintext {} list", self.reachable()))
+        reflection.then(|| format!("grpcurl {}{} list", self.trust().1, self.reachable()))
     }
 
     /// Calls of one method of an upstream, over REST and over gRPC: of a method that takes and gives one message, and
@@ -161,21 +181,21 @@ impl Words<'_> {
             .flat_map(|service| service.methods.iter().flatten())
             .filter(|method| !method.client_streaming && !method.server_streaming)
             .collect();
-        let address = self.reachable();
+        let (address, scheme, (curl, grpcurl)) = (self.reachable(), self.scheme(), self.trust());
         let plain = unary
             .iter()
-            .find_map(|method| Some((*method, format!("curl http://{address}{}", plain(method)?))));
+            .find_map(|method| Some((*method, format!("curl {curl}{scheme}://{address}{}", plain(method)?))));
         let own = || {
             let method =
                 unary.iter().find(|method| method.rest.contains(&format!("POST {}", method.path)))?;
             let json = "-H 'content-type: application/json' -d '{}'";
-            Some((*method, format!("curl {json} http://{address}{}", method.path)))
+            Some((*method, format!("curl {curl}{json} {scheme}://{address}{}", method.path)))
         };
-        let Some((method, curl)) = plain.or_else(own) else { return Vec::new() };
+        let Some((method, by_curl)) = plain.or_else(own) else { return Vec::new() };
         let name = method.path.trim_start_matches('/');
-        let grpcurl = format!("grpcurl -plaintext -d '{{}}' {address} {name}");
+        let by_grpcurl = format!("grpcurl {grpcurl}-d '{{}}' {address} {name}");
         let reflection = self.config.built_ins.get(Own::Reflection).enabled;
-        [Some(curl), reflection.then_some(grpcurl)].into_iter().flatten().collect()
+        [Some(by_curl), reflection.then_some(by_grpcurl)].into_iter().flatten().collect()
     }
 
     /// What is known of an upstream, and whether that is as it should be.
@@ -251,6 +271,7 @@ mod tests {
             server_streaming: streams,
             rest: rest.iter().map(|text| (*text).to_owned()).collect(),
             route: path.into(),
+            variants: Vec::new(),
         }
     }
 
@@ -258,7 +279,12 @@ mod tests {
         Source {
             address: if destination == Destination::Local { "" } else { "http://127.0.0.1:9000" }.into(),
             destination,
-            services: vec![ServiceEntry { name: service.into(), methods: Some(methods), route: "".into() }],
+            services: vec![ServiceEntry {
+                name: service.into(),
+                methods: Some(methods),
+                route: "".into(),
+                variants: Vec::new(),
+            }],
             files: None,
         }
     }
@@ -298,7 +324,7 @@ mod tests {
     fn a_person_sees_what_is_reachable() {
         let (config, catalog) = (config(), catalog(vec![method("/b.v1.Books/Get", false, &[])]));
         let address = ([0, 0, 0, 0], 8080).into();
-        let words = Words { config: &config, catalog: &catalog, address, stores: &stores() };
+        let words = Words { config: &config, catalog: &catalog, address, admin: None, stores: &stores() };
         let want = format!(
             "propylon {VERSION} is listening on http://0.0.0.0:8080\n
   speaks     gRPC, gRPC-Web and REST, on the one port
@@ -321,7 +347,7 @@ mod tests {
     fn a_program_reads_one_line() {
         let (config, catalog) = (config(), catalog(vec![method("/b.v1.Books/Get", false, &[])]));
         let address = ([127, 0, 0, 1], 8080).into();
-        let words = Words { config: &config, catalog: &catalog, address, stores: &stores() };
+        let words = Words { config: &config, catalog: &catalog, address, admin: None, stores: &stores() };
         let line = words.for_a_program();
         assert!(!line.contains('\n'));
         let line: Value = serde_json::from_str(&line).unwrap();
@@ -347,7 +373,7 @@ mod tests {
         let check = |books: Vec<MethodEntry>, want: &[&str]| {
             let catalog = catalog(books);
             let address = ([127, 0, 0, 1], 1).into();
-            let words = Words { config: &config, catalog: &catalog, address, stores: &[] };
+            let words = Words { config: &config, catalog: &catalog, address, admin: None, stores: &[] };
             assert_eq!(words.calls(), want);
         };
         check(vec![], &[]);

@@ -17,6 +17,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: DEFAULT_LISTEN,
+            admin: None,
+            tls: None,
+            proxy_protocol: Vec::new(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             environment: "development".into(),
             instance: None,
@@ -97,6 +100,8 @@ impl Upstream {
             timeout: None,
             authority: None,
             ca: None,
+            server_name: None,
+            client: None,
             metadata: Vec::new(),
             style: JsonStyle::default(),
             forward_credentials: false,

@@ -15,7 +15,7 @@ const EXAMPLE: &str = include_str!("../../config/propylon.example.toml");
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
 /// Defaults that the example cannot show: those of entries of lists that it only mentions.
-const UNSHOWN: [(&str, &str, &str); 40] = [
+const UNSHOWN: [(&str, &str, &str); 42] = [
     ("/$defs/Upstream", "http2", "false"),
     ("/$defs/Retry", "statuses", "[502, 503, 504]"),
     ("/$defs/Health", "path", "\"/\""),
@@ -51,6 +51,8 @@ const UNSHOWN: [(&str, &str, &str); 40] = [
     ("/$defs/LimitRule", "by", "\"caller\""),
     ("/$defs/Route", "strip_segments", "0"),
     ("/$defs/Route", "keep_host", "false"),
+    ("/$defs/Route", "escaped_slashes", "false"),
+    ("/$defs/Share", "weight", "1"),
     ("/$defs/Respond", "status", "200"),
     ("/$defs/Redirect", "status", "308"),
     ("/$defs/Redirect", "keep_query", "true"),

@@ -127,11 +127,13 @@ impl Mistake {
 }
 
 /// Keys of an upstream that do not decide which calls come to it.
-pub(super) const UPSTREAM_HOW: [&str; 22] = [
+pub(super) const UPSTREAM_HOW: [&str; 25] = [
     "authority",
     "balance",
     "breaker",
     "ca",
+    "client_certificate",
+    "client_key",
     "connect_timeout",
     "ejection",
     "first_byte_timeout",
@@ -149,20 +151,25 @@ pub(super) const UPSTREAM_HOW: [&str; 22] = [
     "reflection_interval",
     "resolve_interval",
     "retry",
+    "server_name",
     "timeout",
 ];
 
 /// Keys of a route that do not decide which calls come to it.
-pub(super) const ROUTE_HOW: [&str; 11] = [
+pub(super) const ROUTE_HOW: [&str; 15] = [
     "access",
     "add_prefix",
     "cors",
+    "escaped_slashes",
     "keep_host",
     "name",
     "redirect",
+    "replace_prefix",
     "request_bytes",
+    "request_headers",
     "respond",
     "response_bytes",
+    "response_headers",
     "strip_segments",
     "timeout",
 ];

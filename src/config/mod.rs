@@ -18,6 +18,7 @@ mod shape;
 mod source;
 mod store;
 mod terminal;
+mod tls;
 
 use std::{
     fmt,
@@ -44,11 +45,15 @@ pub use self::{
     source::{Report, Source},
     store::Accounts,
     terminal::colours,
+    tls::{BadPair, Clients, Pair, ReadPair, Tls, authorities, certificates, not_good_at},
 };
 use crate::{
-    auth::Rule,
+    auth::{Network, Rule},
     dispatch::{Host, Resilience},
-    route::{Cors, HostPattern, Limits, Origins, Proxy, Redirect, Respond, router::Settings as Paths},
+    route::{
+        Conditions, Cors, HeaderRules, HostPattern, Limits, Origins, Proxy, Redirect, Respond,
+        router::Settings as Paths,
+    },
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
     transcode::{JsonInput, JsonStyle},
@@ -61,6 +66,12 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCA
 #[derive(Debug, Clone)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// The operator's listener, if there is one.
+    pub admin: Option<SocketAddr>,
+    /// The port speaks TLS.
+    pub tls: Option<Tls>,
+    /// Networks that begin each connection with a PROXY header.
+    pub proxy_protocol: Vec<Network>,
     /// Runtimes, each on a thread and a listener socket of its own.
     pub workers: usize,
     pub environment: Arc<str>,
@@ -198,6 +209,10 @@ pub struct Upstream {
     pub authority: Option<String>,
     /// PEM file of the certificate authorities to trust, in place of the machine's own.
     pub ca: Option<PathBuf>,
+    /// The name that its certificate is for, where that is not its authority's host.
+    pub server_name: Option<String>,
+    /// The certificate that is shown to it, where it asks for one.
+    pub client: Option<Pair>,
     /// Sent with each call, in place of what the caller sent under the same names; each value can be sent.
     pub metadata: Vec<(HeaderName, Secret)>,
     pub style: JsonStyle,
@@ -224,6 +239,10 @@ pub struct HttpUpstream {
     pub timeout: Option<Duration>,
     /// PEM file of the certificate authorities to trust, in place of the machine's own.
     pub ca: Option<PathBuf>,
+    /// The name that its certificate is for, where that is not its authority's host.
+    pub server_name: Option<String>,
+    /// The certificate that is shown to it, where it asks for one.
+    pub client: Option<Pair>,
     /// Sent with each request, in place of what the client sent under the same names; each value can be sent.
     pub headers: Vec<(HeaderName, Secret)>,
     /// The caller's credentials go on to it.
@@ -289,9 +308,19 @@ pub struct ServiceRoute {
     pub entry: usize,
     /// `package.Service`, a prefix (`package.*`), or one method (`package.Service/Method`).
     pub pattern: String,
-    /// The upstream that answers; who serves it already where there is none.
-    pub upstream: Option<Arc<str>>,
+    /// The upstreams that answer, each by its weight; who serves it already where there is none.
+    pub upstreams: Vec<Share>,
+    /// Which of its calls.
+    pub when: Conditions,
     pub rules: Rules,
+}
+
+/// One of the upstreams that a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    pub upstream: Arc<str>,
+    /// Of the sum of all.
+    pub weight: u32,
 }
 
 /// `[[routes]]` with `path`: what is called by an HTTP path.
@@ -299,10 +328,14 @@ pub struct ServiceRoute {
 pub struct PathRoute {
     /// Which of `[[routes]]` it is, counted from 0.
     pub entry: usize,
+    /// The key that says which paths: `path`, or `prefix`.
+    pub written: &'static str,
     pub name: Arc<str>,
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,
     pub template: Template,
+    /// Which of its requests.
+    pub when: Conditions,
     pub action: Action,
     pub rules: Rules,
 }
@@ -312,7 +345,8 @@ pub struct PathRoute {
 pub enum Action {
     Respond(Arc<Respond>),
     Redirect(Arc<Redirect>),
-    Proxy(Arc<Proxy>),
+    /// At least one, each with its weight.
+    Proxy(Vec<(u32, Arc<Proxy>)>),
 }
 
 /// Rules of a route, each in place of the general one.
@@ -322,6 +356,8 @@ pub struct Rules {
     pub request_bytes: Option<usize>,
     pub response_bytes: Option<usize>,
     pub cors: Option<Arc<Cors>>,
+    /// What is changed of headers.
+    pub headers: Option<Arc<HeaderRules>>,
     /// Who may call.
     pub access: Option<Arc<Rule>>,
 }

@@ -2,12 +2,14 @@
 //! from what an upstream makes of them.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::Status;
 
@@ -25,6 +27,8 @@ pub(super) struct Bounded {
     left: usize,
     pace: Pace,
     mistake: Mistake,
+    /// Nothing is read before this.
+    wait: Option<BoxFuture<'static, ()>>,
 }
 
 impl Bounded {
@@ -37,7 +41,12 @@ impl Bounded {
         }
         let mistake = Mistake::default();
         let pace = Pace::new(limits.request_pause);
-        Ok((Self { body, limit, left: limit, pace, mistake: Arc::clone(&mistake) }, mistake))
+        Ok((Self { body, limit, left: limit, pace, mistake: Arc::clone(&mistake), wait: None }, mistake))
+    }
+
+    /// Reads nothing before something has happened.
+    pub(super) fn after(self, wait: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { wait: Some(Box::pin(wait)), ..self }
     }
 
     fn fail(&self, status: Status) -> Status {
@@ -58,6 +67,10 @@ impl http_body::Body for Bounded {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
+        if let Some(wait) = &mut this.wait {
+            ready!(wait.as_mut().poll(cx));
+            this.wait = None;
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
             return this.pace.poll_pause(cx).map(|late| Some(Err(this.fail(late))));
         };

@@ -34,7 +34,7 @@ pub use self::{
     grpc::{Settings, Upstream},
     http::{HttpSettings, HttpUpstream},
     local::Local,
-    tls::{Roots, Tls},
+    tls::{Identity, Roots, Tls},
 };
 use self::{http::Proxied, respond::Asked};
 use crate::{

@@ -205,8 +205,10 @@ mod tests {
             uri: uri.parse().unwrap(),
             captured: captured.collect(),
             upgrade: None,
+            version: http::Version::HTTP_11,
+            expects: false,
         };
-        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), secure: false, foreign_name: false };
+        let peer = Peer::at(([127, 0, 0, 1], 1).into());
         Asked { http: Box::new(http), headers: HeaderMap::new(), peer }
     }
 

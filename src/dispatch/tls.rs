@@ -1,15 +1,16 @@
 //! TLS towards an upstream: whom to trust, under which name, and which HTTP by ALPN. One crypto provider, aws-lc-rs.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore,
-        crypto::aws_lc_rs,
-        pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+        ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
     },
 };
 
@@ -19,6 +20,21 @@ pub struct Tls {
     pub roots: Roots,
     /// The name its certificate must carry, and SNI; `None`: the host of the upstream's authority.
     pub server_name: Option<String>,
+    /// The certificate that is shown to it, where it asks for one.
+    pub identity: Option<Identity>,
+}
+
+/// A certificate and its key, by the contents of their PEM files.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub certificate: Vec<u8>,
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity")
+    }
 }
 
 /// Whose certificates an upstream may have.
@@ -28,6 +44,10 @@ pub enum Roots {
     Native,
     /// Those of a PEM file's contents.
     Pem(Vec<u8>),
+    /// Nobody's authority is asked for: this certificate itself, in DER, whatever name it is for.
+    Exactly(Vec<u8>),
+    /// Anybody's: for who asks without a secret, and wants no more than an answer.
+    Anybody,
 }
 
 /// A connector made of the settings once.
@@ -50,11 +70,21 @@ impl Connector {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| format!("{host:?} is not a name a certificate can have: {error}"))?;
-        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(|error| format!("no usable TLS version: {error}"))?
-            .with_root_certificates(tls.roots.store()?)
-            .with_no_client_auth();
+            .map_err(|error| format!("no usable TLS version: {error}"))?;
+        let builder = match Unnamed::of(&tls.roots) {
+            Some(unnamed) => builder.dangerous().with_custom_certificate_verifier(Arc::new(unnamed)),
+            None => builder.with_root_certificates(tls.roots.store()?),
+        };
+        let mut config = match &tls.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let (chain, key) = identity.read()?;
+                let wrong = |error| format!("the client certificate and its key are not usable: {error}");
+                builder.with_client_auth_cert(chain, key).map_err(wrong)?
+            }
+        };
         config.alpn_protocols = vec![match speaks {
             Speaks::Http1 => b"http/1.1".to_vec(),
             Speaks::Http2 => b"h2".to_vec(),
@@ -78,10 +108,82 @@ impl Connector {
     }
 }
 
+impl Identity {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
+        let chain = chain.map_err(|error| format!("the client certificate is not PEM: {error}"))?;
+        // What stands there is not shown.
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| {
+            "the PEM of the client certificate's key holds no key that can be used".to_owned()
+        })?;
+        Ok((chain, key))
+    }
+}
+
+/// Takes a server for what it is without any authority's word. It must have the key of its certificate all the same.
+#[derive(Debug)]
+struct Unnamed {
+    exactly: Option<Vec<u8>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Unnamed {
+    fn of(roots: &Roots) -> Option<Self> {
+        let exactly = match roots {
+            Roots::Exactly(certificate) => Some(certificate.clone()),
+            Roots::Anybody => None,
+            Roots::Native | Roots::Pem(_) => return None,
+        };
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        Some(Self { exactly, algorithms })
+    }
+}
+
+impl ServerCertVerifier for Unnamed {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match &self.exactly {
+            Some(exactly) if **exactly != **end_entity => {
+                Err(Error::General("the server shows another certificate than the config names".to_owned()))
+            }
+            _ => Ok(ServerCertVerified::assertion()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
 impl Roots {
     fn store(&self) -> Result<RootCertStore, String> {
         let mut store = RootCertStore::empty();
         match self {
+            Self::Exactly(_) | Self::Anybody => {}
             Self::Native => {
                 let found = rustls_native_certs::load_native_certs();
                 let (added, _) = store.add_parsable_certificates(found.certs);

@@ -33,6 +33,7 @@ pub(super) fn policies(
     let same = |old: &Config| {
         old.callers.issuers == callers.issuers
             && old.callers.tokens == callers.tokens
+            && old.callers.certificates == callers.certificates
             && !names_files(callers)
     };
     let verifier = match before {
@@ -81,7 +82,10 @@ fn verifier(callers: &Callers, own: &Accounts) -> Result<Verifier, Vec<Mistake>>
         }
     }
     if mistakes.is_empty() {
-        let verifier = Verifier::new(issuers, callers.tokens.iter().map(token).collect());
+        let mut verifier = Verifier::new(issuers, callers.tokens.iter().map(token).collect());
+        if let Some(callers) = &callers.certificates {
+            verifier = verifier.with_certificates(callers.clone());
+        }
         if !own.in_use {
             return Ok(verifier);
         }

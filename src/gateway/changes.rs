@@ -103,12 +103,18 @@ mod tests {
                 server_streaming: *name == "Watch",
                 rest: if rest.is_empty() { vec![] } else { vec![(*rest).to_owned()] },
                 route: "".into(),
+                variants: Vec::new(),
             };
             let methods = methods.map(|methods| methods.iter().map(method).collect());
             catalog.push(Source {
                 destination: Destination::Upstream((*upstream).into()),
                 address: "".into(),
-                services: vec![ServiceEntry { name: (*service).into(), methods, route: "".into() }],
+                services: vec![ServiceEntry {
+                    name: (*service).into(),
+                    methods,
+                    route: "".into(),
+                    variants: Vec::new(),
+                }],
                 files: None,
             });
         }

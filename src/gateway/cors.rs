@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tonic::Status;
 
 use crate::{
-    route::{Cors, Origins, Route},
+    call::Peer,
+    route::{Asked as Asks, Cors, Origins, Route},
     snapshot::Snapshot,
     status::Fault,
     surface::{Request, Response, classify, rest::is_socket},
@@ -103,17 +104,44 @@ impl<'a> Page<'a> {
     }
 }
 
+/// Forgets the client's certificate where a page of elsewhere asks: its reader's browser shows the certificate whoever the
+/// page is of, as it sends cookies. A page that may send these, by its rules, may call by the certificate too.
+pub(super) fn forget_certificate(page: Option<&Page<'_>>, request: &mut Request) {
+    let shown = |peer: &Peer| peer.certificate.is_some();
+    if !request.extensions().get::<Peer>().is_some_and(shown) {
+        return;
+    }
+    let may = match page {
+        Some(page) => page.own || (page.allowed() && page.cors.credentials),
+        // Of a GET or HEAD the browser does not say which page; whether one of elsewhere, or a link that was followed, it says.
+        None => {
+            let said = |name: &HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+            let elsewhere = matches!(said(&FETCH_SITE), Some(b"cross-site" | b"same-site"));
+            !elsewhere || said(&FETCH_MODE) == Some(b"navigate")
+        }
+    };
+    if !may && let Some(peer) = request.extensions_mut().get_mut::<Peer>() {
+        peer.certificate = None;
+    }
+}
+
 /// The route that is called; of a preflight, that which the request it asks for will call.
 fn route<'a>(snapshot: &'a Snapshot, request: &Request, asked: Option<&Asked>) -> Option<&'a Route> {
-    let uri = request.uri();
+    let (uri, headers) = (request.uri(), request.headers());
+    let known = Asks::of(uri, headers);
     let found = match asked {
-        Some(asked) => snapshot.route_of(&Method::from_bytes(asked.method.as_bytes()).ok()?, uri, None),
-        None if is_socket(request) => snapshot.socket_route_of(uri),
-        None => snapshot.route_of(request.method(), uri, Some(classify(request))),
+        Some(asked) => {
+            let method = Method::from_bytes(asked.method.as_bytes()).ok()?;
+            snapshot.route_of(&method, uri, &Asks::by_preflight(uri, headers), None)
+        }
+        None if is_socket(request) => snapshot.socket_route_of(uri, &known),
+        None => snapshot.route_of(request.method(), uri, &known, Some(classify(request))),
     };
     found.map(|route| &**route)
 }
 
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const PRIVATE_NETWORK_ASKED: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const PRIVATE_NETWORK_ALLOWED: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 

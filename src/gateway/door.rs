@@ -15,15 +15,17 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tracing::error;
 
 use super::{
-    Gateway,
+    Gateway, PortTls,
     cors::{self, Page},
-    headers, pages, rebinding,
+    framing, headers,
+    operator::{self, OperatorRoad},
+    pages, rebinding,
     request_id::{self, REQUEST_ID},
 };
 use crate::{
-    call::{Body, Road},
+    call::{Body, Peer, Road},
     config::Config,
-    route::host,
+    route::{host, path},
     snapshot::Snapshot,
     status::{self, Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
@@ -36,11 +38,17 @@ const CONNECT_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Door {
     gateway: Arc<Gateway>,
+    operator: bool,
 }
 
 /// The door of a gateway.
 pub fn door(gateway: &Arc<Gateway>) -> Door {
-    Door { gateway: Arc::clone(gateway) }
+    Door { gateway: Arc::clone(gateway), operator: false }
+}
+
+/// The door of its operator's listener.
+pub fn operator_door(gateway: &Arc<Gateway>) -> Door {
+    Door { gateway: Arc::clone(gateway), operator: true }
 }
 
 impl Door {
@@ -53,7 +61,23 @@ impl Door {
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
     pub async fn serve(&self, request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
+        if self.operator {
+            let road = Arc::new(OperatorRoad(Arc::clone(&snapshot)));
+            return self.serve_on(&snapshot, &road, request).await;
+        }
         self.serve_on(&snapshot, &snapshot, request).await
+    }
+
+    /// What a handshake is made with that begins now; `None`: plain text is spoken.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<PortTls>> {
+        if self.operator { None } else { self.gateway.tls.load_full() }
+    }
+
+    /// True for the operator's listener.
+    #[must_use]
+    pub fn is_operators(&self) -> bool {
+        self.operator
     }
 
     /// The same by one snapshot, its calls down a road that need not be the snapshot's own: who explains a request sends
@@ -72,6 +96,7 @@ impl Door {
             Protocol::Grpc => None,
             Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
         };
+        cors::forget_certificate(page.as_ref(), &mut request);
         let mut response = match &page {
             Some(page) if page.preflight() => page.preflight_answer(),
             _ => {
@@ -102,9 +127,9 @@ impl Door {
     }
 
     /// The answer to a client of HTTP/1.1 whose request has no head that can be read.
-    pub async fn refuse_head(&self, fault: HeadFault) -> Response {
+    pub async fn refuse_head(&self, fault: HeadFault, peer: Peer) -> Response {
         let snapshot = self.gateway.snapshot();
-        self.refuse_unread(&snapshot, fault.status(&snapshot.config)).await
+        self.refuse_unread(&snapshot, fault.status(&snapshot.config), Some(peer)).await
     }
 
     /// The answer to a client of HTTP/1.1 whose connection is over a cap, for the reason that is given.
@@ -112,12 +137,16 @@ impl Door {
         let details = ErrorDetails::with_retry_info(Some(CONNECT_AGAIN));
         let message = format!("too many connections: {why}");
         let status = Status::with_error_details(Code::Unavailable, message, details);
-        self.refuse_unread(&self.gateway.snapshot(), status).await
+        self.refuse_unread(&self.gateway.snapshot(), status, None).await
     }
 
     /// Refuses what no request was read of.
-    async fn refuse_unread(&self, snapshot: &Snapshot, status: Status) -> Response {
-        let arrival = Arrival::of(&mut Request::new(Body::empty()));
+    async fn refuse_unread(&self, snapshot: &Snapshot, status: Status, peer: Option<Peer>) -> Response {
+        let mut request = Request::new(Body::empty());
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        let arrival = Arrival::of(&mut request);
         let mut response = arrival.refuse(snapshot, status).await;
         headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, arrival.id);
@@ -136,6 +165,7 @@ impl Door {
         page: Option<&Page<'_>>,
         request: Request,
     ) -> Result<Response, Status> {
+        framing::check(&request)?;
         bounded(&snapshot.config, &request)?;
         asked_of(snapshot, &request)?;
         if let Some(page) = page.filter(|_| surface::rest::is_socket(&request)) {
@@ -144,10 +174,21 @@ impl Door {
         Ok(match arrival.protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
             Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
-            Protocol::Rest => match pages::find(snapshot, request.uri().path()) {
-                Some(found) => pages::serve(&self.gateway, snapshot, &**road, found, request).await,
-                None => snapshot.rest.serve(road, request).await,
-            },
+            Protocol::Rest => {
+                let refused = |why| Fault::client().on(Status::invalid_argument(why));
+                path::readable(request.uri().path()).map_err(refused)?;
+                match pages::find(snapshot, request.uri().path()) {
+                    Some(found) if self.operator && !found.is_operators() => {
+                        return Err(operator::elsewhere(request.uri().path()));
+                    }
+                    // What the operator's listener has is admitted as everywhere.
+                    Some(found) if self.operator => {
+                        pages::serve(&self.gateway, snapshot, &**snapshot, found, request).await
+                    }
+                    Some(found) => pages::serve(&self.gateway, snapshot, &**road, found, request).await,
+                    None => snapshot.rest.serve(road, request).await,
+                }
+            }
         })
     }
 }
@@ -198,16 +239,8 @@ impl HeadFault {
     }
 }
 
-/// Refuses headers over the limit, and HTTP/1.1 without its one Host (RFC 9112, section 3.2): who stands before or behind
-/// this gateway may read another of two.
+/// Refuses headers over the limit.
 fn bounded(config: &Config, request: &Request) -> Result<(), Status> {
-    if request.version() == Version::HTTP_11 {
-        let hosts = request.headers().get_all(header::HOST).iter().count();
-        if hosts != 1 {
-            let message = format!("a request of HTTP/1.1 has one Host header; this one has {hosts}");
-            return Err(Fault::client().on(Status::invalid_argument(message)));
-        }
-    }
     let header_bytes: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let most = usize::try_from(config.header_bytes).unwrap_or(usize::MAX);

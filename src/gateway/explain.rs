@@ -26,7 +26,7 @@ use crate::{
         ExplainRouteRequest, ExplainRouteResponse, ExplainedBinding, ExplainedDestination,
         ExplainedParameter, NearMiss,
     },
-    route::{Destination, Route},
+    route::{Asked, Destination, Route, catalog::PathEntry},
     services::Explain,
     snapshot::Snapshot,
     status::{self, Fault},
@@ -150,7 +150,7 @@ impl Question<'_> {
         match self.protocol {
             _ if self.preflight || page => {}
             Protocol::Grpc | Protocol::GrpcWeb { .. } => {
-                if let Ok(rpc) = snapshot.grpc.table.find(path) {
+                if let Ok(rpc) = snapshot.grpc.table.find(path, &self.asked()) {
                     explained.method = Some(method(path, rpc.method.as_deref()));
                     route = route.or(Some(rpc.route));
                 }
@@ -161,8 +161,8 @@ impl Question<'_> {
                     explained.binding = Some(found.binding);
                     route = route.or(Some(found.route));
                 }
-                route =
-                    route.or_else(|| snapshot.rest.route_of(&self.parts.method, &self.parts.uri).cloned());
+                let Parts { method, uri, .. } = self.parts;
+                route = route.or_else(|| snapshot.rest.route_of(method, uri, &self.asked()).cloned());
             }
         }
         if let Some((route, Target::Http(head))) = call {
@@ -211,6 +211,10 @@ impl Question<'_> {
         explained
     }
 
+    fn asked(&self) -> Asked<'_> {
+        Asked::of(&self.parts.uri, &self.parts.headers)
+    }
+
     fn surface(&self, page: bool) -> String {
         match self.protocol {
             _ if self.preflight => "preflight",
@@ -225,7 +229,9 @@ impl Question<'_> {
 
     /// A path of the config's own, and what its variables captured.
     fn of_path(&self, route: &Route, head: &HttpHead) -> ExplainedBinding {
-        let entry = self.snapshot.catalog.paths().iter().find(|entry| entry.route == route.name);
+        let leads = |entry: &&PathEntry| entry.destinations.iter().any(|(_, to)| *to == route.destination);
+        let named = self.snapshot.catalog.paths().iter().filter(|entry| entry.route == route.name);
+        let entry = named.clone().find(leads).or_else(|| named.clone().next());
         let path = head.captured.iter().map(|captured| ExplainedParameter {
             name: captured.name.to_string(),
             value: captured.value.clone(),
@@ -242,7 +248,7 @@ impl Question<'_> {
     fn near(&self) -> Vec<NearMiss> {
         let (snapshot, parts) = (self.snapshot, self.parts);
         if self.protocol == Protocol::Rest {
-            return snapshot.rest.near(&parts.method, &parts.uri, NEAR);
+            return snapshot.rest.near(parts, NEAR);
         }
         let mut near = Vec::new();
         if let Some(found) = snapshot.rest.explain(parts, &Body::empty(), false) {
@@ -283,7 +289,7 @@ fn read(asked: ExplainRouteRequest, config: &Config) -> Result<(Parts, Bytes), S
     let wrong = |message: String| Fault::client().on(Status::invalid_argument(message));
     let (mut parts, ()) = http::Request::new(()).into_parts();
     // Where it would come from is not asked: from this machine, as `x-forwarded-for` can change where a proxy is trusted.
-    parts.extensions.insert(Peer { address: ([127, 0, 0, 1], 0).into(), secure: false, foreign_name: false });
+    parts.extensions.insert(Peer::at(([127, 0, 0, 1], 0).into()));
     for (name, value) in &asked.headers {
         let name = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| wrong(format!("{name:?} is not the name of a header")))?;

@@ -1,15 +1,17 @@
 //! The config's keys with their values as text: what a reload compares, and which of them only a restart changes.
 
+mod process;
 mod upstreams;
 
 use std::{collections::BTreeMap, fmt::Debug};
 
-use crate::config::{Accounts, Action, Callers, Config, Connections, Own, PathRoute, Rest, ServiceRoute};
+use crate::config::{Action, Config, Own, PathRoute, Rest, ServiceRoute};
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 26] = [
+pub(super) const NEED_RESTART: [&str; 28] = [
     "gateway.listen",
+    "admin.listen",
     "gateway.workers",
     "log.level",
     "log.format",
@@ -26,6 +28,7 @@ pub(super) const NEED_RESTART: [&str; 26] = [
     "connections.keepalive_timeout",
     "connections.max_age",
     "connections.max_age_grace",
+    "connections.proxy_protocol",
     "auth.secret",
     "store",
     "accounts.registration",
@@ -56,6 +59,8 @@ pub(super) enum Value {
 pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     let (wanted, held) = (keys(next), keys(now));
     next.listen = now.listen;
+    next.admin = now.admin;
+    next.proxy_protocol.clone_from(&now.proxy_protocol);
     next.workers = now.workers;
     next.log = now.log;
     next.header_bytes = now.header_bytes;
@@ -103,6 +108,9 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     // Taken apart by name, so that a field that is added is not forgotten here.
     let Config {
         listen,
+        admin,
+        tls,
+        proxy_protocol,
         workers,
         environment,
         instance,
@@ -128,6 +136,10 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     } = config;
     let mut keys = Keys::default();
     keys.add("gateway.listen", listen);
+    keys.text("admin.listen", &admin.map_or("none".to_owned(), |address| address.to_string()));
+    keys.tls(tls.as_ref());
+    let networks: Vec<String> = proxy_protocol.iter().map(ToString::to_string).collect();
+    keys.add("connections.proxy_protocol", &networks);
     keys.add("gateway.workers", workers);
     keys.text("gateway.environment", environment);
     keys.text("gateway.instance", instance.as_deref().unwrap_or("none"));
@@ -199,56 +211,6 @@ impl Keys {
         self.0.insert(key.to_owned(), Value::Order(names.collect()));
     }
 
-    fn accounts(&mut self, accounts: &Accounts) {
-        let Accounts { rules, admin_email, admin_password } = accounts;
-        self.add("accounts.registration", &rules.registration);
-        self.add("accounts.roles", &rules.roles);
-        self.text("accounts.tier", &rules.tier);
-        self.add("accounts.access_lifetime", &rules.access_lifetime);
-        self.add("accounts.refresh_lifetime", &rules.refresh_lifetime);
-        self.text("accounts.admin_email", admin_email);
-        self.long("accounts.admin_password", admin_password);
-    }
-
-    fn connections(&mut self, connections: &Connections) {
-        let Connections {
-            max,
-            max_per_address,
-            flood_wait,
-            streams,
-            header_timeout,
-            body_timeout,
-            idle_timeout,
-            write_timeout,
-            keepalive_interval,
-            keepalive_timeout,
-            max_age,
-            max_age_grace,
-        } = connections;
-        self.add("connections.max", max);
-        self.add("connections.max_per_address", max_per_address);
-        self.add("connections.flood_wait", flood_wait);
-        self.add("connections.streams", streams);
-        self.add("connections.header_timeout", header_timeout);
-        self.add("connections.body_timeout", body_timeout);
-        self.add("connections.idle_timeout", idle_timeout);
-        self.add("connections.write_timeout", write_timeout);
-        self.add("connections.keepalive_interval", keepalive_interval);
-        self.add("connections.keepalive_timeout", keepalive_timeout);
-        self.text("connections.max_age", &max_age.map_or("none".to_owned(), |age| format!("{age:?}")));
-        self.add("connections.max_age_grace", max_age_grace);
-    }
-
-    fn callers(&mut self, callers: &Callers) {
-        let Callers { secret, issuers, tokens, rules, limits, proxies } = callers;
-        self.long("auth.secret", secret);
-        self.long("auth.issuers", issuers);
-        self.long("auth.tokens", tokens);
-        self.long("access", rules);
-        self.long("rate_limits", limits);
-        self.long("gateway.trusted_proxies", proxies);
-    }
-
     fn rest(&mut self, rest: &Rest) {
         let Rest {
             title,
@@ -281,22 +243,34 @@ impl Keys {
     }
 
     fn service(&mut self, route: &ServiceRoute) {
-        let ServiceRoute { pattern, upstream, rules, entry: _ } = route;
-        let name = format!("route {pattern}");
+        let ServiceRoute { pattern, upstreams, when, rules, entry: _ } = route;
+        let name = match when.words() {
+            words if words.is_empty() => format!("route {pattern}"),
+            words => format!("route {pattern} ({})", words.join(", ")),
+        };
         self.thing(&name);
-        self.text(&format!("{name}: upstream"), upstream.as_deref().unwrap_or("none"));
+        let upstreams = match upstreams.as_slice() {
+            [] => "none".to_owned(),
+            [one] => one.upstream.to_string(),
+            several => {
+                let shares = several.iter().map(|share| format!("{} ({})", share.upstream, share.weight));
+                shares.collect::<Vec<_>>().join(", ")
+            }
+        };
+        self.text(&format!("{name}: upstream"), &upstreams);
         self.long(&format!("{name}: rules"), rules);
     }
 
     fn path(&mut self, route: &PathRoute) {
-        let PathRoute { name, verbs, template, action, rules, entry: _ } = route;
+        let PathRoute { name, verbs, template, when, action, rules, entry: _, written: _ } = route;
         let verbs: Vec<&str> = verbs.iter().map(|verb| verb.as_str()).collect();
         let name = format!("route {name} ({} {})", verbs.join(", "), template.as_str());
         self.thing(&name);
+        self.long(&format!("{name}: conditions"), when);
         match action {
             Action::Respond(respond) => self.long(&format!("{name}: respond"), respond),
             Action::Redirect(redirect) => self.long(&format!("{name}: redirect"), redirect),
-            Action::Proxy(proxy) => self.long(&format!("{name}: upstream"), proxy),
+            Action::Proxy(proxies) => self.long(&format!("{name}: upstream"), proxies),
         }
         self.long(&format!("{name}: rules"), rules);
     }

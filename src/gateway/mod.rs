@@ -3,14 +3,17 @@
 
 mod accounts;
 mod callers;
+mod certificates;
 mod changes;
 mod cors;
 mod door;
 mod explain;
 mod files;
+mod framing;
 mod headers;
 mod keyring;
 mod keys;
+mod operator;
 mod pages;
 mod rebinding;
 mod rehearsal;
@@ -23,13 +26,14 @@ mod upstreams;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 use tonic::Status;
 
 pub use self::{
     accounts::directory,
-    door::{Door, HeadFault, MOST_HEADERS, door},
+    certificates::PortTls,
+    door::{Door, HeadFault, MOST_HEADERS, door, operator_door},
     source::Source,
     start::{StartError, rehearse},
 };
@@ -64,6 +68,8 @@ pub struct Gateway {
     /// Held while a snapshot is built and swapped in, so that two cannot race.
     current: Mutex<Current>,
     snapshot: ArcSwap<Snapshot>,
+    /// What the port's handshakes are made with; `None`: it speaks plain text.
+    tls: ArcSwapOption<PortTls>,
     /// Says to read every upstream's reflection now; the number only makes each asking another.
     read_now: watch::Sender<u64>,
     /// Takes what is asked, one after the other.

@@ -1,6 +1,6 @@
 //! Pages that ask under a name which is not this machine's. Whoever owns a name can let it resolve to 127.0.0.1: then a page
 //! of theirs, in a browser on this machine, is of the gateway's own origin and reads what is for this machine alone. Its name
-//! is what it cannot hide.
+//! is what it cannot hide. The same holds of the operator's listener, wherever that is.
 
 use std::net::IpAddr;
 
@@ -10,10 +10,13 @@ use crate::{call::Peer, surface::Request};
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Notes it in the request's [`Peer`]. Who does not call from this machine has nothing to win by it, and is not looked at.
+/// Notes it in the request's [`Peer`]. Who calls neither from this machine nor by the operator's listener has nothing to win
+/// by it, and is not looked at.
 pub(super) fn note(request: &mut Request) {
-    let here =
-        request.extensions().get::<Peer>().is_some_and(|peer| peer.address.ip().to_canonical().is_loopback());
+    let here = request
+        .extensions()
+        .get::<Peer>()
+        .is_some_and(|peer| peer.operator || peer.address.ip().to_canonical().is_loopback());
     if !here || !by_browser(request.headers()) || is_here(request.uri(), request.headers()) {
         return;
     }
@@ -50,8 +53,7 @@ mod tests {
     fn a_page_is_of_this_machine_under_its_names_alone() {
         let check = |address: &str, host: &str, name: &'static str, want: bool| {
             let mut request = Request::new(Body::empty());
-            let (address, secure) = (address.parse().unwrap(), false);
-            request.extensions_mut().insert(Peer { address, secure, foreign_name: false });
+            request.extensions_mut().insert(Peer::at(address.parse().unwrap()));
             request.headers_mut().insert(header::HOST, host.parse().unwrap());
             request.headers_mut().insert(name, HeaderValue::from_static("x"));
             note(&mut request);

@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Gateway, callers, changes, keys,
+    Gateway, PortTls, callers, certificates, changes, keys,
     schemas::{self, Reading, Unread, Watch},
     start::{built, dialled, look_after},
     upstreams::{self, ByName, Prepared},
@@ -116,6 +116,7 @@ struct Read {
     config: Config,
     needs_restart: Vec<String>,
     prepared: Prepared,
+    tls: Option<Arc<PortTls>>,
 }
 
 impl Gateway {
@@ -152,8 +153,12 @@ impl Gateway {
                 Arc::clone(&current.parts.built_in),
             )
         };
-        let prepared = upstreams::prepare(&config, &reached, &proxied, &known, &built_in);
-        Ok(Read { config, needs_restart, prepared })
+        let mut prepared = upstreams::prepare(&config, &reached, &proxied, &known, &built_in);
+        let tls = certificates::prepare(&config, self.tls.load().as_ref()).unwrap_or_else(|mistakes| {
+            prepared.mistakes.extend(mistakes);
+            None
+        });
+        Ok(Read { config, needs_restart, prepared, tls })
     }
 
     /// The upstreams whose reflection nobody watches yet.
@@ -176,7 +181,7 @@ impl Gateway {
         fresh: &ByName<Arc<Upstream>>,
         mut come: ByName<Reading>,
     ) -> Result<Reloaded, Vec<Mistake>> {
-        let Read { config, needs_restart, prepared } = read;
+        let Read { config, needs_restart, prepared, tls } = read;
         let Prepared { reached, described, proxied, mistakes } = prepared;
         let mut current = self.current();
         let mut schemas = described;
@@ -206,7 +211,15 @@ impl Gateway {
         let upstreams = dialled(&reached);
         let loaded = current.parts.loaded;
         let file = self.source.file.clone();
+        let proxied_before = &current.parts.proxied;
+        for (name, upstream) in &proxied {
+            let told = said.iter().any(|said| said.starts_with(&format!("upstreams.{name}.")));
+            if proxied_before.get(name).is_some_and(|was| !Arc::ptr_eq(was, upstream)) && !told {
+                said.push(format!("upstream {name}: {OTHER_CERTIFICATES}"));
+            }
+        }
         said.extend(files_changed(&current.parts.upstreams, &upstreams, &current.schemas, &schemas, &said));
+        said.extend(certificates::changed(self.tls.load().as_ref(), tls.as_ref()));
         if said.is_empty() && mistakes.is_empty() {
             return Ok(Reloaded { loaded, changes: said, needs_restart, file });
         }
@@ -236,6 +249,7 @@ impl Gateway {
         self.files.send_modify(|sight| sight.retain(|file, _| named.contains(file)));
         look_after(&parts);
         self.show(snapshot);
+        self.tls.store(tls);
         let mut watches = ByName::new();
         for (name, interval) in schemas::reflecting(&parts.config) {
             let Some(upstream) = parts.upstreams.get(name) else { continue };
@@ -257,6 +271,8 @@ impl Gateway {
     }
 }
 
+const OTHER_CERTIFICATES: &str = "the certificates that it is known by, or shown, have changed";
+
 /// What differs although the config says the same: the contents of files that it names.
 fn files_changed(
     before: &ByName<Arc<Upstream>>,
@@ -275,7 +291,7 @@ fn files_changed(
             _ => false,
         };
         if !Arc::ptr_eq(was, upstream) && !told {
-            changed.push(format!("upstream {name}: its certificate authorities have changed"));
+            changed.push(format!("upstream {name}: {OTHER_CERTIFICATES}"));
         }
         if !same_schema {
             changed.push(format!("upstream {name}: its schema has changed"));

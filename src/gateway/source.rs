@@ -9,7 +9,7 @@ use std::{
 
 use super::files::{Sight, digest};
 use crate::{
-    config::{Config, SchemaSource},
+    config::{Config, Pair, SchemaSource, Tls},
     services::admin::Mistake,
 };
 
@@ -81,6 +81,7 @@ impl Source {
         let mut files = BTreeSet::from([file.clone()]);
         for upstream in &config.upstreams {
             files.extend(upstream.ca.clone());
+            files.extend(upstream.client.iter().flat_map(Pair::files).map(Path::to_owned));
             files
                 .extend(upstream.metadata.iter().filter_map(|(_, secret)| secret.file().map(Path::to_owned)));
             if let SchemaSource::Descriptors(file) = &upstream.schema {
@@ -89,9 +90,11 @@ impl Source {
         }
         for upstream in &config.http_upstreams {
             files.extend(upstream.ca.clone());
+            files.extend(upstream.client.iter().flat_map(Pair::files).map(Path::to_owned));
             files.extend(upstream.headers.iter().filter_map(|(_, secret)| secret.file().map(Path::to_owned)));
         }
         files.extend(config.callers.files());
+        files.extend(config.tls.iter().flat_map(Tls::files).map(Path::to_owned));
         files
     }
 

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{
     Current, Gateway, Source,
     accounts::Accounts,
-    callers,
+    callers, certificates,
     explain::Explainer,
     files,
     reload::{self, Queue},
@@ -157,6 +157,9 @@ impl Gateway {
         let mut accounts = accounts(&config)?;
         callers::warn_of_open_services(&config);
         let policies = callers::policies(&config, &accounts, None).map_err(StartError::Config)?;
+        // Who only asks opens no port.
+        let tls =
+            if opens { certificates::prepare(&config, None).map_err(StartError::Config)? } else { None };
         let parts = Parts {
             policies,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
@@ -200,6 +203,7 @@ impl Gateway {
                 watches: HashMap::new(),
             }),
             snapshot: ArcSwap::from_pointee(snapshot),
+            tls: tls.into(),
             read_now: watch::Sender::new(0),
             reloads,
             files,

@@ -5,8 +5,8 @@ use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 use http::{HeaderName, HeaderValue};
 
 use crate::{
-    config::{self, Config, SchemaSource, read_file},
-    dispatch::{HttpSettings, HttpUpstream, Roots, Settings, Tls, Upstream},
+    config::{self, Config, Pair, SchemaSource, read_file},
+    dispatch::{HttpSettings, HttpUpstream, Identity, Roots, Settings, Tls, Upstream},
     schema::Schema,
     services::admin::Mistake,
     snapshot::Known,
@@ -102,6 +102,18 @@ fn roots(ca: Option<&Path>) -> Result<Roots, Wrong> {
     Ok(Roots::Pem(read_file(file).map_err(why)?))
 }
 
+/// The certificate that is shown to an upstream. Both files are of one moment, or they do not belong together.
+fn identity(pair: Option<&Pair>) -> Result<Option<Identity>, Wrong> {
+    let Some(pair) = pair else { return Ok(None) };
+    pair.read().map_err(|bad| match bad.file {
+        "key" => (".client_key", bad.why),
+        _ => (".client_certificate", bad.why),
+    })?;
+    let certificate = read_file(&pair.certificate).map_err(|why| (".client_certificate", why))?;
+    let key = read_file(&pair.key).map_err(|why| (".client_key", why))?;
+    Ok(Some(Identity { certificate, key }))
+}
+
 fn authority(written: Option<&str>) -> Result<Option<http::uri::Authority>, Wrong> {
     let Some(text) = written else { return Ok(None) };
     let why = |error| (".authority", format!("authority {text:?}: {error}"));
@@ -111,12 +123,13 @@ fn authority(written: Option<&str>) -> Result<Option<http::uri::Authority>, Wron
 /// How dispatch reaches an upstream that speaks plain HTTP.
 fn http_settings(written: &config::HttpUpstream) -> Result<HttpSettings, Wrong> {
     let roots = roots(written.ca.as_deref())?;
+    let (server_name, identity) = (written.server_name.clone(), identity(written.client.as_ref())?);
     Ok(HttpSettings {
         name: Arc::clone(&written.name),
         hosts: written.addresses.hosts().collect(),
         http2: written.http2,
         resilience: written.resilience.clone(),
-        tls: written.addresses.tls().then_some(Tls { roots, server_name: None }),
+        tls: written.addresses.tls().then_some(Tls { roots, server_name, identity }),
         authority: authority(written.authority.as_deref())?,
         headers: written.headers.iter().filter_map(metadata).collect(),
         connect_timeout: written.connect_timeout,
@@ -127,11 +140,12 @@ fn http_settings(written: &config::HttpUpstream) -> Result<HttpSettings, Wrong> 
 /// How dispatch reaches an upstream.
 fn settings(written: &config::Upstream) -> Result<Settings, Wrong> {
     let roots = roots(written.ca.as_deref())?;
+    let (server_name, identity) = (written.server_name.clone(), identity(written.client.as_ref())?);
     let authority = authority(written.authority.as_deref())?;
     Ok(Settings {
         hosts: written.addresses.hosts().collect(),
         resilience: written.resilience.clone(),
-        tls: written.addresses.tls().then_some(Tls { roots, server_name: None }),
+        tls: written.addresses.tls().then_some(Tls { roots, server_name, identity }),
         authority,
         metadata: written.metadata.iter().filter_map(metadata).collect(),
         connect_timeout: written.connect_timeout,

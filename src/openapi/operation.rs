@@ -60,7 +60,7 @@ pub(super) fn operation(
     let mut parameters = parameters::of_path(walker, binding, path);
     parameters.extend(parameters::of_query(walker, binding));
     let body = request_body(walker, binding);
-    let demand = Demand::of(listed.access);
+    let demand = Demand::of(listed.access, config);
     let responses = responses(walker, listed, body.is_some(), demand.any(), config);
     let mut described = said.clone();
     if demand.any() {

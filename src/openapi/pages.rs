@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::{Action, Config, Page, PathRoute},
-    route::{Piece, Place, Text},
+    route::{HeaderMatch, Piece, Place, Text},
     schema::Verb,
 };
 
@@ -31,7 +31,7 @@ pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
         let (summary, responses) = page_responses(page, config);
         let mut all = ResponsesBuilder::new();
         let terms = answers.get(path.as_str());
-        let demand = terms.map(|terms| Demand::of(&terms.access)).unwrap_or_default();
+        let demand = terms.map(|terms| Demand::of(&terms.access, config)).unwrap_or_default();
         let mut failures = vec![Failure::HeadersTooLarge];
         if demand.any() {
             failures.extend([Failure::Unauthenticated, Failure::Forbidden]);
@@ -59,7 +59,9 @@ pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
         writer.tags.put(PAGES, true, || "What the gateway answers by itself.".to_owned());
         writer.put(&path, utoipa::openapi::HttpMethod::Get, operation, &headers::OF_PAGES);
     }
-    for route in &config.paths {
+    // What is for all requests of a path is its operation; what is for some of them comes where there is no such.
+    let (all, some): (Vec<_>, Vec<_>) = config.paths.iter().partition(|route| route.when.is_empty());
+    for route in all.into_iter().chain(some) {
         self::route(writer, route, &mut ids, answers);
     }
 }
@@ -128,8 +130,9 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
 }
 
 fn route(writer: &mut Writer<'_>, route: &PathRoute, ids: &mut HashSet<String>, answers: &Answers<'_>) {
-    if let Action::Proxy(proxy) = &route.action {
-        let reason = format!("what it is, is upstream {}'s own to say", proxy.upstream);
+    if let Action::Proxy(proxies) = &route.action {
+        let names: Vec<&str> = proxies.iter().map(|(_, proxy)| &*proxy.upstream).collect();
+        let reason = format!("what it is, is upstream {}'s own to say", names.join(" or "));
         for verb in &route.verbs {
             writer.omitted.push(omission(verb, &route.template, &route.name, Some(&reason)));
         }
@@ -140,7 +143,8 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, ids: &mut HashSet<String>, 
         let name = variables.get(index).map(|variable| variable.field_path.to_string()).unwrap_or_default();
         name.split('.').map(str::to_owned).collect()
     });
-    let demand = answers.get(&*route.name).map(|terms| Demand::of(&terms.access)).unwrap_or_default();
+    let demand =
+        answers.get(&*route.name).map(|terms| Demand::of(&terms.access, writer.config)).unwrap_or_default();
     let mut failures =
         vec![Failure::Invalid, Failure::RequestTimeout, Failure::TooLarge, Failure::HeadersTooLarge];
     if demand.any() {
@@ -155,6 +159,7 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, ids: &mut HashSet<String>, 
         parameter.required(Required::True).schema(Some(schema(&value))).build()
     });
     let mut parameters: Vec<Parameter> = in_path.collect();
+    parameters.extend(route.when.headers.iter().map(wanted));
     let (status, response, summary) = match &route.action {
         Action::Respond(respond) => {
             let texts = respond.headers.iter().map(|(_, text)| text).chain([&respond.body]);
@@ -177,11 +182,20 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, ids: &mut HashSet<String>, 
     // A name said twice is one parameter.
     parameters.sort_by(|a, b| a.name.cmp(&b.name));
     parameters.dedup_by(|a, b| a.name == b.name && a.parameter_in == b.parameter_in);
+    let when = route.when.words();
+    let when = (!when.is_empty()).then(|| format!("For requests with {}.", when.join(", ")));
+    let words = [when.as_deref(), Some(demand.words.as_str()).filter(|words| !words.is_empty())];
+    let words = words.into_iter().flatten().collect::<Vec<_>>().join("\n\n");
     for verb in &route.verbs {
         let Some(method) = http_method(verb) else {
             writer.omitted.push(omission(verb, &route.template, &route.name, None));
             continue;
         };
+        if !route.when.is_empty() && writer.items.get_path_operation(&path.text, method.clone()).is_some() {
+            let reason = "it is for some of the requests of an operation that is told";
+            writer.omitted.push(omission(verb, &route.template, &route.name, Some(reason)));
+            continue;
+        }
         let id = unique(&operation_id(route, verb), ids);
         let mut responses = ResponsesBuilder::new();
         for (status, failure) in errors::responses_of(failures.iter().copied(), &writer.config.rest.profile) {
@@ -192,7 +206,7 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, ids: &mut HashSet<String>, 
             .tag(ROUTES)
             .operation_id(Some(id))
             .summary(Some(format!("{summary} ({})", route.name)))
-            .description(Some(demand.words.clone()).filter(|words| !words.is_empty()))
+            .description(Some(words.clone()).filter(|words| !words.is_empty()))
             .parameters(Some(parameters.clone()).filter(|list| !list.is_empty()))
             .responses(responses.build())
             .securities(Some(demand.requirements.clone()))
@@ -203,6 +217,16 @@ fn route(writer: &mut Writer<'_>, route: &PathRoute, ids: &mut HashSet<String>, 
             .put(ROUTES, false, || "Routes of this deployment that no service stands behind.".to_owned());
         writer.put(&path.text, method, operation, &headers::OF_METHODS);
     }
+}
+
+/// A header without which a request is another route's.
+fn wanted(wanted: &HeaderMatch) -> Parameter {
+    let value = match wanted.value.as_ref().and_then(|value| value.to_str().ok()) {
+        Some(value) => json!({"type": "string", "enum": [value]}),
+        None => json!({"type": "string"}),
+    };
+    let parameter = ParameterBuilder::new().name(wanted.name.as_str()).parameter_in(ParameterIn::Header);
+    parameter.required(Required::True).schema(Some(schema(&value))).build()
 }
 
 /// The operation's name: the route's, where it has one of its own, else its method and path. Each of several methods has its

@@ -13,9 +13,10 @@ use crate::{
 
 const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
+const CERTIFICATE: &str = "client_certificate";
 
 /// The schemes, by name.
-pub(super) fn schemes(config: &Config) -> [(&'static str, SecurityScheme); 2] {
+pub(super) fn schemes(config: &Config) -> Vec<(&'static str, SecurityScheme)> {
     let auth = config.built_ins.get(Own::Auth);
     let mut token = "A token in `Authorization: Bearer …`: of an issuer that the gateway trusts".to_owned();
     if auth.enabled {
@@ -29,7 +30,17 @@ pub(super) fn schemes(config: &Config) -> [(&'static str, SecurityScheme); 2] {
         .build();
     let key =
         ApiKey::Header(ApiKeyValue::with_description("X-API-Key", "An API key, as an admin makes them."));
-    [(BEARER, SecurityScheme::Http(bearer)), (API_KEY, SecurityScheme::ApiKey(key))]
+    let mut schemes = vec![(BEARER, SecurityScheme::Http(bearer)), (API_KEY, SecurityScheme::ApiKey(key))];
+    if by_certificate(config) {
+        let words = "A client certificate, of an authority that the gateway trusts. A token or a key beside it says who calls.";
+        let description = Some(words.to_owned());
+        schemes.push((CERTIFICATE, SecurityScheme::MutualTls { description, extensions: None }));
+    }
+    schemes
+}
+
+fn by_certificate(config: &Config) -> bool {
+    config.callers.certificates.is_some()
 }
 
 /// What an operation demands of its callers.
@@ -49,7 +60,7 @@ impl Demand {
         !self.requirements.is_empty()
     }
 
-    pub(super) fn of(access: &Access) -> Self {
+    pub(super) fn of(access: &Access, config: &Config) -> Self {
         if access.is_public() {
             return Self::default();
         }
@@ -59,6 +70,7 @@ impl Demand {
             rules.iter().flat_map(|rule| &rule.allow).filter(|subject| of_place(subject)).collect();
         let bare = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
         let mut requirements = vec![bare(BEARER), bare(API_KEY)];
+        requirements.extend(by_certificate(config).then(|| bare(CERTIFICATE)));
         // Who calls from the right place need not say who it is.
         let by_place = rules.iter().all(|rule| rule.allow.iter().any(of_place)) && !rules.is_empty();
         if by_place {
@@ -115,11 +127,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::auth::CertificateCallers;
 
     #[test]
     fn a_demand_says_what_its_rules_ask() {
         let check = |rules: Vec<Rule>, requirements: &Value, words: &str, extensions: &Value| {
-            let demand = Demand::of(&Access::all(rules.into_iter().map(Arc::new).collect()));
+            let access = Access::all(rules.into_iter().map(Arc::new).collect());
+            let demand = Demand::of(&access, &Config::default());
             assert_eq!(serde_json::to_value(&demand.requirements).unwrap(), *requirements);
             assert_eq!(demand.words, words);
             assert_eq!(serde_json::to_value(demand.extensions.unwrap_or_default()).unwrap(), *extensions);
@@ -151,5 +165,19 @@ mod tests {
             &json!({"x-required-roles": ["a", "b"], "x-required-scopes": ["s", "t"]}),
         );
         check(Vec::new(), &known, "Needs a caller who says who it is.", &json!({}));
+    }
+
+    #[test]
+    fn a_certificate_is_a_way_to_be_known_where_clients_are_asked_for_one() {
+        let mut config = Config::default();
+        let names = |config: &Config| schemes(config).iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        assert_eq!(names(&config), [BEARER, API_KEY]);
+        config.callers.certificates = Some(CertificateCallers::default());
+        assert_eq!(names(&config), [BEARER, API_KEY, CERTIFICATE]);
+        let scheme = serde_json::to_value(&schemes(&config)[2].1).unwrap();
+        assert_eq!(scheme["type"], "mutualTLS");
+        let access = Access::all(vec![Arc::new(Rule::authenticated("a"))]);
+        let demanded = serde_json::to_value(&Demand::of(&access, &config).requirements).unwrap();
+        assert_eq!(demanded, json!([{"bearer": []}, {"api_key": []}, {"client_certificate": []}]));
     }
 }

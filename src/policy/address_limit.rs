@@ -22,6 +22,12 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
         call.caller.principal = Some(caller);
         return Ok(());
     }
+    if let (Ok(None), Some(certificate)) = (&presented, &call.peer.certificate)
+        && let Some(Ok(caller)) = policies.verifier.bearer_of(certificate, now())
+    {
+        call.caller.principal = Some(caller);
+        return Ok(());
+    }
     if call.route.terms.uncounted {
         return Ok(());
     }

@@ -1,12 +1,14 @@
 //! Who calls, by the credentials that the call brings. Bad credentials are refused, unless nobody asks for any: a client
 //! that sends its old token to log in anew must be let through.
 
+use std::sync::Arc;
+
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{Policies, address_limit, client};
 use crate::{
-    auth::{Client, Failed, Presented, Refused, now},
+    auth::{Client, Failed, Presented, Principal, Refused, now},
     call::Call,
     status::Fault,
 };
@@ -21,7 +23,14 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     }
     let presented = Presented::read(&call.metadata);
     let failed = match presented {
-        Ok(None) => return Ok(()),
+        Ok(None) => match by_certificate(policies, call) {
+            None => return Ok(()),
+            Some(Ok(caller)) => {
+                call.caller.principal = Some(caller);
+                return Ok(());
+            }
+            Some(Err(refused)) => Failed::Refused(refused),
+        },
         Ok(Some(presented)) => match policies.verifier.verify(&presented, now()).await {
             Ok(caller) => {
                 call.caller.principal = Some(caller);
@@ -39,10 +48,16 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     if open { Ok(()) } else { Err(refusal(&failed)) }
 }
 
+/// Who calls by the certificate of the connection. It is asked when the call brings nothing else: a token beside it says for
+/// whom its bearer, who has the certificate, calls.
+fn by_certificate(policies: &Policies, call: &Call) -> Option<Result<Arc<Principal>, Refused>> {
+    policies.verifier.bearer_of(call.peer.certificate.as_ref()?, now())
+}
+
 /// True where anybody may call from anywhere. Who may call because it is on this machine has no need of credentials, and
 /// those that it brings all the same are to be good.
 fn nobody_asks(policies: &Policies, call: &Call) -> bool {
-    let elsewhere = Client { local: false, ..client::of(policies, call) };
+    let elsewhere = Client { local: false, operator: false, ..client::of(policies, call) };
     call.route.terms.access.decide(None, &elsewhere).is_ok()
 }
 

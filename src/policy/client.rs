@@ -10,12 +10,16 @@ pub(super) fn admit(policies: &Policies, call: &mut Call) {
 
 pub(super) fn describe(policies: &Policies, call: &Call) -> String {
     let client = of(policies, call);
-    if client.local { format!("{}, this machine", client.address) } else { client.address.to_string() }
+    let from = if client.local { ", this machine" } else { "" };
+    let by = if client.operator { ", by the admin listener" } else { "" };
+    format!("{}{from}{by}", client.address)
 }
 
 pub(super) fn of(policies: &Policies, call: &Call) -> Client {
     call.caller.client.unwrap_or_else(|| {
         let client = policies.proxies.client(call.peer.address.ip(), &call.metadata);
-        Client { local: client.local && !call.peer.foreign_name, ..client }
+        let own_name = !call.peer.foreign_name;
+        let local = client.local && own_name && !call.peer.relayed;
+        Client { local, operator: call.peer.operator && own_name, ..client }
     })
 }

@@ -52,27 +52,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        auth::Terms,
         call::{Body, Caller, Frames, Guards, Message, Peer, Target},
-        route::{Destination, Limits, Route},
+        route::{Destination, Route},
         schema::Schema,
     };
 
     fn call(timeout: Option<u64>, allowed: Option<u64>) -> Call {
         Call {
             route: Arc::new(Route {
-                name: "/a.B/C".into(),
-                destination: Destination::Local,
                 timeout: allowed.map(Duration::from_secs),
-                repeatable: false,
-                limits: Limits::default(),
-                cors: None,
-                terms: Terms::default(),
+                ..Route::of("/a.B/C", Destination::Local)
             }),
             target: Target::Rpc { path: http::uri::PathAndQuery::from_static("/a.B/C"), method: None },
             metadata: http::HeaderMap::new(),
             message: Message::Frames(Frames::Stream(Body::empty())),
-            peer: Peer { address: ([127, 0, 0, 1], 1).into(), secure: false, foreign_name: false },
+            peer: Peer::at(([127, 0, 0, 1], 1).into()),
             timeout: timeout.map(Duration::from_secs),
             deadline: None,
             caller: Caller::default(),

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::Destination;
+use super::{Destination, Route, Routes, Weighted};
 use crate::schema::{self, File, Files, Schema};
 
 /// What is served: the gateway's own services first, then each upstream's in the order of the config.
@@ -23,7 +23,10 @@ pub struct PathEntry {
     /// HTTP methods, sorted; `*` for any.
     pub verbs: Vec<Arc<str>>,
     pub template: Arc<str>,
-    pub destination: Destination,
+    /// What a request is, beside its path, in words; empty where it may be any.
+    pub when: Vec<String>,
+    /// At least one, each with its weight.
+    pub destinations: Vec<(u32, Destination)>,
     /// The name of its route.
     pub route: Arc<str>,
 }
@@ -48,6 +51,8 @@ pub struct ServiceEntry {
     pub methods: Option<Vec<MethodEntry>>,
     /// The name of the route of a service whose schema is not known; empty for others, whose methods have one each.
     pub route: Arc<str>,
+    /// Where some of its calls go, in words; of a service whose schema is not known.
+    pub variants: Vec<String>,
 }
 
 /// One method of a service whose schema is known.
@@ -61,6 +66,8 @@ pub struct MethodEntry {
     pub rest: Vec<String>,
     /// The name of its route.
     pub route: Arc<str>,
+    /// Where some of its calls go, in words (see [`variants`]).
+    pub variants: Vec<String>,
 }
 
 /// A file name that stands for different contents in two sources. By name the first is answered; a symbol is answered
@@ -172,40 +179,42 @@ impl Catalog {
 }
 
 impl Source {
-    /// A source whose schema is known. `route` names a method's route, `rest` its bindings.
+    /// A source whose schema is known. `describe` names a method's route, its bindings and its variants.
     pub fn of(
         destination: Destination,
         address: impl Into<Arc<str>>,
         schema: &Schema,
-        mut describe: impl FnMut(&schema::Method) -> (Arc<str>, Vec<String>),
+        mut describe: impl FnMut(&schema::Method) -> (Arc<str>, Vec<String>, Vec<String>),
     ) -> Self {
         let mut method = |method: &Arc<schema::Method>| {
-            let (route, rest) = describe(method);
+            let (route, rest, variants) = describe(method);
             MethodEntry {
                 path: method.path.as_str().into(),
                 client_streaming: method.client_streaming,
                 server_streaming: method.server_streaming,
                 rest,
                 route,
+                variants,
             }
         };
         let services = schema.services().iter().map(|service| ServiceEntry {
             name: Arc::clone(&service.full_name),
             methods: Some(service.methods.iter().map(&mut method).collect()),
             route: Arc::default(),
+            variants: Vec::new(),
         });
         let services = services.collect();
         Self { destination, address: address.into(), services, files: Some(Files::of(schema)) }
     }
 
-    /// A source whose schema is not known: services by pattern, each with the name of its route.
+    /// A source whose schema is not known: services by pattern, each with the name of its route and its variants.
     pub fn unknown(
         destination: Destination,
         address: impl Into<Arc<str>>,
-        patterns: impl IntoIterator<Item = (Arc<str>, Arc<str>)>,
+        patterns: impl IntoIterator<Item = (Arc<str>, Arc<str>, Vec<String>)>,
     ) -> Self {
-        let services =
-            patterns.into_iter().map(|(name, route)| ServiceEntry { name, methods: None, route }).collect();
+        let entry = |(name, route, variants)| ServiceEntry { name, methods: None, route, variants };
+        let services = patterns.into_iter().map(entry).collect();
         Self { destination, address: address.into(), services, files: None }
     }
 
@@ -219,6 +228,36 @@ impl Source {
             Destination::Respond(_) | Destination::Redirect(_) => "config",
         }
     }
+}
+
+/// Where the calls of routes go that are not for all of one method or service to one place, each in words.
+#[must_use]
+pub fn variants(routes: &Routes) -> Vec<String> {
+    let to = |routes: &Weighted<Route>| {
+        let all: Vec<_> = routes.iter().map(|(weight, route)| (weight, &route.destination)).collect();
+        shares(all.into_iter())
+    };
+    let some =
+        routes.when.iter().map(|(when, routes)| format!("{}: {}", when.words().join(", "), to(routes)));
+    let several = routes.always.iter().filter(|routes| routes.iter().count() > 1);
+    some.chain(several.map(to)).collect()
+}
+
+/// Where something leads, in words; of several places each with its weight.
+pub fn shares<'a>(shares: impl Iterator<Item = (u64, &'a Destination)> + Clone) -> String {
+    let name = |destination: &Destination| match destination {
+        Destination::Respond(respond) => respond.status.as_u16().to_string(),
+        Destination::Redirect(redirect) => redirect.to.to_string(),
+        Destination::Proxy(proxy) => proxy.upstream.to_string(),
+        Destination::Local | Destination::Page | Destination::Nothing => String::new(),
+        Destination::Upstream(name) => name.to_string(),
+    };
+    let several = shares.clone().count() > 1;
+    let one = |(weight, destination)| match several {
+        true => format!("{} ({weight})", name(destination)),
+        false => name(destination),
+    };
+    shares.map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -236,13 +275,14 @@ mod tests {
         let schema =
             Schema::from_files([prost::Message::encode_to_vec(file.file_descriptor_proto())]).unwrap();
         let destination = Destination::Upstream(name.into());
-        let mut source = Source::of(destination, "", &schema, |_| (Arc::default(), Vec::new()));
+        let mut source = Source::of(destination, "", &schema, |_| (Arc::default(), Vec::new(), Vec::new()));
         source.services = services
             .iter()
             .map(|name| ServiceEntry {
                 name: (*name).into(),
                 methods: Some(Vec::new()),
                 route: Arc::default(),
+                variants: Vec::new(),
             })
             .collect();
         source

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{RpcTable, split};
+use super::rpc_table::{RpcTable, split};
 use crate::schema::likeness;
 
 /// A method near to a gRPC path.
@@ -115,24 +115,13 @@ mod tests {
     use super::*;
     use crate::{
         proto::FILE_DESCRIPTOR_SET,
-        route::{Destination, Limits, Route},
+        route::{Destination, Route},
         schema::Schema,
     };
 
     fn table() -> RpcTable {
         let schema = Schema::decode(FILE_DESCRIPTOR_SET).unwrap();
-        let route = |name: &str| {
-            let (destination, limits) = (Destination::Local, Limits::default());
-            Arc::new(Route {
-                name: name.into(),
-                destination,
-                timeout: None,
-                repeatable: false,
-                limits,
-                cors: None,
-                terms: Default::default(),
-            })
-        };
+        let route = |name: &str| Arc::new(Route::of(name, Destination::Local));
         let mut table = RpcTable::default();
         for method in schema.methods() {
             table.insert_method(Arc::clone(method), route("built-in"));

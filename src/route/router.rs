@@ -1,20 +1,24 @@
 //! Finds the binding of an HTTP method and a raw path: a trie of path segments whose cost does not grow with the number
 //! of templates. A literal beats `*`, `*` beats `**`, whatever the order of insertion; a registered verb `:x` beats the
-//! same text as part of the last segment.
+//! same text as part of the last segment. Where a template has several entries, the first whose method and headers are
+//! the request's is found; where none is, a less exact template may be.
 
 mod alike;
 mod candidates;
 mod captures;
 mod miss;
 mod near;
+mod walk;
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{borrow::Cow, cmp::Ordering, collections::HashMap, sync::Arc};
 
 pub use miss::{Conflict, Miss};
 
 use self::alike::Letters;
 pub use self::near::{Near, Piece};
-use crate::schema::{BadEscape, Segment, Template, Verb, decode_segment};
+use self::walk::end_of;
+use super::conditions::{Asked, Headers};
+use crate::schema::{Segment, Template, Verb, decode_segment};
 
 /// Values by HTTP method and path template.
 #[derive(Debug)]
@@ -81,7 +85,8 @@ struct Literal {
 struct End {
     /// The template's `:verb`.
     suffix: Option<Box<str>>,
-    /// HTTP methods and entries; `*` is last.
+    /// HTTP methods and entries, in the order in which they are asked: `*` is last, and of one method the entry that wants
+    /// the most headers first.
     methods: Vec<(Verb, usize)>,
 }
 
@@ -90,6 +95,8 @@ struct Entry<T> {
     value: T,
     label: String,
     template: Template,
+    /// What it wants of a request beside its method and path.
+    headers: Headers,
 }
 
 impl<T> Default for Router<T> {
@@ -113,6 +120,18 @@ impl<T> Router<T> {
         label: impl Into<String>,
         value: T,
     ) -> Result<(), Conflict> {
+        self.insert_for(verb, template, &Headers::default(), label, value)
+    }
+
+    /// Adds a binding for requests with these headers alone.
+    pub fn insert_for(
+        &mut self,
+        verb: &Verb,
+        template: &Template,
+        headers: &Headers,
+        label: impl Into<String>,
+        value: T,
+    ) -> Result<(), Conflict> {
         let label = label.into();
         let mut at = 0;
         for (index, segment) in template.segments().iter().enumerate() {
@@ -131,18 +150,25 @@ impl<T> Router<T> {
             node.ends.len() - 1
         });
         let Some(end) = node.ends.get_mut(place) else { return Ok(()) };
-        if let Some(first) =
-            end.methods.iter().find(|(known, _)| known == verb).and_then(|(_, at)| self.entries.get(*at))
-        {
+        let mut same = end.methods.iter().filter(|(known, _)| known == verb);
+        let first = same.find_map(|(_, at)| self.entries.get(*at).filter(|known| known.headers == *headers));
+        if let Some(first) = first {
             return Err(Conflict {
                 verb: verb.clone(),
                 first: (first.label.clone(), first.template.to_string()),
                 second: (label, template.to_string()),
             });
         }
+        self.entries.push(Entry { value, label, template: template.clone(), headers: headers.clone() });
         end.methods.push((verb.clone(), entry));
-        end.methods.sort();
-        self.entries.push(Entry { value, label, template: template.clone() });
+        let of = |at: usize| self.entries.get(at).map(|entry| &entry.headers);
+        end.methods.sort_by(|(a, first), (b, second)| {
+            let headers = match (of(*first), of(*second)) {
+                (Some(one), Some(other)) => one.order(other),
+                _ => Ordering::Equal,
+            };
+            a.cmp(b).then(headers).then(first.cmp(second))
+        });
         Ok(())
     }
 
@@ -153,37 +179,49 @@ impl<T> Router<T> {
         method: &http::Method,
         raw_path: &'p str,
     ) -> Result<Found<'r, 'p, T>, Miss> {
+        let asked = Asked::default();
+        self.find_for(method, raw_path, &asked).unwrap_or_else(|| Err(self.miss(raw_path, &asked)))
+    }
+
+    /// The same for a request of which more is known. `None` where nothing is found and [`Router::miss`] says why.
+    pub(super) fn find_for<'r, 'p>(
+        &'r self,
+        method: &http::Method,
+        raw_path: &'p str,
+        asked: &Asked<'_>,
+    ) -> Option<Result<Found<'r, 'p, T>, Miss>> {
         if let Some(segment) = bad_escape(raw_path) {
-            return Err(Miss::BadEscape { segment: segment.to_owned() });
+            return Some(Err(Miss::BadEscape { segment: segment.to_owned() }));
         }
-        if let Some(found) = self.look_up(method, raw_path) {
-            return Ok(found);
+        if let Some(found) = self.look_up(method, raw_path, asked) {
+            return Some(Ok(found));
         }
-        let stripped =
-            raw_path.strip_suffix('/').filter(|stripped| !stripped.is_empty() && !stripped.ends_with('/'));
-        if let Some(stripped) = stripped.filter(|_| self.settings.trailing_slash != TrailingSlash::Strict)
-            && let Some(found) = self.look_up(method, stripped)
-        {
-            return match self.settings.trailing_slash {
-                TrailingSlash::Redirect => Err(Miss::Redirect(stripped.to_owned())),
-                TrailingSlash::Strict | TrailingSlash::Ignore => Ok(found),
-            };
+        if self.settings.trailing_slash == TrailingSlash::Strict {
+            return None;
         }
-        let allow = self.allow(raw_path);
+        let stripped = without_slash(raw_path)?;
+        let found = self.look_up(method, stripped, asked)?;
+        Some(match self.settings.trailing_slash {
+            TrailingSlash::Redirect => Err(Miss::Redirect(stripped.to_owned())),
+            TrailingSlash::Strict | TrailingSlash::Ignore => Ok(found),
+        })
+    }
+
+    /// Why nothing is found.
+    fn miss(&self, raw_path: &str, asked: &Asked<'_>) -> Miss {
+        let allow = self.allow_for(raw_path, asked);
         if !allow.is_empty() {
-            return Err(Miss::WrongVerb { allow });
+            return Miss::WrongVerb { allow };
         }
-        Err(Miss::NotFound)
+        Miss::NotFound
     }
 
     /// The value for an HTTP method and a raw path, as [`Router::find`] finds it (or where it redirects to), and nothing more.
-    pub fn get(&self, method: &http::Method, raw_path: &str) -> Option<&T> {
-        let stripped = || {
-            let stripped = raw_path.strip_suffix('/').filter(|stripped| !stripped.ends_with('/'))?;
-            (self.settings.trailing_slash != TrailingSlash::Strict && !stripped.is_empty())
-                .then_some(stripped)
-        };
-        let (entry, _) = self.entry(method, raw_path).or_else(|| self.entry(method, stripped()?))?;
+    pub fn get(&self, method: &http::Method, raw_path: &str, asked: &Asked<'_>) -> Option<&T> {
+        let stripped =
+            || without_slash(raw_path).filter(|_| self.settings.trailing_slash != TrailingSlash::Strict);
+        let (entry, _) =
+            self.entry(method, raw_path, asked).or_else(|| self.entry(method, stripped()?, asked))?;
         self.entries.get(entry).map(|entry| &entry.value)
     }
 
@@ -220,6 +258,11 @@ impl<T> Router<T> {
     /// The HTTP methods that a path has, sorted, for `Allow`: with `HEAD` where `GET` is; `*` stands for the usual ones.
     /// Empty if no template matches.
     pub fn allow(&self, raw_path: &str) -> Vec<String> {
+        self.allow_for(raw_path, &Asked::default())
+    }
+
+    /// The same for a request of which more is known: what wants other headers is not there for it.
+    pub(super) fn allow_for(&self, raw_path: &str, asked: &Asked<'_>) -> Vec<String> {
         let mut allow: Vec<String> = Vec::new();
         // Of a path with a verb that templates have, the verb's own methods are told. As a part of a name it may have others
         // too, which nobody who writes the verb means.
@@ -229,7 +272,7 @@ impl<T> Router<T> {
             if with_verb && end.suffix.is_none() {
                 return None;
             }
-            for (verb, _) in &end.methods {
+            for (verb, _) in end.methods.iter().filter(|(_, entry)| self.takes(*entry, asked)) {
                 let names: &[&str] = match verb {
                     Verb::Get => &["GET", "HEAD"],
                     Verb::Any => &["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
@@ -259,8 +302,13 @@ impl<T> Router<T> {
         self.entries.is_empty()
     }
 
-    fn look_up<'r, 'p>(&'r self, method: &http::Method, path: &'p str) -> Option<Found<'r, 'p, T>> {
-        let (entry, suffix) = self.entry(method, path)?;
+    fn look_up<'r, 'p>(
+        &'r self,
+        method: &http::Method,
+        path: &'p str,
+        asked: &Asked<'_>,
+    ) -> Option<Found<'r, 'p, T>> {
+        let (entry, suffix) = self.entry(method, path, asked)?;
         let entry = self.entries.get(entry)?;
         let decode_slashes = self.settings.fully_decode_reserved_expansion;
         let captures = captures::of(&entry.template, path, suffix, decode_slashes);
@@ -268,83 +316,24 @@ impl<T> Router<T> {
     }
 
     /// The entry of an HTTP method and a path, and whether the path ends in a template's verb.
-    fn entry(&self, method: &http::Method, path: &str) -> Option<(usize, bool)> {
+    fn entry(&self, method: &http::Method, path: &str, asked: &Asked<'_>) -> Option<(usize, bool)> {
         self.walk(path, &mut |end| {
-            let by_name = |name: &str| {
-                let exact = end.methods.iter().find(|(verb, _)| verb != &Verb::Any && verb.as_str() == name);
-                exact.map(|(_, entry)| *entry)
-            };
+            let by_name =
+                |name: &str| self.first(end, asked, |verb| verb != &Verb::Any && verb.as_str() == name);
             let by_get = || if method == http::Method::HEAD { by_name("GET") } else { None };
-            let any = || end.methods.iter().find(|(verb, _)| verb == &Verb::Any).map(|(_, entry)| *entry);
+            let any = || self.first(end, asked, |verb| verb == &Verb::Any);
             by_name(method.as_str()).or_else(by_get).or_else(any).map(|entry| (entry, end.suffix.is_some()))
         })
     }
 
-    /// Offers the ends that match `path` to `take`, in order of precedence, until it answers something.
-    fn walk<R>(&self, path: &str, take: &mut impl FnMut(&End) -> Option<R>) -> Option<R> {
-        let path = path.strip_prefix('/')?;
-        let last = path.rfind('/').map_or(0, |slash| slash + 1);
-        let colon = memchr::memrchr(b':', path.as_bytes()).filter(|colon| *colon >= last);
-        if let Some(colon) = colon
-            && let (Some(path), Some(verb)) = (path.get(..colon), path.get(colon + 1..))
-            && let Ok(verb) = decode_segment(verb)
-            && let Some(found) = self.descend(0, Some(path), &mut |node| take(end_of(node, Some(&verb))?))
-        {
-            return Some(found);
-        }
-        // The root has no segments at all, rather than one empty one.
-        self.descend(0, (!path.is_empty()).then_some(path), &mut |node| take(end_of(node, None)?))
+    fn first(&self, end: &End, asked: &Asked<'_>, fits: impl Fn(&Verb) -> bool) -> Option<usize> {
+        let mut fitting = end.methods.iter().filter(|(verb, _)| fits(verb)).map(|(_, entry)| *entry);
+        fitting.find(|entry| self.takes(*entry, asked))
     }
 
-    fn descend<R>(
-        &self,
-        at: usize,
-        path: Option<&str>,
-        take: &mut impl FnMut(&Node) -> Option<R>,
-    ) -> Option<R> {
-        let node = self.nodes.get(at)?;
-        let Some(path) = path else {
-            return take(node).or_else(|| take(self.nodes.get(node.rest?)?));
-        };
-        let (segment, rest) = match memchr::memchr(b'/', path.as_bytes()) {
-            Some(slash) => (path.get(..slash)?, path.get(slash + 1..)),
-            None => (path, None),
-        };
-        // An empty segment is no literal and matches no variable; only `**` reaches over it.
-        if !segment.is_empty() {
-            let literal = match decode_segment(segment) {
-                Ok(literal) => node.literals.get(&*literal),
-                Err(BadEscape) => None,
-            };
-            if let Some(found) = literal.and_then(|literal| self.descend(*literal, rest, take)) {
-                return Some(found);
-            }
-            if let Some(found) = node.one.and_then(|one| self.descend(one, rest, take)) {
-                return Some(found);
-            }
-        }
-        self.descend_rest(node.rest?, path, take)
-    }
-
-    /// Goes on behind a `**`, which covers as little as what follows it allows: a literal behind it is the most exact,
-    /// then it covers all that is left, and only then is there a variable behind it.
-    fn descend_rest<R>(&self, at: usize, path: &str, take: &mut impl FnMut(&Node) -> Option<R>) -> Option<R> {
-        let node = self.nodes.get(at)?;
-        // A longer end than any template has cannot match: a lookup's cost does not grow with the path for each of them.
-        let longer = (1 + memchr::memchr_iter(b'/', path.as_bytes()).count()).saturating_sub(node.behind);
-        let literals = (!node.literals.is_empty())
-            .then(|| {
-                tails(path).skip(longer).find_map(|(segment, rest)| {
-                    let literal = decode_segment(segment).ok().and_then(|text| node.literals.get(&*text))?;
-                    self.descend(*literal, rest, take)
-                })
-            })
-            .flatten();
-        literals.or_else(|| take(node)).or_else(|| {
-            let one = node.one?;
-            let mut tails = tails(path).skip(longer).filter(|(segment, _)| !segment.is_empty());
-            tails.find_map(|(_, rest)| self.descend(one, rest, take))
-        })
+    /// Whether an entry is for a request, by its headers.
+    fn takes(&self, entry: usize, asked: &Asked<'_>) -> bool {
+        self.entries.get(entry).is_some_and(|entry| entry.headers.hold(asked))
     }
 
     fn child(&mut self, at: usize, segment: &Segment) -> usize {
@@ -371,23 +360,15 @@ impl<T> Router<T> {
     }
 }
 
-fn end_of<'n>(node: &'n Node, suffix: Option<&str>) -> Option<&'n End> {
-    node.ends.iter().find(|end| end.suffix.as_deref() == suffix)
+/// A path without the slash at its end; `None` where it has none, or is nothing else.
+fn without_slash(path: &str) -> Option<&str> {
+    path.strip_suffix('/').filter(|stripped| !stripped.is_empty() && !stripped.ends_with('/'))
 }
 
 /// The first segment whose escapes are cut short or decode to no UTF-8.
 fn bad_escape(path: &str) -> Option<&str> {
     memchr::memchr(b'%', path.as_bytes())?;
     path.split('/').find(|segment| decode_segment(segment).is_err())
-}
-
-/// Every end of a path that begins at a segment, the whole first: its first segment, and what follows that.
-fn tails(path: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    let starts = std::iter::once(0).chain(memchr::memchr_iter(b'/', path.as_bytes()).map(|slash| slash + 1));
-    starts.filter_map(|start| path.get(start..)).map(|tail| match tail.split_once('/') {
-        Some((segment, rest)) => (segment, Some(rest)),
-        None => (tail, None),
-    })
 }
 
 #[cfg(test)]

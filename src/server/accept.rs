@@ -23,6 +23,7 @@ use super::{
     caps::Full,
     connection::{self, Worker, asked},
     http,
+    opening::Opened,
     quiet::Quiet,
 };
 use crate::gateway::Door;
@@ -80,7 +81,7 @@ impl Server {
         };
         let (tunnels, tunnels_ended) = mpsc::channel(1);
         let worker = Worker {
-            rules: *rules,
+            rules: rules.clone(),
             calm: Arc::clone(&self.calm),
             http1: http::http1(rules),
             http2: http::http2(rules),
@@ -110,27 +111,19 @@ impl Server {
 
     /// Begins to serve a connection, or to tell it that there is no room for it.
     fn take(&self, stream: TcpStream, address: SocketAddr, worker: &Worker, connections: &mut JoinSet<()>) {
-        match self.caps.admit(address.ip()) {
+        let introduced = self.rules.proxy_protocol.iter().any(|network| network.contains(address.ip()));
+        let permit = if introduced { self.caps.admit_somebody() } else { self.caps.admit(address.ip()) };
+        match permit {
             Ok(permit) => {
-                connections.spawn(connection::serve(worker.clone(), stream, address, permit));
+                let opened = Opened { stream, address, permit, introduced };
+                connections.spawn(connection::serve(worker.clone(), opened));
             }
             Err(full) => {
-                self.telling.refuse(stream, address, full, &worker.door, connections);
-                self.say_refused(full, address.ip());
-            }
-        }
-    }
-
-    fn say_refused(&self, full: Full, address: IpAddr) {
-        let Some(unsaid) = REFUSED.says() else { return };
-        let limits = &self.rules.connections;
-        match full {
-            Full::Total => {
-                warn!(%address, unsaid, "a connection was refused: all {} of connections.max are open", limits.max);
-            }
-            Full::Address => {
-                let most = limits.max_per_address;
-                warn!(%address, unsaid, "a connection was refused: its address has {most}, which is connections.max_per_address");
+                // Who expects TLS could not read it.
+                if worker.door.tls().is_none() {
+                    self.telling.refuse(stream, address, full, &worker.door, connections);
+                }
+                say_refused(&self.rules, full, address.ip());
             }
         }
     }
@@ -150,6 +143,21 @@ impl Server {
             {
                 self.take(stream, address, worker, connections);
             }
+        }
+    }
+}
+
+/// Tells of a connection over a cap.
+pub(super) fn say_refused(rules: &Rules, full: Full, address: IpAddr) {
+    let Some(unsaid) = REFUSED.says() else { return };
+    let limits = &rules.connections;
+    match full {
+        Full::Total => {
+            warn!(%address, unsaid, "a connection was refused: all {} of connections.max are open", limits.max);
+        }
+        Full::Address => {
+            let most = limits.max_per_address;
+            warn!(%address, unsaid, "a connection was refused: its address has {most}, which is connections.max_per_address");
         }
     }
 }
@@ -227,7 +235,7 @@ mod tests {
     #[tokio::test]
     async fn accepted_sockets_have_the_options_of_their_listener() {
         let connections = Connections { write_timeout: Duration::from_secs(7), ..Connections::default() };
-        let rules = Rules { header_bytes: 1, connections };
+        let rules = Rules { header_bytes: 1, connections, proxy_protocol: [].into() };
         let listener = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
         inherited(&listener, &rules);
         let address = listener.local_addr().unwrap();

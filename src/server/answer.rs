@@ -1,17 +1,60 @@
-//! Answers that are written straight to a socket, because hyper has none for them: to an HTTP/1.1 client whose request's
-//! head did not come in time, or could not be read, or whose connection is one too many.
+//! Answers that are written straight to a socket, because hyper has none for them: to a client that speaks plain text where
+//! TLS is spoken, and to an HTTP/1.1 client whose request's head did not come in time, or could not be read, or whose
+//! connection is one too many.
 
 use http_body_util::BodyExt as _;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     time::{Duration, timeout},
 };
 
 use super::wire::Wire;
 use crate::surface::Response;
 
+/// The most bytes of a request in plain text that are read to let its answer arrive.
+const MOST_SCRAP: usize = 1 << 20;
 /// How long a client may take to read the last answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// To a request in plain text where TLS is spoken: in HTTP/1.1, and as HTTP/2's GOAWAY (after the SETTINGS that come first)
+/// with INADEQUATE_SECURITY and the same words.
+const SPEAK_TLS: &str = "this port speaks TLS: ask by https://\n";
+const PLAIN: usize = 3;
+
+/// Tells a client in plain text that TLS is spoken here, and ends the connection.
+pub(super) async fn speak_tls(mut stream: TcpStream) {
+    let told = timeout(PATIENCE, async {
+        let mut first = [0; PLAIN];
+        let read = stream.peek(&mut first).await?;
+        let text = if read == PLAIN && first == *b"PRI" {
+            let debug = SPEAK_TLS.trim_end().as_bytes();
+            let length = u8::try_from(8 + debug.len()).unwrap_or(8);
+            let goaway = [0, 0, length, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xc];
+            [&[0, 0, 0, 0x4, 0, 0, 0, 0, 0][..], &goaway, debug].concat()
+        } else {
+            let length = SPEAK_TLS.len();
+            format!(
+                "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\
+                 date: {}\r\nconnection: close\r\n\r\n{SPEAK_TLS}",
+                now()
+            )
+            .into_bytes()
+        };
+        stream.write_all(&text).await?;
+        stream.shutdown().await?;
+        // A socket closed with something unread takes back what it has sent.
+        let mut scrap = [0; 4096];
+        let mut most = MOST_SCRAP;
+        while most > 0 {
+            let read = stream.read(&mut scrap).await?;
+            most = if read == 0 { 0 } else { most.saturating_sub(read) };
+        }
+        std::io::Result::Ok(())
+    });
+    // Who does not read it is closed all the same.
+    drop(told.await);
+}
 
 /// The time as HTTP writes it.
 fn now() -> impl std::fmt::Display {

@@ -34,7 +34,8 @@ pub(super) enum Full {
 #[derive(Debug)]
 pub(super) struct Permit {
     caps: Arc<Caps>,
-    origin: Origin,
+    /// `None`: it is not known yet whose it is.
+    origin: Option<Origin>,
 }
 
 impl Caps {
@@ -47,30 +48,51 @@ impl Caps {
     /// # Errors
     /// The cap that has been reached.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Full> {
-        let origin = Origin::of(address);
+        let mut permit = self.admit_somebody()?;
+        permit.name(address)?;
+        Ok(permit)
+    }
+
+    /// Counts one more connection, of which it is not known yet whose it is: [`Permit::name`] says so.
+    ///
+    /// # Errors
+    /// The cap over all has been reached.
+    pub(super) fn admit_somebody(self: &Arc<Self>) -> Result<Permit, Full> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.most {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Total);
         }
-        let mut by_origin = self.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Permit { caps: Arc::clone(self), origin: None })
+    }
+}
+
+impl Permit {
+    /// Counts it for an address; once.
+    ///
+    /// # Errors
+    /// The address has as many as it may.
+    pub(super) fn name(&mut self, address: IpAddr) -> Result<(), Full> {
+        let origin = Origin::of(address);
+        let mut by_origin = self.caps.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
         let open = by_origin.get(&origin).copied().unwrap_or_default();
-        if open >= self.most_per_address {
-            self.open.fetch_sub(1, Ordering::Relaxed);
+        if open >= self.caps.most_per_address {
             return Err(Full::Address);
         }
         by_origin.insert(origin, open + 1);
-        Ok(Permit { caps: Arc::clone(self), origin })
+        self.origin = Some(origin);
+        Ok(())
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.caps.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(origin) = self.origin else { return };
         let mut by_origin = self.caps.by_origin.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = by_origin.get_mut(&self.origin) {
+        if let Some(open) = by_origin.get_mut(&origin) {
             *open = open.saturating_sub(1);
             if *open == 0 {
-                by_origin.remove(&self.origin);
+                by_origin.remove(&origin);
             }
         }
     }
@@ -99,6 +121,21 @@ mod tests {
         drop(first);
         let _third = caps.admit(address).unwrap();
         assert_eq!(caps.admit(address).unwrap_err(), Full::Total);
+    }
+
+    #[test]
+    fn a_permit_is_named_once_it_is_known_whose_it_is() {
+        let caps = Arc::new(Caps::new(3, 1));
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let mut first = caps.admit_somebody().unwrap();
+        let mut second = caps.admit_somebody().unwrap();
+        assert_eq!((first.name(address), second.name(address)), (Ok(()), Err(Full::Address)));
+        assert_eq!(second.name([192, 0, 2, 2].into()), Ok(()));
+        let _third = caps.admit_somebody().unwrap();
+        assert_eq!(caps.admit_somebody().unwrap_err(), Full::Total);
+        drop((first, second));
+        assert!(caps.by_origin.lock().unwrap().is_empty());
+        assert_eq!(caps.open.load(Ordering::Relaxed), 1);
     }
 
     #[test]

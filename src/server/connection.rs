@@ -4,7 +4,6 @@
 use std::{
     convert::Infallible,
     error::Error as _,
-    net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -20,29 +19,25 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    net::TcpStream,
     sync::{mpsc, watch},
-    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 use tracing::debug;
 
 use super::{
     Rules, answer,
     calm::Calm,
-    caps::Permit,
     checks::{Checks, ENDING, Verdict},
     exchange::{Download, Exchange, Gauges, Upload},
     frames::Frames,
-    sniff::{Http, PREFACE, Start},
+    opening::{self, Opened, Ready},
+    sniff::{Http, PREFACE},
     wire::{Wire, say_flood},
 };
 use crate::{
     call::{Lasting, Peer},
     gateway::{Door, HeadFault},
 };
-
-/// A connection on which nothing has come when the drain begins may have its first call on the way: it has so long.
-const LAST_CALL: Duration = Duration::from_millis(100);
 
 /// What a connection needs to know of its worker.
 #[derive(Clone)]
@@ -64,29 +59,15 @@ pub(super) async fn asked(shutdown: &mut watch::Receiver<bool>) {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(mut worker: Worker, mut stream: TcpStream, address: SocketAddr, permit: Permit) {
-    let waits = worker.calm.wait(address.ip(), Instant::now().into_std());
-    if let Some(wait) = waits {
-        // What it has sent waits in its socket.
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = asked(&mut worker.shutdown) => {}
-        }
-    }
-    let opened = Instant::now();
-    let mut start = Start::default();
-    let limits = worker.rules.connections;
-    let Some(speaks) =
-        first_bytes(&mut start, &mut stream, limits.header_timeout, &mut worker.shutdown).await
-    else {
-        return debug!(peer = %address, begun = start.begun(), "a connection ended before its first request");
-    };
-    let tls = start.is_tls();
+pub(super) async fn serve(mut worker: Worker, opened: Opened) {
+    let Some(ready) = opening::ready(&mut worker, opened).await else { return };
+    let Ready { stream, start, speaks, peer, permit, watched, opened } = ready;
+    let (limits, address) = (worker.rules.connections, peer.address);
+    // TLS where plain text is spoken; what comes over TLS may begin as it likes.
+    let tls = !peer.secure && start.is_tls();
     let gauges = Arc::new(Gauges::default());
-    let frames =
-        (speaks == Http::Two).then(|| Frames::new(PREFACE.len(), waits.is_some(), opened.into_std()));
-    let wire = Wire::new(stream, start, frames, &gauges, limits.write_timeout, permit);
-    let peer = Peer { address, secure: false, foreign_name: false };
+    let frames = (speaks == Http::Two).then(|| Frames::new(PREFACE.len(), watched, opened.into_std()));
+    let wire = Wire::new((stream, address), start, frames, &gauges, limits.write_timeout, permit);
     let checks = Checks::new(&limits, speaks, opened);
     let ended = match speaks {
         Http::One => one(&worker, wire, peer, &gauges, checks, tls).await,
@@ -116,24 +97,6 @@ fn flood(error: &hyper::Error) -> Option<&h2::Error> {
     (error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM)).then_some(error)
 }
 
-/// Reads until it is known what the connection speaks; `None` if that is never.
-async fn first_bytes(
-    start: &mut Start,
-    stream: &mut TcpStream,
-    most: Duration,
-    shutdown: &mut watch::Receiver<bool>,
-) -> Option<Http> {
-    let sniffed = tokio::select! {
-        sniffed = timeout(most, start.sniff(stream)) => Some(sniffed),
-        () = asked(shutdown) => None,
-    };
-    let sniffed = match sniffed {
-        Some(sniffed) => sniffed,
-        None => timeout(LAST_CALL, start.sniff(stream)).await,
-    };
-    sniffed.ok()?.ok()?
-}
-
 async fn one(
     worker: &Worker,
     wire: Wire,
@@ -142,7 +105,7 @@ async fn one(
     checks: Checks,
     tls: bool,
 ) -> Ended {
-    let service = service(worker, peer, gauges, Http::One);
+    let service = service(worker, peer.clone(), gauges, Http::One);
     let mut connection = worker.http1.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let retire = |connection: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(connection);
     let ended = watched(&mut connection, retire, worker, gauges, Http::One, checks).await;
@@ -159,7 +122,7 @@ async fn one(
         Ended::Itself(_) | Ended::Closed(_) => None,
     };
     match fault {
-        Some(fault) => answer::last(wire, worker.door.refuse_head(fault).await).await,
+        Some(fault) => answer::last(wire, worker.door.refuse_head(fault, peer).await).await,
         None => answer::rest(wire).await,
     }
     ended
@@ -183,7 +146,7 @@ fn service(
     let pause = worker.rules.connections.body_timeout;
     service_fn(move |mut request: hyper::Request<Incoming>| {
         let exchange = Exchange::begin(&gauges);
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer.clone());
         if request.headers().contains_key(header::UPGRADE) || request.method() == Method::CONNECT {
             let tunnel = (tunnels.clone(), Exchange::begin(&gauges));
             request.extensions_mut().insert(Lasting::new(tunnel));

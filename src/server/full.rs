@@ -64,12 +64,17 @@ impl Telling {
         };
         let door = door.clone();
         tasks.spawn(async move {
-            if timeout(IN_ALL, tell(stream, full, &door)).await.is_err() {
+            if !tell_in_time(stream, full, &door).await {
                 debug!(peer = %address, "a connection over a cap took its time to hear so");
             }
             drop(permit);
         });
     }
+}
+
+/// Tells one, and ends its connection; false where it was cut short.
+pub(super) async fn tell_in_time(stream: TcpStream, full: Full, door: &Door) -> bool {
+    timeout(IN_ALL, tell(stream, full, door)).await.is_ok()
 }
 
 /// What both protocols' clients are told.

@@ -2,7 +2,8 @@
 //! its limits, and a drain with a hard deadline.
 //!
 //! ```text
-//! accept ── caps (in total, per address; over them: full) ── calm (who flooded waits) ── sniff (which HTTP?) ── connection (hyper over a Wire)
+//! accept ── caps (in total, per address; over them: full) ── proxy_protocol (whose is it?) ── calm (who flooded waits) ── stream (TLS?)
+//!                                                              ── sniff (which HTTP?) ── connection (hyper over a Wire)
 //!                                                                     ├─ wire:    what is read and written, bounded
 //!                                                                     │   ├─ frames: HTTP/2 frames counted, floods ended
 //!                                                                     │   └─ refusal: hyper's own answers kept back
@@ -21,9 +22,12 @@ mod files;
 mod frames;
 mod full;
 mod http;
+mod opening;
+mod proxy_protocol;
 mod quiet;
 mod refusal;
 mod sniff;
+mod stream;
 mod wire;
 
 use std::sync::Arc;
@@ -31,17 +35,19 @@ use std::sync::Arc;
 pub use accept::listen;
 pub use files::raise_open_files;
 
-use crate::config::Connections;
+use crate::{auth::Network, config::Connections};
 use calm::Calm;
 use caps::Caps;
 use full::Telling;
 
 /// What every connection is held to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     /// The most bytes of one request's headers.
     pub header_bytes: u32,
     pub connections: Connections,
+    /// Whose connections begin with a PROXY header.
+    pub proxy_protocol: Arc<[Network]>,
 }
 
 /// What the accept loops of all workers share.

@@ -14,7 +14,6 @@ use std::{
 use http::StatusCode;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
-    net::TcpStream,
     task::yield_now,
     time::{Instant, Sleep, sleep},
 };
@@ -27,6 +26,7 @@ use super::{
     quiet::Quiet,
     refusal::{self, Kept},
     sniff::Start,
+    stream::Stream,
 };
 
 /// How long, and for how many bytes, a client that was answered early is listened to, so that it reads the answer: a
@@ -41,7 +41,9 @@ static FLOODS: Quiet = Quiet::new();
 /// One connection's socket. The connection counts until this is dropped, by whoever has it then.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
+    /// Whose it is.
+    peer: SocketAddr,
     /// What was read to know the protocol.
     start: Start,
     /// HTTP/2's frames.
@@ -80,7 +82,7 @@ struct Ending {
 
 impl Wire {
     pub(super) fn new(
-        stream: TcpStream,
+        (stream, peer): (Stream, SocketAddr),
         start: Start,
         frames: Option<Frames>,
         gauges: &Arc<Gauges>,
@@ -90,7 +92,18 @@ impl Wire {
         let patience = Patience { most: write_timeout, clock: None, waiting: false };
         let gauges = Arc::clone(gauges);
         let kept = Kept::default();
-        Self { stream, start, frames, kept, gauges, patience, whole: true, ending: None, _permit: permit }
+        Self {
+            stream,
+            peer,
+            start,
+            frames,
+            kept,
+            gauges,
+            patience,
+            whole: true,
+            ending: None,
+            _permit: permit,
+        }
     }
 
     /// The status that hyper refuses the request with, where that has been kept from the client; it is forgotten.
@@ -175,12 +188,10 @@ impl Wire {
         let Err(flood) = come else { return Ok(()) };
         if self.whole {
             // One try: a client that floods is not waited for.
-            let _ = self.stream.try_write(&goaway(frames.last_stream));
+            self.stream.try_write(&goaway(frames.last_stream));
         }
         gauges.flooded.store(true, Relaxed);
-        if let Ok(peer) = self.stream.peer_addr() {
-            say_flood(peer, &flood.to_string());
-        }
+        say_flood(self.peer, &flood.to_string());
         Err(io::Error::other(flood))
     }
 }
@@ -281,7 +292,15 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        match Pin::new(&mut this.stream).poll_flush(cx) {
+            // What TLS has taken and the client has not.
+            Poll::Pending => this.patience.poll(cx).map(Err),
+            flushed => {
+                this.patience.waiting = false;
+                flushed
+            }
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -83,7 +83,7 @@ impl Admin {
 impl AdminService for Admin {
     async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<ReloadResponse>, Status> {
         let (context, caller) = (Context::of(&request), Caller::of(&request).ok());
-        let peer = request.extensions().get::<Peer>().copied();
+        let peer = request.extensions().get::<Peer>();
         let who = match request.extensions().get::<Arc<Principal>>() {
             Some(caller) if caller.has_role(ADMIN) => format!("user {}", caller.id),
             // Whatever a rule says of others, as with the rest of this service.
@@ -188,7 +188,7 @@ impl fmt::Display for Refused {
 
 /// Lets callers on this machine pass, and says who it is. What a proxy or a browser's page sends only looks as if it came
 /// from here.
-fn admit(peer: Option<Peer>, metadata: &MetadataMap) -> Result<String, Status> {
+fn admit(peer: Option<&Peer>, metadata: &MetadataMap) -> Result<String, Status> {
     let refused = |why: String| {
         let message = format!(
             "administration is open to the role {ADMIN} and to callers on the gateway's own machine alone; {why}"
@@ -197,6 +197,9 @@ fn admit(peer: Option<Peer>, metadata: &MetadataMap) -> Result<String, Status> {
     };
     if peer.is_some_and(|peer| peer.foreign_name) {
         return refused("a page asks under a name that is not this machine's".to_owned());
+    }
+    if peer.is_some_and(|peer| peer.relayed) {
+        return refused("a balancer has not said for whom it calls".to_owned());
     }
     let Some(address) = peer.map(|peer| peer.address.ip().to_canonical()) else {
         return refused("where this call comes from is not known".to_owned());
@@ -256,8 +259,8 @@ pub(crate) mod tests {
             for (name, value) in metadata {
                 map.insert(*name, value.parse().unwrap());
             }
-            let peer = Peer { address: address.parse().unwrap(), secure: false, foreign_name: false };
-            let said = admit(Some(peer), &map);
+            let peer = Peer::at(address.parse().unwrap());
+            let said = admit(Some(&peer), &map);
             match want {
                 None => assert!(said.is_ok(), "{address} {metadata:?}: {said:?}"),
                 Some(words) => {
@@ -305,11 +308,7 @@ pub(crate) mod tests {
             let caller = Principal { roles: vec![role.into()], ..Principal::new("u", means) };
             let mut request = Request::new(ReloadRequest::default());
             request.extensions_mut().insert(Arc::new(caller));
-            request.extensions_mut().insert(Peer {
-                address: address.parse().unwrap(),
-                secure: false,
-                foreign_name: false,
-            });
+            request.extensions_mut().insert(Peer::at(address.parse().unwrap()));
             let answered = admin.reload(request).await;
             assert_eq!(answered.is_ok(), admitted, "{role} from {address}: {answered:?}");
         }

@@ -188,8 +188,9 @@ pub(crate) mod tests {
         schema::{Method, Schema},
     };
 
-    fn describe(method: &Method) -> (Arc<str>, Vec<String>) {
-        (method.path.as_str().into(), method.rules.iter().map(ToString::to_string).collect())
+    fn describe(method: &Method) -> (Arc<str>, Vec<String>, Vec<String>) {
+        let rest = method.rules.iter().map(ToString::to_string).collect();
+        (method.path.as_str().into(), rest, Vec::new())
     }
 
     /// The catalogue of the built-in services alone.

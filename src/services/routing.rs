@@ -15,7 +15,7 @@ use crate::{
     },
     route::{
         Destination,
-        catalog::{Catalog, ServiceEntry, Source},
+        catalog::{Catalog, ServiceEntry, Source, shares},
     },
     schema::did_you_mean,
     status::Fault,
@@ -117,20 +117,22 @@ pub fn list(catalog: &Catalog, asked: &ListRoutesRequest) -> Result<ListRoutesRe
 /// What the gateway answers by itself, sorted by path.
 fn paths(catalog: &Catalog) -> Vec<PathInfo> {
     let configured = catalog.paths().iter().map(|entry| {
-        let (kind, target) = match &entry.destination {
-            Destination::Respond(respond) => ("respond", respond.status.as_u16().to_string()),
-            Destination::Redirect(redirect) => ("redirect", redirect.to.to_string()),
-            Destination::Proxy(proxy) => ("proxy", proxy.upstream.to_string()),
-            Destination::Local => ("built-in", String::new()),
-            Destination::Page | Destination::Nothing => ("page", String::new()),
-            Destination::Upstream(name) => ("upstream", name.to_string()),
+        let kind = match entry.destinations.first() {
+            Some((_, Destination::Respond(_))) => "respond",
+            Some((_, Destination::Redirect(_))) => "redirect",
+            Some((_, Destination::Proxy(_))) => "proxy",
+            Some((_, Destination::Upstream(_))) => "upstream",
+            Some((_, Destination::Page | Destination::Nothing)) => "page",
+            Some((_, Destination::Local)) | None => "built-in",
         };
+        let target = shares(entry.destinations.iter().map(|(weight, to)| (u64::from(*weight), to)));
         PathInfo {
             verbs: entry.verbs.iter().map(ToString::to_string).collect(),
             path: entry.template.to_string(),
             kind: kind.to_owned(),
             target,
             route: entry.route.to_string(),
+            conditions: entry.when.clone(),
         }
     });
     let pages = catalog.pages().iter().map(|path| PathInfo {
@@ -158,8 +160,9 @@ fn routes(source: &Source, service: &ServiceEntry) -> Vec<RouteInfo> {
             None => format!("/{}/*", service.name),
         };
         // What a call streams is not known here: it is relayed as if it streamed both ways.
-        let route = service.route.to_string();
-        return vec![RouteInfo { path, client_streaming: true, server_streaming: true, route, ..common }];
+        let (route, variants) = (service.route.to_string(), service.variants.clone());
+        let streams = RouteInfo { client_streaming: true, server_streaming: true, ..common };
+        return vec![RouteInfo { path, route, variants, ..streams }];
     };
     let routes = methods.iter().map(|method| RouteInfo {
         path: method.path.to_string(),
@@ -167,6 +170,7 @@ fn routes(source: &Source, service: &ServiceEntry) -> Vec<RouteInfo> {
         server_streaming: method.server_streaming,
         rest: method.rest.clone(),
         route: method.route.to_string(),
+        variants: method.variants.clone(),
         ..common.clone()
     });
     routes.collect()
@@ -196,7 +200,7 @@ mod tests {
         catalog.push(Source::unknown(
             Destination::Upstream("old".into()),
             "http://old:1",
-            patterns.map(|(name, route)| (name.into(), route.into())),
+            patterns.map(|(name, route)| (name.into(), route.into(), Vec::new())),
         ));
         RoutingServiceClient::new(RoutingServiceServer::new(Routing::new(
             about(),

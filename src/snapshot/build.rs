@@ -16,11 +16,11 @@ use super::{
     terms::{nothing, rulebook},
 };
 use crate::{
-    auth::{Place, Rulebook, Terms, Used},
-    config::{Action, BuiltIn, BuiltIns, Config, Own, PathRoute, Rules},
+    auth::{Rulebook, Terms, Used},
+    config::{BuiltIn, BuiltIns, Config, Own, Rules},
     route::{
-        Destination, Limits, Route, RpcTable,
-        catalog::{Catalog, PathEntry, Source},
+        Conditions, Destination, Limits, Route, Routes, RpcTable,
+        catalog::{Catalog, Source, variants},
     },
     schema::{Binding, Files, Method, Template, Verb, bindings},
     surface::rest::{Format, RestBuilder},
@@ -124,7 +124,7 @@ impl<'a> Build<'a> {
             self.built.catalog.push_page(&path);
             self.built.rest.add_page(&path);
             let (terms, timeout) = (self.terms_of_page(&path, page), None);
-            let route = self.route(&path, Destination::Page, timeout, Rules::default(), terms);
+            let route = self.route(&path, Destination::Page, timeout, Rules::default(), terms, None);
             self.built.pages.push(OwnPage { path, page, route });
         }
         self.unmatched(schemas, &built_in.schema);
@@ -141,7 +141,7 @@ impl<'a> Build<'a> {
 
     /// Calls of the gateway's own services never go to an upstream.
     fn routes_of_own_services(&mut self) {
-        for route in self.config.services.iter().filter(|route| route.upstream.is_some()) {
+        for route in self.config.services.iter().filter(|route| !route.upstreams.is_empty()) {
             let service = route.pattern.split('/').next().unwrap_or_default();
             if let Some(own) =
                 BuiltIns::of_service(service).filter(|own| self.config.built_ins.get(*own).enabled)
@@ -161,7 +161,7 @@ impl<'a> Build<'a> {
         let mut source = Source::of(Destination::Local, "", &known.schema, |method| {
             let service = method.service_name();
             if !built_ins.has_service(service) {
-                return (Arc::default(), Vec::new());
+                return (Arc::default(), Vec::new(), Vec::new());
             }
             let own = BuiltIns::of_service(service).map(|own| (own, built_ins.get(own)));
             let proto_names = own.as_ref().is_none_or(|(_, built_in)| built_in.proto_names);
@@ -174,11 +174,9 @@ impl<'a> Build<'a> {
                 path: own.as_ref().map_or("builtin".to_owned(), |(own, _)| built_ins.key(*own)),
                 own,
             };
-            let rules = self.rules.of(key(method));
             let paths = self.paths_of(&face, method);
-            let terms = self.terms_of(&face, key(method), &paths, &Destination::Local);
-            let route = self.route(method.path.as_str(), Destination::Local, None, rules, terms);
-            (Arc::clone(&route.name), self.method(&face, method, &route))
+            let routes = self.routes_of_method(&face, method, &paths, None);
+            (method.path.as_str().into(), self.method(&face, method, &routes), variants(&routes))
         });
         let known_services = source.services.len();
         source.services.retain(|service| built_ins.has_service(&service.name));
@@ -188,57 +186,6 @@ impl<'a> Build<'a> {
         self.built.catalog.push(source);
     }
 
-    /// A path that is answered by what the config says.
-    fn path(&mut self, path: &PathRoute) {
-        let key = format!("routes[{}]", path.entry);
-        let destination = match &path.action {
-            Action::Respond(respond) => Destination::Respond(Arc::clone(respond)),
-            Action::Redirect(redirect) => Destination::Redirect(Arc::clone(redirect)),
-            Action::Proxy(proxy) => Destination::Proxy(Arc::clone(proxy)),
-        };
-        let mut rules = path.rules.clone();
-        let mut timeout = Some(self.config.timeout);
-        if let Action::Proxy(proxy) = &path.action {
-            let upstream = self.config.http_upstreams.iter().find(|upstream| upstream.name == proxy.upstream);
-            timeout = upstream.and_then(|upstream| upstream.timeout).or(timeout);
-            // A body goes on as it comes, and fills no memory.
-            rules.request_bytes = rules.request_bytes.or(Some(usize::MAX));
-        }
-        let template = Arc::new(path.template.clone());
-        let paths: Vec<_> = path.verbs.iter().map(|verb| (verb.clone(), Arc::clone(&template))).collect();
-        let terms = self.terms_at(&key, &Place { method: "", paths: &paths }, &destination);
-        let route = self.route(&path.name, destination.clone(), timeout, rules, terms);
-        let mut verbs = path.verbs.clone();
-        verbs.sort();
-        verbs.dedup();
-        for verb in &verbs {
-            let template = &path.template;
-            let added = match self.shadows.of(&self.built.rest, verb, template) {
-                Some(what) => Err(format!("{verb} {template} would never be reached: there is {what}")),
-                None if verb.as_str() == "CONNECT" => {
-                    Err("CONNECT asks for a tunnel to a host; no path answers it".to_owned())
-                }
-                None if http::Method::from_bytes(verb.as_str().as_bytes()).is_err() => {
-                    Err(format!("{:?} is not an HTTP method", verb.as_str()))
-                }
-                None => self
-                    .built
-                    .rest
-                    .add_http(verb, template, &key, Arc::clone(&route))
-                    .map_err(|conflict| conflict.to_string()),
-            };
-            if let Err(message) = added {
-                self.mistakes.push(Mistake::new(format!("{key}.path"), message));
-            }
-        }
-        self.built.catalog.push_path(PathEntry {
-            verbs: verbs.iter().map(|verb| verb.as_str().into()).collect(),
-            template: path.template.as_str().into(),
-            destination,
-            route: Arc::clone(&route.name),
-        });
-    }
-
     pub(super) fn route(
         &self,
         name: &str,
@@ -246,6 +193,7 @@ impl<'a> Build<'a> {
         timeout: Option<Duration>,
         rules: Rules,
         terms: Terms,
+        when: Option<Arc<Conditions>>,
     ) -> Arc<Route> {
         let limits = Limits {
             request_bytes: rules.request_bytes.unwrap_or(self.config.limits.request_bytes),
@@ -253,21 +201,15 @@ impl<'a> Build<'a> {
             ..self.config.limits
         };
         let timeout = rules.timeout.or(timeout);
-        Arc::new(Route {
-            name: name.into(),
-            destination,
-            timeout,
-            repeatable: false,
-            limits,
-            cors: rules.cors,
-            terms,
-        })
+        let Rules { cors, headers, .. } = rules;
+        let (name, repeatable) = (name.into(), false);
+        Arc::new(Route { name, destination, timeout, repeatable, limits, terms, cors, when, headers })
     }
 
     /// Enters a method into the tables, and says its REST bindings.
-    pub(super) fn method(&mut self, face: &Face<'_>, method: &Method, route: &Arc<Route>) -> Vec<String> {
+    pub(super) fn method(&mut self, face: &Face<'_>, method: &Method, routes: &Routes) -> Vec<String> {
         let Some(method) = face.known.schema.method(method.path.as_str()) else { return Vec::new() };
-        self.built.table.insert_method(Arc::clone(method), Arc::clone(route));
+        self.built.table.insert_method(Arc::clone(method), routes.clone());
         let (mut bindings, errors) = bindings(method, &self.config.http_rules, face.method_paths);
         for error in errors {
             if error.entry.as_ref().is_some_and(|entry| self.hidden.contains(entry)) {
@@ -314,7 +256,7 @@ impl<'a> Build<'a> {
                 Some(what) => {
                     Err(format!("{text} of {} would never be reached: there is {what}", method.full_name))
                 }
-                None => self.built.rest.add(binding, Arc::clone(route), format.clone()),
+                None => self.built.rest.add(&binding, routes, &format),
             };
             match added {
                 Ok(()) => shown.push(text),

@@ -1,69 +1,133 @@
 //! `[[routes]]` with `service`: which of them are for a call, the most specific first. One method goes before its service,
-//! a service before a prefix, a longer prefix before a shorter one; what one of them does not say, the next does.
+//! a service before a prefix, a longer prefix before a shorter one; what one of them does not say, the next does. A route
+//! for some hosts or headers goes before those for all calls, which say what it does not.
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use super::Mistake;
-use crate::config::{Rules, ServiceRoute};
+use crate::{
+    config::{Rules, ServiceRoute, Share},
+    route::{Conditions, Headers, Host},
+};
 
 /// The routes in the order in which they are asked.
-pub(super) struct ServiceRules<'a>(Vec<&'a ServiceRoute>);
+pub(super) struct ServiceRules<'a> {
+    /// Those for all calls of what they name.
+    always: Vec<&'a ServiceRoute>,
+    /// Those for some of them, by the config's order.
+    some: Vec<&'a ServiceRoute>,
+}
+
+/// A route for some calls, by one of its hosts.
+#[derive(Debug, Clone)]
+pub(super) struct SomeCalls<'a> {
+    pub(super) route: &'a ServiceRoute,
+    pub(super) when: Arc<Conditions>,
+}
 
 impl<'a> ServiceRules<'a> {
     pub(super) fn new(routes: &'a [ServiceRoute]) -> Self {
-        let mut routes: Vec<_> = routes.iter().collect();
-        routes.sort_by_key(|route| Reverse(exactness(&route.pattern)));
-        Self(routes)
+        let (mut always, some): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.when.is_empty());
+        always.sort_by_key(|route| Reverse(exactness(&route.pattern)));
+        Self { always, some }
+    }
+
+    /// The routes for some of the calls of a method, a service or a prefix, in the order in which they are asked: the most
+    /// exact host first, then the most exact pattern, then the most headers.
+    pub(super) fn some_of(&self, name: &str) -> Vec<SomeCalls<'a>> {
+        let covering = self.some.iter().filter(|route| covers(&route.pattern, name));
+        let mut found: Vec<SomeCalls<'a>> = covering.flat_map(|route| by_host(route)).collect();
+        found.sort_by(|a, b| {
+            let host = |some: &SomeCalls<'_>| some.when.hosts.first().map(Host::exactness);
+            let weight = |some: &SomeCalls<'_>| (host(some), exactness(&some.route.pattern));
+            weight(b).cmp(&weight(a)).then_with(|| a.when.headers.order(&b.when.headers))
+        });
+        found
+    }
+
+    /// The patterns of routes for some calls.
+    pub(super) fn some(&self) -> impl Iterator<Item = &'a ServiceRoute> {
+        self.some.iter().copied()
     }
 
     /// The rules of a method (`package.Service/Method`), a service, or a prefix (`package.*`).
     pub(super) fn of(&self, name: &str) -> Rules {
         let mut all = Rules::default();
-        for Rules { timeout, request_bytes, response_bytes, cors, access: _ } in
-            self.covering(name).map(|r| &r.rules)
-        {
-            all.timeout = all.timeout.or(*timeout);
-            all.request_bytes = all.request_bytes.or(*request_bytes);
-            all.response_bytes = all.response_bytes.or(*response_bytes);
-            all.cors = all.cors.or_else(|| cors.clone());
-        }
+        self.covering(name).for_each(|route| fill(&mut all, &route.rules));
         all
     }
 
-    /// The upstream that a name is sent to, where a route says so.
-    pub(super) fn upstream(&self, name: &str) -> Option<&'a Arc<str>> {
-        self.covering(name).find_map(|route| route.upstream.as_ref())
+    /// The rules of a name for some of its calls.
+    pub(super) fn of_some(&self, some: &SomeCalls<'a>, name: &str) -> Rules {
+        let mut all = Rules::default();
+        fill(&mut all, &some.route.rules);
+        fill(&mut all, &self.of(name));
+        all
     }
 
-    /// The upstream that one method is sent to, where a route of that method alone says so.
-    pub(super) fn of_method(&self, name: &str) -> Option<&'a Arc<str>> {
-        self.covering(name)
-            .filter(|route| route.pattern.contains('/'))
-            .find_map(|route| route.upstream.as_ref())
+    /// The upstreams that a name is sent to, where a route for all its calls says so.
+    pub(super) fn shares(&self, name: &str) -> Option<&'a [Share]> {
+        self.covering(name).map(|route| route.upstreams.as_slice()).find(|shares| !shares.is_empty())
+    }
+
+    /// The upstream that a name is sent to, where a route for all its calls says so: of several, the first.
+    pub(super) fn upstream(&self, name: &str) -> Option<&'a Arc<str>> {
+        self.shares(name)?.first().map(|share| &share.upstream)
     }
 
     /// Routes that match the same calls.
     pub(super) fn twins(&self) -> Vec<Mistake> {
-        let mut first: HashMap<&str, usize> = HashMap::new();
+        let mut first: HashMap<(&str, Option<Host>), Known> = HashMap::new();
         let mut mistakes = Vec::new();
-        let mut routes = self.0.clone();
+        let mut routes: Vec<_> = self.always.iter().chain(&self.some).copied().collect();
         routes.sort_by_key(|route| route.entry);
         for route in routes {
             let ServiceRoute { entry, pattern, .. } = route;
-            if let Some(first) = first.get(pattern.as_str()) {
+            let same = by_host(route).find_map(|some| {
+                let host = some.when.hosts.first().cloned();
+                let known = first.entry((pattern.as_str(), host)).or_default();
+                let same = known.iter().find(|(headers, _)| *headers == route.when.headers);
+                let same = same.map(|(_, other)| *other);
+                if same.is_none() {
+                    known.push((route.when.headers.clone(), *entry));
+                }
+                same.filter(|other| other != entry)
+            });
+            if let Some(first) = same {
                 let message =
                     format!("two routes match the same calls: {pattern:?} here and in routes[{first}]");
                 mistakes.push(Mistake::new(format!("routes[{entry}].service"), message));
-            } else {
-                first.insert(pattern, *entry);
             }
         }
         mistakes
     }
 
     fn covering(&self, name: &str) -> impl Iterator<Item = &'a ServiceRoute> {
-        self.0.iter().copied().filter(move |route| covers(&route.pattern, name))
+        self.always.iter().copied().filter(move |route| covers(&route.pattern, name))
     }
+}
+
+/// The headers of routes of one pattern and host, and which of `[[routes]]` each is.
+type Known = Vec<(Headers, usize)>;
+
+/// What rules do not say, others do.
+fn fill(all: &mut Rules, next: &Rules) {
+    let Rules { timeout, request_bytes, response_bytes, cors, headers, access: _ } = next;
+    all.timeout = all.timeout.or(*timeout);
+    all.request_bytes = all.request_bytes.or(*request_bytes);
+    all.response_bytes = all.response_bytes.or(*response_bytes);
+    all.cors = all.cors.take().or_else(|| cors.clone());
+    all.headers = all.headers.take().or_else(|| headers.clone());
+}
+
+/// A route once for each of its hosts.
+fn by_host(route: &ServiceRoute) -> impl Iterator<Item = SomeCalls<'_>> {
+    let hosts = route.when.hosts.iter().map(|host| vec![host.clone()]);
+    let none = route.when.hosts.is_empty().then(Vec::new);
+    none.into_iter().chain(hosts).map(move |hosts| SomeCalls {
+        route,
+        when: Arc::new(Conditions { hosts, headers: route.when.headers.clone() }),
+    })
 }
 
 /// How exactly a pattern says what it is for; the greater goes first.
@@ -91,7 +155,10 @@ pub(super) fn covers(pattern: &str, name: &str) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use http::HeaderName;
+
     use super::*;
+    use crate::route::HeaderMatch;
 
     fn route(
         entry: usize,
@@ -102,7 +169,14 @@ mod tests {
     ) -> ServiceRoute {
         let rules =
             Rules { timeout: timeout.map(Duration::from_secs), request_bytes: bytes, ..Rules::default() };
-        ServiceRoute { entry, pattern: pattern.into(), upstream: upstream.map(Into::into), rules }
+        let upstreams = upstream.map(|upstream| Share { upstream: upstream.into(), weight: 1 });
+        ServiceRoute {
+            entry,
+            pattern: pattern.into(),
+            upstreams: upstreams.into_iter().collect(),
+            when: Conditions::default(),
+            rules,
+        }
     }
 
     #[test]
@@ -159,5 +233,42 @@ mod tests {
         assert_eq!(told.path, "routes[4].service");
         assert_eq!(told.message, "two routes match the same calls: \"a.*\" here and in routes[0]");
         assert_eq!(ServiceRules::new(&routes[..1]).twins(), []);
+    }
+
+    #[test]
+    fn routes_for_some_calls_are_asked_by_host_then_pattern_then_headers() {
+        let of = |entry: usize, pattern: &str, hosts: &[&str], headers: &[&'static str]| {
+            let header =
+                |name: &&'static str| HeaderMatch { name: HeaderName::from_static(name), value: None };
+            ServiceRoute {
+                when: Conditions {
+                    hosts: hosts.iter().map(|host| Host::parse(host).unwrap()).collect(),
+                    headers: Headers::new(headers.iter().map(header).collect()),
+                },
+                ..route(entry, pattern, None, Some(entry as u64 + 1), None)
+            }
+        };
+        let routes = [
+            of(0, "a.*", &[], &["x"]),
+            of(1, "a.B", &[], &["x"]),
+            of(2, "a.B", &[], &["x", "y"]),
+            of(3, "a.*", &["*.example", "one.example"], &[]),
+            of(4, "a.B/C", &["*.shop.example"], &[]),
+            route(5, "a.B", None, None, Some(7)),
+        ];
+        let rules = ServiceRules::new(&routes);
+        let some = rules.some_of("a.B/C");
+        let order: Vec<_> = some
+            .iter()
+            .map(|some| (some.route.entry, some.when.hosts.first().map(Host::to_string).unwrap_or_default()))
+            .collect();
+        let want = [(3, "one.example"), (4, "*.shop.example"), (3, "*.example"), (2, ""), (1, ""), (0, "")];
+        assert_eq!(order, want.map(|(entry, host)| (entry, host.to_owned())));
+        let first = rules.of_some(&some[0], "a.B/C");
+        assert_eq!((first.timeout.unwrap().as_secs(), first.request_bytes), (4, Some(7)));
+        assert_eq!(rules.some_of("b.C").len(), 0);
+        assert_eq!(rules.twins(), []);
+        let twins = [of(0, "a.*", &["one.example", "*.x"], &["x"]), of(1, "a.*", &["*.x"], &["x"])];
+        assert_eq!(ServiceRules::new(&twins).twins().len(), 1);
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     auth::{Access, Cover, Credentials, Entry, Pattern, Place, Rule, Rulebook, Terms, Used, Whose},
-    config::{Config, Page, SchemaSource},
+    config::{Config, Page, PathRoute, SchemaSource, ServiceRoute},
     route::{Destination, Route},
     schema::{Template, Verb, nearest},
 };
@@ -30,42 +30,49 @@ pub(super) fn rulebook(config: &Config, knows_anybody: bool) -> Rulebook {
             what: Arc::new(Rule::public(name)),
         });
     }
-    for route in &config.services {
-        let Some(rule) = &route.rules.access else { continue };
-        let pattern = match (route.pattern.split_once('/'), route.pattern.strip_suffix('*')) {
-            (Some(_), _) => Pattern::Method(route.pattern.clone()),
-            (None, Some(prefix)) => Pattern::Package(prefix.to_owned()),
-            (None, None) => Pattern::Service(route.pattern.clone()),
-        };
-        let key = format!("routes[{}].access", route.entry).into();
-        book.access.push(Entry { key, patterns: vec![pattern], what: Arc::clone(rule) });
-    }
-    for route in &config.paths {
-        let Some(rule) = &route.rules.access else { continue };
-        let about = |verb: &Verb| Pattern::Path {
-            verb: (*verb != Verb::Any).then(|| verb.clone()),
-            template: route.template.clone(),
-        };
-        let key = format!("routes[{}].access", route.entry).into();
-        let patterns = route.verbs.iter().map(about).collect();
-        book.access.push(Entry { key, patterns, what: Arc::clone(rule) });
-    }
+    book.access.extend(config.services.iter().filter(|route| route.when.is_empty()).filter_map(of_service));
     book
 }
 
+/// The rule of a route with a service: of one for all its calls, it is for each method that it names.
+pub(super) fn of_service(route: &ServiceRoute) -> Option<Entry<Arc<Rule>>> {
+    let rule = route.rules.access.as_ref()?;
+    let pattern = match (route.pattern.split_once('/'), route.pattern.strip_suffix('*')) {
+        (Some(_), _) => Pattern::Method(route.pattern.clone()),
+        (None, Some(prefix)) => Pattern::Package(prefix.to_owned()),
+        (None, None) => Pattern::Service(route.pattern.clone()),
+    };
+    Some(entry(route.entry, vec![pattern], rule))
+}
+
+/// The rule of a route with a path: it is for that route alone, whatever other hosts or headers lead to the same path.
+pub(super) fn of_path(route: &PathRoute) -> Option<Entry<Arc<Rule>>> {
+    let about = |verb: &Verb| Pattern::Path {
+        verb: (*verb != Verb::Any).then(|| verb.clone()),
+        template: route.template.clone(),
+    };
+    let rule = route.rules.access.as_ref()?;
+    Some(entry(route.entry, route.verbs.iter().map(about).collect(), rule))
+}
+
+fn entry(route: usize, patterns: Vec<Pattern>, rule: &Arc<Rule>) -> Entry<Arc<Rule>> {
+    Entry { key: format!("routes[{route}].access").into(), patterns, what: Arc::clone(rule) }
+}
+
 impl Build<'_> {
-    /// The terms of a method whose schema is known. `paths` are those of its rules: the path that every method may have is
+    /// The terms of a method whose schema is known. `own` is what its route says for some of its calls; `paths` are those of its rules: the path that every method may have is
     /// its name over again, and is under the rules of its name.
     pub(super) fn terms_of(
         &mut self,
         face: &Face<'_>,
         name: &str,
         paths: &[(Verb, Arc<Template>)],
+        own: Option<&Entry<Arc<Rule>>>,
         destination: &Destination,
     ) -> Terms {
         let probes = *destination == Destination::Local && name.starts_with(PROBES);
         let whose = if probes { Whose::Probe } else { whose(destination) };
-        match self.terms(&Place { method: name, paths }, whose, destination) {
+        match self.terms(&Place { method: name, paths }, own, whose, destination) {
             Ok(terms) => terms,
             Err(why) => {
                 self.mistake(face, None, why);
@@ -75,8 +82,14 @@ impl Build<'_> {
     }
 
     /// The terms of services whose schema is not known, of one method of theirs, or of a path.
-    pub(super) fn terms_at(&mut self, path: &str, place: &Place<'_>, destination: &Destination) -> Terms {
-        match self.terms(place, whose(destination), destination) {
+    pub(super) fn terms_at(
+        &mut self,
+        path: &str,
+        place: &Place<'_>,
+        own: Option<&Entry<Arc<Rule>>>,
+        destination: &Destination,
+    ) -> Terms {
+        match self.terms(place, own, whose(destination), destination) {
             Ok(terms) => terms,
             Err(why) => {
                 self.mistakes.push(Mistake::new(path, why));
@@ -100,14 +113,21 @@ impl Build<'_> {
             Page::Index | Page::Openapi | Page::Docs | Page::Redoc | Page::Jwks => Whose::Page,
         };
         let place = Place { method: "", paths: &[(Verb::Get, template)] };
-        self.terms(&place, whose, &Destination::Page).unwrap_or_else(|why| {
+        self.terms(&place, None, whose, &Destination::Page).unwrap_or_else(|why| {
             self.mistakes.push(Mistake::new(key, why));
             nobody()
         })
     }
 
-    fn terms(&mut self, place: &Place<'_>, whose: Whose, destination: &Destination) -> Result<Terms, String> {
-        let (access, limits) = self.book.terms(place, whose, &mut self.used)?;
+    fn terms(
+        &mut self,
+        place: &Place<'_>,
+        own: Option<&Entry<Arc<Rule>>>,
+        whose: Whose,
+        destination: &Destination,
+    ) -> Result<Terms, String> {
+        let own = own.map_or(&[][..], std::slice::from_ref);
+        let (access, limits) = self.book.terms_of(place, own, whose, &mut self.used)?;
         let forward = match destination {
             Destination::Upstream(name) => self
                 .config
@@ -229,6 +249,8 @@ pub(super) fn nothing(config: &Config, everything: &str, book: &Rulebook) -> Arc
         limits: config.limits,
         cors: None,
         terms,
+        when: None,
+        headers: None,
     })
 }
 

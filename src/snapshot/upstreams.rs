@@ -3,10 +3,8 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
 };
 
-use prost_types::method_options::IdempotencyLevel;
 use tracing::warn;
 
 use super::{
@@ -16,24 +14,13 @@ use super::{
     rules::{covers, exactness},
 };
 use crate::{
-    auth::{Place, Terms},
     config::{self, SchemaSource},
     route::{
-        Destination, Route,
-        catalog::{EVERY_SERVERS_OWN, Source},
+        Destination,
+        catalog::{EVERY_SERVERS_OWN, Source, variants},
     },
-    schema::{Method, Schema, Template, Verb},
+    schema::{Method, Schema},
 };
-
-/// Whether it does no harm to call a method twice: it says so itself, a GET does what it does, or all of its verbs promise it
-/// (RFC 9110, 9.2.2).
-fn is_repeatable(method: &Method, paths: &[(Verb, Arc<Template>)]) -> bool {
-    let is = |wanted: &[&str], verb: &Verb| wanted.contains(&verb.as_str());
-    let mut verbs = paths.iter().map(|(verb, _)| verb);
-    method.idempotency != IdempotencyLevel::IdempotencyUnknown
-        || verbs.clone().any(|verb| is(&["GET", "HEAD"], verb))
-        || (!paths.is_empty() && verbs.all(|verb| is(&["PUT", "DELETE", "OPTIONS"], verb)))
-}
 
 impl<'a> Build<'a> {
     pub(super) fn known(&mut self, upstream: &config::Upstream, known: &Known) {
@@ -79,16 +66,11 @@ impl<'a> Build<'a> {
         let mut source =
             Source::of(destination.clone(), upstream.addresses.to_string(), &known.schema, |method| {
                 if !ours.iter().any(|service| **service == *method.service_name()) {
-                    return (Arc::default(), Vec::new());
+                    return (Arc::default(), Vec::new(), Vec::new());
                 }
-                let (destination, timeout) = self.of_method(key(method), upstream);
-                let rules = self.rules.of(key(method));
                 let paths = self.paths_of(&face, method);
-                let terms = self.terms_of(&face, key(method), &paths, &destination);
-                let route = self.route(method.path.as_str(), destination, Some(timeout), rules, terms);
-                let repeatable = is_repeatable(method, &paths);
-                let route = Arc::new(Route { repeatable, ..Arc::unwrap_or_clone(route) });
-                (Arc::clone(&route.name), self.method(&face, method, &route))
+                let routes = self.routes_of_method(&face, method, &paths, Some(upstream));
+                (method.path.as_str().into(), self.method(&face, method, &routes), variants(&routes))
             });
         source.services.retain(|service| ours.contains(&service.name));
         self.built.catalog.push(source);
@@ -107,9 +89,13 @@ impl<'a> Build<'a> {
         &mut self,
         upstream: &config::Upstream,
         schema: Option<&Schema>,
-    ) -> Vec<(Arc<str>, Arc<str>)> {
+    ) -> Vec<(Arc<str>, Arc<str>, Vec<String>)> {
         let config = self.config;
+        self.listed_twice(upstream);
         let listed = upstream.services.iter().map(|pattern| (pattern.as_str(), None));
+        // A route that sends it elsewhere goes before the list.
+        let listed = listed
+            .filter(|(pattern, _)| self.rules.upstream(pattern).is_none_or(|name| *name == upstream.name));
         let routed = config.services.iter().map(|route| (route.pattern.as_str(), Some(route.entry)));
         let routed = routed.filter(|(pattern, _)| self.sent_to(pattern) == Some(&upstream.name));
         let patterns: Vec<_> = listed.chain(routed).collect();
@@ -124,65 +110,61 @@ impl<'a> Build<'a> {
             if !seen.insert(pattern) {
                 continue;
             }
-            let timeout = upstream.timeout.unwrap_or(self.config.timeout);
-            let destination = Destination::Upstream(Arc::clone(&upstream.name));
+            let always = self.always_sent_to(pattern).is_some();
+            let routes = self.routes_of_pattern(pattern, upstream, always);
+            let Some(name) = routes.first().map(|route| Arc::clone(&route.name)) else { continue };
             if pattern.contains('/') {
-                let path = format!("/{pattern}");
-                let terms = self.terms_of_services(pattern, &destination);
-                let route = self.route(&path, destination, Some(timeout), self.rules.of(pattern), terms);
-                self.built.table.insert_path(&path, route);
+                self.built.table.insert_path(&format!("/{pattern}"), routes);
                 continue;
             }
-            let terms = self.terms_of_services(pattern, &destination);
-            let route =
-                self.route(pattern, destination.clone(), Some(timeout), self.rules.of(pattern), terms);
-            named.push((pattern.into(), Arc::clone(&route.name)));
-            self.built.table.insert_services(pattern, route);
+            named.push((pattern.into(), name, variants(&routes)));
+            self.built.table.insert_services(pattern, routes);
             // Rules about some of these services, or one method, make routes of their own.
             for exact in self.book.within(pattern) {
                 let name = exact.to_string();
                 if config.services.iter().any(|route| route.pattern == name) || !made.insert(name.clone()) {
                     continue;
                 }
-                let terms = self.terms_of_services(&name, &destination);
-                let rules = self.rules.of(&name);
+                let routes = self.routes_of_pattern(&name, upstream, always);
                 if name.contains('/') {
-                    let path = format!("/{name}");
-                    let route = self.route(&path, destination.clone(), Some(timeout), rules, terms);
-                    self.built.table.insert_path(&path, route);
+                    self.built.table.insert_path(&format!("/{name}"), routes);
                 } else {
-                    let route = self.route(&name, destination.clone(), Some(timeout), rules, terms);
-                    self.built.table.insert_services(&name, route);
+                    self.built.table.insert_services(&name, routes);
                 }
             }
         }
         named
     }
 
-    fn terms_of_services(&mut self, pattern: &str, destination: &Destination) -> Terms {
-        let path = match destination {
-            Destination::Upstream(name) => format!("upstreams.{name}"),
-            Destination::Local
-            | Destination::Respond(_)
-            | Destination::Redirect(_)
-            | Destination::Proxy(_)
-            | Destination::Page
-            | Destination::Nothing => String::new(),
-        };
-        self.terms_at(&path, &Place { method: pattern, paths: &[] }, destination)
+    /// Two upstreams list the same services, and no route says which is meant.
+    fn listed_twice(&mut self, upstream: &config::Upstream) {
+        let earlier = self.config.upstreams.iter().take_while(|other| other.name != upstream.name);
+        let mut twice = Vec::new();
+        for pattern in upstream.services.iter().filter(|pattern| self.rules.upstream(pattern).is_none()) {
+            let same = earlier.clone().find(|other| other.services.contains(pattern));
+            twice.extend(same.map(|other| {
+                let message = format!(
+                    "{pattern} is listed by upstream {:?} and by upstream {:?}; a [[routes]] entry says which is meant",
+                    other.name, upstream.name
+                );
+                Mistake::new(format!("upstreams.{}", upstream.name), message)
+            }));
+        }
+        self.mistakes.extend(twice);
     }
 
-    /// Where the calls of a method go that an upstream's schema has, and how long they may take.
-    fn of_method(&self, key: &str, upstream: &config::Upstream) -> (Destination, Duration) {
-        let named = self.rules.of_method(key);
-        let other = named.and_then(|name| self.config.upstreams.iter().find(|other| other.name == *name));
-        let upstream = other.unwrap_or(upstream);
-        let timeout = upstream.timeout.unwrap_or(self.config.timeout);
-        (Destination::Upstream(Arc::clone(&upstream.name)), timeout)
-    }
-
-    /// The upstream that what a pattern stands for is sent to: `[[routes]]` decide first, then the upstreams' own lists.
+    /// The upstream whose part of the table a pattern is in: of one that is sent somewhere for some of its calls alone, the
+    /// first of these.
     fn sent_to(&self, pattern: &str) -> Option<&'a Arc<str>> {
+        let some = || {
+            let mut routes = self.rules.some().filter(|route| covers(&route.pattern, pattern));
+            routes.find_map(|route| route.upstreams.first()).map(|share| &share.upstream)
+        };
+        self.always_sent_to(pattern).or_else(some)
+    }
+
+    /// The upstream that all calls of a pattern are sent to: `[[routes]]` decide first, then the upstreams' own lists.
+    fn always_sent_to(&self, pattern: &str) -> Option<&'a Arc<str>> {
         let lists = self.config.upstreams.iter();
         let listed =
             lists.flat_map(|upstream| upstream.services.iter().map(move |known| (known, &upstream.name)));
@@ -224,7 +206,7 @@ impl<'a> Build<'a> {
                 || services().any(|service| covers(&route.pattern, service))
                 || methods.iter().any(|method| covers(&route.pattern, key(method)) && self.is_served(method));
             // A service that is sent somewhere passes by its name.
-            if matched || (route.upstream.is_some() && !route.pattern.contains('/')) {
+            if matched || (!route.upstreams.is_empty() && !route.pattern.contains('/')) {
                 continue;
             }
             let keys = methods.iter().map(|method| key(method)).filter(|_| route.pattern.contains('/'));

@@ -14,7 +14,7 @@ use tonic::Status;
 use super::{Answer, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Caller, Encoding, FrameGuard, Frames, Guards, Message, Reply, Target},
-    route::{Route, Rpc, RpcTable},
+    route::{Asked, Route, Rpc, RpcTable},
     status::{Fault, Refusal, refuse, to_trailers},
 };
 
@@ -91,24 +91,25 @@ pub(super) fn open_call(
     protocol: Protocol,
     fits: Result<(), Status>,
 ) -> Call {
+    let found = match fits {
+        Ok(()) => table
+            .find(parts.uri.path(), &Asked::of(&parts.uri, &parts.headers))
+            .map_err(|miss| Fault::client().on(Status::unimplemented(miss.to_string()))),
+        Err(status) => Err(status),
+    };
     let timeout = timeout::of_grpc(&parts.headers);
     let peer = peer(&parts.extensions);
     let encoding = Encoding::of(&parts.headers);
     let (metadata, clean) = metadata::of_request(parts.headers, protocol);
     let settled = |route: &Arc<Route>, metadata, status| {
         let path = PathAndQuery::try_from(parts.uri.path()).unwrap_or(PathAndQuery::from_static("/"));
-        Call::settled(route, Target::Rpc { path, method: None }, metadata, peer, Err(status))
-    };
-    let found = match fits {
-        Ok(()) => table
-            .find(parts.uri.path())
-            .map_err(|miss| Fault::client().on(Status::unimplemented(miss.to_string()))),
-        Err(status) => Err(status),
+        Call::settled(route, Target::Rpc { path, method: None }, metadata, peer.clone(), Err(status))
     };
     let Rpc { route, method } = match found {
         Ok(found) => found,
         Err(status) => {
-            let route = table.known(parts.uri.path()).map_or(nothing, |(route, _)| route);
+            let route = table.known(parts.uri.path()).and_then(|(routes, _)| routes.first());
+            let route = route.unwrap_or(nothing);
             return settled(route, metadata, status);
         }
     };

@@ -37,7 +37,10 @@ impl HttpEndpoint {
         let captured =
             captured.map(|((name, multi), value)| Captured { name: Arc::clone(name), value, multi: *multi });
         let (captured, upgrade) = (captured.collect(), upgrade(&mut parts));
-        let head = HttpHead { method: parts.method, uri: parts.uri, captured, upgrade };
+        let expects = parts.headers.get(header::EXPECT);
+        let expects = expects.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let (method, uri, version) = (parts.method, parts.uri, parts.version);
+        let head = HttpHead { method, uri, captured, upgrade, version, expects };
         let (target, metadata) = (Target::Http(Box::new(head)), metadata::of_http_request(parts.headers));
         let peer = peer(&parts.extensions);
         let timeout = match timeout {
@@ -66,7 +69,8 @@ pub(super) fn settled(
     parts: request::Parts,
     outcome: Result<Reply, Status>,
 ) -> Call {
-    let head = HttpHead { method, uri, captured: Vec::new(), upgrade: None };
+    let (captured, upgrade, version) = (Vec::new(), None, parts.version);
+    let head = HttpHead { method, uri, captured, upgrade, version, expects: false };
     let peer = peer(&parts.extensions);
     Call::settled(
         route,

@@ -2,7 +2,7 @@
 //! (RFC 9110 section 7.6.1), those of the protocol itself, and the names by which this gateway says who is calling.
 //! Nothing is renamed or prefixed: `authorization`, `cookie`, `origin`, `user-agent`, `accept-language` pass as they are.
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tonic::Status;
 
 use super::Protocol;
@@ -34,16 +34,35 @@ pub fn of_request(mut headers: HeaderMap, protocol: Protocol) -> (HeaderMap, Res
 }
 
 /// Takes the headers of a plain HTTP request: without those of the hop, and without the names by which this gateway says
-/// who is calling.
+/// who is calling. What trailers it announces stays, and that its client takes some.
 #[must_use]
 pub fn of_http_request(headers: HeaderMap) -> HeaderMap {
-    without(headers, |name| is_hop(name) || is_identity(name))
+    let trailers = tokens(&headers, &header::TE).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+    let announced = announced(&headers);
+    let mut headers = without(headers, |name| is_hop(name) || is_identity(name));
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    headers.extend(announced.map(|names| (header::TRAILER, names)));
+    headers
+}
+
+/// The trailers that a request announces, but those that say what no trailer may: whose request it is, or where its body
+/// ends.
+fn announced(headers: &HeaderMap) -> Option<HeaderValue> {
+    let names = tokens(headers, &header::TRAILER).filter_map(|name| HeaderName::from_bytes(name).ok());
+    let names = names.filter(|name| {
+        let text = name.as_str();
+        !is_hop(text) && !is_identity(text) && !text.starts_with("x-forwarded-") && *name != header::FORWARDED
+    });
+    let names: Vec<String> = names.map(|name| name.to_string()).collect();
+    HeaderValue::try_from(names.join(", ")).ok().filter(|names| !names.is_empty())
 }
 
 /// Takes the headers of a plain HTTP reply for the client: without those of the hop. (The length is the body's to say.)
 #[must_use]
 pub fn of_http_reply(headers: HeaderMap) -> HeaderMap {
-    without(headers, is_hop)
+    without(headers, |name| is_hop(name) && name != "trailer")
 }
 
 fn without(mut headers: HeaderMap, gone: impl Fn(&str) -> bool) -> HeaderMap {
@@ -71,7 +90,8 @@ fn is_hop(name: &str) -> bool {
         "content-length",
         "expect",
     ];
-    NAMES.contains(&name)
+    // What reads headers as variables (CGI and its like) takes `_` for `-`.
+    NAMES.contains(&name) || (name.contains('_') && NAMES.contains(&&*name.replace('_', "-")))
 }
 
 /// Makes a reply's metadata (or a unary reply's trailers, on REST) the headers of the client's response, in place.
@@ -93,8 +113,14 @@ pub fn to_response(metadata: &mut HeaderMap, protocol: Protocol) {
 /// with `_` for `-`, with `-bin` behind it. (Servers behind CGI-like interfaces read all of these as one.)
 #[must_use]
 pub fn is_identity(name: &str) -> bool {
-    const NAMES: [&str; 5] =
-        ["x-user-id", "x-user-email", "x-user-role", "x-user-permissions", "x-gateway-request-id"];
+    const NAMES: [&str; 6] = [
+        "x-user-id",
+        "x-user-email",
+        "x-user-role",
+        "x-user-permissions",
+        "x-gateway-request-id",
+        "x-forwarded-client-cert",
+    ];
     let same = |a: u8, b: u8| a.eq_ignore_ascii_case(&b) || (a == b'_' && b == b'-');
     let spells = |name: &[u8], want: &str| {
         name.len() == want.len() && name.iter().zip(want.as_bytes()).all(|(a, b)| same(*a, *b))
@@ -214,9 +240,13 @@ fn passes(name: &str, protocol: Protocol) -> bool {
 
 /// The names a `Connection` header calls hop-by-hop.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(header::CONNECTION).into_iter();
-    let tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    tokens.filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok()).collect()
+    tokens(headers, &header::CONNECTION).filter_map(|token| HeaderName::from_bytes(token).ok()).collect()
+}
+
+/// The members of a header that is a list.
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    let values = headers.get_all(name).into_iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 fn remove(headers: &mut HeaderMap, removed: u32, rare: &[HeaderName]) {
@@ -254,7 +284,6 @@ fn is_base64(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use base64::Engine as _;
-    use http::HeaderValue;
     use tonic::Code;
 
     use super::*;
@@ -295,8 +324,23 @@ mod tests {
             names.join(" ")
         };
         let kept = "accept content-encoding content-type cookie grpc-status host";
-        assert_eq!(names(of_http_request(sent.clone())), kept);
+        assert_eq!(names(of_http_request(sent.clone())), format!("{kept} te"));
         assert_eq!(names(of_http_reply(sent)), format!("{kept} x-user_id"));
+    }
+
+    #[test]
+    fn trailers_are_announced_but_those_that_no_trailer_says() {
+        let check = |sent: &[(&str, &str)], want: Option<&str>| {
+            let headers = of_http_request(map(sent));
+            assert_eq!(headers.get("trailer").map(|value| value.to_str().unwrap()), want, "{sent:?}");
+        };
+        check(&[("trailer", "x-sum, X-More")], Some("x-sum, x-more"));
+        check(&[("trailer", "x-sum"), ("trailer", "content-length, x-user-id, x_user_role")], Some("x-sum"));
+        check(&[("trailer", "host_, transfer-encoding, x-forwarded-for, forwarded, a b")], Some("host_"));
+        check(&[("trailer", "transfer_encoding")], None);
+        check(&[], None);
+        let spelled = of_http_request(map(&[("content_length", "7"), ("transfer_encoding", "chunked")]));
+        assert!(spelled.is_empty(), "{spelled:?}");
     }
 
     #[test]

@@ -102,8 +102,7 @@ pub(crate) fn media_type(value: &[u8]) -> Option<(Protocol, &[u8])> {
 /// Who sent a request, as the server noted it; an unspecified address where it did not.
 #[must_use]
 pub fn peer(extensions: &Extensions) -> Peer {
-    let nobody = Peer { address: SocketAddr::from(([0, 0, 0, 0], 0)), secure: false, foreign_name: false };
-    extensions.get().copied().unwrap_or(nobody)
+    extensions.get().cloned().unwrap_or_else(|| Peer::at(SocketAddr::from(([0, 0, 0, 0], 0))))
 }
 
 #[cfg(test)]

@@ -46,15 +46,8 @@ pub(crate) fn table() -> Arc<RpcTable> {
         ..Default::default()
     };
     let schema = Schema::decode(&FileDescriptorSet { file: vec![file] }.encode_to_vec()).unwrap();
-    let route = Arc::new(Route {
-        name: "test".into(),
-        destination: Destination::Local,
-        timeout: None,
-        repeatable: false,
-        limits: Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000, ..Limits::default() },
-        cors: None,
-        terms: Default::default(),
-    });
+    let limits = Limits { request_bytes: REQUEST_BYTES, response_bytes: 1000, ..Limits::default() };
+    let route = Arc::new(Route { limits, ..Route::of("test", Destination::Local) });
     let mut table = RpcTable::default();
     for method in schema.methods() {
         assert!(table.insert_method(Arc::clone(method), Arc::clone(&route)));
@@ -65,15 +58,7 @@ pub(crate) fn table() -> Arc<RpcTable> {
 
 /// The route of what has none in [`table`].
 pub(crate) fn nothing() -> Arc<Route> {
-    Arc::new(Route {
-        name: "*".into(),
-        destination: Destination::Nothing,
-        timeout: None,
-        repeatable: false,
-        limits: Limits::default(),
-        cors: None,
-        terms: Default::default(),
-    })
+    Arc::new(Route::of("*", Destination::Nothing))
 }
 
 /// Answers by the name of the method called.

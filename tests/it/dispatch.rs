@@ -268,13 +268,15 @@ fn call(path: &'static str, message: impl Into<Frames>) -> Call {
         limits: Limits::default(),
         cors: None,
         terms: Default::default(),
+        when: None,
+        headers: None,
     };
     Call {
         route: Arc::new(route),
         target: Target::Rpc { path: path.parse().unwrap(), method: None },
         metadata: HeaderMap::new(),
         message: Message::Frames(message.into()),
-        peer: Peer { address: ([127, 0, 0, 1], 1).into(), secure: false, foreign_name: false },
+        peer: Peer::at(([127, 0, 0, 1], 1).into()),
         timeout: None,
         deadline: None,
         caller: Caller::default(),
@@ -661,7 +663,8 @@ async fn tls_with_a_ca_and_without_it() {
     let with = |pem: String| {
         dispatch(address, |settings| {
             settings.authority = Some("books.test".parse().unwrap());
-            settings.tls = Some(Tls { roots: Roots::Pem(pem.into_bytes()), server_name: None });
+            settings.tls =
+                Some(Tls { roots: Roots::Pem(pem.into_bytes()), server_name: None, identity: None });
         })
     };
     let reply = soon(with(made.cert.pem()).dispatch(call("/t.T/Echo", Whole("x")))).await.unwrap();
@@ -671,7 +674,7 @@ async fn tls_with_a_ca_and_without_it() {
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("failed its TLS handshake"), "{status:?}");
     let mut unusable = settings(address);
-    unusable.tls = Some(Tls { roots: Roots::Pem(b"nothing".to_vec()), server_name: None });
+    unusable.tls = Some(Tls { roots: Roots::Pem(b"nothing".to_vec()), server_name: None, identity: None });
     let error = Upstream::new(unusable, 1).unwrap_err();
     assert!(error.ends_with("the CA's PEM holds no certificate"), "{error}");
 }

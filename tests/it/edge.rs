@@ -275,7 +275,8 @@ async fn a_head_that_cannot_be_read_is_refused_like_everything_else() {
     let uri = "the URI of the request is longer than any that is read";
     let (s400, s431) = ("400 Bad Request", "431 Request Header Fields Too Large");
     assert_eq!(check("nonsense\r\n\r\n", s400, bad, method).await, 0);
-    assert_eq!(check("\x16\x03\x01\x02\0\x01\0", s400, bad, method).await, 0);
+    let tls = "TLS was spoken to a port of plain HTTP: say http:// instead of https:// (grpcurl: -plaintext)";
+    assert_eq!(check("\x16\x03\x01\x02\0\x01\0", s400, bad, tls).await, 0);
     assert_eq!(check("GET /ping HTTP/1.0\r\nno header\r\n\r\n", s400, bad, header).await, 0);
     check(&format!("GET /ping HTTP/1.1\r\nhost: t\r\n{many}\r\n"), s431, large, over).await;
     check(&format!("GET /ping HTTP/1.1\r\nhost: t\r\nx: {longer}\r\n\r\n"), s431, large, over).await;

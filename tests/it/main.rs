@@ -3,14 +3,15 @@
 //! `accounts` are users from their registration to their end, over each surface, both kinds of stores and replicas;
 //! `surfaces` is one table of calls through every surface; `check` is what is said of a wrong config; `credentials` are what
 //! the config has for its upstreams; `bad_input` is a row for each mistake of a client's, over each
-//! surface; `resilience` is upstreams with several instances, under load and one rule at a time; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `proxy` is plain HTTP on its way to upstreams; `failures` are upstreams that misbehave; `dispatch` is the road to
+//! surface; `resilience` is upstreams with several instances, under load and one rule at a time; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `proxy` is plain HTTP on its way to upstreams, `smuggling` what could be read in two ways on it, `bodies` what bodies owe both sides; `routing` is which of several routes a request meets; `failures` are upstreams that misbehave; `dispatch` is the road to
 //! upstreams on its own; `routes` is what the config says of routes, built-ins and error bodies; `schemas` is where
 //! contracts come from and what becomes of them; `reload` reads the config again, `reload_load` under load; `startup` is
 //! what a gateway says when it starts, or cannot; `explain` holds what is explained against what is served; `openapi` is
 //! the document and the pages, as tools and a browser see them, `schemathesis` the document against the gateway; `readme` runs README.md; `real_clients` drives the
 //! gateway's binary with the clients that people use (grpcio, grpcurl, buf, a browser) before an upstream of published
 //! services; `deploy` is the image, the compose file and the manifests; `conformance` runs the protobuf conformance suite over the converter; `stores` runs one suite over SQLite and
-//! PostgreSQL, and one over memory and Redis, with servers that come and go; `tidy` holds the rules about the source.
+//! PostgreSQL, and one over memory and Redis, with servers that come and go; `tls` is the port with
+//! certificates, and what stands beside it; `tidy` holds the rules about the source.
 //! `support` has the worlds, the clients and the tools.
 
 #![allow(
@@ -22,6 +23,7 @@
 
 mod accounts;
 mod bad_input;
+mod bodies;
 mod callers;
 mod check;
 mod conformance;
@@ -43,11 +45,14 @@ mod reload;
 mod reload_load;
 mod resilience;
 mod routes;
+mod routing;
 mod schemas;
 mod schemathesis;
+mod smuggling;
 mod startup;
 mod stores;
 mod streaming;
 mod support;
 mod surfaces;
 mod tidy;
+mod tls;

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Method, Request};
-use http_body::Frame;
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{
@@ -35,6 +34,7 @@ async fn start(more: &str) -> (TestGateway, Recorder) {
             path = "/api/users/{{rest=**}}"
             upstream = "users"
             strip_segments = 1
+            escaped_slashes = true
             [[routes]]
             path = "/raw/{{rest=**}}"
             upstream = "users"
@@ -88,6 +88,7 @@ async fn a_request_goes_on_as_it_came() {
         assert_eq!(headers["x-forwarded-proto"], "http");
         assert_eq!(headers["x-forwarded-host"], "test");
         assert_eq!(headers["via"], "1.1 propylon");
+        assert_eq!(headers["forwarded"], "for=127.0.0.1;host=\"test\";proto=http");
         assert!(headers["x-gateway-request-id"].is_string(), "{headers}");
     }
     // One connection is enough for one after another, whichever worker they came to.
@@ -95,7 +96,8 @@ async fn a_request_goes_on_as_it_came() {
     let over_http2 =
         http2(gateway.address, request(&Method::GET, "/api/users", &[("te", "trailers")], "")).await;
     let text: Value = serde_json::from_slice(&over_http2.body().0).unwrap();
-    assert_eq!((&text["path"], &text["headers"]["te"]), (&"/users".into(), &Value::Null));
+    assert_eq!((&text["path"], &text["headers"]["te"]), (&"/users".into(), &"trailers".into()));
+    assert_eq!(text["headers"]["via"], "2 propylon");
     let prefixed = seen(&gateway, Method::GET, "/v1/a?b=c", &[("host", "shop.example")], "").await;
     assert_eq!(prefixed["path"], "/v2/a?b=c");
     assert_eq!(prefixed["headers"]["host"], "shop.example");
@@ -158,31 +160,10 @@ async fn bodies_go_through_as_they_come() {
         assert_eq!(event, format!("data: {number}\n\n"));
     }
     drop(events);
-    // A long upload fills no memory here.
-    let before = memory_kb(&gateway);
-    let stream = TcpStream::connect(gateway.address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let chunk = Bytes::from(vec![b'x'; 1 << 20]);
-    let chunks = futures_util::stream::iter(std::iter::repeat_n(chunk, 200))
-        .map(|chunk| Ok::<_, std::io::Error>(Frame::data(chunk)));
-    let post = Request::post("/raw/upload").header("host", "a").body(StreamBody::new(chunks)).unwrap();
-    let response = timeout(PATIENCE, sender.send_request(post)).await.unwrap().unwrap();
-    let seen: Value =
-        serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
-    assert_eq!(seen["length"], 200 << 20);
-    let grown = memory_kb(&gateway).saturating_sub(before);
-    assert!(grown < 32 << 10, "{grown} kB more");
     // A route may have a limit.
     let long = "x".repeat(1001);
     let answer = rest(gateway.address, request(&Method::POST, "/v1/a", &[], long)).await;
     assert_eq!(answer.http, 413, "{answer:?}");
-}
-
-fn memory_kb(gateway: &TestGateway) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.program.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 use super::{
     Finding, Severity, accounts,
     callers::{issuers, limits, proxies, tokens},
+    tls,
 };
 use crate::{
     auth::{Access, Pattern, Place, Rule, Subject, Used, Whose},
@@ -16,12 +17,14 @@ pub(super) type Found = Vec<Finding>;
 
 /// Everything that is found.
 pub(super) fn findings(config: &Config) -> Found {
-    let checks: [fn(&Config) -> Found; 17] = [
+    let checks: [fn(&Config) -> Found; 19] = [
         open_services,
         wide_rules,
         open_administration,
         nobody_known,
         plain_text,
+        tls::port,
+        tls::operators_listener,
         upstreams_in_plain_text,
         issuers,
         tokens,
@@ -153,7 +156,8 @@ fn open_administration(config: &Config) -> Found {
 fn nobody_known(config: &Config) -> Found {
     let callers = &config.callers;
     let closed = !callers.rules.default.public && config.has_upstreams();
-    if !closed || !callers.issuers.is_empty() || !callers.tokens.is_empty() {
+    let by_token = !callers.issuers.is_empty() || !callers.tokens.is_empty();
+    if !closed || by_token || callers.certificates.is_some() {
         return Vec::new();
     }
     vec![finding(
@@ -165,7 +169,7 @@ fn nobody_known(config: &Config) -> Found {
 }
 
 fn plain_text(config: &Config) -> Found {
-    if !exposed(config) {
+    if !exposed(config) || config.tls.is_some() {
         return Vec::new();
     }
     let knows = !config.callers.issuers.is_empty() || !config.callers.tokens.is_empty();
@@ -175,7 +179,7 @@ fn plain_text(config: &Config) -> Found {
         severity,
         "gateway.listen",
         format!("{} speaks plain text: who is on the way reads and changes {what}", config.listen),
-        "end TLS before it, on the same machine, and listen on 127.0.0.1; or keep the network to yourself",
+        "[tls] with a certificate and its key; or end TLS before it, on the same machine, and listen on 127.0.0.1",
     )]
 }
 

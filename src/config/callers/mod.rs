@@ -12,7 +12,7 @@ use std::{
 
 use super::Secret;
 use crate::{
-    auth::{Away, Limit, Network, Proxies, Rate, Rulebook, claims::ClaimMap},
+    auth::{Away, CertificateCallers, Limit, Network, Proxies, Rate, Rulebook, claims::ClaimMap},
     policy::{LimitSettings, Reset},
 };
 
@@ -23,6 +23,8 @@ pub struct Callers {
     pub secret: Option<OwnSecret>,
     pub issuers: Vec<TrustedIssuer>,
     pub tokens: Vec<ConfigToken>,
+    /// Who is known by a client certificate; `None` where the port asks for none.
+    pub certificates: Option<CertificateCallers>,
     pub rules: Rulebook,
     pub limits: LimitSettings,
     pub proxies: Proxies,
@@ -126,6 +128,7 @@ impl Default for Callers {
             secret: None,
             issuers: Vec::new(),
             tokens: Vec::new(),
+            certificates: None,
             rules: Rulebook::default(),
             limits: LimitSettings {
                 enabled: true,

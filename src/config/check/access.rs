@@ -9,7 +9,7 @@ use super::{
     values,
 };
 use crate::{
-    auth::{Away, Entry, Limit, Network, Pattern, Rate, Rule, Rulebook, Scope, Subject},
+    auth::{Away, CERTIFICATE, Entry, Limit, Network, Pattern, Rate, Rule, Rulebook, Scope, Subject},
     config::{document::path::child, mistake::Mistake, settings},
     policy::{LimitSettings, Reset},
     schema::nearest,
@@ -315,6 +315,17 @@ impl Users {
     fn mistake(&self, subject: &Subject, admitted: bool) -> Option<Mistake> {
         let Subject::User { issuer, id } = subject else { return None };
         match issuer {
+            Some(issuer) if matches!(&**issuer, "spiffe:" | "urn:" | "https:") => {
+                let message = "an id with slashes in it is that of a client certificate: user:certificate/ID";
+                let meant = format!("user:{CERTIFICATE}/{issuer}/{id}");
+                Some(Mistake::new("", message).meaning(Some(meant)))
+            }
+            Some(issuer)
+                if **issuer == *CERTIFICATE && !self.issuers.iter().any(|known| known == CERTIFICATE) =>
+            {
+                let message = "nobody is known by a certificate: tls.client_certificates asks for none";
+                Some(Mistake::new("", message))
+            }
             Some(issuer) if !self.issuers.iter().any(|known| **known == **issuer) => {
                 let message =
                     format!("{issuer:?} is none of auth.issuers; a user of the gateway's own is user:ID");

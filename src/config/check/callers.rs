@@ -2,13 +2,14 @@
 
 use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
 
-use super::{Check, files};
+use super::Check;
 use crate::{
-    auth::{Endpoint, Key, MOST_SKEW, OWN, Proxies, claims::ClaimMap},
+    auth::{CERTIFICATE, Endpoint, Key, MOST_SKEW, OWN, Proxies, claims::ClaimMap},
     config::{
         callers::{Callers, ConfigToken, Keys, OwnSecret, Private, TrustedIssuer},
         mistake::Mistake,
         settings::{self, Time},
+        tls::certificates,
     },
 };
 
@@ -43,6 +44,7 @@ impl Check<'_> {
         access: settings::Access,
         rate_limits: settings::RateLimits,
         proxies: Proxies,
+        (identity, grants, asks): (Option<Vec<settings::NameKind>>, Vec<settings::CertificateGrant>, bool),
     ) -> Callers {
         let secret = self.own_secret(auth.secret, auth.algorithm);
         let mut callers = Callers { secret, proxies, ..Callers::default() };
@@ -54,6 +56,10 @@ impl Check<'_> {
                 let why = "is the gateway's own name, by which rules know its tokens";
                 self.found.add(format!("{path}.name"), format!("{OWN:?} {why}"));
             }
+            if written.name == CERTIFICATE {
+                let why = "is the name by which rules know who has a client certificate";
+                self.found.add(format!("{path}.name"), format!("{CERTIFICATE:?} {why}"));
+            }
             callers.issuers.extend(self.issuer(&path, written));
         }
         let of = |(index, token): (usize, &settings::Token)| Some((index, token.tier.clone()?));
@@ -63,11 +69,17 @@ impl Check<'_> {
             self.own_name(&path, &written.name, &mut names);
             callers.tokens.extend(self.token(&path, written));
         }
+        let of = |(index, grant): (usize, &settings::CertificateGrant)| Some((index, grant.tier.clone()?));
+        let granted: Vec<(usize, String)> = grants.iter().enumerate().filter_map(of).collect();
+        callers.certificates = self.certificate_callers(identity, grants, asks);
         self.access(access, &mut callers.rules);
         callers.limits = self.rate_limits(rate_limits, callers.limits, &mut callers.rules);
         let known: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();
         for (index, tier) in tiers {
             self.known_tier(format!("auth.tokens[{index}].tier"), &tier, &known);
+        }
+        for (index, tier) in granted {
+            self.known_tier(format!("auth.certificates[{index}].tier"), &tier, &known);
         }
         for entry in &callers.rules.access {
             for (index, tier) in entry.what.tiers.iter().enumerate() {
@@ -150,7 +162,7 @@ impl Check<'_> {
             self.found.add(key("audience"), why);
         }
         let ca = written.ca.map(|file| self.looks.folder.join(file));
-        let readable = |file: &PathBuf| self.looks.files.then(|| files::certificates(file));
+        let readable = |file: &PathBuf| self.looks.files.then(|| certificates(file));
         let ca = match ca.as_ref().and_then(readable) {
             Some(read) => self.found.take(key("ca"), read).and(ca),
             None => ca,

@@ -27,6 +27,9 @@ impl Check<'_> {
         let addresses = self.addresses(&key("http"), written.http.as_ref());
         let authority = self.authority(&key("authority"), written.authority);
         let ca = self.ca(&key("ca"), written.ca, addresses.as_ref());
+        let server_name = self.server_name(&key("server_name"), written.server_name, addresses.as_ref());
+        let client =
+            self.client_pair(path, written.client_certificate, written.client_key, addresses.as_ref());
         let headers = self.metadata(&key("metadata"), written.metadata);
         let default = Upstream::at(&written.name, addresses?);
         Some(HttpUpstream {
@@ -47,6 +50,8 @@ impl Check<'_> {
             ),
             timeout: self.some_time(&key("timeout"), written.timeout),
             ca,
+            server_name,
+            client,
             headers,
             forward_credentials: written.forward_credentials.unwrap_or(false),
         })

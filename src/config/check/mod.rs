@@ -4,15 +4,19 @@
 mod access;
 mod answers;
 mod callers;
+mod conditions;
 mod files;
+mod header_changes;
 mod http_rules;
 mod http_upstreams;
 mod meant;
+mod places;
 mod proxy;
 mod resilience;
 mod rest;
 mod routes;
 mod store;
+mod tls;
 mod upstreams;
 mod values;
 
@@ -26,7 +30,10 @@ use super::{
     mistake::{Mistake, Mistakes},
     settings::{self, Settings, Time},
 };
-use crate::route::{Cors, HostPattern, Limits, Origins};
+use crate::{
+    auth::{CERTIFICATE, Network},
+    route::{Cors, HostPattern, Limits, Origins},
+};
 
 /// What the checks look at beside the settings.
 #[derive(Debug, Clone, Copy)]
@@ -64,10 +71,12 @@ impl<'a> Check<'a> {
         let default = Config::default();
         let Settings {
             gateway,
+            tls,
+            admin,
             log,
             connections,
             limits,
-            auth,
+            mut auth,
             access,
             rate_limits,
             store,
@@ -80,6 +89,7 @@ impl<'a> Check<'a> {
             http_rules,
         } = settings;
         let listen = gateway.listen.and_then(|text| self.found.take("gateway.listen", listen_address(&text)));
+        let admin = self.admin(admin, listen.unwrap_or(default.listen));
         let proxies = self.proxies(&gateway.trusted_proxies, gateway.forwarded_header.as_deref());
         // An upstream that is wrong itself may be the one that is meant; one without a name may be any.
         let named: Option<Vec<String>> = upstreams
@@ -89,6 +99,7 @@ impl<'a> Check<'a> {
         let of_http = upstreams.iter().filter(|upstream| upstream.http.is_some());
         let of_http: Vec<String> = of_http.map(|upstream| upstream.name.clone()).collect();
         let (upstreams, http_upstreams) = self.upstreams(upstreams);
+        let proxy_protocol = self.proxy_protocol(&connections.proxy_protocol);
         let connections = self.connections(connections);
         let user = |token: &settings::Token| token.user.clone().unwrap_or_else(|| token.name.clone());
         self.users = Users {
@@ -96,10 +107,19 @@ impl<'a> Check<'a> {
             written: auth.tokens.iter().map(user).collect(),
         };
         let (services, paths) = self.routes(routes, named.as_deref(), &of_http);
-        let callers = self.callers(auth, access, rate_limits, proxies);
+        let asks = tls.client_certificates.is_some_and(|asked| asked != settings::ClientCertificates::None);
+        let identity = tls.client_identity.clone();
+        let certificates = (identity, std::mem::take(&mut auth.certificates), asks);
+        if asks {
+            self.users.issuers.push(CERTIFICATE.to_owned());
+        }
+        let callers = self.callers(auth, access, rate_limits, proxies, certificates);
         let tiers: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();
         Config {
             listen: listen.unwrap_or(default.listen),
+            admin,
+            tls: self.tls(tls),
+            proxy_protocol,
             workers: gateway.workers.filter(|workers| *workers > 0).unwrap_or(default.workers),
             environment: gateway.environment.map_or(default.environment, Into::into),
             instance: gateway.instance.map(Into::into),
@@ -169,6 +189,16 @@ impl<'a> Check<'a> {
             self.found.push(Mistake::new("connections.max_per_address", message).warning());
         }
         connections
+    }
+
+    /// The networks that begin connections with a PROXY header.
+    fn proxy_protocol(&mut self, written: &[String]) -> Vec<Network> {
+        let mut networks = Vec::with_capacity(written.len());
+        for (index, text) in written.iter().enumerate() {
+            let network = Network::parse(text);
+            networks.extend(self.found.take(format!("connections.proxy_protocol[{index}]"), network));
+        }
+        networks
     }
 
     pub(super) fn cors(&mut self, path: &str, written: settings::Cors) -> Cors {

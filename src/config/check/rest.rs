@@ -8,7 +8,7 @@ use std::{
 use http::{HeaderName, HeaderValue, StatusCode};
 use tonic::Code;
 
-use super::{Check, answers::CONNECTION, routes::Places};
+use super::{Check, answers::CONNECTION, places::Places};
 use crate::{
     config::{BuiltIn, BuiltIns, Own, Rest, document::path::child, mistake::Mistake, settings},
     route::router::{Settings as Paths, TrailingSlash},

@@ -1,9 +1,8 @@
-//! `[[routes]]` checked: a service or a path, what answers it, and its rules; and the texts with places of those that
-//! answer by themselves.
+//! `[[routes]]` checked: a service, a path or a prefix, what answers it, and its rules.
 
 use std::sync::Arc;
 
-use http::{HeaderName, StatusCode};
+use http::StatusCode;
 
 use super::{Check, values::service_pattern};
 use crate::{
@@ -12,8 +11,8 @@ use crate::{
         mistake::{Mistake, ROUTE_HOW},
         settings,
     },
-    route::{Piece, Place, Respond, Text},
-    schema::{Template, Verb, nearest},
+    route::{Conditions, Respond, Text},
+    schema::{Segment, Template, Verb, nearest},
 };
 
 impl Check<'_> {
@@ -27,17 +26,25 @@ impl Check<'_> {
         let (mut services, mut paths) = (Vec::new(), Vec::new());
         for (index, route) in written.into_iter().enumerate() {
             let key = format!("routes[{index}]");
-            match (route.service.is_some(), route.path.is_some()) {
-                (true, false) => services.extend(self.service(index, route, upstreams, of_http)),
-                (false, true) => {
+            let what = [
+                ("service", route.service.is_some()),
+                ("path", route.path.is_some()),
+                ("prefix", route.prefix.is_some()),
+            ];
+            let mut said = what.iter().filter(|(_, there)| *there).map(|(name, _)| *name);
+            match (said.next(), said.next()) {
+                (Some("service"), None) => services.extend(self.service(index, route, upstreams, of_http)),
+                (Some(_), None) => {
                     let path = self.path(index, route, upstreams, of_http);
                     paths.extend(path.filter(|_| !self.found.leaves_open(&key, &ROUTE_HOW)));
                 }
-                (true, true) => {
-                    self.found.add(key, "it has both `service` and `path`; one is needed");
+                (Some(one), Some(other)) => {
+                    self.found.add(key, format!("it has both `{one}` and `{other}`; one is needed"));
                 }
-                (false, false) if self.found.below(&key) => {}
-                (false, false) => self.found.add(key, "it has neither `service` nor `path`; one is needed"),
+                (None, _) if self.found.below(&key) => {}
+                (None, _) => {
+                    self.found.add(key, "it has none of `service`, `path` and `prefix`; one is needed");
+                }
             }
         }
         (services, paths)
@@ -53,7 +60,41 @@ impl Check<'_> {
                 .take()
                 .map(|written| Arc::new(self.rule(&format!("{key}.access"), written))),
             cors: written.cors.take().map(|written| Arc::new(self.cors(&format!("{key}.cors"), written))),
+            headers: self.header_rules(
+                key,
+                std::mem::take(&mut written.request_headers),
+                std::mem::take(&mut written.response_headers),
+            ),
         }
+    }
+
+    fn when(&mut self, key: &str, written: &mut settings::Route) -> Conditions {
+        self.conditions(key, written.hosts.take(), std::mem::take(&mut written.headers))
+    }
+
+    /// The template of a path, or of all paths with a prefix.
+    fn template(&mut self, key: &str, written: &mut settings::Route) -> Option<Template> {
+        if let Some(path) = &written.path {
+            let template = Template::parse(path).map_err(|problem| problem.to_string());
+            return self.found.take(format!("{key}.path"), template);
+        }
+        let written = written.prefix.as_deref()?;
+        let prefix = written.trim_end_matches('/');
+        let plain = |template: &Template| {
+            let literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
+            template.verb().is_none() && template.segments().iter().all(literal)
+        };
+        let parsed = Template::parse(if prefix.is_empty() { written } else { prefix });
+        let template = match parsed {
+            Ok(template) if plain(&template) => {
+                Template::parse(&format!("{prefix}/{{rest=**}}")).map_err(|problem| problem.to_string())
+            }
+            Ok(_) => {
+                Err(format!("{written:?} is no prefix: it has no variables, no * and no verb; a `path` may"))
+            }
+            Err(problem) => Err(problem.to_string()),
+        };
+        self.found.take(format!("{key}.prefix"), template)
     }
 
     /// One of a route's methods. There are methods beyond those of HTTP itself, so that one of these was meant is but likely.
@@ -83,23 +124,27 @@ impl Check<'_> {
     ) -> Option<ServiceRoute> {
         let key = &format!("routes[{entry}]");
         let rules = self.rules(key, &mut written);
+        let when = self.when(key, &mut written);
         let others = [
             ("methods", written.methods.is_some()),
             ("respond", written.respond.is_some()),
             ("redirect", written.redirect.is_some()),
             ("strip_segments", written.strip_segments.is_some()),
             ("add_prefix", written.add_prefix.is_some()),
+            ("replace_prefix", written.replace_prefix.is_some()),
             ("keep_host", written.keep_host.is_some()),
+            ("escaped_slashes", written.escaped_slashes.is_some()),
         ];
         for (name, _) in others.iter().filter(|(_, there)| *there) {
-            let message = format!("{name} is for a route with `path`; this one has `service`");
+            let message = format!("{name} is for a route with `path` or `prefix`; this one has `service`");
             self.found.push(Mistake::new(format!("{key}.{name}"), message).of_key());
         }
-        if let Some(name) = written.upstream.as_deref() {
-            self.upstream_of(key, name, upstreams);
-            if of_http.iter().any(|known| known == name) {
-                let message = format!("{name:?} speaks plain HTTP, and a service is called by gRPC");
-                self.found.add(format!("{key}.upstream"), message);
+        let shares = self.shares(key, &mut written, upstreams);
+        for (path, share) in &shares {
+            if of_http.iter().any(|known| *known == *share.upstream) {
+                let message =
+                    format!("{:?} speaks plain HTTP, and a service is called by gRPC", &*share.upstream);
+                self.found.add(path, message);
             }
         }
         let service = written.service?;
@@ -108,18 +153,8 @@ impl Check<'_> {
             Some((name, method)) => service_pattern(name.to_owned()).map(|name| format!("{name}/{method}")),
         };
         let pattern = self.found.take(format!("{key}.service"), pattern)?;
-        Some(ServiceRoute { entry, pattern, upstream: written.upstream.map(Into::into), rules })
-    }
-
-    /// A route's upstream is there.
-    pub(super) fn upstream_of(&mut self, key: &str, name: &str, upstreams: Option<&[String]>) {
-        if let Some(names) = upstreams
-            && !names.iter().any(|known| known == name)
-        {
-            let message = format!("{name:?} is not among the upstreams");
-            let mistake = Mistake::new(format!("{key}.upstream"), message);
-            self.found.push(mistake.near(name, names.iter().map(String::as_str)));
-        }
+        let upstreams = shares.into_iter().map(|(_, share)| share).collect();
+        Some(ServiceRoute { entry, pattern, upstreams, when, rules })
     }
 
     fn path(
@@ -131,23 +166,24 @@ impl Check<'_> {
     ) -> Option<PathRoute> {
         let key = &format!("routes[{entry}]");
         let rules = self.rules(key, &mut written);
+        let when = self.when(key, &mut written);
         if written.response_bytes.is_some() {
             let message = "it does nothing: of a route with `path` no response is transcoded";
             self.found.push(Mistake::new(format!("{key}.response_bytes"), message).of_key());
         }
-        let proxied = written.upstream.is_some();
+        let proxied = written.upstream.is_some() || written.upstreams.is_some();
         let of_upstreams = [
             ("strip_segments", written.strip_segments.is_some()),
             ("add_prefix", written.add_prefix.is_some()),
+            ("replace_prefix", written.replace_prefix.is_some()),
             ("keep_host", written.keep_host.is_some()),
+            ("escaped_slashes", written.escaped_slashes.is_some()),
         ];
         for (name, _) in of_upstreams.iter().filter(|(_, there)| *there && !proxied) {
             let message = format!("{name} is for a route with `upstream`; this one has none");
             self.found.push(Mistake::new(format!("{key}.{name}"), message).of_key());
         }
-        let path = written.path.take()?;
-        let template = Template::parse(&path).map_err(|problem| problem.to_string());
-        let template = self.found.take(format!("{key}.path"), template);
+        let template = self.template(key, &mut written);
         let mut verbs = vec![if proxied { Verb::Any } else { Verb::Get }];
         if let Some(names) = &written.methods {
             if names.is_empty() {
@@ -160,11 +196,10 @@ impl Check<'_> {
         }
         let action = match (written.respond.take(), written.redirect.take()) {
             (None, None) if proxied => {
-                let proxy = self.proxy(key, &written, template.as_ref(), upstreams, of_http);
-                Some(Action::Proxy(Arc::new(proxy)))
+                Some(Action::Proxy(self.proxies_of(key, &mut written, template.as_ref(), upstreams, of_http)))
             }
             _ if proxied => {
-                self.found.add(key, "a route with `path` has one of `upstream`, `respond` and `redirect`");
+                self.found.add(key, ONE_OF);
                 None
             }
             (Some(written), None) => {
@@ -177,34 +212,33 @@ impl Check<'_> {
             }
             (None, None) if self.found.below(key) => None,
             _ => {
-                self.found.add(key, "a route with `path` has one of `upstream`, `respond` and `redirect`");
+                self.found.add(key, ONE_OF);
                 None
             }
         };
-        let name = written.name.take().unwrap_or(path).into();
+        let key = if written.path.is_some() { "path" } else { "prefix" };
+        let path = written.path.take().or(written.prefix.take()).unwrap_or_default();
+        let named = written.name.take().unwrap_or_else(|| match when.words() {
+            words if words.is_empty() => path,
+            words => format!("{path} ({})", words.join(", ")),
+        });
         // What is wrong with the answer leaves the path as it is: whether another has it too, can be said.
         let action = action.unwrap_or_else(|| Action::Respond(Arc::new(nothing())));
-        Some(PathRoute { entry, name, verbs, template: template?, action, rules })
-    }
-
-    /// Without a template, which is wrong then, nothing is said of the places of its variables.
-    pub(super) fn places(&mut self, path: &str, written: &str, template: Option<&Template>) -> Option<Text> {
-        let of = template.map_or(Places::Unknown, Places::Route);
-        self.text_with_places(path, written, of)
-    }
-
-    /// A text whose places are all known, or a mistake for each that is not.
-    pub(super) fn text_with_places(&mut self, path: &str, written: &str, of: Places<'_>) -> Option<Text> {
-        let mistakes = match text(written, of) {
-            Ok(text) => return Some(text),
-            Err(mistakes) => mistakes,
-        };
-        for mistake in mistakes {
-            self.found.push(Mistake { path: path.to_owned(), ..mistake });
-        }
-        None
+        Some(PathRoute {
+            entry,
+            written: key,
+            name: named.into(),
+            verbs,
+            template: template?,
+            when,
+            action,
+            rules,
+        })
     }
 }
+
+const ONE_OF: &str =
+    "a route with `path` or `prefix` has one of `upstream`, `upstreams`, `respond` and `redirect`";
 
 /// What stands for an answer that is wrong.
 fn nothing() -> Respond {
@@ -219,108 +253,3 @@ fn nothing() -> Respond {
 
 /// RFC 9110's methods, and PATCH.
 const VERBS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
-
-/// The places that need no name of their own.
-const PLACES: [(&str, Place); 7] = [
-    ("request.method", Place::Method),
-    ("request.path", Place::Path),
-    ("request.id", Place::RequestId),
-    ("request.host", Place::Host),
-    ("client.address", Place::ClientAddress),
-    ("gateway.version", Place::Version),
-    ("time.now", Place::Now),
-];
-
-/// What a text is of, whose places are read.
-#[derive(Clone, Copy)]
-pub(super) enum Places<'a> {
-    /// A route's: its template has the names of `${path.…}`.
-    Route(&'a Template),
-    /// A route's whose template is wrong.
-    Unknown,
-    /// A failure's message, which has `${message}` and `${limit.calls}`.
-    Failure,
-}
-
-/// Reads a text with places, or says each that is wrong; the mistakes have no path yet.
-fn text(written: &str, of: Places<'_>) -> Result<Text, Vec<Mistake>> {
-    let mut pieces = Vec::new();
-    let mut mistakes: Vec<Mistake> = Vec::new();
-    let mut literal = String::new();
-    let mut rest = written;
-    while let Some(at) = rest.find("${") {
-        let (before, after) = rest.split_at(at);
-        if let Some(before) = before.strip_suffix('$') {
-            literal.push_str(before);
-            literal.push_str("${");
-            rest = after.get(2..).unwrap_or_default();
-            continue;
-        }
-        literal.push_str(before);
-        let inside = after.get(2..).unwrap_or_default();
-        let Some((name, behind)) = inside.split_once('}') else {
-            let message = format!("the place {after:?} has no end: ${{name}}");
-            mistakes.push(Mistake::new("", message).within(after));
-            return Err(mistakes);
-        };
-        if !literal.is_empty() {
-            pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
-        }
-        match place(name, of) {
-            Ok(place) => pieces.push(Piece::Place(place)),
-            // The same one is the same mistake.
-            Err(mistake) if mistakes.contains(&mistake) => {}
-            Err(mistake) => mistakes.push(mistake),
-        }
-        rest = behind;
-    }
-    literal.push_str(rest);
-    if !literal.is_empty() {
-        pieces.push(Piece::Literal(literal.into()));
-    }
-    if mistakes.is_empty() { Ok(Text(pieces)) } else { Err(mistakes) }
-}
-
-fn place(name: &str, of: Places<'_>) -> Result<Place, Mistake> {
-    if let Some((_, place)) = PLACES.iter().find(|(known, _)| *known == name) {
-        return Ok(place.clone());
-    }
-    let template = match of {
-        Places::Route(template) => Some(template),
-        Places::Unknown | Places::Failure => None,
-    };
-    let variables =
-        || template.into_iter().flat_map(Template::variables).map(|variable| &*variable.field_path);
-    match name.split_once('.') {
-        Some(("path", variable))
-            if matches!(of, Places::Unknown) || variables().any(|known| known == variable) =>
-        {
-            return Ok(Place::Captured(variable.into()));
-        }
-        Some(("query", parameter)) if !parameter.is_empty() => return Ok(Place::Query(parameter.into())),
-        Some(("header", header)) => {
-            if let Ok(header) = HeaderName::try_from(header) {
-                return Ok(Place::Header(header));
-            }
-        }
-        None if name == "message" && matches!(of, Places::Failure) => return Ok(Place::Message),
-        Some(("limit", "calls")) if matches!(of, Places::Failure) => return Ok(Place::LimitCalls),
-        _ => {}
-    }
-    let mut known: Vec<String> = PLACES.iter().map(|(known, _)| (*known).to_owned()).collect();
-    known.extend(variables().map(|variable| format!("path.{variable}")));
-    if matches!(of, Places::Failure) {
-        known.extend(["message".to_owned(), "limit.calls".to_owned()]);
-    }
-    let whole = format!("${{{name}}}");
-    let message = format!("there is nothing to put in the place of {whole}");
-    let near = nearest(name, known.iter().map(String::as_str));
-    let mistake = match near {
-        Some(_) => Mistake::new("", message).meaning(near),
-        None => {
-            let known = known.join(", ");
-            Mistake::new("", format!("{message}; known are {known}, query.NAME and header.NAME"))
-        }
-    };
-    Err(mistake.within(whole))
-}

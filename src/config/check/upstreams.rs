@@ -8,6 +8,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD, prelude::BASE64_STANDARD_NO_PAD};
 use http::{HeaderName, HeaderValue};
+use rustls::pki_types::ServerName;
 
 use super::{Check, files, values::service_pattern};
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
         mistake::{Mistake, UPSTREAM_HOW},
         secret::{Reference, Secret},
         settings,
+        tls::{Pair, certificates},
     },
     transcode::JsonStyle,
 };
@@ -117,6 +119,9 @@ impl Check<'_> {
         }
         let authority = self.authority(&key("authority"), written.authority);
         let ca = self.ca(&key("ca"), written.ca, addresses.as_ref());
+        let server_name = self.server_name(&key("server_name"), written.server_name, addresses.as_ref());
+        let client =
+            self.client_pair(path, written.client_certificate, written.client_key, addresses.as_ref());
         let metadata = self.metadata(&key("metadata"), written.metadata);
         let default = Upstream::at(name, addresses?);
         Some(Upstream {
@@ -145,6 +150,8 @@ impl Check<'_> {
             timeout: self.some_time(&key("timeout"), written.timeout),
             authority,
             ca,
+            server_name,
+            client,
             metadata,
             resilience,
             forward_credentials: written.forward_credentials.unwrap_or(false),
@@ -179,9 +186,57 @@ impl Check<'_> {
             self.found.push(Mistake::new(path, message).warning());
         }
         if self.looks.files {
-            self.found.take(path, files::certificates(&file))?;
+            self.found.take(path, certificates(&file))?;
         }
         Some(file)
+    }
+
+    pub(super) fn server_name(
+        &mut self,
+        path: &str,
+        written: Option<String>,
+        address: Option<&Addresses>,
+    ) -> Option<String> {
+        let name = written?;
+        self.only_over_tls(path, address);
+        if ServerName::try_from(name.as_str()).is_err() {
+            self.found.add(path, format!("{name:?} is no name that a certificate can have: it is a host's"));
+            return None;
+        }
+        Some(name)
+    }
+
+    /// The certificate that is shown to an upstream, and its key; `path` is the upstream's.
+    pub(super) fn client_pair(
+        &mut self,
+        path: &str,
+        certificate: Option<PathBuf>,
+        key: Option<PathBuf>,
+        address: Option<&Addresses>,
+    ) -> Option<Pair> {
+        let keys = (format!("{path}.client_certificate"), format!("{path}.client_key"));
+        let pair = match (certificate, key) {
+            (None, None) => return None,
+            (Some(certificate), Some(key)) => settings::Pair { certificate, key },
+            (Some(_), None) => {
+                self.found.add(keys.0, "it has no key: `client_key` says where it is");
+                return None;
+            }
+            (None, Some(_)) => {
+                self.found
+                    .add(keys.1, "it is the key of no certificate: `client_certificate` says where that is");
+                return None;
+            }
+        };
+        self.only_over_tls(&keys.0, address);
+        self.pair_of((&keys.0, &keys.1), pair)
+    }
+
+    fn only_over_tls(&mut self, path: &str, address: Option<&Addresses>) {
+        if address.is_some_and(|address| !address.tls()) {
+            let message = "it does nothing: the address is not https";
+            self.found.push(Mistake::new(path, message).warning());
+        }
     }
 
     pub(super) fn metadata(

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Text, Time};
+use super::{CertificateGrant, Text, Time};
 
 /// `[auth]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -20,6 +20,8 @@ pub(in crate::config) struct Auth {
     pub(in crate::config) issuers: Vec<Issuer>,
     /// Tokens that are taken as they are, as Authorization: Bearer and as X-API-Key. Default: none.
     pub(in crate::config) tokens: Vec<Token>,
+    /// What callers have who are known by their client certificate: the first entry that fits holds. Default: nothing.
+    pub(in crate::config) certificates: Vec<CertificateGrant>,
 }
 
 /// `[[auth.issuers]]`
@@ -139,7 +141,8 @@ pub(in crate::config) struct AccessRule {
     pub(in crate::config) tiers: Vec<String>,
     /// Who may call whatever the lines above say: user:ID (an account here, or a token's user in this config),
     /// user:ISSUER/ID, role:NAME, tier:NAME, key:ID, issuer:NAME, network:CIDR, loopback (this machine, with no proxy in
-    /// between; pages under its own names alone). Default: nobody.
+    /// between; pages under its own names alone), admin-listener (whoever calls by admin.listen). Who is known by a client
+    /// certificate is user:certificate/ID. Default: nobody.
     pub(in crate::config) allow: Vec<String>,
     /// Who may not call, whatever any line says, in the same words; user:ID is of any issuer here, and may be an e-mail
     /// address. A rule that says only this leaves what would hold without it. Default: nobody.

@@ -7,6 +7,7 @@ mod resilience;
 mod rest;
 mod routes;
 mod store;
+mod tls;
 mod upstreams;
 
 use std::collections::BTreeMap;
@@ -20,8 +21,9 @@ pub(super) use self::{
     },
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
-    routes::{HttpRule, Redirect, Respond, Route},
+    routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
     store::{Accounts, Store},
+    tls::{Admin, CertificateGrant, ClientCertificates, NameKind, Pair, Tls, TlsVersion},
     upstreams::{Text, Upstream},
 };
 
@@ -32,6 +34,10 @@ pub(super) use self::{
 pub(super) struct Settings {
     /// The process: where it listens, what it is called, how it stops.
     pub(super) gateway: Gateway,
+    /// Certificates: with one, the port speaks TLS.
+    pub(super) tls: Tls,
+    /// The operator's listener.
+    pub(super) admin: Admin,
     /// What is logged, and how.
     pub(super) log: Log,
     /// What a client's connection may cost.
@@ -161,6 +167,9 @@ pub(super) struct Connections {
     pub(super) max_age: Option<Time>,
     /// How long the calls of a connection that is too old may go on. Default: 30s.
     pub(super) max_age_grace: Option<Time>,
+    /// Networks of balancers that begin each connection with a PROXY header (v1 or v2), which says whose it is: from there it
+    /// must come, from elsewhere it is not taken. Default: none.
+    pub(super) proxy_protocol: Vec<String>,
 }
 
 /// `[limits]`
@@ -188,7 +197,7 @@ pub(super) struct Cors {
     /// Origins that pages may call from: a list of scheme://host[:port], or ["*"] for any (without credentials), or
     /// ["loopback"] for pages served from this machine on any port. Default: none.
     pub(super) origins: Vec<String>,
-    /// Pages may send cookies and HTTP authentication. Default: false.
+    /// Pages may send cookies and HTTP authentication, and call by their reader's client certificate. Default: false.
     pub(super) credentials: Option<bool>,
     /// How long a browser may keep the answer to a preflight. Default: 2h.
     pub(super) max_age: Option<Time>,

@@ -7,13 +7,16 @@ use serde::Deserialize;
 
 use super::{AccessRule, Cors, Time};
 
-/// `[[routes]]`: a service or a path, where it goes, and the rules that hold there.
+/// `[[routes]]`: a service, a path or a prefix of paths, where it goes, and the rules that hold there.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(extend("oneOf" = [
     { "required": ["service"] },
     { "required": ["path"], "oneOf": [
-        { "required": ["upstream"] }, { "required": ["respond"] }, { "required": ["redirect"] },
+        { "required": ["upstream"] }, { "required": ["upstreams"] }, { "required": ["respond"] }, { "required": ["redirect"] },
+    ] },
+    { "required": ["prefix"], "oneOf": [
+        { "required": ["upstream"] }, { "required": ["upstreams"] }, { "required": ["respond"] }, { "required": ["redirect"] },
     ] },
 ]))]
 pub(in crate::config) struct Route {
@@ -24,12 +27,29 @@ pub(in crate::config) struct Route {
     pub(in crate::config) service: Option<String>,
     /// The upstream that answers: of a service a gRPC one, of a path an HTTP one. Default: who serves the service already.
     pub(in crate::config) upstream: Option<String>,
-    /// What is called by an HTTP path: a path template such as /docs/{page=**}. It has upstream, respond or redirect.
+    /// Several upstreams in place of one: each call goes to one of them, by weight. Default: none.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) upstreams: Option<Vec<Share>>,
+    /// What is called by an HTTP path: a path template such as /docs/{page=**}. It has upstream, upstreams, respond or
+    /// redirect.
     pub(in crate::config) path: Option<String>,
+    /// What is called by an HTTP path that is this one or below it, whole segments: /api/users is for /api/users and
+    /// /api/users/7, not for /api/users2. What is below is ${path.rest}. It has what a path has.
+    pub(in crate::config) prefix: Option<String>,
+    /// Only calls for one of these hosts, whatever the port: api.example.com, or *.example.com for all names below.
+    /// Default: any host.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) hosts: Option<Vec<String>>,
+    /// Only calls with all of these headers, or metadata: exactly this value, or "*" for any. Default: none is needed.
+    pub(in crate::config) headers: BTreeMap<String, String>,
     /// How many segments of the path its upstream does not see: 1 makes /users/7 of /api/users/7. Default: 0.
     pub(in crate::config) strip_segments: Option<usize>,
     /// What its upstream sees before the path that is left, such as /v2. Default: nothing.
     pub(in crate::config) add_prefix: Option<String>,
+    /// What its upstream sees in the place of the prefix, such as /v2; "/" takes it away. Default: the prefix.
+    pub(in crate::config) replace_prefix: Option<String>,
+    /// Send a path on in which a slash is escaped (%2F). Default: false, it is refused.
+    pub(in crate::config) escaped_slashes: Option<bool>,
     /// Send the client's own Host to its upstream. Default: false, the upstream's.
     pub(in crate::config) keep_host: Option<bool>,
     /// The HTTP methods of the path; "*" for any. Default: any of them where it has an upstream, else GET.
@@ -48,8 +68,37 @@ pub(in crate::config) struct Route {
     pub(in crate::config) response_bytes: Option<usize>,
     /// Which pages of other origins may call it. Default: [cors].
     pub(in crate::config) cors: Option<Cors>,
+    /// Headers, or metadata, of a request that are changed before it goes to what answers it.
+    pub(in crate::config) request_headers: HeaderChanges,
+    /// Headers, or metadata, of a reply that are changed before it goes to its client; not those of the gateway's own
+    /// refusals.
+    pub(in crate::config) response_headers: HeaderChanges,
     /// Who may call it, as in access.rules, without match. Default: what [access] says.
     pub(in crate::config) access: Option<AccessRule>,
+}
+
+/// One of the upstreams of a route
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("required" = ["name"]))]
+pub(in crate::config) struct Share {
+    /// The upstream's name.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) name: String,
+    /// How many calls it gets, of the sum of all weights; 0 for none. Default: 1.
+    pub(in crate::config) weight: Option<u32>,
+}
+
+/// `request_headers` and `response_headers` of a route: what is removed first, then set, then added
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct HeaderChanges {
+    /// In place of all values of that name. Default: none.
+    pub(in crate::config) set: BTreeMap<String, String>,
+    /// Beside the values of that name. Default: none.
+    pub(in crate::config) add: BTreeMap<String, String>,
+    /// Names whose values are removed. Default: none.
+    pub(in crate::config) remove: Vec<String>,
 }
 
 /// `respond` of a route

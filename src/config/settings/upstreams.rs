@@ -62,6 +62,13 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) authority: Option<String>,
     /// A PEM file of the certificate authorities to trust. Default: the machine's own.
     pub(in crate::config) ca: Option<PathBuf>,
+    /// The name that its certificate is for, which TLS asks for. Default: the host of its authority.
+    #[schemars(length(min = 1))]
+    pub(in crate::config) server_name: Option<String>,
+    /// A PEM file: the certificate that is shown to it, where it asks for one. Default: none.
+    pub(in crate::config) client_certificate: Option<PathBuf>,
+    /// The PEM file of its private key.
+    pub(in crate::config) client_key: Option<PathBuf>,
     /// Metadata, or headers, that are sent with each call to it, in place of what the caller sent under the same name; credentials by
     /// reference. Default: none.
     pub(in crate::config) metadata: BTreeMap<String, Text>,

@@ -4,6 +4,8 @@
 
 mod answer;
 mod connect;
+mod expect;
+mod headers;
 mod health;
 mod lend;
 mod settings;
@@ -17,7 +19,7 @@ use std::{
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE, VIA},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE},
     uri::{PathAndQuery, Scheme},
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -26,6 +28,7 @@ use tonic::Status;
 pub use self::settings::HttpSettings;
 use self::{
     answer::Relayed,
+    headers::Came,
     lend::Lender,
     settings::Place,
     transport::{Clients, Lost, Sent, Transport},
@@ -37,7 +40,6 @@ use super::{
     dial::Dial,
     http2::Pools,
     replay::Outgoing,
-    request::{FORWARDED_HOST, say_where_from},
     tls::{Connector, Speaks},
 };
 use crate::{
@@ -139,21 +141,27 @@ impl HttpUpstream {
     /// Sends a request and waits for its response's head.
     ///
     /// # Errors
-    /// INVALID_ARGUMENT for a path that could be read in two ways; what the client did wrong with its body; UNAVAILABLE
+    /// INVALID_ARGUMENT for a path that is none as it would go on; what the client did wrong with its body; UNAVAILABLE
     /// where the upstream cannot be reached or does not answer in HTTP; DEADLINE_EXCEEDED.
     pub(super) async fn call(&self, proxy: &Proxy, proxied: Proxied) -> Result<Reply, Status> {
         let Proxied { mut head, mut headers, body, client, secure, limits, deadline, usual, guards } =
             proxied;
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
-        self.head(&mut headers, proxy, &head.uri, client, secure);
+        let came = Came { uri: &head.uri, version: head.version, client, secure };
+        self.head(&mut headers, proxy, &came);
         // HTTP/2 has no upgrades (RFC 9113, 8.6): the request goes on without.
         let upgrade = head.upgrade.take().filter(|_| !self.settings.http2);
         if let Some(upgrade) = &upgrade {
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, upgrade.protocol.clone());
         }
-        let (bounded, mistake) = Bounded::new(body, limits)?;
+        let (mut bounded, mistake) = Bounded::new(body, limits)?;
+        let mut expected = None;
+        // hyper tells of a 100 over HTTP/1.1 alone.
+        if head.expects && !self.settings.http2 && !http_body::Body::is_end_stream(&bounded) {
+            (bounded, expected) = expect::hold(bounded, &mut headers);
+        }
         let most = self.balance.rules.retry.body_bytes;
         let outgoing = Outgoing::new(Frames::Stream(Body::new(bounded)), most);
         let sent =
@@ -165,7 +173,8 @@ impl HttpUpstream {
             key: self.balance.key(&headers, path.path(), Some(client)),
             own: false,
         };
-        let request = Outline { method: head.method.clone(), path, headers, keep_host: proxy.keep_host };
+        let (method, keep_host) = (head.method.clone(), proxy.keep_host);
+        let request = Outline { method, path, headers, keep_host, expected };
         let run = self.run(plan, request, sent, upgrade, guards);
         let answered = match deadline {
             None => run.await,
@@ -288,25 +297,10 @@ impl HttpUpstream {
     }
 
     /// Says where the request comes from, and whom it is for.
-    fn head(
-        &self,
-        headers: &mut HeaderMap,
-        proxy: &Proxy,
-        uri: &Uri,
-        client: std::net::IpAddr,
-        secure: bool,
-    ) {
-        let host = match uri.authority() {
-            Some(authority) => HeaderValue::try_from(authority.as_str()).ok(),
-            None => headers.get(HOST).cloned(),
-        };
-        say_where_from(headers, client, secure);
-        if let Some(host) = &host {
-            headers.insert(FORWARDED_HOST, host.clone());
-        }
+    fn head(&self, headers: &mut HeaderMap, proxy: &Proxy, came: &Came<'_>) {
+        let host = headers::say(headers, came);
         let own = host.filter(|_| proxy.keep_host).unwrap_or_else(|| self.head.host.clone());
         headers.insert(HOST, own);
-        headers.append(VIA, HeaderValue::from_static("1.1 propylon"));
         headers.remove(CONTENT_LENGTH);
         for (name, value) in &self.head.headers {
             headers.insert(name, value.clone());
@@ -331,6 +325,9 @@ impl Head {
             // Another of its addresses has another name.
             request.headers_mut().insert(HOST, place.host.clone());
         }
+        if let Some(expected) = &outline.expected {
+            expect::listen(&mut request, expected);
+        }
         Ok(request)
     }
 }
@@ -341,6 +338,8 @@ struct Outline {
     path: PathAndQuery,
     headers: HeaderMap,
     keep_host: bool,
+    /// Its client waits to be told that its body is wanted.
+    expected: Option<expect::Expected>,
 }
 
 /// RFC 9110, 9.2.2

@@ -44,6 +44,7 @@ pub(super) fn rules(route: &Route, config: &Config) -> ExplainedRoute {
             _ => length(route.limits.response_bytes),
         },
         cors_origins: origins(route.cors.as_deref().unwrap_or(&config.cors)),
+        conditions: route.when.as_ref().map(|when| when.words()).unwrap_or_default(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! The keys of upstreams with their values.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::Keys;
 use crate::{
-    config::{HttpUpstream, SchemaSource, Upstream},
+    config::{HttpUpstream, Pair, SchemaSource, Upstream},
     dispatch::Resilience,
 };
 
@@ -22,6 +22,8 @@ impl Keys {
             timeout,
             authority,
             ca,
+            server_name,
+            client,
             metadata,
             style,
             forward_credentials,
@@ -48,6 +50,8 @@ impl Keys {
         self.text(&key("timeout"), &timeout.map_or("none".to_owned(), |timeout| format!("{timeout:?}")));
         self.text(&key("authority"), authority.as_deref().unwrap_or("none"));
         self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
+        self.text(&key("server_name"), server_name.as_deref().unwrap_or("none"));
+        self.client(&key, client.as_ref());
         // That a secret is another one is seen, and what it is is not.
         let metadata: Vec<_> = metadata.iter().map(|(name, secret)| (name, secret.fingerprint())).collect();
         self.long(&key("metadata"), &metadata);
@@ -66,6 +70,8 @@ impl Keys {
             handshake_timeout,
             timeout,
             ca,
+            server_name,
+            client,
             headers,
             forward_credentials,
         } = upstream;
@@ -79,6 +85,8 @@ impl Keys {
         self.add(&key("handshake_timeout"), handshake_timeout);
         self.text(&key("timeout"), &timeout.map_or("none".to_owned(), |timeout| format!("{timeout:?}")));
         self.text(&key("ca"), &ca.as_ref().map_or("none".to_owned(), |file| file.display().to_string()));
+        self.text(&key("server_name"), server_name.as_deref().unwrap_or("none"));
+        self.client(&key, client.as_ref());
         let headers: Vec<_> = headers.iter().map(|(name, secret)| (name, secret.fingerprint())).collect();
         self.long(&key("metadata"), &headers);
         self.add(&key("forward_credentials"), forward_credentials);
@@ -107,5 +115,11 @@ impl Keys {
         self.long(&key("ejection"), ejection);
         self.long(&key("health"), health);
         self.long(&key("limits"), limits);
+    }
+
+    fn client(&mut self, key: &impl Fn(&str) -> String, client: Option<&Pair>) {
+        let file = |file: Option<&PathBuf>| file.map_or("none".to_owned(), |file| file.display().to_string());
+        self.text(&key("client_certificate"), &file(client.map(|pair| &pair.certificate)));
+        self.text(&key("client_key"), &file(client.map(|pair| &pair.key)));
     }
 }

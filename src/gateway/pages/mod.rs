@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tonic::Status;
 
 use self::assets::Asset;
-use super::Gateway;
+use super::{Gateway, operator};
 use crate::{
     auth::digest,
     call::{Body, Call, Caller, Guards, HttpHead, Message, Road, Target},
@@ -47,6 +47,13 @@ pub(super) struct Found<'a> {
     place: Place,
     /// What is there is without the slash that the path has at its end, and who asks is sent on.
     elsewhere: bool,
+}
+
+impl Found<'_> {
+    /// True for what the operator's listener has too.
+    pub(super) fn is_operators(&self) -> bool {
+        matches!(self.place, Place::Page) && operator::has_page(self.page.page)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -103,6 +110,8 @@ pub(super) async fn serve(
         uri: parts.uri.clone(),
         captured: Vec::new(),
         upgrade: None,
+        version: parts.version,
+        expects: false,
     };
     let mut call = Call {
         route: Arc::clone(&found.page.route),

@@ -6,7 +6,10 @@ use super::{
     alike::{CASE, Compare, MISSING},
     candidates,
 };
-use crate::schema::{Segment, Template, Verb};
+use crate::{
+    route::conditions::Asked,
+    schema::{Segment, Template, Verb},
+};
 
 /// A template near to a path.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +40,7 @@ pub struct Piece {
 const MAX_SEGMENTS: usize = 32;
 
 const WRONG_VERB: f64 = 0.4;
+const WRONG_HEADERS: f64 = 0.1;
 const TRAILING_SLASH: f64 = 0.2;
 /// What is so much further than the nearest is not told beside it.
 const BEYOND_THE_NEAREST: f64 = 0.6;
@@ -45,6 +49,17 @@ impl<T> Router<T> {
     /// At most `most` templates near to a request, the nearest first; a template that matches is among them where only the
     /// HTTP method is another. The first is the same however many are asked for.
     pub fn near(&self, method: &http::Method, raw_path: &str, most: usize) -> Vec<Near> {
+        self.near_for(method, raw_path, &Asked::default(), most)
+    }
+
+    /// The same for a request of which more is known.
+    pub(in crate::route) fn near_for(
+        &self,
+        method: &http::Method,
+        raw_path: &str,
+        known: &Asked<'_>,
+        most: usize,
+    ) -> Vec<Near> {
         let mut path: Vec<&str> = raw_path.strip_prefix('/').unwrap_or(raw_path).split('/').collect();
         let slash = path.len() > 1 && path.last() == Some(&"");
         if slash {
@@ -53,13 +68,15 @@ impl<T> Router<T> {
         if path.len() > MAX_SEGMENTS {
             return Vec::new();
         }
-        let asked = Asked { method, path: &path, slash };
+        let asked = Question { method, path: &path, slash };
         let mut compare = Compare::default();
         let entries = candidates::of(&self.nodes, &path, &mut compare);
         let entries = entries.into_iter().filter_map(|(verb, at)| Some((verb, self.entries.get(at)?)));
         let mut near: Vec<_> = entries
             .filter_map(|(verb, entry)| {
-                let beside = asked.beside(verb, &entry.template, &mut compare)?;
+                let mut beside = asked.beside(verb, &entry.template, &mut compare)?;
+                beside.why_not = entry.headers.why_not(known);
+                beside.cost += WRONG_HEADERS * beside.why_not.len().min(2) as f64;
                 Some((beside, verb, entry))
             })
             .collect();
@@ -75,7 +92,7 @@ impl<T> Router<T> {
     }
 }
 
-struct Asked<'a> {
+struct Question<'a> {
     method: &'a http::Method,
     path: &'a [&'a str],
     /// The path had a `/` at its end.
@@ -90,9 +107,11 @@ struct Beside<'a> {
     suffix: Option<&'a str>,
     steps: Vec<Step>,
     cost: f64,
+    /// What else it wants of a request that this one does not have.
+    why_not: Vec<String>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Question<'a> {
     /// Lays a template beside the path; `None` if they are far apart.
     fn beside(&self, verb: &Verb, template: &Template, compare: &mut Compare) -> Option<Beside<'a>> {
         let segments = template.segments();
@@ -123,12 +142,12 @@ impl<'a> Asked<'a> {
             cost += TRAILING_SLASH;
         }
         let near = cost <= room(path.len(), segments.len()) && (alike || whole);
-        near.then_some(Beside { path, suffix, steps, cost })
+        near.then_some(Beside { path, suffix, steps, cost, why_not: Vec::new() })
     }
 
     /// Says what a template laid beside the path is, and why it does not match.
     fn in_words(&self, beside: Beside<'_>, verb: &Verb, template: &Template, label: &str) -> Near {
-        let Beside { path, suffix, steps, cost } = beside;
+        let Beside { path, suffix, steps, cost, why_not } = beside;
         let mut pieces = pieces(&steps, &path, suffix, template);
         let mut reasons = why(&pieces);
         if let Some(wanted) = template.verb().filter(|wanted| suffix != Some(*wanted)) {
@@ -140,6 +159,7 @@ impl<'a> Asked<'a> {
         if self.other_verb(verb) {
             reasons.push(format!("it is {}, not {}", verb.as_str(), self.method));
         }
+        reasons.extend(why_not);
         if self.slash_too_many(template.segments()) {
             reasons.push("it has no slash at its end".to_owned());
             pieces.push(Piece { wanted: None, got: Some(String::new()), fits: false });

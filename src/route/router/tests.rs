@@ -180,7 +180,7 @@ fn get_is_find_without_captures() {
     let check = |request: &str, want: Option<&str>| {
         let (method, path) = request.split_once(' ').unwrap();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        assert_eq!(router.get(&method, path).map(String::as_str), want, "{request}");
+        assert_eq!(router.get(&method, path, &Asked::default()).map(String::as_str), want, "{request}");
     };
     check("GET /v1/a", Some("GET /v1/{name}"));
     check("HEAD /v1/a", Some("GET /v1/{name}"));

@@ -6,7 +6,7 @@ use tonic::{Request, Status};
 
 use super::audit::without_a_call;
 use crate::{
-    auth::{Client, Means, Principal},
+    auth::{CERTIFICATE, Client, Means, Principal},
     call::Peer,
     status::Fault,
     store::{ADMIN, AuditLine},
@@ -46,7 +46,7 @@ impl Caller {
     pub(in crate::services) fn account_id(&self) -> Option<&str> {
         let here = match &self.0.means {
             Means::Own | Means::ApiKey { .. } => true,
-            Means::Token { .. } | Means::Static { .. } => false,
+            Means::Token { .. } | Means::Static { .. } | Means::Certificate => false,
         };
         here.then_some(&*self.0.id)
     }
@@ -70,7 +70,7 @@ impl Caller {
                 let status = Status::permission_denied("an API key may not do this; log in");
                 Err(Fault::client().on(status))
             }
-            Means::Own | Means::Token { .. } | Means::Static { .. } => self.account(),
+            Means::Own | Means::Token { .. } | Means::Static { .. } | Means::Certificate => self.account(),
         }
     }
 
@@ -80,6 +80,7 @@ impl Caller {
             Means::ApiKey { id } => format!("key:{id}"),
             Means::Static { name } => format!("token:{name}"),
             Means::Token { issuer } => format!("{issuer}:{}", self.0.id),
+            Means::Certificate => format!("{CERTIFICATE}:{}", self.0.id),
             Means::Own => self.0.id.to_string(),
         }
     }

@@ -62,7 +62,7 @@ impl StoredKeys {
 impl auth::Revocations for RevocationList {
     fn revoked(&self, caller: &Principal) -> Result<bool, String> {
         // Of others' tokens, and those of the config, nothing is revoked here.
-        if matches!(caller.means, Means::Token { .. } | Means::Static { .. }) {
+        if matches!(caller.means, Means::Token { .. } | Means::Static { .. } | Means::Certificate) {
             return Ok(false);
         }
         // Whoever has not read the list yet cannot say of anything that it is not on it.
@@ -79,7 +79,7 @@ impl auth::Revocations for RevocationList {
                     || is(Revoked::Session, &caller.session)
                     || self.is_revoked(Revoked::Account, &caller.id)
             }
-            Means::Token { .. } | Means::Static { .. } => false,
+            Means::Token { .. } | Means::Static { .. } | Means::Certificate => false,
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, Uri, request::Parts};
+use http::request::Parts;
 
 use super::{
     Rest,
@@ -32,10 +32,11 @@ impl Rest {
     /// answers HTTP itself.
     #[must_use]
     pub fn explain(&self, parts: &Parts, body: &Body, socket: bool) -> Option<Explained> {
-        let by_socket = if socket { self.paths.socket(&parts.uri).ok().flatten() } else { None };
+        let by_socket =
+            if socket { self.paths.socket(&parts.uri, &parts.headers).ok().flatten() } else { None };
         let (endpoint, head) = match by_socket {
             Some(found) => found,
-            None => match self.paths.look_up(&parts.method, &parts.uri) {
+            None => match self.paths.look_up(&parts.method, &parts.uri, &parts.headers) {
                 Ok(Found::Method(endpoint, head)) => (endpoint, head),
                 Ok(Found::Http(..)) | Err(_) => return None,
             },
@@ -55,7 +56,8 @@ impl Rest {
 
     /// At most `most` bindings, pages and methods near to a request that finds nothing, the nearest first.
     #[must_use]
-    pub fn near(&self, method: &Method, uri: &Uri, most: usize) -> Vec<NearMiss> {
+    pub fn near(&self, parts: &Parts, most: usize) -> Vec<NearMiss> {
+        let uri = &parts.uri;
         let mut near = Vec::new();
         if let Some((_, known)) = self.paths.methods.known(uri.path())
             && (known.is_some() || uri.path().contains('.'))
@@ -71,7 +73,7 @@ impl Rest {
                 segments: Vec::new(),
             });
         }
-        near.extend(self.paths.near(method, uri.path(), most).into_iter().map(near_miss));
+        near.extend(self.paths.near(parts, most).into_iter().map(near_miss));
         near.truncate(most);
         near
     }

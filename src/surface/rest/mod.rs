@@ -20,14 +20,14 @@ mod request;
 mod stream;
 mod websocket;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, HeaderName, Method, Uri, header, request::Parts};
 use tonic::Status;
 
 use self::{
     accept::{Content, Form},
-    answer::Target as Asked,
+    answer::Target as Wanted,
     content::Coding,
     elements::Layout,
     endpoint::Input,
@@ -51,7 +51,7 @@ use super::{
 use crate::{
     call::{Body, Call, Caller, Guards, Message, Pending, Road},
     route::{
-        Route, RpcTable,
+        Asked, Conditions, Hosts, Route, Routes, RpcTable, Weighted,
         router::{Conflict, Router, Settings},
     },
     schema::{Binding, Template, Verb},
@@ -72,7 +72,7 @@ pub struct Rest {
 /// Collects the bindings of a snapshot.
 #[derive(Debug)]
 pub struct RestBuilder {
-    router: Router<Entry>,
+    router: Hosts<Entry>,
     pages: Router<()>,
     profile: Arc<Profile>,
     /// How failures are written, by the tables of a schema.
@@ -83,21 +83,27 @@ impl RestBuilder {
     /// No bindings yet; `settings` say how paths are read, `profile` how failures look.
     #[must_use]
     pub fn new(settings: Settings, profile: Arc<Profile>) -> Self {
-        Self { router: Router::new(settings), pages: Router::new(settings), profile, errors: Vec::new() }
+        Self { router: Hosts::new(settings), pages: Router::new(settings), profile, errors: Vec::new() }
     }
 
-    /// Adds one binding.
+    /// Adds one binding, for each of the method's routes.
     ///
     /// # Errors
     /// A binding that matches the same requests (both are named), or one that does not fit its tables.
-    pub fn add(&mut self, binding: Binding, route: Arc<Route>, format: Format) -> Result<(), String> {
-        let (verb, template) = (binding.verb.clone(), Arc::clone(&binding.template));
-        let label = binding.method.full_name.to_string();
+    pub fn add(&mut self, binding: &Binding, routes: &Routes, format: &Format) -> Result<(), String> {
         let errors = self.errors(&format.tables);
-        let endpoint = Endpoint::compile(binding, route, format, errors)?;
-        self.router
-            .insert(&verb, &template, label, Entry::Method(Arc::new(endpoint)))
-            .map_err(|conflict| conflict.to_string())
+        let (always, none) = (routes.always.iter(), Conditions::default());
+        let all = routes.when.iter().map(|(conditions, routes)| (&**conditions, routes));
+        for (conditions, routes) in always.map(|routes| (&none, routes)).chain(all) {
+            let endpoint = routes.try_map(|route| {
+                Endpoint::compile(binding.clone(), Arc::clone(route), format.clone(), Arc::clone(&errors))
+            })?;
+            let entry = Entry::Method { endpoint, always: conditions.is_empty() };
+            self.router
+                .insert(conditions, &binding.verb, &binding.template, &binding.method.full_name, entry)
+                .map_err(|conflict| conflict.to_string())?;
+        }
+        Ok(())
     }
 
     /// Adds what answers HTTP itself; `label` names it where another matches the same requests.
@@ -106,13 +112,15 @@ impl RestBuilder {
     /// What matches the same requests.
     pub fn add_http(
         &mut self,
+        conditions: &Conditions,
         verb: &Verb,
         template: &Template,
         label: &str,
-        route: Arc<Route>,
+        routes: &Weighted<Route>,
     ) -> Result<(), Conflict> {
-        let endpoint = HttpEndpoint::new(route, template);
-        self.router.insert(verb, template, label, Entry::Http(Arc::new(endpoint)))
+        let Ok(endpoint) =
+            routes.try_map(|route| Ok::<_, Infallible>(HttpEndpoint::new(Arc::clone(route), template)));
+        self.router.insert(conditions, verb, template, label, Entry::Http(endpoint))
     }
 
     /// Adds the path of a page that the gateway answers before it looks here: it is told where it is nearest.
@@ -155,8 +163,8 @@ impl Rest {
     /// Every binding that is served, in the order in which they were added.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.paths.router.values().filter_map(|entry| match entry {
-            Entry::Method(endpoint) => Some(&**endpoint),
-            Entry::Http(_) => None,
+            Entry::Method { endpoint, always: true } => Some(&**endpoint.first()),
+            Entry::Method { .. } | Entry::Http(_) => None,
         })
     }
 
@@ -169,32 +177,34 @@ impl Rest {
         binding.verb == Verb::Any
             || (0..=3).any(|rest| {
                 let path = binding.template.sample(rest);
-                let found = self.paths.router.get(&method, &path);
-                matches!(found, Some(Entry::Method(found)) if std::ptr::eq(&**found, endpoint))
+                let found = self.paths.router.get(&method, &path, &Asked::default());
+                matches!(found, Some(Entry::Method { endpoint: found, .. }) if std::ptr::eq(&**found.first(), endpoint))
             })
     }
 
     /// The routes that no method stands behind.
     pub fn answers(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.paths.router.values().filter_map(|entry| match entry {
-            Entry::Method(_) => None,
-            Entry::Http(endpoint) => Some(&endpoint.route),
+            Entry::Method { .. } => None,
+            Entry::Http(endpoint) => Some(&endpoint.first().route),
         })
     }
 
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
     pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, request: Request) -> Response {
         if websocket::wanted(&request) {
-            match self.paths.socket(request.uri()) {
+            match self.paths.socket(request.uri(), request.headers()) {
                 Ok(Some((endpoint, head))) => return websocket::serve(endpoint, head, road, request).await,
                 Ok(None) => {}
                 Err(status) => {
                     let mut parts = request.into_parts().0;
                     let origin = Origin::take(&mut parts, &self.errors);
-                    let route = self.paths.route(&origin.method, &origin.uri).unwrap_or(&self.nothing);
+                    let asked = Asked::of(&origin.uri, &parts.headers);
+                    let route = self.paths.route(&origin.method, origin.uri.path(), &asked);
+                    let route = route.unwrap_or(&self.nothing);
                     let (method, uri) = (origin.method.clone(), origin.uri.clone());
                     let call = http::settled(route, method, uri, parts, Err(status));
-                    let answer = RestAnswer { origin, target: Asked::Nothing };
+                    let answer = RestAnswer { origin, target: Wanted::Nothing };
                     return answer.close(road.run(call).await).await;
                 }
             }
@@ -221,16 +231,16 @@ impl Rest {
         error::response(status, &Origin::take(&mut head, &self.errors))
     }
 
-    /// The route that a request will meet, by its verb and path.
+    /// The route that a request will meet, by its verb, its path and what else is known of it.
     #[must_use]
-    pub fn route_of(&self, method: &Method, uri: &Uri) -> Option<&Arc<Route>> {
-        self.paths.route(method, uri)
+    pub fn route_of(&self, method: &Method, uri: &Uri, asked: &Asked<'_>) -> Option<&Arc<Route>> {
+        self.paths.route(method, uri.path(), asked)
     }
 
     /// The route of the method that a WebSocket at this path talks to.
     #[must_use]
-    pub fn socket_route_of(&self, uri: &Uri) -> Option<&Arc<Route>> {
-        self.paths.socket_route(uri)
+    pub fn socket_route_of(&self, uri: &Uri, asked: &Asked<'_>) -> Option<&Arc<Route>> {
+        self.paths.socket_route(uri, asked)
     }
 }
 
@@ -239,23 +249,23 @@ impl Surface for Rest {
 
     async fn open(&self, request: Request) -> (RestAnswer, Call) {
         let (mut parts, body) = request.into_parts();
-        let found = self.paths.look_up(&parts.method, &parts.uri);
+        let found = self.paths.look_up(&parts.method, &parts.uri, &parts.headers);
         let (endpoint, head) = match found {
             Ok(Found::Method(endpoint, head)) => (endpoint, head),
             Ok(Found::Http(endpoint, captures)) => {
                 let (method, uri) = (parts.method.clone(), parts.uri.clone());
                 let origin = Origin::take(&mut parts, &self.errors);
                 (parts.method, parts.uri) = (method, uri);
-                return (RestAnswer { origin, target: Asked::Http }, endpoint.open(parts, body, captures));
+                return (RestAnswer { origin, target: Wanted::Http }, endpoint.open(parts, body, captures));
             }
             Err(status) => {
                 let connect = is_connect(&parts.headers) && self.paths.has_method(parts.uri.path());
                 let options = parts.method == Method::OPTIONS && !connect;
-                let ready = options.then(|| self.paths.options(&parts.uri)).flatten();
+                let ready = options.then(|| self.paths.options(&parts.uri, &parts.headers)).flatten();
                 let origin = Origin::take(&mut parts, &self.errors);
                 let (target, outcome) = match ready {
-                    Some(reply) => (Asked::Http, Ok(reply)),
-                    None => (Asked::Nothing, Err(if connect { no_connect() } else { status })),
+                    Some(reply) => (Wanted::Http, Ok(reply)),
+                    None => (Wanted::Nothing, Err(if connect { no_connect() } else { status })),
                 };
                 let (method, uri) = (origin.method.clone(), origin.uri.clone());
                 let call = http::settled(&self.nothing, method, uri, parts, outcome);
@@ -270,10 +280,10 @@ impl Surface for Rest {
                 let (metadata, _) = metadata::of_request(parts.headers, Protocol::Rest);
                 let peer = peer(&parts.extensions);
                 let call = Call::settled(&endpoint.route, endpoint.rpc(), metadata, peer, Err(status));
-                return (RestAnswer { origin, target: Asked::Nothing }, call);
+                return (RestAnswer { origin, target: Wanted::Nothing }, call);
             }
         };
-        let target = Asked::Endpoint { endpoint: Arc::clone(&endpoint), form };
+        let target = Wanted::Endpoint { endpoint: Arc::clone(&endpoint), form };
         let answer = RestAnswer { origin, target };
         let content_type = match endpoint.request() {
             Input::Raw => text(&parts.headers, header::CONTENT_TYPE),

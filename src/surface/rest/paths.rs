@@ -3,32 +3,37 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use tonic::Status;
 
 use super::endpoint::{Endpoint, HeadFields};
 use crate::{
     call::{Body, Guards, HttpStatus, Reply},
     route::{
-        Destination, Route, RpcTable,
+        Asked, Destination, Hosts, Proxy, Route, RpcTable, Weighted, path,
         router::{Miss, Near, Router},
     },
     status::{Fault, Refusal, refuse, shown},
     surface::http::HttpEndpoint,
 };
 
-/// What a path template is of.
-#[derive(Debug)]
+/// What a path template is of; where it leads to several upstreams, each by its weight.
+#[derive(Debug, Clone)]
 pub(super) enum Entry {
-    Method(Arc<Endpoint>),
-    Http(Arc<HttpEndpoint>),
+    /// `always`: it is the binding's own, not that of a rule for some of its requests.
+    Method {
+        endpoint: Weighted<Endpoint>,
+        always: bool,
+    },
+    Http(Weighted<HttpEndpoint>),
 }
 
 impl Entry {
+    /// Its route; of several, the first.
     pub(super) fn route(&self) -> &Arc<Route> {
         match self {
-            Self::Method(endpoint) => &endpoint.route,
-            Self::Http(endpoint) => &endpoint.route,
+            Self::Method { endpoint, .. } => &endpoint.first().route,
+            Self::Http(endpoint) => &endpoint.first().route,
         }
     }
 }
@@ -45,7 +50,7 @@ pub(super) enum Found {
 /// Every path that is served.
 #[derive(Debug)]
 pub(super) struct Paths {
-    pub(super) router: Router<Entry>,
+    pub(super) router: Hosts<Entry>,
     /// The paths of the gateway's own pages, which are answered before a request comes here.
     pub(super) pages: Router<()>,
     /// Every gRPC method there is, to tell who asks for one that has no binding.
@@ -54,20 +59,25 @@ pub(super) struct Paths {
 
 impl Paths {
     /// Finds what a request asks for, by its head alone.
-    pub(super) fn look_up(&self, method: &Method, uri: &Uri) -> Result<Found, Status> {
-        let path = uri.path();
-        let miss = match self.router.find(method, path) {
+    pub(super) fn look_up(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Found, Status> {
+        let (path, known) = (uri.path(), Asked::of(uri, headers));
+        let miss = match self.router.find(method, path, &known) {
             Ok(found) => match found.value {
-                Entry::Method(endpoint) => {
-                    return Ok(Found::Method(Arc::clone(endpoint), head_fields(found.captures, uri)));
+                Entry::Method { endpoint, .. } => {
+                    let endpoint = Arc::clone(endpoint.pick());
+                    return Ok(Found::Method(endpoint, head_fields(found.captures, uri)));
                 }
                 // A tunnel goes to a host, not to a path.
                 Entry::Http(_) if *method == Method::CONNECT => {
-                    Miss::WrongVerb { allow: self.router.allow(path) }
+                    Miss::WrongVerb { allow: self.router.allow(path, &known) }
                 }
                 Entry::Http(endpoint) => {
+                    let endpoint = Arc::clone(endpoint.pick());
+                    if let Destination::Proxy(proxy) = &endpoint.route.destination {
+                        self.one_reading(proxy, method, path, &known, found.value)?;
+                    }
                     let captures = found.captures.into_iter().map(Cow::into_owned).collect();
-                    return Ok(Found::Http(Arc::clone(endpoint), captures));
+                    return Ok(Found::Http(endpoint, captures));
                 }
             },
             Err(miss) => miss,
@@ -80,7 +90,7 @@ impl Paths {
                     return Err(Fault::client().on(Status::not_found(message)));
                 }
                 // The first of what an explanation lists.
-                let nearest = self.near(method, path, 1).into_iter().next();
+                let nearest = self.near_to(method, path, &known, 1).into_iter().next();
                 let nearest = nearest.map(|near| format!("; the nearest is {} {}", near.verb, near.template));
                 let nearest = nearest.unwrap_or_default();
                 Fault::client().on(Status::not_found(format!("there is no {method} {asked}{nearest}")))
@@ -106,9 +116,39 @@ impl Paths {
         })
     }
 
-    /// At most `most` templates and pages near to a request that nothing matches, the nearest first.
-    pub(super) fn near(&self, method: &Method, path: &str, most: usize) -> Vec<Near> {
-        let mut near = self.router.near(method, path, most);
+    /// Refuses a path that goes on to an upstream and could be read there in another way than it was matched here.
+    fn one_reading(
+        &self,
+        proxy: &Proxy,
+        method: &Method,
+        path: &str,
+        asked: &Asked<'_>,
+        found: &Entry,
+    ) -> Result<(), Status> {
+        let refused = |why: String| Fault::client().on(Status::invalid_argument(why));
+        path::sendable(path, proxy.escaped_slashes).map_err(refused)?;
+        let Some(other) = path::other_reading(path) else { return Ok(()) };
+        let same = self.router.get(method, &other, asked).is_some_and(|entry| std::ptr::eq(entry, found));
+        if same {
+            return Ok(());
+        }
+        Err(refused(format!("the path could be read as {}, which is another route's", shown(&other))))
+    }
+
+    /// At most `most` templates and pages near to a request that nothing matches, the nearest first, those of other hosts
+    /// among them: for whoever may ask that.
+    pub(super) fn near(&self, parts: &Parts, most: usize) -> Vec<Near> {
+        let Parts { method, uri, headers, .. } = parts;
+        let asked = Asked::of(uri, headers);
+        let mut near = self.near_to(method, uri.path(), &asked, most);
+        near.extend(self.router.near_elsewhere(method, uri.path(), &asked, most));
+        near.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        near.truncate(most);
+        near
+    }
+
+    fn near_to(&self, method: &Method, path: &str, asked: &Asked<'_>, most: usize) -> Vec<Near> {
+        let mut near = self.router.near(method, path, asked, most);
         near.extend(self.pages.near(method, path, most));
         near.sort_by(|a, b| a.cost.total_cmp(&b.cost));
         near.truncate(most);
@@ -120,15 +160,19 @@ impl Paths {
     ///
     /// # Errors
     /// INVALID_ARGUMENT where the path answers HTTP alone.
-    pub(super) fn socket(&self, uri: &Uri) -> Result<Option<(Arc<Endpoint>, HeadFields)>, Status> {
-        let mut http = false;
+    pub(super) fn socket(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Option<(Arc<Endpoint>, HeadFields)>, Status> {
+        let (mut http, asked) = (false, Asked::of(uri, headers));
         for verb in SOCKET_VERBS {
-            let Ok(found) = self.router.find(&verb, uri.path()) else { continue };
+            let Ok(found) = self.router.find(&verb, uri.path(), &asked) else { continue };
             match found.value {
-                Entry::Method(endpoint) if endpoint.streaming() => {
-                    return Ok(Some((Arc::clone(endpoint), head_fields(found.captures, uri))));
+                Entry::Method { endpoint, .. } if endpoint.first().streaming() => {
+                    return Ok(Some((Arc::clone(endpoint.pick()), head_fields(found.captures, uri))));
                 }
-                Entry::Method(_) => {}
+                Entry::Method { .. } => {}
                 Entry::Http(_) => http = true,
             }
         }
@@ -140,16 +184,16 @@ impl Paths {
     }
 
     /// The route of the method that a WebSocket at this path talks to.
-    pub(super) fn socket_route(&self, uri: &Uri) -> Option<&Arc<Route>> {
-        let mut entries = SOCKET_VERBS.iter().filter_map(|verb| self.router.get(verb, uri.path()));
+    pub(super) fn socket_route(&self, uri: &Uri, asked: &Asked<'_>) -> Option<&Arc<Route>> {
+        let mut entries = SOCKET_VERBS.iter().filter_map(|verb| self.router.get(verb, uri.path(), asked));
         entries
-            .find(|entry| matches!(entry, Entry::Method(endpoint) if endpoint.streaming()))
+            .find(|entry| matches!(entry, Entry::Method { endpoint, .. } if endpoint.first().streaming()))
             .map(Entry::route)
     }
 
-    /// The route of a verb and a path.
-    pub(super) fn route(&self, method: &Method, uri: &Uri) -> Option<&Arc<Route>> {
-        self.router.get(method, uri.path()).map(Entry::route)
+    /// The route of a request by its verb, its path, and what else is known of it.
+    pub(super) fn route(&self, method: &Method, path: &str, asked: &Asked<'_>) -> Option<&Arc<Route>> {
+        self.router.get(method, path, asked).map(Entry::route)
     }
 
     /// Whether gRPC serves a path.
@@ -159,10 +203,10 @@ impl Paths {
 
     /// Why a path that gRPC serves has no REST binding; `None` for any other path.
     fn only_grpc(&self, path: &str) -> Option<String> {
-        let (route, method) = self.methods.known(path)?;
+        let (routes, method) = self.methods.known(path)?;
         if method.is_some() {
             // The gateway's own methods have no other paths, whatever the setting.
-            let setting = match route.destination {
+            let setting = match routes.first()?.destination {
                 Destination::Upstream(_) => ", and this one with `method_paths = true` under [rest]",
                 Destination::Local
                 | Destination::Respond(_)
@@ -184,9 +228,9 @@ impl Paths {
     }
 
     /// OPTIONS without a binding of its own: 204 with what the path allows.
-    pub(super) fn options(&self, uri: &Uri) -> Option<Reply> {
-        let path = uri.path();
-        let mut allow = if path == "*" { vec!["GET".to_owned()] } else { self.router.allow(path) };
+    pub(super) fn options(&self, uri: &Uri, headers: &HeaderMap) -> Option<Reply> {
+        let (path, asked) = (uri.path(), Asked::of(uri, headers));
+        let mut allow = if path == "*" { vec!["GET".to_owned()] } else { self.router.allow(path, &asked) };
         if allow.is_empty() {
             return None;
         }

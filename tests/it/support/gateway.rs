@@ -116,7 +116,8 @@ impl World {
 
 /// Waits until a gateway says that it listens, and where: to a person on a line of its own, to a program in a line of JSON.
 pub(crate) fn listening(program: &mut Program) -> SocketAddr {
-    let rest = program.wait_for("listening on http://", START).unwrap();
+    let rest = program.wait_for("listening on http", START).unwrap();
+    let (_, rest) = rest.split_once("://").unwrap();
     let address = rest.split('"').next().unwrap_or_default();
     address.parse().unwrap_or_else(|error| panic!("{address}: {error}"))
 }

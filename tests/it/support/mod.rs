@@ -2,7 +2,9 @@
 //! outlive their test.
 
 pub(crate) mod by_hand;
+pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod exact;
 pub(crate) mod gallery;
 pub(crate) mod gateway;
 pub(crate) mod library;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout_at,
 };
@@ -60,9 +60,47 @@ pub(crate) fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8
     block
 }
 
+/// The status that a block of response headers begins with: of HPACK's static table, or a literal of it; 0 for any other.
+pub(crate) fn status(block: &[u8]) -> u16 {
+    match block {
+        [0x20..=0x3f, rest @ ..] => status(rest),
+        [0x88, ..] => 200,
+        [0x89, ..] => 204,
+        [0x8a, ..] => 206,
+        [0x8b, ..] => 304,
+        [0x8c, ..] => 400,
+        [0x8d, ..] => 404,
+        [0x8e, ..] => 500,
+        // A literal whose name is the table's, in Huffman's code or as it is.
+        [0x08 | 0x48, 3, a, b, c, ..] => {
+            [a, b, c].iter().fold(0, |sum, digit| sum * 10 + u16::from(**digit - b'0'))
+        }
+        [0x08 | 0x48, 0x82, a, b, ..] => huffman([*a, *b]),
+        _ => 0,
+    }
+}
+
+/// Three digits in HPACK's code, in two bytes: 0 to 2 take five bits each, the others six.
+fn huffman(bytes: [u8; 2]) -> u16 {
+    let (mut bits, mut left, mut number) = (u16::from_be_bytes(bytes), 16, 0);
+    for _ in 0..3 {
+        let five = bits >> 11;
+        let (digit, width) = if five < 3 { (five, 5) } else { ((bits >> 10) - 0x19 + 3, 6) };
+        number = number * 10 + digit;
+        (bits, left) = (bits << width, left - width);
+    }
+    assert!(left >= 0);
+    number
+}
+
+/// What a connection is, in plain text or over TLS.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
 /// A client's side of a connection.
 pub(crate) struct Raw {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     bytes: Vec<u8>,
 }
 
@@ -70,12 +108,19 @@ impl Raw {
     /// Connects and sends the preface and a SETTINGS frame with these settings.
     pub(crate) async fn connect(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        let mut raw = Self { stream, bytes: Vec::new() };
+        let mut raw = Self { stream: Box::new(stream), bytes: Vec::new() };
         let settings: Vec<u8> = settings
             .iter()
             .flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()[..]].concat())
             .collect();
         assert!(raw.send(&[PREFACE, &frame(SETTINGS, 0, 0, &settings)].concat()).await);
+        raw
+    }
+
+    /// The same on a connection that is open.
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let mut raw = Self { stream: Box::new(stream), bytes: Vec::new() };
+        assert!(raw.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await);
         raw
     }
 

@@ -33,12 +33,18 @@ fn what_the_example_only_mentions_is_right_too() {
     fs::write(folder.path().join("admin.password"), "Xy4Tn6Yb1Kd3Mf5Hg7").unwrap();
     fs::write(folder.path().join("films.binpb"), crate::proto::FILE_DESCRIPTOR_SET).unwrap();
     let ca = rcgen::generate_simple_self_signed(["books.internal".to_owned()]).unwrap();
-    fs::write(folder.path().join("books-ca.pem"), ca.cert.pem()).unwrap();
+    for name in ["books-ca.pem", "clients-ca.pem", "tls.crt", "shop.crt", "gateway.crt"] {
+        fs::write(folder.path().join(name), ca.cert.pem()).unwrap();
+    }
+    for name in ["tls.key", "shop.key", "gateway.key"] {
+        fs::write(folder.path().join(name), ca.signing_key.serialize_pem()).unwrap();
+    }
     let environment = [("BOOKS_AUTHORIZATION", "Bearer 5f2b8c1e9d")].into_iter().collect();
     let sources = Sources { file: Some(file), environment, ..Sources::default() };
     let (config, warnings) = sources.inspect().accept().unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (3, 7, 2));
-    assert_eq!(warnings.count(), (0, 1), "{warnings}");
+    assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (4, 7, 2));
+    // What is only mentioned does nothing as long as clients are not asked, and an upstream is in plain text.
+    assert_eq!(warnings.count(), (0, 6), "{warnings}");
     let metadata: Vec<_> =
         config.upstreams[0].metadata.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
     let want =

@@ -43,10 +43,14 @@ fn least(definition: &str, key: &str) -> (serde_json::Value, &'static str) {
             let rule = json!({ "match": ["*"], "calls": 1 });
             (json!({ "rate_limits": { "rules": [rule] } }), "/rate_limits/rules/0")
         }
-        "Route" if ["strip_segments", "keep_host"].contains(&key) => {
+        "Route" if ["strip_segments", "keep_host", "escaped_slashes"].contains(&key) => {
             let upstream = json!({ "name": "users", "http": "http://h:1" });
             let route = json!({ "path": "/a", "upstream": "users" });
             (json!({ "upstreams": [upstream], "routes": [route] }), "/routes/0")
+        }
+        "Share" => {
+            let route = json!({ "service": "a.B", "upstreams": [{ "name": "books" }] });
+            (json!({ "upstreams": [upstream], "routes": [route] }), "/routes/0/upstreams/0")
         }
         "Route" => (path("respond", json!({})), "/routes/0"),
         "Respond" => (path("respond", json!({})), "/routes/0/respond"),

@@ -82,7 +82,7 @@ async fn strangers_do_not_keep_out_the_owner() {
     let from = async |address: String, password: &str| {
         let mut request =
             Request::new(LoginRequest { email: "alice@x.example".into(), password: password.into() });
-        request.extensions_mut().insert(Client { address: address.parse().unwrap(), local: false });
+        request.extensions_mut().insert(Client::at(address.parse().unwrap()));
         world.auth.login(request).await.map_or_else(|status| status.code(), |_| Code::Ok)
     };
     let (home, abroad) = (|| "192.0.2.1".to_owned(), || "192.0.2.2".to_owned());

@@ -88,7 +88,7 @@ impl World {
     /// A request as it comes to a service: with the caller that the verifier finds, if it takes the credential.
     async fn call<T>(&self, by: By<'_>, message: T) -> Result<Request<T>, Failed> {
         let mut request = Request::new(message);
-        request.extensions_mut().insert(Client { address: "192.0.2.1".parse().unwrap(), local: false });
+        request.extensions_mut().insert(Client::at("192.0.2.1".parse().unwrap()));
         request.metadata_mut().insert("x-request-id", "req-7".parse().unwrap());
         let mut headers = HeaderMap::new();
         match by {

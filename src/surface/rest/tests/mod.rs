@@ -116,21 +116,13 @@ fn rest_of(settings: Settings, style: JsonStyle, profile: Profile) -> Rest {
     let schema = Schema::decode(&compiler.encode_file_descriptor_set()).unwrap();
     let tables = Tables::compile(schema.pool());
     let limits = Limits { request_bytes: REQUEST_BYTES, response_bytes: 1 << 20, ..Limits::default() };
-    let route = Arc::new(Route {
-        name: "test".into(),
-        destination: Destination::Local,
-        timeout: None,
-        repeatable: false,
-        limits,
-        cors: None,
-        terms: Default::default(),
-    });
+    let route = Arc::new(Route { limits, ..Route::of("test", Destination::Local) });
     let mut builder = RestBuilder::new(settings, Arc::new(profile));
     for method in schema.methods() {
         for binding in bindings(method, &[], true).0 {
             let tables = Arc::clone(&tables);
             let format = Format { tables, style, input: JsonInput::default(), members: None };
-            builder.add(binding, Arc::clone(&route), format).unwrap();
+            builder.add(&binding, &Arc::clone(&route).into(), &format).unwrap();
         }
     }
     builder.build(Arc::default(), crate::surface::testing::nothing())

@@ -1,0 +1,76 @@
+//! The keys of the process itself: its connections and their certificates, who is known and how.
+
+use super::Keys;
+use crate::config::{Accounts, Callers, Clients, Connections, Tls};
+
+impl Keys {
+    /// Whether there is any is told with its certificates.
+    pub(super) fn tls(&mut self, tls: Option<&Tls>) {
+        let Some(tls) = tls else { return };
+        let Tls { pair, others, only_13, handshake_timeout, clients } = tls;
+        let file = |file: &std::path::Path| file.display().to_string();
+        self.text("tls.certificate", &file(&pair.certificate));
+        self.text("tls.key", &file(&pair.key));
+        self.long("tls.certificates", others);
+        self.text("tls.min_version", if *only_13 { "1.3" } else { "1.2" });
+        self.add("tls.handshake_timeout", handshake_timeout);
+        let (asked, ca) = match clients {
+            Clients::NotAsked => ("none", "none".to_owned()),
+            Clients::Asked { ca, required: false } => ("optional", file(ca)),
+            Clients::Asked { ca, required: true } => ("required", file(ca)),
+        };
+        self.text("tls.client_certificates", asked);
+        self.text("tls.client_ca", &ca);
+    }
+
+    pub(super) fn accounts(&mut self, accounts: &Accounts) {
+        let Accounts { rules, admin_email, admin_password } = accounts;
+        self.add("accounts.registration", &rules.registration);
+        self.add("accounts.roles", &rules.roles);
+        self.text("accounts.tier", &rules.tier);
+        self.add("accounts.access_lifetime", &rules.access_lifetime);
+        self.add("accounts.refresh_lifetime", &rules.refresh_lifetime);
+        self.text("accounts.admin_email", admin_email);
+        self.long("accounts.admin_password", admin_password);
+    }
+
+    pub(super) fn connections(&mut self, connections: &Connections) {
+        let Connections {
+            max,
+            max_per_address,
+            flood_wait,
+            streams,
+            header_timeout,
+            body_timeout,
+            idle_timeout,
+            write_timeout,
+            keepalive_interval,
+            keepalive_timeout,
+            max_age,
+            max_age_grace,
+        } = connections;
+        self.add("connections.max", max);
+        self.add("connections.max_per_address", max_per_address);
+        self.add("connections.flood_wait", flood_wait);
+        self.add("connections.streams", streams);
+        self.add("connections.header_timeout", header_timeout);
+        self.add("connections.body_timeout", body_timeout);
+        self.add("connections.idle_timeout", idle_timeout);
+        self.add("connections.write_timeout", write_timeout);
+        self.add("connections.keepalive_interval", keepalive_interval);
+        self.add("connections.keepalive_timeout", keepalive_timeout);
+        self.text("connections.max_age", &max_age.map_or("none".to_owned(), |age| format!("{age:?}")));
+        self.add("connections.max_age_grace", max_age_grace);
+    }
+
+    pub(super) fn callers(&mut self, callers: &Callers) {
+        let Callers { secret, issuers, tokens, certificates, rules, limits, proxies } = callers;
+        self.long("auth.secret", secret);
+        self.long("auth.issuers", issuers);
+        self.long("auth.tokens", tokens);
+        self.long("auth.certificates", certificates);
+        self.long("access", rules);
+        self.long("rate_limits", limits);
+        self.long("gateway.trusted_proxies", proxies);
+    }
+}

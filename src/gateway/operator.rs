@@ -1,0 +1,71 @@
+//! The operator's listener (`[admin] listen`): what is served there, and that nothing else is. It is plain text, for probes
+//! that speak no TLS, and for who looks after the gateway from where the public port does not lead.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tonic::Status;
+
+use crate::{
+    call::{Call, Message, Reply, Road, Target},
+    config::Page,
+    route::Destination,
+    snapshot::Snapshot,
+    status::Fault,
+};
+
+/// The services that are reached there. Who logs in does so where passwords are not sent in plain text.
+const SERVICES: [&str; 6] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "propylon.gateway.v1.AdminService",
+    "propylon.gateway.v1.HealthService",
+    "propylon.gateway.v1.RoutingService",
+];
+
+/// True for a page that is served there.
+pub(super) fn has_page(page: Page) -> bool {
+    match page {
+        Page::Livez | Page::Readyz => true,
+        Page::Index | Page::Openapi | Page::Docs | Page::Redoc | Page::Jwks => false,
+    }
+}
+
+/// That something is not served there.
+pub(super) fn elsewhere(path: &str) -> Status {
+    let message = format!(
+        "{path} is not served by the admin listener, which has probes, health, /admin and what is served alone; \
+         ask at the gateway's own port"
+    );
+    Fault::client().on(Status::not_found(message))
+}
+
+/// The snapshot's road, for what is served there.
+#[derive(Debug)]
+pub(super) struct OperatorRoad(pub(super) Arc<Snapshot>);
+
+impl Road for OperatorRoad {
+    async fn admit(&self, call: &mut Call) -> Result<(), Status> {
+        let path = match &call.target {
+            Target::Rpc { path, .. } => path.path(),
+            Target::Http(head) => head.uri.path(),
+        };
+        let service =
+            path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
+        let served = matches!(&call.target, Target::Rpc { .. })
+            && matches!(call.route.destination, Destination::Local)
+            && service.is_some_and(|service| SERVICES.contains(&service));
+        // What finds nothing anywhere is told so in its own words.
+        let settled = matches!(call.message, Message::Settled(_));
+        if served || settled { self.0.admit(call).await } else { Err(elsewhere(path)) }
+    }
+
+    async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+        self.0.dispatch(call).await
+    }
+
+    fn ahead(&self, call: &Call) -> HeaderMap {
+        self.0.ahead(call)
+    }
+}
