@@ -3,7 +3,10 @@
 
 use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Request, Response, Version, header::HOST};
+use http::{
+    HeaderValue, Request, Response, Version,
+    header::{CONNECTION, HOST},
+};
 use hyper_util::{
     client::legacy::{Client, Error},
     rt::{TokioExecutor, TokioTimer},
@@ -136,8 +139,9 @@ impl Transport {
     }
 }
 
-/// Whom it is for is said once (RFC 9113, 8.3.1).
+/// Whom it is for is said once, and nothing is said of the connection (RFC 9113, 8.2.2 and 8.3.1).
 fn for_http2(request: &mut Request<()>) -> Result<(), Status> {
+    request.headers_mut().remove(CONNECTION);
     let host = request.headers_mut().remove(HOST);
     let host = host.as_ref().and_then(|host: &HeaderValue| host.to_str().ok()?.parse().ok());
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
