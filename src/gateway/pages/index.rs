@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt::Write as _};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts, uri::Authority};
 use serde_json::{Map, Value, json};
 use tonic::Status;
 
@@ -15,12 +15,12 @@ use crate::{
         catalog::{MethodEntry, ServiceEntry, Source},
     },
     snapshot::Snapshot,
-    surface::{self, Request, Response, rest},
+    surface::{self, Response, rest},
     transcode::json_schema::Comments,
 };
 
-pub(super) fn response(snapshot: &Snapshot, request: &Request) -> Result<Response, Status> {
-    if rest::prefers_html(request.headers()) {
+pub(super) fn response(snapshot: &Snapshot, request: &Parts) -> Result<Response, Status> {
+    if rest::prefers_html(&request.headers) {
         let mut response = page(snapshot, request)?;
         vary(response.headers_mut());
         return Ok(response);
@@ -34,7 +34,7 @@ pub(super) fn response(snapshot: &Snapshot, request: &Request) -> Result<Respons
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, super::ASK_AGAIN);
     vary(&mut headers);
-    let accept = request.headers().get(header::ACCEPT_ENCODING);
+    let accept = request.headers.get(header::ACCEPT_ENCODING);
     let body = rest::encode(Bytes::from(value.to_string()), accept, &mut headers)?;
     Ok(super::response(StatusCode::OK, headers, body))
 }
@@ -75,7 +75,7 @@ fn index(snapshot: &Snapshot) -> Value {
     value
 }
 
-fn page(snapshot: &Snapshot, request: &Request) -> Result<Response, Status> {
+fn page(snapshot: &Snapshot, request: &Parts) -> Result<Response, Status> {
     let config = &snapshot.config;
     let title = html::escape(&config.rest.title);
     let base = config.built_ins.path_of(Page::Index).unwrap_or_default();
@@ -122,7 +122,7 @@ fn page(snapshot: &Snapshot, request: &Request) -> Result<Response, Status> {
         }
     }
     let _ = write!(body, "</main>\n<footer>Served by Propylon {}.</footer>\n", env!("CARGO_PKG_VERSION"));
-    html::page(&title, &head, &body, super::INDEX_POLICY, request.headers())
+    html::page(&title, &head, &body, super::INDEX_POLICY, &request.headers)
 }
 
 /// What the proto files say of services.
@@ -140,8 +140,8 @@ fn descriptions(snapshot: &Snapshot) -> HashMap<String, String> {
 }
 
 /// Lines to be copied into a terminal, with the address that this request came by.
-fn commands(snapshot: &Snapshot, request: &Request, body: &mut String) {
-    let secure = surface::peer(request.extensions()).secure;
+fn commands(snapshot: &Snapshot, request: &Parts, body: &mut String) {
+    let secure = surface::peer(&request.extensions).secure;
     let host = host(request).unwrap_or_else(|| snapshot.config.listen.to_string());
     let scheme = if secure { "https" } else { "http" };
     let reachable = path_of(snapshot, "propylon.gateway.v1.HealthService", "/Ping")
@@ -160,10 +160,10 @@ fn commands(snapshot: &Snapshot, request: &Request, body: &mut String) {
 }
 
 /// The host that the client called, if it is one: it goes into lines that people paste into a shell.
-fn host(request: &Request) -> Option<String> {
-    let text = match request.uri().authority() {
+fn host(request: &Parts) -> Option<String> {
+    let text = match request.uri.authority() {
         Some(authority) => authority.as_str(),
-        None => request.headers().get(header::HOST)?.to_str().ok()?,
+        None => request.headers.get(header::HOST)?.to_str().ok()?,
     };
     let fits = text.len() <= 255
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))

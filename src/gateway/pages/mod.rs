@@ -10,7 +10,7 @@ mod index;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use tonic::Status;
 
 use self::assets::Asset;
@@ -128,11 +128,13 @@ pub(super) async fn serve(
     // Of one that was refused the refusal says it.
     let told = admitted.as_ref().map(|()| road.ahead(&call)).unwrap_or_default();
     parts.headers = std::mem::take(&mut call.metadata);
-    let request = Request::from_parts(parts, Body::empty());
-    let answered = admitted.and_then(|()| answer(gateway, snapshot, &found, &request));
+    let answered = match admitted {
+        Ok(()) => answer(gateway, snapshot, &found, &parts).await,
+        Err(status) => Err(status),
+    };
     let mut response = match answered {
         Ok(response) => response,
-        Err(status) => snapshot.rest.refuse(request.into_parts().0, &status),
+        Err(status) => snapshot.rest.refuse(parts, &status),
     };
     response.headers_mut().extend(told);
     if !found.page.route.terms.access.is_public() {
@@ -156,21 +158,21 @@ fn keep_private(headers: &mut HeaderMap) {
 ///
 /// # Errors
 /// 405, in the words of every other route; 503 for keys that are not there yet.
-fn answer(
+async fn answer(
     gateway: &Gateway,
     snapshot: &Snapshot,
     found: &Found<'_>,
-    request: &Request,
+    request: &Parts,
 ) -> Result<Response, Status> {
-    let path = request.uri().path();
+    let path = request.uri.path();
     if found.elsewhere {
         let mut location = path.trim_end_matches('/').to_owned();
-        if let Some(query) = request.uri().query() {
+        if let Some(query) = request.uri.query() {
             location = format!("{location}?{query}");
         }
         return Err(refuse(Refusal::Redirect { location }, "this path has no slash at its end"));
     }
-    let method = request.method();
+    let method = &request.method;
     let head = method == Method::HEAD;
     if method == Method::OPTIONS {
         return Ok(options());
@@ -182,12 +184,12 @@ fn answer(
     }
     let response = match found.place {
         Place::Page => page(gateway, snapshot, found.page.page, request),
-        Place::Asset(asset) => asset.response(request.headers()),
+        Place::Asset(asset) => asset.response(&request.headers, head).await,
     }?;
     Ok(if head { without_body(response) } else { response })
 }
 
-fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Request) -> Result<Response, Status> {
+fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Parts) -> Result<Response, Status> {
     let config = &snapshot.config;
     match page {
         Page::Livez => Ok(text(StatusCode::OK, "ok\n")),
@@ -202,11 +204,11 @@ fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Request) -
         Page::Openapi => {
             let document = snapshot.openapi();
             let kind = HeaderValue::from_static("application/json");
-            kept(document.json.clone(), &document.etag, kind, ASK_AGAIN, request.headers())
+            kept(document.json.clone(), &document.etag, kind, ASK_AGAIN, &request.headers)
         }
-        Page::Jwks => jwks(gateway, request.headers()),
-        Page::Docs => viewer(config, Page::Docs, request.headers()),
-        Page::Redoc => viewer(config, Page::Redoc, request.headers()),
+        Page::Jwks => jwks(gateway, &request.headers),
+        Page::Docs => viewer(config, Page::Docs, &request.headers),
+        Page::Redoc => viewer(config, Page::Redoc, &request.headers),
         Page::Index => index::response(snapshot, request),
     }
 }
@@ -228,6 +230,17 @@ fn kept(
     cache: HeaderValue,
     request: &HeaderMap,
 ) -> Result<Response, Status> {
+    let (mut headers, known) = validators(etag, cache, request);
+    if known {
+        return Ok(response(StatusCode::NOT_MODIFIED, headers, Bytes::new()));
+    }
+    headers.insert(header::CONTENT_TYPE, kind);
+    let body = rest::encode(document, request.get(header::ACCEPT_ENCODING), &mut headers)?;
+    Ok(response(StatusCode::OK, headers, body))
+}
+
+/// The headers by which clients keep what has this `etag`, and whether who asks has it already.
+fn validators(etag: &str, cache: HeaderValue, request: &HeaderMap) -> (HeaderMap, bool) {
     let known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| {
         let tags = value.to_str().unwrap_or_default();
         tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == etag || tag == "*")
@@ -238,12 +251,7 @@ fn kept(
     if let Ok(etag) = HeaderValue::try_from(format!("W/{etag}")) {
         headers.insert(header::ETAG, etag);
     }
-    if known {
-        return Ok(response(StatusCode::NOT_MODIFIED, headers, Bytes::new()));
-    }
-    headers.insert(header::CONTENT_TYPE, kind);
-    let body = rest::encode(document, request.get(header::ACCEPT_ENCODING), &mut headers)?;
-    Ok(response(StatusCode::OK, headers, body))
+    (headers, known)
 }
 
 /// A page that is nothing but a place for the script that draws it.
@@ -297,7 +305,9 @@ fn response(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response {
 fn without_body(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let length = http_body::Body::size_hint(&body).exact();
-    if let Some(length) = length.filter(|_| parts.status != StatusCode::NOT_MODIFIED) {
+    let tells =
+        parts.status != StatusCode::NOT_MODIFIED && !parts.headers.contains_key(header::CONTENT_LENGTH);
+    if let Some(length) = length.filter(|_| tells) {
         parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     http::Response::from_parts(parts, Body::empty())
