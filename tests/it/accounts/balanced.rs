@@ -129,7 +129,7 @@ async fn a_replica_that_is_killed_takes_only_its_calls_with_it() {
     }
     let (calls, lost) = (calls.load(Ordering::Relaxed), lost.load(Ordering::Relaxed));
     assert!(calls > before + 2 * CLIENTS, "{before} calls before the kill, {calls} in all");
-    // Each client has one call at a time.
-    assert!(lost <= CLIENTS, "{lost} of {calls} calls were lost");
+    // Each client has one call at a time, and may write another to a connection that is about to be seen to have died.
+    assert!(lost <= 2 * CLIENTS, "{lost} of {calls} calls were lost");
     good(&me(other.address, &[("authorization", &token)]).await);
 }
