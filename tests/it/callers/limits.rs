@@ -72,6 +72,9 @@ async fn bad_credentials_are_counted_and_then_not_even_looked_at() {
     assert_eq!(codes[8..], [429; 4]);
 }
 
+/// The address that it comes from, what it brings, and its headers.
+type Refused<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
 /// Each kind of credential that is not good comes from an address of its own, over each surface, until the limit is met.
 #[tokio::test]
 async fn a_refused_call_is_counted_once_whatever_it_brings_and_is_told() {
@@ -79,7 +82,7 @@ async fn a_refused_call_is_counted_once_whatever_it_brings_and_is_told() {
     let (gateway, _issuer) = start(&format!("{proxied}{}", ADDRESS.replace("public", "authenticated"))).await;
     let bad = format!("Bearer {}x", good("a", &json!({})));
     let bearer = ("authorization", bad.as_str());
-    let all: [(&str, &str, &[(&str, &str)]); 6] = [
+    let all: [Refused<'_>; 6] = [
         ("203.0.113.1", "nothing", &[]),
         ("203.0.113.2", "Basic", &[("authorization", "Basic dTpw")]),
         ("203.0.113.3", "a bad token", &[bearer]),
