@@ -2,6 +2,8 @@
 //! purpose do by the thousand. Another client's calls go on as before, and the gateway's memory does not grow.
 
 use std::{
+    collections::HashMap,
+    ffi::OsString,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
@@ -14,9 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::Method;
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{
+    client::{http1, request},
     gateway::{TestGateway, World},
     library::{self, PATIENCE},
     process::Program,
@@ -32,11 +36,12 @@ use crate::support::{
 const SLACK: Duration = Duration::from_millis(1);
 /// Calls whose 99th percentile is looked at.
 const CALLS: usize = 200;
-/// How often a flood is measured before it is too much: other programs of the machine disturb some measurements, and a gateway
-/// that a flood holds up fails them all.
-const ROUNDS: usize = 8;
+/// How often a flood is measured: what is promised holds most of those times. Other programs of the machine disturb some.
+const ROUNDS: usize = 5;
 /// The most that the gateway's memory may grow by while it is flooded, in KiB.
-const GROWTH: usize = 32 << 10;
+const GROWTH: usize = 8 << 10;
+/// The most that one connection may take of the gateway's memory that sends or reads slowly, whatever it asked for, in KiB.
+const OF_A_CONNECTION: usize = 48;
 
 /// A client that goes on with its calls, one after the other on a connection of its own, and notes how long each takes.
 struct Bystander {
@@ -137,21 +142,25 @@ impl Drop for Flooder {
     }
 }
 
-/// How long the gateway's threads ran so far, and how long they waited for a processor, as the system counts it.
-fn ran_and_waited(gateway: &TestGateway) -> (u64, u64) {
+/// How long each of the gateway's threads ran so far, and how long it waited for a processor, as the system counts it.
+fn ran_and_waited(gateway: &TestGateway) -> HashMap<OsString, (u64, u64)> {
     let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.program.id())).unwrap();
     let of = |thread: std::fs::DirEntry| {
         let times = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
         let mut times = times.split_whitespace().map(|time| time.parse().unwrap_or(0));
-        (times.next().unwrap_or(0), times.next().unwrap_or(0))
+        (thread.file_name(), (times.next().unwrap_or(0), times.next().unwrap_or(0)))
     };
-    threads.map(|thread| of(thread.unwrap())).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    threads.map(|thread| of(thread.unwrap())).collect()
 }
 
 /// How many times longer the gateway's work took than it would have on a machine with nothing else to do.
-fn strain(before: (u64, u64), after: (u64, u64)) -> f64 {
-    let (ran, waited) = ((after.0 - before.0).max(1) as f64, (after.1 - before.1) as f64);
-    (ran + waited) / ran
+fn strain(before: &HashMap<OsString, (u64, u64)>, after: &HashMap<OsString, (u64, u64)>) -> f64 {
+    // Of a thread that has ended meanwhile nothing is known.
+    let (ran, waited) = after.iter().fold((1, 0), |all, (thread, now)| {
+        let then = before.get(thread).copied().unwrap_or_default();
+        (all.0 + now.0.saturating_sub(then.0), all.1 + now.1.saturating_sub(then.1))
+    });
+    (ran + waited) as f64 / ran as f64
 }
 
 /// Whether a read says that the connection is gone.
@@ -205,38 +214,47 @@ fn floods() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
 /// before the flood and while two clients flood as fast as they are let, from an address that has never flooded before and
 /// that is also the calling client's. The flooders are threads beside it: nothing is taken off for what they cost the machine.
 ///
-/// One measurement holds where it is within twice the `least` that the calls ever took without a flood. On a machine that
-/// is never left alone none may; then the least of them is held against what the calls usually took there.
+/// One measurement holds where it is within twice what the calls took without; that is what they took right before or, if it
+/// is more, what they `usually` did, and longer by as much as the machine kept the gateway's own work waiting for longer. Most
+/// measurements must hold.
 fn flooded(
     gateway: &TestGateway,
     from: Ipv4Addr,
     (first, again): (&[u8], &[u8]),
-    least: &mut Duration,
+    usually: &mut Vec<Duration>,
 ) -> (bool, Vec<String>) {
-    let (mut said, mut usual, mut flooded) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut said, mut held, mut failed) = (Vec::new(), 0, 0);
     for round in 0..ROUNDS {
         let [a, b, _, d] = from.octets();
         let from = Ipv4Addr::new(a, b, u8::try_from(round).unwrap(), d);
         let mut bystander = Bystander::connect_from(gateway.address, from);
+        let begun = ran_and_waited(gateway);
         let without = bystander.p99();
-        let before = memory(gateway);
+        let (before, times) = (memory(gateway), ran_and_waited(gateway));
         let flooders =
             [(); 2].map(|()| Flooder::start(gateway.address, from, first.to_vec(), again.to_vec()));
         let with = bystander.p99();
         let connections: usize = flooders.into_iter().map(Flooder::stop).sum();
+        let strain = (strain(&times, &ran_and_waited(gateway)) / strain(&begun, &times)).max(1.0);
         let grown = memory(gateway).saturating_sub(before);
-        said.push(format!("p99 {with:?} (without {without:?}), {connections} connections, {grown} KiB more"));
+        said.push(format!(
+            "p99 {with:?} (without {without:?}, {strain:.1} times the strain), {connections} connections, {grown} KiB more"
+        ));
         assert!(connections > 2, "it was never ended: {}", said.join("; "));
         assert!(grown <= GROWTH, "the most is {GROWTH} KiB: {}", said.join("; "));
-        *least = without.min(*least);
-        if with <= *least * 2 + SLACK {
-            return (true, said);
+        usually.push(without);
+        usually.sort_unstable();
+        let without = without.max(usually[usually.len() / 2]);
+        if with <= (without * 2 + SLACK).mul_f64(strain) {
+            held += 1;
+        } else {
+            failed += 1;
         }
-        usual.push(without);
-        flooded.push(with);
+        if held.max(failed) > ROUNDS / 2 {
+            break;
+        }
     }
-    usual.sort_unstable();
-    (flooded.into_iter().min().unwrap() <= usual[ROUNDS / 2] * 2 + SLACK, said)
+    (held > failed, said)
 }
 
 #[test]
@@ -244,21 +262,21 @@ fn a_flood_of_frames_is_nobody_elses_concern() {
     // One worker, so that the flood and the bystander share it.
     let gateway = World::new().with_config("[gateway]\nworkers = 1").start();
     let mut bystander = Bystander::connect(gateway.address);
-    let mut least = bystander.p99().min(bystander.p99());
+    let mut usually = vec![bystander.p99()];
     let before = memory(&gateway);
     let mut floods_said = Vec::new();
     let mut held = true;
     for (flood, (name, first, again)) in (1..).zip(floods()) {
         let from = Ipv4Addr::new(127, 1, 0, flood);
-        let (holds, said) = flooded(&gateway, from, (&first, &again), &mut least);
+        let (holds, said) = flooded(&gateway, from, (&first, &again), &mut usually);
         floods_said.push(format!("{name}: {}", said.join("; ")));
         held &= holds;
     }
     let said = floods_said.join("\n");
-    assert!(held, "at least {least:?}\n{said}");
+    assert!(held, "{said}");
     let grown = memory(&gateway).saturating_sub(before);
     assert!(grown <= GROWTH, "{grown} KiB more after all floods; the most is {GROWTH}\n{said}");
-    println!("{said}\nat least {least:?}; after all floods {grown} KiB more");
+    println!("{said}\nafter all floods {grown} KiB more");
     // A line a second at most, of each kind.
     let lines = gateway.program.output().lines().filter(|line| line.contains("a flood of")).count();
     assert!((1..60).contains(&lines), "{lines} lines of the log about floods");
@@ -301,6 +319,16 @@ fn slow(tool: &Path, gateway: SocketAddr, path: &str, how: &[&str]) -> String {
     Program::start("slowhttptest", &mut command).unwrap().finish(PATIENCE * 3).unwrap()
 }
 
+/// The path of a file of the gateway's own that is far longer than what a socket holds; it has been read once.
+async fn a_long_file(gateway: SocketAddr) -> String {
+    let get = async |path: &str| http1(gateway, request(&Method::GET, path, &[], "")).await.into_body().0;
+    let page = String::from_utf8(get("/docs").await.to_vec()).unwrap();
+    let path = page.split('"').find(|text| text.starts_with("/docs/swagger-ui-") && text.ends_with(".js"));
+    let path = path.unwrap().to_owned();
+    assert!(get(&path).await.len() > 1 << 20);
+    path
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_slow_clients_of_each_kind_are_nobody_elses_concern() {
     let Some(tool) = needs("slowhttptest") else { return };
@@ -309,21 +337,24 @@ async fn a_thousand_slow_clients_of_each_kind_are_nobody_elses_concern() {
         .with_config("[connections]\nmax_per_address = 10000\nheader_timeout = \"3s\"\nbody_timeout = \"3s\"")
         .with_config("write_timeout = \"3s\"\nidle_timeout = \"5s\"")
         .start();
+    let file = a_long_file(gateway.address).await;
     let mut bystander = Bystander::connect(gateway.address);
     bystander.call();
+    let before = memory(&gateway);
     let attacks = [
         ("/ping", &["-H", "-t", "GET", "-x", "24"][..]),
         ("/v1/shelves/7/books", &["-B", "-t", "POST", "-f", "application/json", "-s", "8192", "-x", "10"]),
-        ("/ping", &["-X", "-w", "1", "-y", "16", "-n", "1", "-z", "8", "-k", "10"]),
+        // So that most of what is answered waits in the gateway.
+        (&file, &["-X", "-w", "1", "-y", "16", "-n", "1", "-z", "8", "-k", "10"]),
     ];
     let attacks: Vec<_> = attacks
         .into_iter()
         .map(|(path, how)| {
-            let (tool, address) = (tool.clone(), gateway.address);
-            std::thread::spawn(move || slow(&tool, address, path, how))
+            let (tool, address, path) = (tool.clone(), gateway.address, path.to_owned());
+            std::thread::spawn(move || slow(&tool, address, &path, how))
         })
         .collect();
-    let (mut calls, mut slowest, mut most) = (0_u32, Duration::ZERO, 0);
+    let (mut calls, mut slowest, mut most, mut grown) = (0_u32, Duration::ZERO, 0, 0);
     let begun_all = Instant::now();
     let mut slowest_new = Duration::ZERO;
     let times = ran_and_waited(&gateway);
@@ -337,12 +368,14 @@ async fn a_thousand_slow_clients_of_each_kind_are_nobody_elses_concern() {
         calls += 1;
         let files = std::fs::read_dir(format!("/proc/{}/fd", gateway.program.id())).unwrap().count();
         most = most.max(files);
+        grown = grown.max(memory(&gateway).saturating_sub(before));
     }
-    let strain = strain(times, ran_and_waited(&gateway));
+    let strain = strain(&times, &ran_and_waited(&gateway));
     println!(
-        "{calls} calls beside {most} open files, the slowest {slowest:?}, of new connections {slowest_new:?}, work takes {strain:.1} times its time"
+        "{calls} calls beside {most} open files and {grown} KiB more, the slowest {slowest:?}, of new connections {slowest_new:?}, work takes {strain:.1} times its time"
     );
     assert!(most > 500, "{most} open files are no attack");
+    assert!(grown <= most * OF_A_CONNECTION, "{grown} KiB more for {most} connections");
     // From the first to the last second of the attacks, one round after the other: none failed, or this had ended.
     let a_round = begun_all.elapsed() / calls.max(1);
     assert!(
