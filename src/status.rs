@@ -43,6 +43,8 @@ pub enum Refusal {
     NotAcceptable,
     /// 408
     RequestTimeout,
+    /// 409 for a request that is right by itself, and cannot be as things are
+    Conflict,
     /// 413
     TooLarge,
     /// 414
@@ -63,6 +65,7 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -78,6 +81,7 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => Code::Unimplemented,
             Self::NotAcceptable | Self::UnsupportedMediaType => Code::InvalidArgument,
             Self::RequestTimeout => Code::DeadlineExceeded,
+            Self::Conflict => Code::FailedPrecondition,
             Self::TooLarge | Self::UriTooLong | Self::HeadersTooLarge => Code::ResourceExhausted,
             Self::Redirect { .. } => Code::NotFound,
         }

@@ -100,11 +100,18 @@ impl Local {
         if let Some(principal) = caller.principal {
             request.extensions_mut().insert(principal);
         }
-        let Ok(response) = service.clone().oneshot(request).await;
+        let Ok(mut response) = service.clone().oneshot(request).await;
         if let Some(status) = mistake.as_ref().and_then(|mistake| mistake.get()) {
             return Err(status.clone());
         }
-        reply::open(&self.from, response.map(|body| ServiceBody { body, mistake }))
+        // Headers do not carry whose fault a failure is, and what HTTP calls it.
+        let failure = response.extensions_mut().remove::<Status>();
+        let fault = failure.as_ref().and_then(Fault::of).cloned();
+        let opened = reply::open(&self.from, response.map(|body| ServiceBody { body, mistake }));
+        opened.map_err(|status| match fault {
+            Some(fault) => fault.on(status),
+            None => status,
+        })
     }
 }
 

@@ -118,7 +118,7 @@ impl Failure {
             Self::RequestTimeout => refusal(408, Code::DeadlineExceeded, "RequestTimeout",
                 "The request's body paused for too long.", "the request's body paused for 30s"),
             Self::Conflict => of(Code::AlreadyExists, "Conflict",
-                "It is there already, or somebody else was faster.", "there is a book 7 already"),
+                "It is there already, somebody else was faster, or things are such that it cannot be.", "there is a book 7 already"),
             Self::TooLarge => refusal(413, Code::ResourceExhausted, "TooLarge",
                 "The request body is over the limit of its route.", "the body is over the limit of 4194304 bytes"),
             Self::UnsupportedMediaType => refusal(415, Code::InvalidArgument, "UnsupportedMediaType",

@@ -23,7 +23,7 @@ use crate::{
         ReloadResponse, RevokeApiKeyRequest, RevokeApiKeyResponse, UpdateUserRequest, UpdateUserResponse,
         admin_service_server::AdminService,
     },
-    status::Fault,
+    status::{Fault, Refusal},
     store::ADMIN,
 };
 
@@ -170,8 +170,9 @@ impl Refused {
             |mistake: &Mistake| PreconditionViolation::new("CONFIG", &mistake.subject, &mistake.message);
         let violations: Vec<_> = self.mistakes.iter().map(violation).collect();
         let details = ErrorDetails::with_precondition_failure(violations);
-        let status = Status::with_error_details(tonic::Code::FailedPrecondition, self.to_string(), details);
-        Fault::client().on(status)
+        let code = Refusal::Conflict.code();
+        let status = Status::with_error_details(code, self.to_string(), details);
+        Fault { refusal: Some(Refusal::Conflict), ..Fault::client() }.on(status)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::status::{Fault, Whose};
+use crate::status::{Fault, Refusal, Whose};
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,8 @@ impl StoreError {
             Self::Broken(_) => Status::internal("the gateway's database gave an answer that makes no sense"),
         };
         let whose = if matches!(self, Self::Conflict(_)) { Whose::Client } else { Whose::Gateway };
-        Fault { refusal: None, whose, retry: false }.on(status)
+        let refusal = matches!(self, Self::Conflict(Conflict::LastAdmin)).then_some(Refusal::Conflict);
+        Fault { refusal, whose, retry: false }.on(status)
     }
 }
 

@@ -157,7 +157,7 @@ async fn a_refusal_names_every_mistake_over_every_surface() {
     };
     gateway.rewrite(&shop(&(one("one") + &one("two") + &rule("/v1/{nmae}"))));
     let outcome = ask(&gateway).await;
-    assert_eq!((outcome.http, outcome.code), (400, 9), "{outcome:?}");
+    assert_eq!((outcome.http, outcome.code), (409, 9), "{outcome:?}");
     assert_eq!(outcome.details[0]["@type"], "type.googleapis.com/google.rpc.PreconditionFailure");
     let violations = outcome.details[0]["violations"].as_array().unwrap();
     let find = |words: &str| {

@@ -25,12 +25,10 @@ const OPERATOR: &str = "an-operator's-token--which-is-long";
 /// a server's fault.
 const SETTINGS: &str = "[auth]\nauto-signup = false\n[parameters]\n\"header.X-Request-Timeout\" = \"30s\"\n";
 
-/// A gateway whose operator has a token. That the last admin must stay is a state and no bad request: it is 409 here, for
-/// schemathesis wants a request that the document allows never to be a 400.
+/// A gateway whose operator has a token.
 fn world() -> World {
     World::new().with_file("operator", OPERATOR.as_bytes()).with_config(
-        "[rest.errors.statuses]\nFAILED_PRECONDITION = 409\n\
-         [[auth.tokens]]\nname = \"operator\"\ntoken = { file = \"operator\" }\nuser = \"operator\"\nroles = [\"admin\"]\n\
+        "[[auth.tokens]]\nname = \"operator\"\ntoken = { file = \"operator\" }\nuser = \"operator\"\nroles = [\"admin\"]\n\
          tier = \"elite\"\n",
     )
 }

@@ -144,9 +144,9 @@ async fn what_was_done_leaves_a_line_and_what_was_refused_none() {
         let ann = somebody(at, &admin, "ann@x.example").await;
         // Refused: the last admin stays, and nothing has these ids.
         let refused = [
-            (Method::DELETE, format!("/admin/users/{own}"), 400),
-            (Method::DELETE, "/api/v1/users/account".to_owned(), 400),
-            (Method::PATCH, format!("/admin/users/{own}?update_mask=is_active"), 400),
+            (Method::DELETE, format!("/admin/users/{own}"), 409),
+            (Method::DELETE, "/api/v1/users/account".to_owned(), 409),
+            (Method::PATCH, format!("/admin/users/{own}?update_mask=is_active"), 409),
             (Method::DELETE, "/admin/users/nobody".to_owned(), 404),
             (Method::DELETE, "/admin/keys/nothing".to_owned(), 404),
         ];

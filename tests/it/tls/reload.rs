@@ -76,7 +76,7 @@ async fn a_new_pair_is_shown_to_new_connections_and_a_bad_one_to_nobody() {
     let asked = request(&Method::POST, "/admin/reload", &[], "");
     let refused = client.http1(gateway.address, asked).await.unwrap();
     let text = String::from_utf8_lossy(&refused.body().0).into_owned();
-    assert!(refused.status() == 400 && text.contains("tls.key: the key "), "{text}");
+    assert!(refused.status() == 409 && text.contains("tls.key: the key "), "{text}");
     // Something that is no certificate, and then the right ones again.
     gateway.put("tls.crt", b"nothing");
     until_it_says(&gateway, "it holds no certificate").await;
