@@ -1,7 +1,7 @@
 //! Where a config came from: its file, its environment, its flags. It says where each key was written, and shows what is
 //! wrong there the way compilers do.
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, ops::Range, path::PathBuf};
 
 use serde_json::json;
 
@@ -60,6 +60,15 @@ impl Source {
             false => line.to_owned(),
         });
         Self { file, text: text.to_owned(), shown: shown.collect(), root: Node::empty() }
+    }
+
+    /// These bytes of the text, if none of them may be a secret.
+    pub(super) fn shown_at(&self, bytes: &Range<usize>) -> Option<&str> {
+        let text = self.text.get(bytes.clone())?;
+        // Stars are one for each character.
+        let before = self.text.get(..bytes.start)?.chars().count();
+        let shown = self.shown.chars().skip(before).take(text.chars().count());
+        shown.eq(text.chars()).then_some(text)
     }
 
     /// The same, understood: what may be secret of it is known.

@@ -57,6 +57,11 @@ pub enum Origin {
     Default,
 }
 
+/// What is wrong with a text that has no quotes, in a language where it needs them.
+pub(super) const BARE: &str = "a text must stand in quotes";
+/// What is wrong with `True` or `FALSE`.
+pub(super) const LARGE: &str = "true and false are written in small letters";
+
 /// What cannot be read of a file: bytes of its text, and why.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unreadable {

@@ -7,20 +7,33 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Entry, Node, Origin, Read, Root, Unreadable, Value};
+use super::{BARE, Entry, LARGE, Node, Origin, Read, Root, Unreadable, Value};
 
 /// What the crate says of a key that is there twice: the first of them is in its table.
 const TWICE: &str = "duplicate key";
+
+const NO_NUMBER: &str = "this is not a number";
 
 pub(super) fn read(text: &str) -> Read {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut wrong: Vec<Unreadable> = errors
         .iter()
-        .map(|error| Unreadable { at: error.span().unwrap_or(0..0), why: error.message().to_owned() })
+        .map(|error| {
+            let at = error.span().unwrap_or(0..0);
+            let why = bare(error.message(), text.get(at.clone()).unwrap_or_default());
+            Unreadable { at, why: why.unwrap_or(error.message()).to_owned() }
+        })
         .collect();
     let span = table.span();
     let sure = wrong.iter().all(|one| one.why == TWICE);
     let root = self::table(table.get_ref(), span, &mut wrong);
+    for one in wrong.iter_mut().filter(|one| one.why == NO_NUMBER) {
+        let value = text.get(one.at.clone()).unwrap_or_default();
+        // An address, or a version.
+        if value.contains(':') || value.matches('.').count() > 1 {
+            one.why = BARE.to_owned();
+        }
+    }
     wrong.sort_by_key(|one| one.at.start);
     // What stands behind a mistake of a line is often read as another one.
     let mut from = 0;
@@ -39,6 +52,16 @@ pub(super) fn read(text: &str) -> Read {
     }
     let root = if sure { Root::Whole(root) } else { before(text, &wrong) };
     Read { root, wrong }
+}
+
+/// What is wrong with a value that has no quotes: to the crate what begins with `i` is a number (`inf`), and with `t` a truth.
+fn bare(message: &str, value: &str) -> Option<&'static str> {
+    let word = value.starts_with(char::is_alphabetic);
+    let guessed = word && (message.starts_with("invalid float") || message.starts_with("invalid boolean"));
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "false" if guessed => Some(LARGE),
+        _ => (guessed || message.starts_with("string values must be quoted")).then_some(BARE),
+    }
 }
 
 /// What stands on the lines before the first mistake.
@@ -85,7 +108,7 @@ fn node(value: &Spanned<DeValue<'_>>, unreadable: &mut Vec<Unreadable>) -> Node 
         },
         DeValue::Float(float) => match float.as_str().parse() {
             Ok(value) => Value::Float(value),
-            Err(_) => wrong("this is not a number"),
+            Err(_) => wrong(NO_NUMBER),
         },
         DeValue::Boolean(value) => Value::Bool(*value),
         DeValue::Datetime(date) => Value::Date(date.to_string()),

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Config, Report, Source,
     check::{Check, Looks},
-    document::{Language, Node, Origin, Root, Value},
+    document::{BARE, LARGE, Language, Node, Origin, Root, Value},
     environment::Environment,
     mistake::{Mistake, Mistakes, Part, Severity},
     nearby::unreadable,
@@ -125,7 +125,13 @@ impl Sources {
         let language = file.map_or(Language::Toml, Language::of);
         let read = language.read(text);
         for one in read.wrong {
-            found.push(Mistake::new("", one.why).at(Part::Bytes(one.at)));
+            let value = source.shown_at(&one.at).map(|text| text.trim_matches(['"', '\'']));
+            let meant = match one.why.as_str() {
+                BARE => value.map(|text| format!("{text:?}")),
+                LARGE => value.map(str::to_ascii_lowercase),
+                _ => None,
+            };
+            found.push(Mistake::new("", one.why).at(Part::Bytes(one.at)).meaning(meant));
         }
         match read.root {
             Root::Whole(root) => source = source.understood(root),
