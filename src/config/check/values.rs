@@ -30,7 +30,8 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Parses an upstream's address: `HOST:PORT`, `http://HOST:PORT` (plain HTTP/2) or `https://HOST:PORT`.
+/// Parses an upstream's address: `http://HOST:PORT` (plain HTTP/2; `grpc://`, `h2c://` and no scheme are the same) or
+/// `https://HOST:PORT` (`grpcs://` is the same).
 ///
 /// # Errors
 /// The text is not such an address.
@@ -64,11 +65,21 @@ pub fn upstream_address(text: &str) -> Result<Address, String> {
         );
     }
     let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("no host"))?;
+    if let Some(port) = port_beyond(&uri) {
+        return Err(wrong(&format!("the port {port} is not within 1 to 65535")));
+    }
     let port = uri.port_u16().or(tls.then_some(443)).ok_or_else(|| wrong("no port"))?;
     if port == 0 {
         return Err(wrong("port 0"));
     }
     Ok(Address { tls, host: host.trim_matches(['[', ']']).to_owned(), port })
+}
+
+/// A port that is none: a number that no port has.
+fn port_beyond(uri: &http::Uri) -> Option<&str> {
+    let (_, port) = uri.authority()?.as_str().rsplit_once(':')?;
+    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    (digits && port.parse::<u16>().is_err()).then_some(port)
 }
 
 /// Whether an address has a user or a password: it is not shown then.

@@ -18,8 +18,8 @@ pub(in crate::config) struct Upstream {
     /// Names it in logs, errors and routes.
     #[schemars(length(min = 1))]
     pub(in crate::config) name: String,
-    /// The address of one that speaks gRPC: http://HOST:PORT (HTTP/2 in plain text) or https://HOST:PORT; or a list of them. A
-    /// host name with several addresses is several endpoints.
+    /// The address of one that speaks gRPC: http://HOST:PORT (HTTP/2 in plain text; grpc://, h2c:// and HOST:PORT alone are the
+    /// same) or https://HOST:PORT (or grpcs://); or a list of them. A host name with several addresses is several endpoints.
     pub(in crate::config) grpc: Option<OneOrMore>,
     /// The address of one that speaks plain HTTP, in place of grpc: http://HOST:PORT or https://HOST:PORT; or a list of them.
     /// [[routes]] with a path lead there.
