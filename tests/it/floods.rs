@@ -2,6 +2,8 @@
 //! purpose do by the thousand. Another client's calls go on as before, and the gateway's memory does not grow.
 
 use std::{
+    collections::HashMap,
+    ffi::OsString,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
@@ -140,21 +142,25 @@ impl Drop for Flooder {
     }
 }
 
-/// How long the gateway's threads ran so far, and how long they waited for a processor, as the system counts it.
-fn ran_and_waited(gateway: &TestGateway) -> (u64, u64) {
+/// How long each of the gateway's threads ran so far, and how long it waited for a processor, as the system counts it.
+fn ran_and_waited(gateway: &TestGateway) -> HashMap<OsString, (u64, u64)> {
     let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.program.id())).unwrap();
     let of = |thread: std::fs::DirEntry| {
         let times = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
         let mut times = times.split_whitespace().map(|time| time.parse().unwrap_or(0));
-        (times.next().unwrap_or(0), times.next().unwrap_or(0))
+        (thread.file_name(), (times.next().unwrap_or(0), times.next().unwrap_or(0)))
     };
-    threads.map(|thread| of(thread.unwrap())).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    threads.map(|thread| of(thread.unwrap())).collect()
 }
 
 /// How many times longer the gateway's work took than it would have on a machine with nothing else to do.
-fn strain(before: (u64, u64), after: (u64, u64)) -> f64 {
-    let (ran, waited) = ((after.0 - before.0).max(1) as f64, (after.1 - before.1) as f64);
-    (ran + waited) / ran
+fn strain(before: &HashMap<OsString, (u64, u64)>, after: &HashMap<OsString, (u64, u64)>) -> f64 {
+    // Of a thread that has ended meanwhile nothing is known.
+    let (ran, waited) = after.iter().fold((1, 0), |all, (thread, now)| {
+        let then = before.get(thread).copied().unwrap_or_default();
+        (all.0 + now.0.saturating_sub(then.0), all.1 + now.1.saturating_sub(then.1))
+    });
+    (ran + waited) as f64 / ran as f64
 }
 
 /// Whether a read says that the connection is gone.
@@ -229,7 +235,7 @@ fn flooded(
             [(); 2].map(|()| Flooder::start(gateway.address, from, first.to_vec(), again.to_vec()));
         let with = bystander.p99();
         let connections: usize = flooders.into_iter().map(Flooder::stop).sum();
-        let strain = (strain(times, ran_and_waited(gateway)) / strain(begun, times)).max(1.0);
+        let strain = (strain(&times, &ran_and_waited(gateway)) / strain(&begun, &times)).max(1.0);
         let grown = memory(gateway).saturating_sub(before);
         said.push(format!(
             "p99 {with:?} (without {without:?}, {strain:.1} times the strain), {connections} connections, {grown} KiB more"
@@ -364,7 +370,7 @@ async fn a_thousand_slow_clients_of_each_kind_are_nobody_elses_concern() {
         most = most.max(files);
         grown = grown.max(memory(&gateway).saturating_sub(before));
     }
-    let strain = strain(times, ran_and_waited(&gateway));
+    let strain = strain(&times, &ran_and_waited(&gateway));
     println!(
         "{calls} calls beside {most} open files and {grown} KiB more, the slowest {slowest:?}, of new connections {slowest_new:?}, work takes {strain:.1} times its time"
     );

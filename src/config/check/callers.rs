@@ -92,13 +92,18 @@ impl Check<'_> {
     /// What signs the gateway's own tokens.
     fn own_secret(&mut self, secret: Option<settings::Text>, algorithm: Option<String>) -> Option<OwnSecret> {
         let Some(secret) = secret else {
-            let by_key = algorithm.as_deref().is_none_or(|algorithm| algorithm == KEPT_KEY);
-            if !by_key {
-                let algorithm = algorithm.unwrap_or_default();
+            let algorithm = algorithm.filter(|algorithm| algorithm != KEPT_KEY)?;
+            if ALGORITHMS.contains(&algorithm.as_str()) {
                 let why = format!(
                     "{algorithm:?} needs a secret: `secret` says where it is; without one it is {KEPT_KEY}"
                 );
                 self.found.add("auth.algorithm", why);
+            } else {
+                let why = format!(
+                    "{algorithm:?} is not among HS256, HS384 and HS512, nor {KEPT_KEY} without a secret"
+                );
+                let known = ALGORITHMS.into_iter().chain([KEPT_KEY]);
+                self.found.push(Mistake::new("auth.algorithm", why).near(&algorithm, known));
             }
             return None;
         };

@@ -134,6 +134,7 @@ fn what_a_listed_name_cannot_mean_is_told_under_its_name() {
         &["ALGORITHM", "\"RS256\" is not an algorithm for a secret"],
     );
     check(&[("JWT_ALGORITHM", "HS256")], &["JWT_ALGORITHM", "\"HS256\" needs a secret"]);
+    check(&[("JWT_ALGORITHM", "RS256")], &["JWT_ALGORITHM", "\"RS256\" is not among HS256, HS384 and HS512"]);
     check(&[("API_TOKEN", "short-hunter2")], &["API_TOKEN", "at least 16 characters"]);
     check(&[("API_TOKEN", "changeme-changeme-changeme")], &["API_TOKEN", "placeholder"]);
     check(&[("DATABASE_URL", "mysql://u:hunter2@h/a")], &["DATABASE_URL", "mysql is no database"]);
