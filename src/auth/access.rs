@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{CERTIFICATE, Client, Means, Network, OWN, Principal};
+use super::{CERTIFICATE, Client, Means, Network, OWN, Principal, same_email};
 
 /// The rules of one route: every one of them must admit a caller. None at all admits nobody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Subject {
     fn may_be(&self, caller: Option<&Principal>, client: &Client) -> bool {
         let user = match (self, caller) {
             (Self::User { issuer: None, id }, Some(caller)) => {
-                caller.id == *id || caller.email.as_ref().is_some_and(|email| email.eq_ignore_ascii_case(id))
+                caller.id == *id || caller.email.as_ref().is_some_and(|email| same_email(email, id))
             }
             _ => false,
         };
@@ -418,6 +418,25 @@ mod tests {
         check("user:main/u", [false, false, false, true, false], [false, false, false, true, false]);
         check("user:boss@a.example", nobody, all);
         check("user:main/boss@a.example", nobody, nobody);
+    }
+
+    /// An account is made under any spelling of its address.
+    #[test]
+    fn who_is_denied_by_an_address_is_so_however_it_is_spelt() {
+        let far = Client::at([203, 0, 113, 7].into());
+        let check = |denied: &str, address: &str, want: bool| {
+            let subject = Subject::parse(&format!("user:{denied}")).unwrap();
+            let deny = Access::all(vec![Arc::new(Rule { deny: vec![subject], ..Rule::public("r") })]);
+            let caller = Principal { email: Some(address.into()), ..Principal::new("u", Means::Own) };
+            let passes = deny.decide(Some(&caller), &far).is_ok();
+            assert_eq!(!passes, want, "{denied} {address}");
+        };
+        check("josé@x.example", "JOSÉ@x.example", true);
+        check("Jose\u{301}@x.example", "JOSÉ@X.example", true);
+        check("alice@x.example", "ａlice@x.example", true);
+        check("ALICE@x.example", "alice@x.example", true);
+        check("josé@x.example", "jose@x.example", false);
+        check("alice@x.example", "alice@y.example", false);
     }
 
     #[test]

@@ -129,13 +129,23 @@ pub struct Times {
 }
 
 impl Times {
-    /// Reads `exp`, which must be there, `nbf` and `iat`, and compares them with the clock; `skew` seconds are forgiven.
+    /// Reads `exp`, which must be there, `nbf` and `iat`, and compares them with the clock; `skew` seconds are forgiven. With a
+    /// `lifetime` the token ends that many seconds after `iat`, which must be there then, if not before.
     ///
     /// # Errors
     /// It is not valid now, or one of them is not a time.
-    pub fn read(claims: &Map<String, Value>, now: u64, skew: u64) -> Result<Self, Refused> {
-        let expires = seconds(claims, "exp")?.ok_or_else(|| Refused::Claim("there is no exp".to_owned()))?;
+    pub fn read(
+        claims: &Map<String, Value>,
+        now: u64,
+        skew: u64,
+        lifetime: Option<u64>,
+    ) -> Result<Self, Refused> {
+        let missing = |name: &str| Refused::Claim(format!("there is no {name}"));
+        let mut expires = seconds(claims, "exp")?.ok_or_else(|| missing("exp"))?;
         let issued = seconds(claims, "iat")?;
+        if let Some(lifetime) = lifetime {
+            expires = expires.min(issued.ok_or_else(|| missing("iat"))?.saturating_add(lifetime));
+        }
         if now >= expires.saturating_add(skew) {
             return Err(Refused::Expired);
         }
@@ -208,7 +218,7 @@ mod tests {
     fn times_are_times() {
         let check = |claims: Value, want: Result<u64, Refused>| {
             let Value::Object(map) = &claims else { panic!("an object") };
-            assert_eq!(Times::read(map, 1000, 60).map(|times| times.expires), want, "{claims}");
+            assert_eq!(Times::read(map, 1000, 60, None).map(|times| times.expires), want, "{claims}");
         };
         let wrong = |name: &str| Err(Refused::Claim(format!("{name} is not a time in seconds")));
         check(json!({ "exp": 2000 }), Ok(2000));
@@ -225,5 +235,19 @@ mod tests {
         check(json!({ "exp": 1e300 }), wrong("exp"));
         check(json!({ "exp": 253_402_300_800_u64 }), wrong("exp"));
         check(json!({ "exp": 2000, "nbf": "0" }), wrong("nbf"));
+    }
+
+    #[test]
+    fn a_lifetime_ends_what_its_own_exp_does_not() {
+        let check = |claims: Value, want: Result<u64, Refused>| {
+            let Value::Object(map) = &claims else { panic!("an object") };
+            let read = Times::read(map, 1000, 60, Some(100)).map(|times| times.expires);
+            assert_eq!(read, want, "{claims}");
+        };
+        check(json!({ "iat": 1000, "exp": 1050 }), Ok(1050));
+        check(json!({ "iat": 1000, "exp": 4600 }), Ok(1100));
+        check(json!({ "iat": 841, "exp": 4600 }), Ok(941));
+        check(json!({ "iat": 840, "exp": 4600 }), Err(Refused::Expired));
+        check(json!({ "exp": 1050 }), Err(Refused::Claim("there is no iat".into())));
     }
 }

@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderName, header};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The bits before the address in an IPv4 address that is written as one of IPv6 (RFC 4291, 2.5.5.2).
+const MAPPED: u8 = 96;
 /// More hops than any call has.
 const MOST_HOPS: usize = 32;
 
@@ -67,10 +69,10 @@ impl Default for Proxies {
 }
 
 impl Network {
-    /// Reads an address, or `ADDRESS/BITS`.
+    /// Reads an address, or `ADDRESS/BITS`. IPv4 in IPv6's clothes (`::ffff:10.0.0.0/104`) is the IPv4 network that is meant.
     ///
     /// # Errors
-    /// It is neither.
+    /// It is neither, or holds some of IPv4's addresses and others beside them.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong =
             || format!("{text:?} is not a network: it is an address, or ADDRESS/BITS such as 10.0.0.0/8");
@@ -81,7 +83,21 @@ impl Network {
         let base: IpAddr = address.parse().map_err(|_| wrong())?;
         let most = if base.is_ipv4() { 32 } else { 128 };
         let bits = bits.unwrap_or(most);
-        if bits > most { Err(wrong()) } else { Ok(Self { base, bits }) }
+        if bits > most {
+            return Err(wrong());
+        }
+        match (base, base.to_canonical()) {
+            // Every address is compared as what it is, and none would be in it as it was written.
+            (IpAddr::V6(_), IpAddr::V4(mapped)) => match bits.checked_sub(MAPPED) {
+                Some(bits) => Ok(Self { base: mapped.into(), bits }),
+                None if bits == 0 => Ok(Self { base, bits }),
+                None => Err(format!(
+                    "{text:?} is an IPv4 address in IPv6's clothes, of which the first {MAPPED} bits are the clothes: write the IPv4 \
+                     network, such as {mapped}/24, or 0.0.0.0/0 for all of them"
+                )),
+            },
+            _ => Ok(Self { base, bits }),
+        }
     }
 
     /// True where the address is in it. An IPv4 address in IPv6's clothes is an IPv4 address.
@@ -278,10 +294,22 @@ mod tests {
         check("1.2.3.4", "1.2.3.4", true);
         check("1.2.3.4", "1.2.3.5", false);
         check("1.2.3.4/31", "::ffff:1.2.3.5", true);
+        check("::ffff:1.2.3.4", "1.2.3.4", true);
+        check("::ffff:1.2.3.0/120", "1.2.3.4", true);
+        check("::ffff:1.2.3.0/120", "::ffff:1.2.3.4", true);
+        check("::ffff:1.2.3.0/120", "1.2.4.4", false);
+        check("::ffff:10.0.0.0/104", "10.9.8.7", true);
+        check("::ffff:0:0/96", "10.9.8.7", true);
+        check("::ffff:0:0/0", "2001:db8::1", true);
         check("2001:db8::/33", "2001:db8:7fff::1", true);
         check("2001:db8::/33", "2001:db8:8000::1", false);
         for bad in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "a", "1.2.3.4/", "1.2.3.4/-1"] {
             assert!(Network::parse(bad).is_err(), "{bad}");
         }
+        for half in ["::ffff:1.2.3.0/24", "::ffff:0:0/95", "::ffff:0:0/1"] {
+            assert!(Network::parse(half).unwrap_err().contains("write the IPv4 network"), "{half}");
+        }
+        assert!(Network::parse("::ffff:0:0/96").unwrap().is_everything());
+        assert_eq!(Network::parse("::ffff:10.0.0.0/104").unwrap().to_string(), "10.0.0.0/8");
     }
 }

@@ -1,7 +1,7 @@
 //! Somebody whose tokens are taken: the gateway itself, or another service, with what its tokens must say and where its
 //! keys are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
@@ -31,6 +31,8 @@ pub struct Issuer {
     pub claims: ClaimMap,
     /// Seconds by which its clock may differ; at most [`MOST_SKEW`].
     pub skew: u64,
+    /// The most seconds that a token is good for from its `iat` on, whatever its `exp` is; `None` where `exp` alone decides.
+    pub lifetime: Option<u64>,
 }
 
 /// Where an issuer's keys are.
@@ -45,9 +47,10 @@ pub enum KeySource {
 }
 
 impl Issuer {
-    /// The gateway itself, whose tokens these keys verify.
+    /// The gateway itself, whose tokens these keys verify. One that was issued when the lifetime was longer ends with the
+    /// lifetime of today: what is revoked is remembered no longer than that.
     #[must_use]
-    pub fn own(keys: Arc<ArcSwap<KeySet>>) -> Self {
+    pub fn own(keys: Arc<ArcSwap<KeySet>>, lifetime: Duration) -> Self {
         Self {
             name: OWN.into(),
             issuer: Some(OWN.to_owned()),
@@ -55,6 +58,7 @@ impl Issuer {
             keys: KeySource::Own(keys),
             claims: ClaimMap::own(),
             skew: MOST_SKEW,
+            lifetime: Some(lifetime.as_secs()),
         }
     }
 
@@ -84,7 +88,7 @@ impl Issuer {
             return Err(Refused::Signature.into());
         }
         // Only now is anything believed.
-        let times = Times::read(&token.claims, now, self.skew.min(MOST_SKEW))?;
+        let times = Times::read(&token.claims, now, self.skew.min(MOST_SKEW), self.lifetime)?;
         if !self.audiences.is_empty() && !is_for(&token.claims, &self.audiences) {
             return Err(Refused::Audience.into());
         }

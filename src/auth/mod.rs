@@ -9,6 +9,7 @@ mod certificate_callers;
 pub mod claims;
 pub mod client;
 mod credential;
+mod email;
 mod fetch;
 mod issuer;
 pub mod jose;
@@ -32,6 +33,7 @@ pub use self::{
     certificate_callers::{CERTIFICATE, CertificateCallers, CertificateGrant, NamePattern},
     client::{Client, Network, Proxies, place},
     credential::{API_KEY, Presented},
+    email::{email_key, same_email},
     fetch::{Endpoint, Fetch, Https},
     issuer::{Issuer, KeySource, MOST_SKEW, OWN},
     keys::{Key, KeySet, SigningKey},

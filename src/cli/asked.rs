@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use tokio::runtime::Builder;
 use tonic::{Code, Status};
 
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which gateway a command asks. With nothing given it is one of embedded defaults.
 #[derive(Debug, Args)]
+#[command(group = over_tls())]
 pub(super) struct Asked {
     /// Ask the gateway of this config file, built here; nothing listens
     #[arg(long, value_name = "FILE", conflicts_with_all = ["grpc", "server"])]
@@ -36,6 +37,12 @@ pub(super) struct Asked {
     server: Option<String>,
     #[command(flatten)]
     trust: Trust,
+}
+
+/// Nobody is asked over TLS but a gateway that runs. (Where a conflict says that there can be none, none is required.)
+fn over_tls() -> ArgGroup {
+    let trust = ArgGroup::new("over TLS").args(["tls", "ca", "insecure"]).multiple(true);
+    trust.requires("server").conflicts_with_all(["config", "grpc"])
 }
 
 impl Asked {

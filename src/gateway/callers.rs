@@ -116,6 +116,7 @@ fn issuer(written: &TrustedIssuer) -> Result<Issuer, String> {
         keys,
         claims: written.claims.clone(),
         skew: written.leeway.as_secs(),
+        lifetime: None,
     })
 }
 

@@ -59,7 +59,7 @@ impl Keyring {
 
     /// The gateway as an issuer whose tokens its verifier takes.
     pub(super) fn issuer(&self) -> Issuer {
-        Issuer::own(Arc::clone(&self.verifying))
+        Issuer::own(Arc::clone(&self.verifying), self.lifetime)
     }
 
     /// The public halves, as a JWKS.
@@ -266,6 +266,21 @@ mod tests {
         let last = next.after(LIFETIME).after(Duration::from_secs(2 * MOST_SKEW + 1));
         assert_eq!(one.at(last).await, [both[0].clone()]);
         assert!(!one.takes(&by_first, next).await, "whatever it says of its time");
+    }
+
+    /// What is revoked is remembered for the lifetime of today.
+    #[tokio::test]
+    async fn a_token_of_a_longer_lifetime_ends_with_the_shorter_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (before, mut after) = (replica(folder.path()), replica(folder.path()));
+        after.keyring = Keyring::new(Duration::from_secs(60), None).unwrap();
+        let begun = Micros::now();
+        assert_eq!(before.at(begun).await, after.at(begun).await);
+        let token = before.token(begun);
+        let at = |seconds: u64| begun.after(Duration::from_secs(seconds));
+        assert!(before.takes(&token, at(60 + MOST_SKEW)).await);
+        assert!(after.takes(&token, at(60 + MOST_SKEW - 2)).await, "as much is forgiven as ever");
+        assert!(!after.takes(&token, at(60 + MOST_SKEW)).await);
     }
 
     #[tokio::test]

@@ -10,21 +10,13 @@ use super::{
     limits::{self, Asked},
 };
 use crate::{
-    auth::{Limit, Presented, now, place},
+    auth::{Limit, Presented, Principal, now, place},
     call::{Call, Caller},
 };
 
 pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
-    let presented = Presented::read(&call.metadata);
-    if let Ok(Some(presented)) = &presented
-        && let Some(caller) = policies.verifier.remembered(presented, now())
-    {
-        call.caller.principal = Some(caller);
-        return Ok(());
-    }
-    if let (Ok(None), Some(certificate)) = (&presented, &call.peer.certificate)
-        && let Some(Ok(caller)) = policies.verifier.bearer_of(certificate, now())
-    {
+    let brought = brought(policies, call);
+    if let Brought::Known(caller) = brought {
         call.caller.principal = Some(caller);
         return Ok(());
     }
@@ -32,13 +24,43 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
         return Ok(());
     }
     let Some((limit, address)) = applies(policies, call) else { return Ok(()) };
-    match presented {
-        // What is brought may be good: it is counted once it is found not to be.
-        Ok(Some(_)) if policies.verifier.knows_anybody() => match policies.limits.turned_away(address) {
-            None => Ok(()),
-            Some(wait) => Err(limits::refusal(limit, wait, policies.limits.settings.reset)),
-        },
-        _ => take(policies, limit, address, &mut call.caller).await,
+    if matches!(brought, Brought::Nothing) {
+        return take(policies, limit, address, &mut call.caller).await;
+    }
+    match policies.limits.turned_away(address) {
+        None => Ok(()),
+        Some(wait) => Err(limits::refusal(limit, wait, policies.limits.settings.reset)),
+    }
+}
+
+/// What a call brings of credentials.
+enum Brought {
+    /// Nothing that anybody here asks about.
+    Nothing,
+    /// Those of a caller who is known already.
+    Known(Arc<Principal>),
+    /// What is to be verified, and is counted by [`charge`] once it is found not to be good.
+    Something,
+}
+
+fn brought(policies: &Policies, call: &Call) -> Brought {
+    let verifier = &policies.verifier;
+    if !verifier.knows_anybody() {
+        return Brought::Nothing;
+    }
+    match Presented::read(&call.metadata) {
+        Ok(Some(presented)) => {
+            verifier.remembered(&presented, now()).map_or(Brought::Something, Brought::Known)
+        }
+        Ok(None) => {
+            let certificate = call.peer.certificate.as_ref();
+            match certificate.and_then(|certificate| verifier.bearer_of(certificate, now())) {
+                None => Brought::Nothing,
+                Some(Ok(caller)) => Brought::Known(caller),
+                Some(Err(_)) => Brought::Something,
+            }
+        }
+        Err(_) => Brought::Something,
     }
 }
 

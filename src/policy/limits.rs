@@ -217,7 +217,7 @@ fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What the caller of an admitted call is told of its limits.
+/// What the caller of a call is told of its limits.
 #[derive(Debug)]
 pub struct Told(Option<(Counted, Reset)>);
 
@@ -247,14 +247,26 @@ impl Told {
                 tell(&mut reply.metadata, &counted.limit, counted.remaining, counted.reset_after, reset);
                 Ok(reply)
             }
-            Err(mut status) => {
-                let mut metadata = std::mem::take(status.metadata_mut()).into_headers();
-                tell(&mut metadata, &counted.limit, counted.remaining, counted.reset_after, reset);
-                *status.metadata_mut() = MetadataMap::from_headers(metadata);
-                Err(status)
-            }
+            Err(status) => Err(told(&counted, reset, status)),
         }
     }
+
+    /// Puts it into a policy's refusal. A limit's own says already what is left of that one: nothing.
+    pub(super) fn of_refusal(self, status: Status) -> Status {
+        match self.0 {
+            Some((counted, reset)) if !status.metadata().contains_key(X_LIMIT.as_str()) => {
+                told(&counted, reset, status)
+            }
+            _ => status,
+        }
+    }
+}
+
+fn told(counted: &Counted, reset: Reset, mut status: Status) -> Status {
+    let mut metadata = std::mem::take(status.metadata_mut()).into_headers();
+    tell(&mut metadata, &counted.limit, counted.remaining, counted.reset_after, reset);
+    *status.metadata_mut() = MetadataMap::from_headers(metadata);
+    status
 }
 
 /// UNAVAILABLE: it cannot be counted, and so it may not be made.

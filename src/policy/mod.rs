@@ -33,8 +33,15 @@ impl Policies {
     /// Lets every policy see the call, in this order.
     ///
     /// # Errors
-    /// The first policy's refusal.
+    /// The first policy's refusal, with what the caller is told of the limits that it was counted by.
     pub async fn admit(&self, call: &mut Call) -> Result<(), Status> {
+        match self.every(call).await {
+            Ok(()) => Ok(()),
+            Err(status) => Err(self.told(call).of_refusal(status)),
+        }
+    }
+
+    async fn every(&self, call: &mut Call) -> Result<(), Status> {
         // First: whatever waits later takes of the caller's own time.
         deadline::set(call);
         // Whose address it is, is asked by most of what follows.
@@ -84,7 +91,7 @@ impl Policies {
         described
     }
 
-    /// What the caller is told of its limits, whatever the outcome of an admitted call.
+    /// What the caller is told of its limits, whatever the outcome of the call.
     #[must_use]
     pub fn told(&self, call: &Call) -> Told {
         Told::of(call, self.limits.settings.reset)

@@ -78,8 +78,11 @@ pub fn other_reading(path: &str) -> Option<String> {
     }
     let slashes = path.replace("%2F", "/").replace("%2f", "/");
     let semicolons = slashes.replace("%3B", ";").replace("%3b", ";");
-    let cut: Vec<&str> =
-        semicolons.split('/').map(|segment| segment.split(';').next().unwrap_or("")).collect();
+    let (before, last) = semicolons.rsplit_once('/').unwrap_or(("", &semicolons));
+    let left = |segment: &'_ str| segment.find(';').map_or(segment.len(), |end| end);
+    // A segment of which nothing is left is none to servers that take several slashes for one.
+    let kept = before.split('/').filter(|segment| segment.is_empty() || left(segment) > 0).chain([last]);
+    let cut: Vec<&str> = kept.map(|segment| segment.get(..left(segment)).unwrap_or_default()).collect();
     let other = cut.join("/");
     (other != path).then_some(other)
 }
@@ -192,5 +195,8 @@ mod tests {
         check("/admin%3bx/users", Some("/admin/users"));
         check("/a%2Fb/c%2fd", Some("/a/b/c/d"));
         check("/;", Some("/"));
+        check("/;x/adm", Some("/adm"));
+        check("/a/%3bx;y/adm", Some("/a/adm"));
+        check("/a/;x", Some("/a/"));
     }
 }

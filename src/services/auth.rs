@@ -7,13 +7,14 @@ use tonic::{Request, Response, Status};
 
 use super::accounts::{Caller, Context, Directory, Violations, email, name, private};
 use crate::{
+    auth::email_key,
     proto::gateway_v1::{
         GetCurrentUserRequest, GetCurrentUserResponse, LoginRequest, LoginResponse, LogoutRequest,
         LogoutResponse, RefreshRequest, RefreshResponse, RegisterRequest, RegisterResponse, User,
         auth_service_server::AuthService,
     },
     status::Fault,
-    store::{Micros, NewAccount, email_key},
+    store::{Micros, NewAccount},
 };
 
 const BEARER: &str = "bearer";

@@ -54,7 +54,7 @@ impl UserService for Users {
             None => None,
             Some(new) => {
                 let hash = directory.stores.accounts.password(&account.id).await?;
-                let key = crate::store::email_key(&account.email);
+                let key = crate::auth::email_key(&account.email);
                 directory.may_log_in(&context, &key, hash.as_ref()).await?;
                 if !directory.passwords.verify(&asked.current_password, hash.as_ref()).await? {
                     let mut wrong = Violations::default();

@@ -47,7 +47,7 @@ pub struct NewAccount {
     /// A UUID (version 7) made for it.
     pub id: String,
     pub email: String,
-    /// The e-mail as it is compared: see [`email_key`].
+    /// The e-mail as it is compared: see [`crate::auth::email_key`].
     pub email_key: String,
     pub username: String,
     pub password: PasswordHash,
@@ -129,7 +129,7 @@ pub trait Accounts: Send + Sync {
     /// The store's own.
     async fn get(&self, id: &str) -> Result<Option<Account>, StoreError>;
 
-    /// The account with an e-mail (as [`email_key`] makes it), and its password's hash.
+    /// The account with an e-mail (as [`crate::auth::email_key`] makes it), and its password's hash.
     ///
     /// # Errors
     /// The store's own.
@@ -183,32 +183,4 @@ pub trait Accounts: Send + Sync {
     /// # Errors
     /// The store's own.
     async fn counts(&self) -> Result<AccountCounts, StoreError>;
-}
-
-/// An e-mail address as it is compared: in NFKC, without case. Two spellings of one address are one account.
-#[must_use]
-pub fn email_key(email: &str) -> String {
-    use unicode_normalization::UnicodeNormalization as _;
-    // Lower case can leave what composes again, so that a second pass is what makes it stable.
-    email.trim().nfkc().collect::<String>().to_lowercase().nfkc().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_email_has_one_key_however_it_is_spelt() {
-        let check = |text: &str, want: &str| {
-            assert_eq!(email_key(text), want, "{text:?}");
-            assert_eq!(email_key(want), want, "{text:?} twice");
-        };
-        check(" Alice@Example.COM ", "alice@example.com");
-        check("ALICE+tag@example.com", "alice+tag@example.com");
-        // Composed and decomposed, full width, ligatures.
-        check("Jose\u{301}@example.com", "josé@example.com");
-        check("ａlice@example.com", "alice@example.com");
-        check("ﬁona@example.com", "fiona@example.com");
-        check("İ@example.com", "i\u{307}@example.com");
-    }
 }

@@ -53,13 +53,16 @@ struct Inner {
     /// While it is away: how often it was asked in vain, and when it may be asked again.
     failures: u32,
     next: Instant,
+    /// When it last failed to answer who had been let through to find out.
+    failed: Option<Instant>,
     /// When it last answered, and how long that took.
     answered: Option<(Instant, Duration)>,
 }
 
 impl Gate {
     pub(super) fn new(store: &'static str, address: String, limit: Duration) -> Self {
-        let inner = Inner { state: State::Unknown, failures: 0, next: Instant::now(), answered: None };
+        let inner =
+            Inner { state: State::Unknown, failures: 0, next: Instant::now(), failed: None, answered: None };
         Self { store, address, limit, inner: Mutex::new(inner) }
     }
 
@@ -149,9 +152,14 @@ impl Gate {
         if matches!(inner.state, State::Up { .. }) && inner.answered.is_some_and(|(at, _)| at > begun) {
             return error(FIRST_PAUSE);
         }
+        let now = Instant::now();
+        // One of those that were on their way when it was found out: they all have failed for one reason, once.
+        if matches!(inner.state, State::Down { .. }) && inner.failed.is_some_and(|at| at > begun) {
+            return error(inner.next.saturating_duration_since(now).max(FIRST_PAUSE));
+        }
         let pause = FIRST_PAUSE.saturating_mul(1 << inner.failures.min(6)).min(LONGEST_PAUSE);
         inner.failures = inner.failures.saturating_add(1);
-        inner.next = Instant::now() + pause;
+        (inner.next, inner.failed) = (now + pause, Some(now));
         let since = match inner.state {
             State::Down { since, .. } => since,
             _ => Micros::now(),
@@ -234,6 +242,36 @@ mod tests {
         assert_eq!(retry_after, Duration::from_secs(2));
         let StoreError::Away { why, .. } = hanging.await.unwrap_err() else { panic!() };
         assert_eq!(why, "no answer within 2000 ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn operations_that_fail_together_are_one_failure() {
+        let gate = gate();
+        gate.run(async { Ok(()) }).await.unwrap();
+        // 32 calls within 310 ms, on a store that is frozen meanwhile: the first fails at 2 s, the last at 2.31 s.
+        let begun = Instant::now();
+        let calls = (0..32).map(|number| {
+            let gate = &gate;
+            async move {
+                tokio::time::sleep(Duration::from_millis(10 * number)).await;
+                gate.run::<()>(std::future::pending()).await.unwrap_err()
+            }
+        });
+        let failed = futures_util::future::join_all(calls).await;
+        for error in &failed {
+            let StoreError::Away { retry_after, .. } = error else { panic!("{error:?}") };
+            assert_eq!(*retry_after, FIRST_PAUSE);
+        }
+        // The next one finds out that it is back.
+        assert_eq!(begun.elapsed(), Duration::from_millis(2310));
+        gate.run(async { Ok(()) }).await.unwrap();
+        assert!(matches!(gate.state(), State::Up { .. }));
+        // Each that finds out alone is a step.
+        for pause in [100, 200, 400] {
+            let StoreError::Away { retry_after, .. } = fail(&gate).await else { panic!() };
+            assert_eq!(retry_after, Duration::from_millis(pause));
+            tokio::time::advance(retry_after).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,7 +27,6 @@ mod url;
 pub use self::{
     accounts::{
         ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, Changed, Ending, NewAccount,
-        email_key,
     },
     api_keys::{ApiKey, ApiKeys},
     audit::{Audit, AuditLine, Note},

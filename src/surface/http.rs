@@ -9,7 +9,7 @@ use tonic::Status;
 use super::{Response, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Reply, Target, Upgrade},
-    route::Route,
+    route::{Destination, Route},
     schema::Template,
 };
 
@@ -27,6 +27,11 @@ impl HttpEndpoint {
         let variables = template.variables().iter();
         let variables = variables.map(|variable| ((*variable.field_path).into(), variable.multi)).collect();
         Self { route, variables }
+    }
+
+    /// Its requests go on to an upstream.
+    pub(super) fn is_proxied(&self) -> bool {
+        matches!(self.route.destination, Destination::Proxy(_))
     }
 
     /// Opens a request as a call; `captures` are what the variables captured, in their order. One with a bad timeout is
@@ -88,6 +93,14 @@ fn upgrade(parts: &mut request::Parts) -> Option<Upgrade> {
         tokens.into_iter().any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
     };
     let protocol = parts.headers.get(header::UPGRADE)?.clone();
+    // What goes through a tunnel no rule sees: requests of HTTP itself are none of it.
+    let of_http = |name: &[u8]| {
+        let name = name.trim_ascii().to_ascii_lowercase();
+        name.starts_with(b"h2") || name.starts_with(b"http/") || name.starts_with(b"tls/")
+    };
+    if protocol.as_bytes().split(|byte| *byte == b',').any(of_http) {
+        return None;
+    }
     if parts.version != Version::HTTP_11 || !parts.headers.get_all(header::CONNECTION).iter().any(named) {
         return None;
     }

@@ -686,6 +686,13 @@ fn a_typo_is_answered_with_the_nearest() {
     check(&["routes", "--jsn"], "a similar argument exists: '--json'");
     check(&["explain", "GET"], "<PATH>");
     check(&["routes", "--server", "a:1", "--config", "b"], "cannot be used with");
+    // Nobody is asked over TLS but a gateway that runs.
+    for trust in [&["--tls"][..], &["--insecure"], &["--ca", "ca.pem"]] {
+        check(&[&["routes"], trust].concat(), "--server <HOST:PORT>");
+        check(&[&["explain", "GET", "/"], trust].concat(), "--server <HOST:PORT>");
+        check(&[&["explain", "GET", "/", "--grpc", "a:1"], trust].concat(), "cannot be used with");
+        check(&[&["routes", "--config", "b"], trust].concat(), "cannot be used with");
+    }
     check(&["explain", "GET", "/", "-H", "accept"], "\"accept\" is not a header; it is 'name: value'");
     check(&["routes", "--server", "127.0.0.1:1"], "cannot connect to http://127.0.0.1:1");
     check(&["routes", "--config", "/nowhere.toml"], "/nowhere.toml");

@@ -168,9 +168,32 @@ async fn bodies_go_through_as_they_come() {
 
 #[tokio::test]
 async fn an_upgrade_becomes_a_tunnel() {
+    // A WebSocket is the upstream's to speak.
+    tunnel("shout", "").await;
+    tunnel("websocket", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n").await;
+    // An upstream that does not agree answers as it likes; and HTTP is spoken to the gateway alone.
+    let (gateway, upstream) = start("").await;
+    let plain = http1(gateway.address, request(&Method::GET, "/raw/x", &[("upgrade", "shout")], "")).await;
+    assert_eq!(plain.status(), 200);
+    for protocol in ["h2c", "foo, h2c", "TLS/1.3", "HTTP/2.0"] {
+        let asked = [
+            ("connection", "upgrade, http2-settings"),
+            ("upgrade", protocol),
+            ("http2-settings", "AAMAAABk"),
+        ];
+        let plain = http1(gateway.address, request(&Method::GET, "/raw/x", &asked, "")).await;
+        let seen = String::from_utf8_lossy(&plain.body().0).into_owned();
+        assert!(plain.status() == 200 && !seen.contains("upgrade"), "{protocol}: {seen}");
+    }
+    assert_eq!(upstream.requests(), 5);
+}
+
+async fn tunnel(protocol: &str, more: &str) {
     let (gateway, _upstream) = start("").await;
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-    let sent = "GET /raw/chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: shout\r\n\r\n";
+    let sent = format!(
+        "GET /raw/chat HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: {protocol}\r\n{more}\r\n"
+    );
     stream.write_all(sent.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let head = async {
@@ -180,17 +203,16 @@ async fn an_upgrade_becomes_a_tunnel() {
         String::from_utf8(answer).unwrap().to_ascii_lowercase()
     };
     let head = timeout(PATIENCE, head).await.unwrap();
-    assert!(head.starts_with("http/1.1 101 ") && head.contains("\r\nupgrade: shout\r\n"), "{head}");
+    assert!(
+        head.starts_with("http/1.1 101 ") && head.contains(&format!("\r\nupgrade: {protocol}\r\n")),
+        "{head}"
+    );
     for word in ["hello", "again"] {
         stream.write_all(word.as_bytes()).await.unwrap();
         let mut said = [0; 5];
         timeout(PATIENCE, stream.read_exact(&mut said)).await.unwrap().unwrap();
         assert_eq!(said, *word.to_ascii_uppercase().as_bytes());
     }
-    // An upstream that does not agree answers as it likes.
-    let (gateway, _upstream) = start("").await;
-    let plain = http1(gateway.address, request(&Method::GET, "/raw/x", &[("upgrade", "shout")], "")).await;
-    assert_eq!(plain.status(), 200);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Two hundred reloads under load: clients of each surface call all the time, streams of each kind stay open, and nothing
+//! A thousand reloads under load: clients of each surface call all the time, streams of each kind stay open, and nothing
 //! that they can see happens.
 
 use std::{
@@ -22,14 +22,14 @@ use crate::support::{
     streams::{Events, GrpcStream, Socket},
 };
 
-const RELOADS: usize = 200;
+const RELOADS: usize = 1_000;
 /// Of each kind: gRPC, server-sent events, WebSocket.
-const STREAMS: usize = 8;
+const STREAMS: usize = 25;
 /// Of each surface.
 const CLIENTS: usize = 2;
-/// The most that the gateway may have grown over the last three quarters of the reloads.
-const GROWTH_KB: usize = 8 << 10;
-const LONGEST: Duration = Duration::from_secs(120);
+/// The most that the gateway may have grown over the last three quarters of the reloads, in percent.
+const GROWTH: usize = 5;
+const LONGEST: Duration = Duration::from_secs(500);
 /// The longest that one call may take, and the longest that one may take on average, beside all else on a busy machine.
 const LONGEST_CALL: Duration = Duration::from_secs(2);
 const SLOWEST_RATE: Duration = Duration::from_millis(200);
@@ -143,7 +143,7 @@ async fn generation(gateway: SocketAddr) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_reloads_under_load_and_nobody_notices() {
+async fn a_thousand_reloads_under_load_and_nobody_notices() {
     let upstream = Arc::new(Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await);
     let passing = Reflecting::start(([127, 0, 0, 1], 0).into(), SECOND).await;
     let config = |round: usize| {
@@ -235,8 +235,10 @@ async fn two_hundred_reloads_under_load_and_nobody_notices() {
         let least = usize::try_from(took.as_millis() / SLOWEST_RATE.as_millis()).unwrap();
         assert!(*calls >= least, "{calls} calls over {surface} in {took:?}");
     }
-    assert!(memory <= warm + GROWTH_KB, "from {warm} KiB to {memory} KiB");
-    assert_eq!(upstream.accepted(), accepted, "an upstream that stays keeps its connections");
+    assert!(memory <= warm + warm * GROWTH / 100, "from {warm} KiB to {memory} KiB");
+    // One that nobody has used for a while is closed, and opened again when it is needed: once or twice, not a thousand times.
+    let opened = upstream.accepted() - accepted;
+    assert!(opened <= 2, "an upstream that stays keeps its connections, and {opened} were opened");
     println!(
         "{RELOADS} reloads in {took:.1?}: {calls} calls, {} stream messages, memory {warm} to {memory} KiB, {clients:?}",
         board.delivered().iter().sum::<usize>()

@@ -156,25 +156,32 @@ fn open_administration(config: &Config) -> Found {
 fn nobody_known(config: &Config) -> Found {
     let callers = &config.callers;
     let closed = !callers.rules.default.public && config.has_upstreams();
-    let by_token = !callers.issuers.is_empty() || !callers.tokens.is_empty();
-    if !closed || by_token || callers.certificates.is_some() {
+    if !closed || takes_secrets(config) || callers.certificates.is_some() {
         return Vec::new();
     }
     vec![finding(
         Severity::Low,
         "auth",
         "the upstreams are for authenticated callers, and there is no way to know any: nobody can call them",
-        "name an issuer in [[auth.issuers]] or a token in [[auth.tokens]], or open what is public in [[access.rules]]",
+        "switch on [builtin.auth], name an issuer in [[auth.issuers]] or a token in [[auth.tokens]], or open what is public in [[access.rules]]",
     )]
+}
+
+/// True where callers send what is good in anybody's hands: tokens, API keys, and the passwords of the gateway's own accounts.
+fn takes_secrets(config: &Config) -> bool {
+    let callers = &config.callers;
+    config.built_ins.has_accounts() || !callers.issuers.is_empty() || !callers.tokens.is_empty()
 }
 
 fn plain_text(config: &Config) -> Found {
     if !exposed(config) || config.tls.is_some() {
         return Vec::new();
     }
-    let knows = !config.callers.issuers.is_empty() || !config.callers.tokens.is_empty();
-    let (severity, what) =
-        if knows { (Severity::High, "calls and their credentials") } else { (Severity::Medium, "calls") };
+    let (severity, what) = if takes_secrets(config) {
+        (Severity::High, "calls and their credentials")
+    } else {
+        (Severity::Medium, "calls")
+    };
     vec![finding(
         severity,
         "gateway.listen",
@@ -351,13 +358,16 @@ pub(super) mod tests {
         let admin = "[[access.rules]]\nmatch = [\"propylon.gateway.v1.AdminService\"]\n";
         check(&format!("{admin}public = true"), Critical, "access.rules[0]");
         check(&format!("{admin}tiers = [\"elite\"]"), High, "access.rules[0]");
-        check(books, Low, "auth");
-        check(open, Medium, "gateway.listen");
+        // Passwords of the gateway's own accounts, unless it has none.
+        let no_accounts = "[builtin.auth]\nenabled = false\n[builtin.users]\nenabled = false\n";
+        check(open, High, "gateway.listen");
+        check(&format!("{open}{no_accounts}"), Medium, "gateway.listen");
         check(
-            &format!("{open}[[auth.tokens]]\nname = \"t\"\ntoken = {{ file = \"good\" }}"),
+            &format!("{open}{no_accounts}[[auth.tokens]]\nname = \"t\"\ntoken = {{ file = \"good\" }}"),
             High,
             "gateway.listen",
         );
+        check(&format!("{books}{no_accounts}"), Low, "auth");
         check(far, Medium, "upstreams.far.grpc");
         check(&format!("{far}forward_credentials = true"), High, "upstreams.far.grpc");
         let unchecked = "check_audience = false\ncheck_issuer = false\n";
@@ -393,6 +403,18 @@ pub(super) mod tests {
         check(open, Low, "gateway.environment");
         let routing = "[[access.rules]]\nmatch = [\"propylon.gateway.v1.RoutingService\"]\npublic = true";
         check(&format!("{open}{routing}"), Medium, "access.rules");
+    }
+
+    #[test]
+    fn who_registers_is_a_caller_that_is_known() {
+        let books = "[[upstreams]]\nname = \"books\"\ngrpc = \"http://127.0.0.1:9000\"\n";
+        let about = |config: &str| audit(config).into_iter().any(|(_, key)| key == "auth");
+        assert!(!about(books));
+        // Who has an account already, of a gateway whose AuthService is off, is known by its API keys.
+        assert!(!about(&format!("{books}[builtin.auth]\nenabled = false\n")));
+        assert!(about(&format!(
+            "{books}[builtin.auth]\nenabled = false\n[builtin.users]\nenabled = false\n"
+        )));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{CertificateGrant, Text, Time};
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Auth {
     /// A secret of at least 32 bytes that signs and verifies the tokens which are issued here, by reference; whoever has it can
-    /// make them too. Default: none; an Ed25519 key is made, kept in the database and exchanged now and then.
+    /// make them too (with `iat`: none is good for longer than accounts.access_lifetime). Default: none; an Ed25519 key is made, kept in the database and exchanged now and then.
     pub(in crate::config) secret: Option<Text>,
     /// What it signs by: HS256, HS384 or HS512; EdDSA without a secret. Default: HS256, or EdDSA without a secret.
     pub(in crate::config) algorithm: Option<String>,

@@ -41,7 +41,8 @@ pub(in crate::config) struct Accounts {
     pub(in crate::config) roles: Option<Vec<String>>,
     /// The tier of a new one. Default: free.
     pub(in crate::config) tier: Option<String>,
-    /// How long an access token is good for, a week at most. Default: 15m.
+    /// How long an access token is good for, a week at most; shortened, it ends those too that were issued before. All
+    /// replicas have the same. Default: 15m.
     pub(in crate::config) access_lifetime: Option<Time>,
     /// How long a refresh token is good for, which is another after each use. Default: 720h.
     pub(in crate::config) refresh_lifetime: Option<Time>,

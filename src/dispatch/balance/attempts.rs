@@ -12,7 +12,7 @@ use crate::status::{Fault, Whose};
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
 /// Who gives a call less time than this, and gives up, says nothing of the upstream.
-pub(in crate::dispatch) const FAIR: Duration = Duration::from_secs(1);
+pub(in crate::dispatch) const FAIR: Duration = Duration::from_secs(10);
 /// How long an endpoint is left alone at most because it asks for it.
 const MOST_AWAY: Duration = Duration::from_secs(60);
 

@@ -30,8 +30,17 @@ pub(super) struct Breaker {
 #[derive(Debug)]
 enum State {
     Closed,
-    Open { until: u64, why: Arc<str> },
-    Probing { on_their_way: u32, went_well: u32, why: Arc<str> },
+    Open {
+        until: u64,
+        why: Arc<str>,
+    },
+    /// `since` the last probe was let through.
+    Probing {
+        on_their_way: u32,
+        went_well: u32,
+        since: u64,
+        why: Arc<str>,
+    },
 }
 
 /// A call that was let through.
@@ -69,20 +78,26 @@ impl Breaker {
         if let State::Open { until, why } = &*state
             && *until <= now
         {
-            *state = State::Probing { on_their_way: 0, went_well: 0, why: Arc::clone(why) };
+            *state = State::Probing { on_their_way: 0, went_well: 0, since: now, why: Arc::clone(why) };
         }
+        let open = u64::try_from(self.rules.open.as_millis()).unwrap_or(u64::MAX);
         match &mut *state {
             State::Closed => Ok(Pass::Free),
             State::Open { until, why } => {
                 Err(Shut { wait: Duration::from_millis(until.saturating_sub(now)), why: Arc::clone(why) })
             }
-            State::Probing { on_their_way, went_well, .. }
-                if *on_their_way + *went_well < self.rules.probes =>
-            {
-                *on_their_way += 1;
+            State::Probing { on_their_way, went_well, since, why } => {
+                // A probe that takes long, such as a stream with nothing to say, says nothing of the upstream: another is due.
+                let until = since.saturating_add(open);
+                if until <= now {
+                    *on_their_way = 0;
+                }
+                if *on_their_way + *went_well >= self.rules.probes {
+                    return Err(Shut { wait: Duration::from_millis(until - now), why: Arc::clone(why) });
+                }
+                (*on_their_way, *since) = (*on_their_way + 1, now);
                 Ok(Pass::Probe)
             }
-            State::Probing { why, .. } => Err(Shut { wait: self.rules.open, why: Arc::clone(why) }),
         }
     }
 
@@ -174,6 +189,29 @@ mod tests {
 
     fn breaker() -> Breaker {
         Breaker::new(BreakerRules::default())
+    }
+
+    #[test]
+    fn probes_that_do_not_end_keep_it_shut_no_longer_than_it_was_open() {
+        let (breaker, mut now) = (breaker(), 0);
+        assert!(fail(&breaker, 5, &mut now));
+        let rules = BreakerRules::default();
+        let open = u64::try_from(rules.open.as_millis()).unwrap();
+        now += open;
+        for _ in 0..rules.probes {
+            assert_eq!(breaker.enter(now), Ok(Pass::Probe));
+        }
+        let shut = breaker.enter(now + open - 1).unwrap_err();
+        assert_eq!(shut.wait, Duration::from_millis(1));
+        now += open;
+        for _ in 0..rules.probes {
+            assert_eq!(breaker.enter(now), Ok(Pass::Probe));
+            breaker.went_well(Pass::Probe, now);
+        }
+        assert_eq!(breaker.enter(now), Ok(Pass::Free));
+        // Those that were forgotten end at last.
+        breaker.left(Pass::Probe);
+        assert!(breaker.is_closed());
     }
 
     /// One call after the other, each of a millisecond.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri, Version,
-    header::{CONNECTION, FORWARDED, HOST, TE, VIA},
+    header::{CONNECTION, COOKIE, FORWARDED, HOST, TE, VIA},
 };
 
 use crate::dispatch::request::{FORWARDED_HOST, say_where_from};
@@ -31,6 +31,7 @@ pub(super) fn say(headers: &mut HeaderMap, came: &Came<'_>) -> Option<HeaderValu
         headers.remove(name);
     }
     say_where_from(headers, came.client, came.secure);
+    one_cookie(headers);
     if let Some(host) = &host {
         headers.insert(FORWARDED_HOST, host.clone());
     }
@@ -48,6 +49,17 @@ pub(super) fn say(headers: &mut HeaderMap, came: &Came<'_>) -> Option<HeaderValu
         headers.append(CONNECTION, HeaderValue::from_static("te"));
     }
     host
+}
+
+/// RFC 9113, 8.2.3: HTTP/2 may part cookies into fields of their own; elsewhere they are one.
+fn one_cookie(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let parts: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&parts.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
+    }
 }
 
 /// True for a name by which a front server speaks of a request, or by which some frameworks take another path than the
@@ -73,6 +85,17 @@ fn forwarded(came: &Came<'_>, host: Option<&HeaderValue>) -> Option<HeaderValue>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cookies_that_came_apart_are_one() {
+        let mut headers = HeaderMap::new();
+        for cookie in ["a=1", "b=2; c=3"] {
+            headers.append(COOKIE, HeaderValue::from_static(cookie));
+        }
+        one_cookie(&mut headers);
+        let all: Vec<_> = headers.get_all(COOKIE).iter().collect();
+        assert_eq!(all, ["a=1; b=2; c=3"]);
+    }
 
     #[test]
     fn an_upstream_is_told_by_the_gateway_alone() {

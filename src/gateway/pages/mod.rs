@@ -125,7 +125,8 @@ pub(super) async fn serve(
         guards: Guards::default(),
     };
     let admitted = road.admit(&mut call).await;
-    let told = road.ahead(&call);
+    // Of one that was refused the refusal says it.
+    let told = admitted.as_ref().map(|()| road.ahead(&call)).unwrap_or_default();
     parts.headers = std::mem::take(&mut call.metadata);
     let answered = match admitted {
         Ok(()) => answer(gateway, snapshot, &found, &parts).await,

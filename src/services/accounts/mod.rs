@@ -131,7 +131,8 @@ impl Directory {
 
     /// Until when what is revoked now is remembered.
     pub(super) fn until(&self, now: Micros) -> Micros {
-        // A replica's clock may be a little behind, and a token be good for a little longer than it says.
+        // No token is good for longer, whatever lifetime it was issued with. A replica's clock may be a little behind, and a
+        // token be good for a little longer than it says.
         now.after(self.rules.access_lifetime).after(Duration::from_secs(300))
     }
 

@@ -11,10 +11,11 @@ use super::{
     session::random_text,
 };
 use crate::{
+    auth::email_key,
     schema::did_you_mean,
     store::{
         ADMIN, Account, AccountChange, AccountFilter, AuditLine, Changed, Conflict, Ending, Micros,
-        NewAccount, Page, Revoked, StoreError, email_key,
+        NewAccount, Page, Revoked, StoreError,
     },
 };
 

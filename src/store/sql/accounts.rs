@@ -165,7 +165,7 @@ impl Accounts for Database {
             " FROM accounts WHERE id > $1 AND email_key LIKE $2 ESCAPE '!'
               AND active = COALESCE($3, active) ORDER BY id LIMIT $4"
         );
-        let email = filter.email.as_deref().map(crate::store::email_key).unwrap_or_default();
+        let email = filter.email.as_deref().map(crate::auth::email_key).unwrap_or_default();
         let escaped = email.replace('!', "!!").replace('%', "!%").replace('_', "!_");
         let args = args![&page.after, format!("%{escaped}%"), filter.active, i64::from(page.limit)];
         self.run(async { self.rows(sql, args).await?.iter().map(account).collect() }).await

@@ -32,8 +32,11 @@ impl Rest {
     /// answers HTTP itself.
     #[must_use]
     pub fn explain(&self, parts: &Parts, body: &Body, socket: bool) -> Option<Explained> {
-        let by_socket =
-            if socket { self.paths.socket(&parts.uri, &parts.headers).ok().flatten() } else { None };
+        let by_socket = if socket {
+            self.paths.socket(&parts.uri, &parts.headers, parts.version).ok().flatten()
+        } else {
+            None
+        };
         let (endpoint, head) = match by_socket {
             Some(found) => found,
             None => match self.paths.look_up(&parts.method, &parts.uri, &parts.headers) {

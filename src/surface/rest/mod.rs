@@ -193,7 +193,7 @@ impl Rest {
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
     pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, request: Request) -> Response {
         if websocket::wanted(&request) {
-            match self.paths.socket(request.uri(), request.headers()) {
+            match self.paths.socket(request.uri(), request.headers(), request.version()) {
                 Ok(Some((endpoint, head))) => return websocket::serve(endpoint, head, road, request).await,
                 Ok(None) => {}
                 Err(status) => {

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts};
 use tonic::Status;
 
 use super::endpoint::{Endpoint, HeadFields};
@@ -164,8 +164,9 @@ impl Paths {
         &self,
         uri: &Uri,
         headers: &HeaderMap,
+        version: Version,
     ) -> Result<Option<(Arc<Endpoint>, HeadFields)>, Status> {
-        let (mut http, asked) = (false, Asked::of(uri, headers));
+        let (mut http, asked) = (None, Asked::of(uri, headers));
         for verb in SOCKET_VERBS {
             let Ok(found) = self.router.find(&verb, uri.path(), &asked) else { continue };
             match found.value {
@@ -173,11 +174,18 @@ impl Paths {
                     return Ok(Some((Arc::clone(endpoint.pick()), head_fields(found.captures, uri))));
                 }
                 Entry::Method { .. } => {}
-                Entry::Http(_) => http = true,
+                // It is the upstream's to say whether it speaks WebSocket.
+                Entry::Http(endpoint) if version != Version::HTTP_2 && endpoint.first().is_proxied() => {
+                    return Ok(None);
+                }
+                Entry::Http(endpoint) => http = Some(endpoint.first().is_proxied()),
             }
         }
-        if !http {
-            return Ok(None);
+        let Some(proxied) = http else { return Ok(None) };
+        if proxied {
+            let message =
+                format!("{} takes WebSockets by HTTP/1.1 alone: they are its upstream's", uri.path());
+            return Err(Fault::client().on(Status::invalid_argument(message)));
         }
         let message = format!("{} answers HTTP requests alone: there is no WebSocket here", uri.path());
         Err(Fault::client().on(Status::invalid_argument(message)))

@@ -36,7 +36,9 @@ async fn no_token_is_taken_but_as_it_is_issued() {
         let valid = text(&ann, "access_token");
         let (own, kid) = key(&place).await;
         let user = text(&ann["user"], "id");
-        let base = json!({ "iss": "propylon", "aud": "propylon", "sub": user, "roles": ["admin"], "exp": now() + 60 });
+        let base = json!({
+            "iss": "propylon", "aud": "propylon", "sub": user, "roles": ["admin"], "iat": now(), "exp": now() + 60
+        });
         let with = |more: Value| {
             let mut claims = base.clone();
             claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -97,7 +99,8 @@ async fn no_token_is_taken_but_as_it_is_issued() {
                 "a claim twice",
                 ours(
                     format!(
-                        r#"{{"iss":"propylon","aud":"propylon","sub":"x","sub":"{user}","exp":{}}}"#,
+                        r#"{{"iss":"propylon","aud":"propylon","sub":"x","sub":"{user}","iat":{},"exp":{}}}"#,
+                        now(),
                         now() + 60
                     )
                     .as_bytes(),
@@ -105,6 +108,8 @@ async fn no_token_is_taken_but_as_it_is_issued() {
             ),
             ("expired", ours(&with(json!({ "exp": now() - 61 })))),
             ("no exp", ours(&without("exp"))),
+            ("no iat", ours(&without("iat"))),
+            ("good for a day", ours(&with(json!({ "iat": now() - 961, "exp": now() + 86400 })))),
             ("exp as text", ours(&with(json!({ "exp": "99999999999" })))),
             ("a negative exp", ours(&with(json!({ "exp": -1 })))),
             ("a huge exp", ours(&with(json!({ "exp": 1e300 })))),

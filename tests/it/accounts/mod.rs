@@ -3,6 +3,7 @@
 
 mod admin;
 mod attacks;
+mod balanced;
 mod flow;
 mod inputs;
 mod limits;

@@ -112,7 +112,8 @@ async fn a_secret_signs_and_verifies_and_is_not_published() {
         // What else a secret could have signed.
         let user = part(access, 1)["sub"].clone();
         let claims = |more: Value| {
-            let mut claims = json!({ "iss": "propylon", "aud": "propylon", "sub": user, "exp": now() + 60 });
+            let mut claims =
+                json!({ "iss": "propylon", "aud": "propylon", "sub": user, "iat": now(), "exp": now() + 60 });
             claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             claims.to_string().into_bytes()
         };
@@ -124,6 +125,13 @@ async fn a_secret_signs_and_verifies_and_is_not_published() {
             (by("HS256", SECRET, json!({})), "", "its own words"),
             (by("HS256", SECRET, json!({ "exp": now() - 61 })), "the token has expired", "expired"),
             (by("HS256", SECRET, json!({ "exp": now() + 60, "nbf": now() + 120 })), "not valid yet", "early"),
+            // What is revoked is remembered for the lifetime of a token, whoever made it.
+            (by("HS256", SECRET, json!({ "iat": null })), "iat is not a time", "no iat"),
+            (
+                by("HS256", SECRET, json!({ "iat": now() - 1861, "exp": now() + 60 })),
+                "has expired",
+                "long-lived",
+            ),
             (by("HS256", SECRET, json!({ "aud": "other" })), "for another audience", "another audience"),
             (by("HS256", SECRET, json!({ "iss": "other" })), "issuer is not trusted", "another issuer"),
             (

@@ -179,6 +179,7 @@ async fn keys_rotate_over_tls_and_outlast_an_outage() {
         keys: KeySource::Remote(Arc::clone(&remote)),
         claims: ClaimMap::default(),
         skew: 0,
+        lifetime: None,
     };
     let verify = async |keys: &Keys, kid: &str| {
         let token = by(keys, kid, "https://issuer.example");

@@ -72,6 +72,39 @@ async fn bad_credentials_are_counted_and_then_not_even_looked_at() {
     assert_eq!(codes[8..], [429; 4]);
 }
 
+/// The address that it comes from, what it brings, and its headers.
+type Refused<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+/// Each kind of credential that is not good comes from an address of its own, over each surface, until the limit is met.
+#[tokio::test]
+async fn a_refused_call_is_counted_once_whatever_it_brings_and_is_told() {
+    let proxied = "[gateway]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let (gateway, _issuer) = start(&format!("{proxied}{}", ADDRESS.replace("public", "authenticated"))).await;
+    let bad = format!("Bearer {}x", good("a", &json!({})));
+    let bearer = ("authorization", bad.as_str());
+    let all: [Refused<'_>; 6] = [
+        ("203.0.113.1", "nothing", &[]),
+        ("203.0.113.2", "Basic", &[("authorization", "Basic dTpw")]),
+        ("203.0.113.3", "a bad token", &[bearer]),
+        ("203.0.113.4", "two tokens", &[bearer, bearer]),
+        ("203.0.113.5", "two keys", &[("x-api-key", "ppk_a"), ("x-api-key", "ppk_b")]),
+        ("203.0.113.6", "a token and a key", &[bearer, ("x-api-key", "ppk_a")]),
+    ];
+    for (address, brought, headers) in all {
+        let headers = [headers, &[("x-forwarded-for", address)]].concat();
+        let mut left = (0..8).rev();
+        for _ in 0..3 {
+            for (surface, outcome) in get(gateway.address, &headers).await {
+                let at = format!("{brought} over {surface}: {outcome:?}");
+                let (code, remaining) = left.next().map_or((8, 0), |left| (16, left));
+                assert_eq!(outcome.code, code, "{at}");
+                assert_eq!(told(&outcome, "x-ratelimit-remaining"), remaining.to_string(), "{at}");
+                assert_eq!(told(&outcome, "x-ratelimit-limit"), "8", "{at}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn callers_are_limited_by_their_tier_and_apart() {
     let (gateway, _issuer) = start(ADDRESS).await;

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{get, seen, start};
-use crate::support::{client::frames, library::PATIENCE, tokens::good};
+use crate::support::{client::frames, library::PATIENCE, recorder::Recorder, tokens::good};
 
 const NAMES: [&str; 5] =
     ["X-User-ID", "X-User-Email", "X-User-Role", "X-User-Permissions", "X-Gateway-Request-ID"];
@@ -58,20 +58,32 @@ async fn http1(gateway: SocketAddr, request: String, body: &[u8]) -> Vec<u8> {
 
 /// A gRPC call whose body ends with trailers.
 async fn grpc(gateway: SocketAddr, headers: &HeaderMap, trailers: HeaderMap) -> Vec<u8> {
+    let mut all = headers.clone();
+    all.insert("content-type", HeaderValue::from_static("application/grpc"));
+    all.insert("te", HeaderValue::from_static("trailers"));
+    let body = frames("library.v1.GetBookRequest", &["{}"]);
+    http2(gateway, "/library.v1.Library/GetBook", all, body, trailers).await
+}
+
+/// A request over HTTP/2 whose body ends with trailers, and the body of its answer.
+async fn http2(
+    gateway: SocketAddr,
+    path: &str,
+    headers: HeaderMap,
+    body: Bytes,
+    trailers: HeaderMap,
+) -> Vec<u8> {
     let exchange = async {
         let stream = TcpStream::connect(gateway).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let body = frames("library.v1.GetBookRequest", &["{}"]);
         let sent: [Result<Frame<Bytes>, std::convert::Infallible>; 2] =
             [Ok(Frame::data(body)), Ok(Frame::trailers(trailers))];
-        let mut request = Request::post(format!("http://{gateway}/library.v1.Library/GetBook"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
+        let mut request = Request::post(format!("http://{gateway}{path}"))
             .body(StreamBody::new(futures_util::stream::iter(sent)))
             .unwrap();
-        request.headers_mut().extend(headers.clone());
+        *request.headers_mut() = headers;
         let response = sender.send_request(request).await.unwrap();
         response.into_body().collect().await.unwrap().to_bytes().to_vec()
     };
@@ -157,6 +169,73 @@ async fn no_made_up_identity_reaches_the_upstream() {
                 if answer.starts_with(b"HTTP/1.1") {
                     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{place}: {plain}");
                 }
+            }
+        }
+    }
+}
+
+/// The same before an upstream of plain HTTP, to which trailers go too.
+#[tokio::test]
+async fn no_made_up_identity_reaches_an_http_upstream() {
+    let upstream = Recorder::start().await;
+    let (gateway, _issuer) = start(&format!(
+        "[access]\ndefault = \"public\"\n[rate_limits]\nenabled = false\n\
+         [[upstreams]]\nname = \"plain\"\nhttp = \"http://{}\"\n\
+         [[routes]]\npath = \"/plain/{{rest=**}}\"\nupstream = \"plain\"\n",
+        upstream.address
+    ))
+    .await;
+    let bearer = format!("Bearer {}", good("real", &json!({ "roles": ["student"] })));
+    for names in spellings().chunks(40) {
+        let lines: String = names.iter().map(|name| format!("{name}: {SPOOFED}\r\n")).collect();
+        for known in [false, true] {
+            let credentials = if known { format!("authorization: {bearer}\r\n") } else { String::new() };
+            let mut headers = HeaderMap::new();
+            headers.insert("te", HeaderValue::from_static("trailers"));
+            if known {
+                headers.insert("authorization", bearer.parse().unwrap());
+            }
+            let get = format!("GET /plain/a HTTP/1.1\r\nhost: a\r\n{credentials}");
+            let listed = format!("Connection: close, {}\r\n{lines}", names.join(", "));
+            let chunked = format!(
+                "POST /plain/a HTTP/1.1\r\nhost: a\r\n{credentials}Connection: close\r\ntrailer: {}, x-last\r\n\
+                 transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{lines}x-last: 1\r\n\r\n",
+                names.join(", ")
+            );
+            let mut last = map(names);
+            last.insert("x-last", HeaderValue::from_static("1"));
+            let mut spoofed = map(names);
+            spoofed.extend(headers.clone());
+            // HTTP/1.1 sends what was announced.
+            headers.insert("trailer", format!("{}, x-last", names.join(", ")).parse().unwrap());
+            let body = || Bytes::from_static(b"abc");
+            let at = gateway.address;
+            let answers = [
+                ("header", false, http1(at, format!("{get}Connection: close\r\n{lines}\r\n"), b"").await),
+                ("Connection", false, http1(at, format!("{get}{listed}\r\n"), b"").await),
+                ("trailer", true, http1(at, chunked, b"").await),
+                ("header of HTTP/2", false, http2(at, "/plain/a", spoofed, body(), HeaderMap::new()).await),
+                ("trailer of HTTP/2", true, http2(at, "/plain/a", headers, body(), last).await),
+            ];
+            for (place, trailers, answer) in answers {
+                let said = String::from_utf8_lossy(&answer);
+                assert!(!said.contains(SPOOFED), "{place}: {names:?} came through: {said}");
+                let at = said.find('{').unwrap_or_else(|| panic!("{place}: {said}"));
+                let seen: Value = serde_json::from_str(&said[at..]).unwrap();
+                let told = seen["headers"].as_object().unwrap().iter();
+                let told: Vec<_> = told
+                    .filter(|(name, _)| name.starts_with("x-user"))
+                    .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+                    .collect();
+                let want: &[(&str, &str)] = if known {
+                    &[("x-user-id", "real"), ("x-user-email", "real@a.example"), ("x-user-role", "student")]
+                } else {
+                    &[]
+                };
+                assert_eq!(told, want, "{place}: {said}");
+                // What is no identity goes on, so trailers were there to be looked at.
+                let want = if trailers { json!({ "x-last": "1" }) } else { json!({}) };
+                assert_eq!(seen["trailers"], want, "{place}: {said}");
             }
         }
     }

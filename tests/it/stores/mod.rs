@@ -10,8 +10,9 @@ mod together;
 
 use std::{future::Future, path::Path, time::Duration};
 
-use propylon::store::{
-    DatabaseUrl, Digest, Micros, NewAccount, NewFamily, PasswordHash, RedisUrl, Settings, Stores, email_key,
+use propylon::{
+    auth::email_key,
+    store::{DatabaseUrl, Digest, Micros, NewAccount, NewFamily, PasswordHash, RedisUrl, Settings, Stores},
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 

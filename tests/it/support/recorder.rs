@@ -11,7 +11,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
@@ -134,14 +133,18 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
         }
         _ => {}
     }
-    let (head, sent) = request.into_parts();
+    let (head, mut sent) = request.into_parts();
     let mut length = 0_u64;
-    let mut sent = sent.into_data_stream();
-    let mut first = Vec::new();
-    while let Some(Ok(bytes)) = sent.next().await {
-        length += bytes.len() as u64;
-        if first.len() < 1000 {
-            first.extend(&bytes);
+    let (mut first, mut trailers) = (Vec::new(), HeaderMap::new());
+    while let Some(Ok(frame)) = sent.frame().await {
+        match frame.into_data() {
+            Ok(bytes) => {
+                length += bytes.len() as u64;
+                if first.len() < 1000 {
+                    first.extend(&bytes);
+                }
+            }
+            Err(frame) => trailers.extend(frame.into_trailers().unwrap_or_default()),
         }
     }
     // What begins a connection decides how it behaves: this one is for nothing more.
@@ -150,6 +153,7 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
         "method": head.method.as_str(),
         "path": head.uri.to_string(),
         "headers": headers(&head.headers),
+        "trailers": headers(&trailers),
         "length": length,
         "body": String::from_utf8_lossy(&first),
     });

@@ -80,7 +80,7 @@ const PUT_BOOK: OverBoth = ("PutBook", "Book", "PUT /v1/shelves/1/books/2", "{}"
 const LIST_PAGES: OverBoth = ("ListPages", "FailRequest", "POST /v1/pages", "{}");
 const FAIL: OverBoth = ("Fail", "FailRequest", "POST /v1/fail", "{\"code\": 0}");
 
-/// The gRPC code of a call by each of these, which is the same over REST: 0 reached, 7 PERMISSION_DENIED, 16 UNAUTHENTICATED.
+/// The gRPC code of a call by each of these, which is the same over gRPC-Web and REST: 0 reached, 7 PERMISSION_DENIED, 16 UNAUTHENTICATED.
 async fn codes(gateway: &TestGateway, clients: &[&Client], method: OverBoth) -> Vec<i32> {
     let (method, message, rest, body) = method;
     let (verb, path) = rest.split_once(' ').unwrap();
@@ -99,6 +99,19 @@ async fn codes(gateway: &TestGateway, clients: &[&Client], method: OverBoth) -> 
             _ => 0,
         };
         assert_eq!(code, over_rest, "{method}: {status} over REST");
+        let headers = [("content-type", "application/grpc-web")];
+        let asked = request(
+            &Method::POST,
+            &format!("/library.v1.Library/{method}"),
+            &headers,
+            frames(&format!("library.v1.{message}"), &["{}"]),
+        );
+        let (head, (body, _)) = client.http1(gateway.address, asked).await.unwrap().into_parts();
+        let said = String::from_utf8_lossy(&body);
+        let of_body = said.split_once("grpc-status:").and_then(|(_, rest)| rest.split("\r\n").next());
+        let over_web = head.headers.get("grpc-status").map_or(of_body, |value| value.to_str().ok());
+        let over_web: i32 = over_web.unwrap().trim().parse().unwrap();
+        assert_eq!(code, over_web, "{method} over gRPC-Web");
         codes.push(code);
     }
     codes
@@ -238,6 +251,22 @@ async fn who_must_show_a_certificate_is_not_let_in_without_a_good_one() {
         nameless.http1(gateway.address, request(&Method::GET, "/ping", &[], "")).await.unwrap().status(),
         200
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_names_nobody_is_counted_once() {
+    let limit = "[rate_limits]\naddress = 2\nburst = 0\nexempt = []\n[access]\n";
+    let asked =
+        "client_ca = \"clients.pem\"\nclient_certificates = \"required\"\nclient_identity = [\"dns\"]\n";
+    let (gateway, nobody, authority) = asking(&format!("{asked}{limit}")).await;
+    let nameless = nobody.showing(&authority.issue(&[ORDERS]));
+    for (want, left) in [(401, "1"), (401, "0"), (429, "0")] {
+        let answer = nameless.http1(gateway.address, get_book(&[])).await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["x-ratelimit-remaining"]),
+            (want, &left.parse().unwrap())
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

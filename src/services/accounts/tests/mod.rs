@@ -39,6 +39,8 @@ use crate::{
 };
 
 const PASSWORD: &str = "Correct-Horse-7";
+/// How long the tokens of [`Rules::default`] are good for.
+const LIFETIME: Duration = Duration::from_secs(900);
 
 /// A directory over a new database in a folder.
 pub(crate) fn directory(folder: &Path) -> Arc<Directory> {
@@ -60,7 +62,8 @@ fn world(folder: &Path, rules: Rules) -> World {
     let key = SigningKey::generate().unwrap();
     let minter = Arc::new(Minter::ed25519(rules.access_lifetime, key));
     let keys = Arc::new(ArcSwap::from_pointee(KeySet::new(vec![minter.verifies()])));
-    let verifier = Verifier::new(vec![Issuer::own(Arc::clone(&keys))], Vec::new())
+    let own = Issuer::own(Arc::clone(&keys), rules.access_lifetime);
+    let verifier = Verifier::new(vec![own], Vec::new())
         .with_api_keys(Arc::new(StoredKeys(Arc::clone(&stores))))
         .with_revocations(Arc::clone(&stores.revoked) as _);
     // As cheap as it goes: what it costs is measured elsewhere.

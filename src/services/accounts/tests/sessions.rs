@@ -122,7 +122,7 @@ async fn a_stranger_ends_no_session_at_its_logout() {
     let world = world(folder.path(), Rules::default());
     let made = world.register("alice@x.example").await;
     let keys = KeySource::Here(KeySet::clone(&world.keys.load()));
-    let stranger = Verifier::new(vec![Issuer { keys, ..Issuer::own(Arc::default()) }], Vec::new());
+    let stranger = Verifier::new(vec![Issuer { keys, ..Issuer::own(Arc::default(), LIFETIME) }], Vec::new());
     let caller = verified(&stranger, &made.access_token).await.unwrap();
     for refresh_token in ["", "ppr_unknown"] {
         let mut request = Request::new(LogoutRequest { refresh_token: refresh_token.into(), all: false });

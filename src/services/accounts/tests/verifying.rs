@@ -15,7 +15,7 @@ async fn nothing_is_said_of_a_token_before_the_stores_have_been_read() {
         .await
         .unwrap();
     let list = Arc::new(RevocationList::default());
-    let restarted = Verifier::new(vec![Issuer::own(Arc::clone(&world.keys))], Vec::new())
+    let restarted = Verifier::new(vec![Issuer::own(Arc::clone(&world.keys), LIFETIME)], Vec::new())
         .with_revocations(Arc::clone(&list) as _);
     for token in [&made.access_token, &other.access_token] {
         // What was verified is remembered by now: it is not taken for that.
@@ -28,7 +28,7 @@ async fn nothing_is_said_of_a_token_before_the_stores_have_been_read() {
     assert!(verified(&restarted, &made.access_token).await.is_ok());
     assert_eq!(verified(&restarted, &other.access_token).await.unwrap_err(), revoked());
     // The same of its own keys.
-    let without_keys = Verifier::new(vec![Issuer::own(Arc::default())], Vec::new());
+    let without_keys = Verifier::new(vec![Issuer::own(Arc::default(), LIFETIME)], Vec::new());
     let failed = verified(&without_keys, &made.access_token).await.unwrap_err();
     assert!(matches!(failed, Failed::Away(_)), "{failed:?}");
 }
@@ -40,7 +40,7 @@ async fn an_issuer_that_is_called_as_the_gateway_is_not_the_gateway() {
     let world = world(folder.path(), Rules::default());
     let made = world.register("alice@x.example").await;
     let keys = KeySource::Here(KeySet::clone(&world.keys.load()));
-    let stranger = Verifier::new(vec![Issuer { keys, ..Issuer::own(Arc::default()) }], Vec::new());
+    let stranger = Verifier::new(vec![Issuer { keys, ..Issuer::own(Arc::default(), LIFETIME) }], Vec::new());
     let caller = verified(&stranger, &made.access_token).await.unwrap();
     let request = || {
         let mut request = Request::new(DeleteAccountRequest {});
