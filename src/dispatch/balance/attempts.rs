@@ -474,7 +474,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_early_says_nothing_and_who_waited_long_enough_does() {
         let balance = balance(2, |_| {});
-        for (seconds, closed) in [(0, true), (2, false)] {
+        for (seconds, closed) in [(0, true), (2, true), (11, false)] {
             for _ in 0..10 {
                 let deadline = Some(Instant::now() + Duration::from_secs(seconds));
                 let plan = Plan { repeatable: false, deadline, fair: FAIR, key: None, own: false };
