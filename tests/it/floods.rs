@@ -384,7 +384,7 @@ async fn a_thousand_slow_clients_of_each_kind_are_nobody_elses_concern() {
         begun_all.elapsed()
     );
     assert!(
-        slowest < Duration::from_millis(500).mul_f64(strain),
+        slowest < Duration::from_secs(2).mul_f64(strain),
         "the slowest of {calls} calls took {slowest:?}"
     );
     assert!(
