@@ -51,7 +51,7 @@ use crate::{
     auth::{Network, Rule},
     dispatch::{Host, Resilience},
     route::{
-        Conditions, Cors, HeaderRules, HostPattern, Limits, Origins, Proxy, Redirect, Respond,
+        Conditions, Cors, HeaderRules, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
         router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
@@ -78,7 +78,7 @@ pub struct Config {
     /// The instance's name among its replicas; one is made up where it is not given.
     pub instance: Option<Arc<str>>,
     /// The hosts that requests may ask for; any where there are none.
-    pub hosts: Vec<HostPattern>,
+    pub hosts: Vec<HostName>,
     pub drain: Drain,
     /// Read the config again when its file, or one it names, changes.
     pub watch_config: bool,

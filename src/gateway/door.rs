@@ -25,7 +25,7 @@ use super::{
 use crate::{
     call::{Body, Peer, Road},
     config::Config,
-    route::{host, path},
+    route::{Asked, path},
     snapshot::Snapshot,
     status::{self, Fault, Refusal, refuse},
     surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
@@ -260,12 +260,8 @@ fn asked_of(snapshot: &Snapshot, request: &Request) -> Result<(), Status> {
     if hosts.is_empty() || pages::is_probe(snapshot, request) {
         return Ok(());
     }
-    let asked = match request.uri().authority() {
-        Some(authority) => authority.as_str(),
-        None => request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
-    };
-    let host = host::without_port(asked);
-    if hosts.iter().any(|known| known.matches(host)) {
+    let host = Asked::of(request.uri(), request.headers()).host().unwrap_or_default();
+    if hosts.iter().any(|known| known.is(host)) {
         return Ok(());
     }
     let message = format!("the host {} is not served here", status::shown(host));

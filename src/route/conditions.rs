@@ -14,7 +14,7 @@ pub struct Conditions {
     pub headers: Headers,
 }
 
-/// A host that a route is for.
+/// A host that a route, or the whole gateway, is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Host {
     /// Exactly this name or address: lower case, without a port.
@@ -92,7 +92,7 @@ impl Host {
             };
         }
         if name.contains(':') || name.contains('/') {
-            return no("a route is for a name, whatever the port and scheme");
+            return no("it is a name alone, whatever the port and scheme");
         }
         if name.contains('*') {
             return no("a * stands for all that is before the first dot, as in *.example.com");

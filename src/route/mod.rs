@@ -4,7 +4,6 @@ pub mod catalog;
 mod conditions;
 mod cors;
 mod header_rules;
-pub mod host;
 mod hosts;
 mod near_rpc;
 pub mod path;
@@ -20,7 +19,6 @@ pub use self::{
     conditions::{Asked, Conditions, HeaderMatch, Headers, Host, without_port},
     cors::{Cors, Origins},
     header_rules::{HeaderChanges, HeaderRules},
-    host::HostPattern,
     hosts::Hosts,
     near_rpc::NearRpc,
     proxy::Proxy,

@@ -16,7 +16,7 @@ use crate::config::{Sources, colours};
 
 #[derive(Debug, Args)]
 pub(super) struct Audit {
-    /// The config file (TOML); the embedded defaults without
+    /// The config file; the embedded defaults without
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Print grade and findings as JSON

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     auth::{CERTIFICATE, Network},
-    route::{Cors, HostPattern, Limits, Origins},
+    route::{Cors, Host, Limits, Origins},
 };
 
 /// What the checks look at beside the settings.
@@ -245,12 +245,12 @@ impl<'a> Check<'a> {
     }
 
     /// The hosts that requests may ask for; "*" alone is any.
-    fn hosts(&mut self, written: &[String]) -> Vec<HostPattern> {
+    fn hosts(&mut self, written: &[String]) -> Vec<Host> {
         if matches!(written, [one] if one == "*") {
             return Vec::new();
         }
         let patterns = written.iter().enumerate().filter_map(|(index, text)| {
-            self.found.take(format!("gateway.hosts[{index}]"), HostPattern::parse(text))
+            self.found.take(format!("gateway.hosts[{index}]"), Host::parse(text))
         });
         patterns.collect()
     }
