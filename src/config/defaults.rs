@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Accounts, Addresses, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, Rest,
+    Accounts, Addresses, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, Mcp, Rest,
     SchemaSource, Upstream,
 };
 use crate::{
@@ -36,6 +36,7 @@ impl Default for Config {
             accounts: Accounts::default(),
             cors: Cors::default(),
             rest: Rest::default(),
+            mcp: Mcp::default(),
             built_ins: BuiltIns::default(),
             upstreams: Vec::new(),
             services: Vec::new(),

@@ -10,6 +10,7 @@ mod environment;
 mod excerpt;
 mod json_schema;
 mod load;
+mod mcp;
 mod mistake;
 mod nearby;
 mod secret;
@@ -39,6 +40,7 @@ pub use self::{
     excerpt::Span,
     json_schema::json_schema,
     load::{ConfigError, Flag, Loaded, Sources},
+    mcp::{Glob, Mcp, ToolRule},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
     secret::Secret,
@@ -94,6 +96,7 @@ pub struct Config {
     pub store: crate::store::Settings,
     pub accounts: Accounts,
     pub rest: Rest,
+    pub mcp: Mcp,
     pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
     pub services: Vec<ServiceRoute>,

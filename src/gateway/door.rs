@@ -1,6 +1,6 @@
 //! The door: what every request meets before and behind its surface. Request ids, header limits, CORS, panics and the
 //! headers that every response has are here; the gateway's own pages are `pages`'s; all else is a surface's, chosen by
-//! `surface::classify`.
+//! `Snapshot::protocol_of`.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -28,7 +28,7 @@ use crate::{
     route::{Asked, path},
     snapshot::Snapshot,
     status::{self, Fault, Refusal, refuse},
-    surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
+    surface::{self, Answer as _, Protocol, Request, Response, Surface as _},
 };
 
 /// When one who had a connection too many may come again.
@@ -89,7 +89,7 @@ impl Door {
         mut request: Request,
     ) -> Response {
         let began = Instant::now();
-        let arrival = Arrival::of(&mut request);
+        let arrival = Arrival::of(snapshot, &mut request);
         // No browser speaks HTTP/2 in plain text, as most of native gRPC's calls come.
         if arrival.protocol != Protocol::Grpc || arrival.secure || arrival.version != Version::HTTP_2 {
             rebinding::note(&mut request);
@@ -97,7 +97,7 @@ impl Door {
         // Native gRPC is not spoken by pages: neither CORS nor what browsers are told concerns it.
         let page = match arrival.protocol {
             Protocol::Grpc => None,
-            Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
+            Protocol::GrpcWeb { .. } | Protocol::Mcp | Protocol::Rest => Page::of(snapshot, &request),
         };
         cors::forget_certificate(page.as_ref(), &mut request);
         let mut response = match &page {
@@ -149,7 +149,7 @@ impl Door {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        let arrival = Arrival::of(&mut request);
+        let arrival = Arrival::of(snapshot, &mut request);
         let mut response = arrival.refuse(snapshot, status).await;
         headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, arrival.id);
@@ -177,6 +177,13 @@ impl Door {
         Ok(match arrival.protocol {
             Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
             Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
+            Protocol::Mcp => match &snapshot.mcp {
+                Some(mcp) if !self.operator => {
+                    let page = cors::may_use_tools(snapshot, page, &request);
+                    mcp.serve(road, request, page).await
+                }
+                _ => return Err(operator::elsewhere(request.uri().path())),
+            },
             Protocol::Rest => {
                 let refused = |why| Fault::client().on(Status::invalid_argument(why));
                 path::readable(request.uri().path()).map_err(refused)?;
@@ -281,10 +288,10 @@ struct Arrival {
 }
 
 impl Arrival {
-    fn of(request: &mut Request) -> Self {
+    fn of(snapshot: &Snapshot, request: &mut Request) -> Self {
         Self {
             id: request_id::of(request.headers_mut()),
-            protocol: classify(request),
+            protocol: snapshot.protocol_of(request),
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
@@ -298,7 +305,7 @@ impl Arrival {
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.method = match self.protocol {
             Protocol::Grpc | Protocol::GrpcWeb { .. } => Method::POST,
-            Protocol::Rest => self.method.clone(),
+            Protocol::Mcp | Protocol::Rest => self.method.clone(),
         };
         parts.uri = self.uri.clone();
         parts.version = self.version;
@@ -310,7 +317,8 @@ impl Arrival {
             Protocol::GrpcWeb { .. } => {
                 snapshot.grpc_web.open(request(parts)).await.0.close(Err(status)).await
             }
-            Protocol::Rest => snapshot.rest.refuse(parts, &status),
+            Protocol::Mcp if let Some(mcp) = &snapshot.mcp => mcp.refuse(&parts, &status),
+            Protocol::Mcp | Protocol::Rest => snapshot.rest.refuse(parts, &status),
         }
     }
 }

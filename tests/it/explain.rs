@@ -632,8 +632,8 @@ async fn upstreams_are_asked_what_they_serve_and_one_that_is_away_is_named() {
     let (code, text) = propylon(&["routes", "--grpc", &upstream, "--service", "shop.v1.Shop"]);
     let want = format!(
         "{upstream}  http://{upstream}\n\n  shop.v1.Shop\n    \
-         Get                   GET    /v1/items/{{name}}\n                          POST   /shop.v1.Shop/Get\n    \
-         Watch  server stream  GET    /v1/watch\n                          POST   /shop.v1.Shop/Watch\n\n\
+         Get                   GET    /v1/items/{{name}}\n                          POST   /shop.v1.Shop/Get\n                          tool   shop_v1_Shop_Get\n    \
+         Watch  server stream  GET    /v1/watch\n                          POST   /shop.v1.Shop/Watch\n                          tool   shop_v1_Shop_Watch\n\n\
          every method is at POST /package.Service/Method too, by gRPC and gRPC-Web"
     );
     assert_eq!((code, text.as_str()), (0, want.as_str()), "\n{text}");

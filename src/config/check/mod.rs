@@ -9,6 +9,7 @@ mod files;
 mod header_changes;
 mod http_rules;
 mod http_upstreams;
+mod mcp;
 mod meant;
 mod places;
 mod proxy;
@@ -83,6 +84,7 @@ impl<'a> Check<'a> {
             accounts,
             cors,
             rest,
+            mcp,
             builtin,
             upstreams,
             routes,
@@ -144,6 +146,7 @@ impl<'a> Check<'a> {
             cors: self.cors("cors", cors),
             built_ins: self.built_ins(builtin),
             rest: self.rest(rest),
+            mcp: self.mcp(mcp),
             upstreams,
             http_upstreams,
             services,

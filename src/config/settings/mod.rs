@@ -3,6 +3,7 @@
 //! `super::check` turns it into the config as meant.
 
 mod callers;
+mod mcp;
 mod resilience;
 mod rest;
 mod routes;
@@ -19,6 +20,7 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
+    mcp::{Mcp, Names, Tool},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
@@ -58,6 +60,8 @@ pub(super) struct Settings {
     pub(super) cors: Cors,
     /// The REST face of the deployment.
     pub(super) rest: Rest,
+    /// MCP: gRPC methods as tools for agents.
+    pub(super) mcp: Mcp,
     /// The gateway's own services and pages, by name: each can be switched off or moved.
     #[schemars(extend("propertyNames" = { "enum": super::Own::ALL.map(super::Own::name) }))]
     pub(super) builtin: BTreeMap<String, BuiltIn>,
@@ -80,7 +84,7 @@ pub(super) struct Time(pub(super) String);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Gateway {
-    /// The address to listen on, IP:PORT; gRPC, gRPC-Web and REST share it. --listen goes before it. Default: 127.0.0.1:8080.
+    /// The address to listen on, IP:PORT; gRPC, gRPC-Web, REST and MCP share it. --listen goes before it. Default: 127.0.0.1:8080.
     pub(super) listen: Option<String>,
     /// Workers: each is a thread with a listener socket and upstream connections of its own. Default: 0, one per core.
     #[schemars(range(max = 1024))]
