@@ -129,7 +129,13 @@ impl Build<'_> {
         };
         let needs: &[&str] = &["upstreams", "builtin", "routes", "mcp"];
         let mistake = |path: String, message: String, wanted: &str| {
-            let near = nearest(wanted, served().map(|(method, _)| method)).map(str::to_owned);
+            let services = self.built.catalog.services().map(|(_, service)| &*service.name);
+            // A pattern is like those of its own kind.
+            let near = match wanted.contains('/') {
+                true => nearest(wanted, served().map(|(method, _)| method)),
+                false => nearest(wanted, services),
+            };
+            let near = near.filter(|near| *near != wanted).map(str::to_owned);
             let mut mistake = Mistake::new(path, message).needing(needs);
             mistake.told = mistake.told.meaning(near);
             mistake

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{session::Sessions, toolbox::Toolbox};
+use super::{cancel::Calls, session::Sessions, toolbox::Toolbox};
 use crate::store::Cache;
 
 /// Told to who listens.
@@ -20,6 +20,8 @@ pub struct Board {
     shown: Mutex<Option<Arc<Toolbox>>>,
     listening: AtomicUsize,
     pub(super) sessions: Sessions,
+    /// Those of sessions.
+    pub(super) calls: Arc<Calls>,
 }
 
 /// What is told.
@@ -40,6 +42,7 @@ impl Board {
             shown: Mutex::default(),
             listening: AtomicUsize::new(0),
             sessions: Sessions::new(cache),
+            calls: Arc::default(),
         }
     }
 

@@ -9,10 +9,12 @@ use http::{HeaderMap, StatusCode};
 use super::{
     Mcp,
     answer::{Client, events},
+    cancel::Ongoing,
     era::{Era, Meta},
     error::RpcError,
     members::Members,
     result::{Outcome, unary},
+    session_header,
     streamed::Streamed,
     tool::Tool,
 };
@@ -63,6 +65,9 @@ impl Mcp {
             None | Some("null") => Bytes::from_static(b"{}"),
             Some(json) => body.slice_ref(json.as_bytes()),
         };
+        let session = call.metadata.get(session_header()).and_then(|session| session.to_str().ok());
+        let ongoing =
+            session.filter(|_| era != Era::Modern).map(|session| self.board.calls.begin(session, id));
         let (metadata, clean) = metadata::of_request(std::mem::take(&mut call.metadata), Protocol::Mcp);
         let method = Arc::clone(tool.method());
         call.metadata = metadata;
@@ -79,14 +84,28 @@ impl Mcp {
             let opening = Box::pin(async move { road.dispatch(call).await });
             let streamed = Streamed::new(tool, route, self.settings.bounds, opening);
             if let Some(token) = meta.progress.filter(|_| client.events) {
-                let body = streamed.events(client.clone(), era, id.to_owned(), token.get().to_owned());
+                let body =
+                    streamed.events(client.clone(), era, id.to_owned(), token.get().to_owned(), ongoing);
                 return Ok(events(body, told));
             }
-            streamed.collect().await
+            unless_taken_back(ongoing, streamed.collect()).await
         } else {
-            unary(&tool, &route, road.dispatch(call).await).await
+            let answer = async { unary(&tool, &route, road.dispatch(call).await).await };
+            unless_taken_back(ongoing, answer).await
         };
-        Ok(answered(client, era, id, outcome, told))
+        Ok(match outcome {
+            Some(outcome) => answered(client, era, id, outcome, told),
+            None => client.error(Some(id), &RpcError::taken_back(), told),
+        })
+    }
+}
+
+/// What comes of a call; `None` where its client takes it back before, which ends it.
+async fn unless_taken_back(ongoing: Option<Ongoing>, call: impl Future<Output = Outcome>) -> Option<Outcome> {
+    let Some(ongoing) = ongoing else { return Some(call.await) };
+    tokio::select! {
+        () = ongoing.taken_back() => None,
+        outcome = call => Some(outcome),
     }
 }
 

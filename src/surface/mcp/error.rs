@@ -70,6 +70,11 @@ impl RpcError {
         Self { code: -32001, message: "Session not found".into(), data: Some(Box::new(data.into())), http }
     }
 
+    /// Its client has taken the request back, and waits for no answer.
+    pub(super) fn taken_back() -> Self {
+        Self { code: -32000, message: "Request cancelled".into(), data: None, http: None }
+    }
+
     /// What a policy, or the surface itself, refuses before there is a method.
     pub(super) fn of_status(status: &Status) -> Self {
         let http = status::http(status);

@@ -142,6 +142,15 @@ impl Mcp {
         found.map_err(|error| RpcError::of_status(&error.status()))?.ok_or_else(RpcError::session)
     }
 
+    /// `notifications/cancelled` of a session, which is its caller's: that has been seen to.
+    pub(super) fn take_back(&self, era: Era, session: Option<&HeaderValue>, params: &Members<'_>) {
+        let id = params.get("requestId").map(|id| id.get());
+        let session = session.and_then(|session| session.to_str().ok());
+        if let (Era::Legacy(_), Some(session), Some(id)) = (era, session, id) {
+            self.board.calls.take_back(session, id);
+        }
+    }
+
     /// GET: what the server tells of its own accord in a session.
     pub(super) async fn get(&self, road: &impl Road, mut call: Call, client: Client) -> Response {
         let Some(id) = call.metadata.get(session_header()).cloned() else {

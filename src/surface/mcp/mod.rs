@@ -12,6 +12,7 @@
 mod answer;
 mod board;
 mod call;
+mod cancel;
 mod era;
 mod error;
 mod list;
@@ -306,8 +307,14 @@ impl Mcp {
                 return refused(&**road, call, &client, None, error).await;
             }
             Kind::Notification | Kind::Response => {
+                let session = call.metadata.get(session_header()).cloned();
                 return match road.admit(&mut call).await {
-                    Ok(()) => empty(StatusCode::ACCEPTED, road.ahead(&call)),
+                    Ok(()) => {
+                        if message.method == "notifications/cancelled" {
+                            self.take_back(era, session.as_ref(), &params);
+                        }
+                        empty(StatusCode::ACCEPTED, road.ahead(&call))
+                    }
                     Err(status) => client.refusal(None, &status),
                 };
             }

@@ -11,6 +11,7 @@ use tonic::Status;
 
 use super::{
     answer::{Client, event, string},
+    cancel::Ongoing,
     era::Era,
     result::{Outcome, reader, text},
     tool::{Form, Tool},
@@ -89,8 +90,15 @@ impl Streamed {
     }
 
     /// The events of a response that tells each message as progress, and the result at the end.
-    pub(super) fn events(self, client: Client, era: Era, id: String, token: String) -> Body {
-        let told = Telling { streamed: Some(self), client, era, id, token };
+    pub(super) fn events(
+        self,
+        client: Client,
+        era: Era,
+        id: String,
+        token: String,
+        ongoing: Option<Ongoing>,
+    ) -> Body {
+        let told = Telling { streamed: Some(self), client, era, id, token, ongoing };
         let events =
             stream::unfold(told, async |mut told| Some((Ok::<_, Infallible>(told.next().await?), told)));
         Body::from_stream(events)
@@ -193,15 +201,28 @@ struct Telling {
     id: String,
     /// The progress token, as it was written.
     token: String,
+    /// By which a session's client may take it back.
+    ongoing: Option<Ongoing>,
 }
 
 impl Telling {
     async fn next(&mut self) -> Option<Bytes> {
         let streamed = self.streamed.as_mut()?;
         let alive = Instant::now() + KEEP_ALIVE;
-        let Ok(next) = timeout_at(alive, streamed.next()).await else {
-            return Some(Bytes::from_static(b": keep-alive\n\n"));
+        let taken_back = async {
+            match &self.ongoing {
+                Some(ongoing) => ongoing.taken_back().await,
+                None => std::future::pending().await,
+            }
         };
+        let next = tokio::select! {
+            () = taken_back => {
+                self.streamed = None;
+                return None;
+            }
+            next = timeout_at(alive, streamed.next()) => next,
+        };
+        let Ok(next) = next else { return Some(Bytes::from_static(b": keep-alive\n\n")) };
         let message = match next {
             Next::Message(begins) => {
                 let json = streamed.collected.get(begins..).unwrap_or_default();

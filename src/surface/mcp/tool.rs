@@ -18,7 +18,7 @@ use crate::{
     surface::rest,
     transcode::{
         Codec, HTTP_BODY, JsonInput, JsonStyle, Tables,
-        json_schema::{Comments, Contained, Direction, contained},
+        json_schema::{Comments, Contained, Direction, contained, demands, missing},
     },
 };
 
@@ -31,6 +31,8 @@ pub struct Tool {
     output: Codec,
     tables: Arc<Tables>,
     takes: Form,
+    /// Some field of the arguments must be there.
+    demands: bool,
     gives: Form,
     style: JsonStyle,
     said: Said,
@@ -106,6 +108,7 @@ impl Tool {
             output: codec(&output)?,
             tables: Arc::clone(tables),
             takes: form(&input),
+            demands: demands(&input),
             gives,
             // In a stream of events a message is one line.
             style: JsonStyle { pretty: false, ..style },
@@ -169,6 +172,12 @@ impl Tool {
             let read = self.input.to_wire(json, &JsonInput::default(), out);
             read.map_err(|problem| invalid(problem.field(), problem.to_string()))
         })?;
+        if self.demands
+            && let Ok(json) = serde_json::from_slice(json)
+            && let Some(field) = missing(&self.method.descriptor.input(), &json)
+        {
+            return Err(invalid(&field, format!("{field} is required")));
+        }
         if frames.len() > limit.saturating_add(crate::call::HEADER_BYTES) {
             let message = format!("the arguments make a message over the limit of {limit} bytes");
             return Err(refuse(Refusal::TooLarge, message));

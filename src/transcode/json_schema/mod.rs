@@ -8,6 +8,7 @@
 
 mod behavior;
 mod comments;
+mod demanded;
 mod enums;
 mod example;
 mod likely;
@@ -24,6 +25,7 @@ use serde_json::{Map, Value, json};
 use self::behavior::Behavior;
 pub use self::{
     comments::{Comments, first_sentence},
+    demanded::{demands, missing},
     example::quoted,
     tool::{Contained, contained},
 };
@@ -144,12 +146,10 @@ impl Walker {
     pub fn field(&mut self, field: &FieldDescriptor, direction: Direction) -> Value {
         let mut schema = self.value(field, direction);
         if direction == Direction::Input {
-            let form = self.form(field);
-            let absent_by_null = !self.settings.plain && !form.as_ref().is_some_and(|form| form.required);
-            schema = form.map_or_else(|| schema.clone(), |form| formed(schema.clone(), form));
-            if absent_by_null {
-                schema = nullable(schema);
-            }
+            let form = self.form(field).unwrap_or_default();
+            let required = form.required || self.settings.plain;
+            schema = formed(schema, form);
+            schema = if required { schema } else { nullable(schema) };
         }
         let description = self.description(field);
         let behavior = Behavior::of(field);

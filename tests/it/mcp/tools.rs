@@ -240,6 +240,53 @@ async fn a_client_that_goes_away_cancels_the_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_s_client_takes_a_call_back_by_another_request() {
+    let gateway = upstream::world("").await.start();
+    let at = gateway.address;
+    let json_type = ("content-type", "application/json");
+    let initialize = rpc("initialize", &json!({"protocolVersion": "2025-06-18", "capabilities": {}}));
+    let opened = bare(at, &initialize).await;
+    let session = opened.header("mcp-session-id").to_owned();
+    for (tool, accept) in [
+        ("slow", "application/json"),
+        ("endless", "application/json"),
+        ("endless", "application/json, text/event-stream"),
+    ] {
+        let (before, _) = upstream::calls();
+        let params = json!({"name": tool, "_meta": {"progressToken": 7}});
+        let message = json!({"jsonrpc": "2.0", "id": "call-1", "method": "tools/call", "params": params});
+        let held = session.clone();
+        let called = tokio::spawn(async move {
+            let headers = [json_type, ("accept", accept), ("mcp-session-id", held.as_str())];
+            super::send(at, &http::Method::POST, &headers, message.to_string()).await
+        });
+        while upstream::calls().0 == before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let cancel = async |session: &str, id: Value| {
+            let note =
+                json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+            let headers = [json_type, ("mcp-session-id", session)];
+            super::send(at, &http::Method::POST, &headers, note.to_string()).await.http
+        };
+        // Neither another's, nor another call.
+        let other = bare(at, &initialize).await.header("mcp-session-id").to_owned();
+        assert_eq!(cancel(&other, json!("call-1")).await, 202);
+        assert_eq!(cancel(&session, json!("call-2")).await, 202);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!called.is_finished(), "{tool} {accept}");
+        assert_eq!(cancel(&session, json!("call-1")).await, 202);
+        let got = called.await.unwrap();
+        if accept.contains("event-stream") {
+            assert!(got.events.iter().all(|event| event["method"] == "notifications/progress"), "{got:?}");
+        } else {
+            assert_eq!((got.http, got.code()), (200, -32000), "{got:?}");
+        }
+        no_call_goes_on().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_without_an_end_is_cut_off_in_time() {
     let gateway = upstream::world("stream_timeout = \"300ms\"").await.start();
     let got = call(gateway.address, "endless", &json!({})).await;
