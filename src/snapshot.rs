@@ -26,6 +26,7 @@ use crate::{
     call::{Body, Call, Reply, Road},
     config::{self, Config, Page},
     dispatch::{Dispatch, HttpUpstream, Local, Upstream},
+    health::Monitor,
     openapi,
     policy::Policies,
     route::{Asked, Destination, Limits, Route, catalog::Catalog},
@@ -66,6 +67,8 @@ pub struct Parts {
     pub reload: Arc<dyn Reload>,
     /// The accounts, which outlive every config.
     pub directory: Arc<Directory>,
+    /// The probes of this config.
+    pub monitor: Arc<Monitor>,
     pub policies: Arc<Policies>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
@@ -172,6 +175,7 @@ impl Snapshot {
             reload,
             explain,
             directory: &parts.directory,
+            monitor: &parts.monitor,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
         let table = Arc::new(built.table);
@@ -209,7 +213,7 @@ impl Snapshot {
                     style,
                     input,
                     upstream,
-                    members: endpoint.members(),
+                    body: endpoint.body().cloned(),
                     access: &endpoint.route().terms.access,
                     reached: self.rest.reaches(endpoint),
                 }
