@@ -291,16 +291,19 @@ impl Road for Snapshot {
         self.policies.told(call).ahead()
     }
 
-    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
+    fn dispatch(&self, mut call: Call) -> impl Future<Output = Result<Reply, Status>> + Send {
         let told = self.policies.told(&call);
         let headers = call.route.headers.clone();
         if let Some(headers) = &headers {
             headers.request.apply(&mut call.metadata);
         }
-        let mut reply = self.dispatch.dispatch(call).await;
-        if let (Some(headers), Ok(reply)) = (headers, &mut reply) {
-            headers.response.apply(&mut reply.metadata);
+        let reply = self.dispatch.dispatch(call);
+        async move {
+            let mut reply = reply.await;
+            if let (Some(headers), Ok(reply)) = (headers, &mut reply) {
+                headers.response.apply(&mut reply.metadata);
+            }
+            told.with(reply)
         }
-        told.with(reply)
     }
 }

@@ -3,12 +3,15 @@
 //! `surface::classify`.
 
 use std::{
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
 use http::{HeaderValue, Method, Uri, Version, header, request};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -59,13 +62,15 @@ impl Door {
     }
 
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
-    pub async fn serve(&self, request: Request) -> Response {
-        let snapshot = self.gateway.snapshot();
-        if self.operator {
-            let road = Arc::new(OperatorRoad(Arc::clone(&snapshot)));
-            return self.serve_on(&snapshot, &road, request).await;
+    pub fn serve(self, request: Request) -> impl Future<Output = Response> + Send {
+        async move {
+            let snapshot = self.gateway.snapshot();
+            if self.operator {
+                let road = Arc::new(OperatorRoad(Arc::clone(&snapshot)));
+                return self.serve_on(&snapshot, &road, request).await;
+            }
+            self.serve_on(&snapshot, &snapshot, request).await
         }
-        self.serve_on(&snapshot, &snapshot, request).await
     }
 
     /// What a handshake is made with that begins now; `None`: plain text is spoken.
@@ -82,12 +87,12 @@ impl Door {
 
     /// The same by one snapshot, its calls down a road that need not be the snapshot's own: who explains a request sends
     /// it down one that ends before the destination.
-    pub(super) async fn serve_on<R: Road + 'static>(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        road: &Arc<R>,
+    pub(super) fn serve_on<'a, R: Road + 'static>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+        road: &'a Arc<R>,
         mut request: Request,
-    ) -> Response {
+    ) -> impl Future<Output = Response> + Send + 'a {
         let began = Instant::now();
         let arrival = Arrival::of(&mut request);
         // No browser speaks HTTP/2 in plain text, as most of native gRPC's calls come.
@@ -100,33 +105,38 @@ impl Door {
             Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
         };
         cors::forget_certificate(page.as_ref(), &mut request);
-        let mut response = match &page {
-            Some(page) if page.preflight() => page.preflight_answer(),
-            _ => {
-                // Boxed: a call has kilobytes of state, which hyper would move again and again.
-                let answer = Box::pin(self.answer(snapshot, road, &arrival, page.as_ref(), request));
-                match AssertUnwindSafe(answer).catch_unwind().await {
-                    Ok(Ok(response)) => response,
-                    Ok(Err(status)) => arrival.refuse(snapshot, status).await,
-                    Err(_) => {
-                        let id = arrival.id.to_str().unwrap_or_default();
-                        error!(path = arrival.uri.path(), request_id = id, "a request's handler panicked");
-                        let status = Status::internal("the gateway failed; its log has the request id");
-                        arrival.refuse(snapshot, status).await
-                    }
-                }
-            }
+        let answer = match &page {
+            Some(page) if page.preflight() => Ok(Ok(future::ready(page.preflight_answer()).boxed())),
+            _ => catch_unwind(AssertUnwindSafe(|| {
+                self.answer(snapshot, road, &arrival, page.as_ref(), request)
+            })),
         };
-        // Native gRPC has no use for them: no browser speaks it.
-        if arrival.protocol != Protocol::Grpc {
-            headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
-            headers::time(began, response.headers_mut());
+        async move {
+            let answered = match answer {
+                Ok(Ok(answer)) => AssertUnwindSafe(answer).catch_unwind().await.map(Ok),
+                Ok(Err(status)) => Ok(Err(status)),
+                Err(panic) => Err(panic),
+            };
+            let answered = answered.unwrap_or_else(|_| {
+                let id = arrival.id.to_str().unwrap_or_default();
+                error!(path = arrival.uri.path(), request_id = id, "a request's handler panicked");
+                Err(Status::internal("the gateway failed; its log has the request id"))
+            });
+            let mut response = match answered {
+                Ok(response) => response,
+                // Boxed, as it is rare: what a request may become is moved along with it.
+                Err(status) => Box::pin(arrival.refuse(snapshot, status)).await,
+            };
+            let headers = response.headers_mut();
+            // Native gRPC has no use for them: no browser speaks it.
+            if arrival.protocol != Protocol::Grpc {
+                headers::secure(&snapshot.config, arrival.secure, headers);
+                headers::time(began, headers);
+                cors::tell(snapshot, page.as_ref(), headers);
+            }
+            headers.insert(REQUEST_ID, arrival.id);
+            response
         }
-        if arrival.protocol != Protocol::Grpc {
-            cors::tell(snapshot, page.as_ref(), response.headers_mut());
-        }
-        response.headers_mut().insert(REQUEST_ID, arrival.id);
-        response
     }
 
     /// The answer to a client of HTTP/1.1 whose request has no head that can be read.
@@ -160,14 +170,14 @@ impl Door {
     ///
     /// # Errors
     /// What is refused before any surface sees it.
-    async fn answer<R: Road + 'static>(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        road: &Arc<R>,
+    fn answer<'a, R: Road + 'static>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+        road: &'a Arc<R>,
         arrival: &Arrival,
         page: Option<&Page<'_>>,
         request: Request,
-    ) -> Result<Response, Status> {
+    ) -> Result<BoxFuture<'a, Response>, Status> {
         framing::check(&request)?;
         bounded(&snapshot.config, &request)?;
         asked_of(snapshot, &request)?;
@@ -175,8 +185,8 @@ impl Door {
             page.may_open_sockets()?;
         }
         Ok(match arrival.protocol {
-            Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
-            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
+            Protocol::Grpc => Box::pin(surface::serve(&snapshot.grpc, &**road, request)),
+            Protocol::GrpcWeb { .. } => Box::pin(surface::serve(&snapshot.grpc_web, &**road, request)),
             Protocol::Rest => {
                 let refused = |why| Fault::client().on(Status::invalid_argument(why));
                 path::readable(request.uri().path()).map_err(refused)?;
@@ -186,10 +196,10 @@ impl Door {
                     }
                     // What the operator's listener has is admitted as everywhere.
                     Some(found) if self.operator => {
-                        pages::serve(&self.gateway, snapshot, &**snapshot, found, request).await
+                        Box::pin(pages::serve(&self.gateway, snapshot, &**snapshot, found, request))
                     }
-                    Some(found) => pages::serve(&self.gateway, snapshot, &**road, found, request).await,
-                    None => snapshot.rest.serve(road, request).await,
+                    Some(found) => Box::pin(pages::serve(&self.gateway, snapshot, &**road, found, request)),
+                    None => snapshot.rest.serve(road, request),
                 }
             }
         })
@@ -345,7 +355,7 @@ mod tests {
                 .version(Version::HTTP_2)
                 .header(header::CONTENT_TYPE, content_type)
                 .header(REQUEST_ID, "mine");
-            let response = door.serve(request.body(Body::new(Broken)).unwrap()).await;
+            let response = door.clone().serve(request.body(Body::new(Broken)).unwrap()).await;
             let (head, body) = response.into_parts();
             assert!(body.collect().await.unwrap().to_bytes().is_empty());
             assert_eq!(
