@@ -19,7 +19,7 @@ mod respond;
 mod tls;
 pub mod worker;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
 
 use ::http::HeaderMap;
 use futures_util::{
@@ -42,7 +42,7 @@ pub use self::{
 };
 use self::{http::Proxied, respond::Asked};
 use crate::{
-    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Reply, Target},
+    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Record, Reply, Target, Told},
     route::{Destination, Route},
     status::{Fault, Whose},
 };
@@ -82,14 +82,15 @@ impl Dispatch {
 
     /// A call of what is spoken in HTTP.
     async fn http(&self, call: Call) -> Result<Reply, Status> {
-        let Call { route, target, metadata, message, peer, deadline, caller, guards, .. } = call;
+        let Call { route, target, metadata, message, peer, deadline, caller, guards, record, .. } = call;
         let Target::Http(head) = target else { return Err(misrouted(&route.name)) };
         if let Destination::Proxy(proxy) = &route.destination {
             let Message::Body(body) = message else { return Err(misrouted(&route.name)) };
             let upstream = self.proxied.get(&proxy.upstream).ok_or_else(|| not_there(&proxy.upstream))?;
             let client = caller.client.map_or(peer.address.ip(), |client| client.address);
             let (headers, secure, limits, usual) = (metadata, peer.secure, route.limits, route.timeout);
-            let proxied = Proxied { head, headers, body, client, secure, limits, deadline, usual, guards };
+            let proxied =
+                Proxied { head, headers, body, client, secure, limits, deadline, usual, guards, record };
             return upstream.call(proxy, proxied).await;
         }
         respond::drain(message, route.limits, deadline).await?;
@@ -107,7 +108,7 @@ impl Dispatch {
 
     /// A call of a gRPC method.
     fn rpc(&self, call: Call) -> BoxFuture<'_, Result<Reply, Status>> {
-        let Call { route, target, metadata, message, peer, deadline, caller, guards, .. } = call;
+        let Call { route, target, metadata, message, peer, deadline, caller, guards, record, .. } = call;
         let at_once = |status| Box::pin(std::future::ready(Err(status)));
         let Target::Rpc { path, method } = target else { return at_once(misrouted(&route.name)) };
         let to = match self.find(&route) {
@@ -116,13 +117,26 @@ impl Dispatch {
         };
         let unary = method.is_some_and(|method| !method.server_streaming);
         let (usual, repeatable) = (route.timeout, route.repeatable);
+        let seen = record.clone();
         let sending = move |frames| {
-            to.answer(Sending { path, metadata, frames, peer, caller, deadline, usual, repeatable, unary })
+            let sending = Sending {
+                path,
+                metadata,
+                frames,
+                peer,
+                caller,
+                deadline,
+                usual,
+                repeatable,
+                unary,
+                record: seen,
+            };
+            to.answer(sending)
         };
         let Some(deadline) = deadline else {
             return Box::pin(async move {
                 let frames = message.frames().await?;
-                Ok(sending(frames).await?.reply(to, None, guards))
+                Ok(sending(frames).await?.reply(to, None, guards, record))
             });
         };
         if deadline <= Instant::now() {
@@ -144,7 +158,7 @@ impl Dispatch {
                 answer = sending(frames) => answer?,
                 () = &mut sleep => return Err(deadline::passed("a reply came", to)),
             };
-            Ok(answer.reply(to, Some(sleep), guards))
+            Ok(answer.reply(to, Some(sleep), guards, record))
         })
     }
 
@@ -199,6 +213,7 @@ struct Sending {
     repeatable: bool,
     /// The reply is known to be one message.
     unary: bool,
+    record: Option<Arc<Record>>,
 }
 
 #[derive(Clone, Copy)]
@@ -237,7 +252,7 @@ impl<'a> To<'a> {
     }
 
     fn answer(self, sending: Sending) -> impl Future<Output = Result<Answer, Status>> + 'a {
-        let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, unary } =
+        let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, unary, record } =
             sending;
         request::head(&mut metadata, deadline);
         match self {
@@ -249,8 +264,17 @@ impl<'a> To<'a> {
                 let client = caller.client.map_or(peer.address.ip(), |client| client.address);
                 request::say_where_from(&mut metadata, client, peer.secure);
                 let (headers, client) = (metadata, Some(client));
-                let question =
-                    grpc::Question { path, headers, frames, deadline, usual, client, repeatable, unary };
+                let question = grpc::Question {
+                    path,
+                    headers,
+                    frames,
+                    deadline,
+                    usual,
+                    client,
+                    repeatable,
+                    unary,
+                    record,
+                };
                 Either::Right(upstream.call(question).map_ok(Answer::Upstream))
             }
         }
@@ -263,10 +287,16 @@ enum Answer {
 }
 
 impl Answer {
-    fn reply(self, to: To<'_>, sleep: Option<std::pin::Pin<Box<Sleep>>>, guards: Guards) -> Reply {
+    fn reply(
+        self,
+        to: To<'_>,
+        sleep: Option<Pin<Box<Sleep>>>,
+        guards: Guards,
+        record: Option<Arc<Record>>,
+    ) -> Reply {
         match self {
-            Self::Local(opened) => close(opened, to, sleep, guards),
-            Self::Upstream(opened) => close(opened, to, sleep, guards),
+            Self::Local(opened) => close(opened, to, sleep, guards, record),
+            Self::Upstream(opened) => close(opened, to, sleep, guards, record),
         }
     }
 }
@@ -274,17 +304,27 @@ impl Answer {
 fn close<B>(
     opened: reply::Opened<B>,
     to: To<'_>,
-    sleep: Option<std::pin::Pin<Box<Sleep>>>,
+    sleep: Option<Pin<Box<Sleep>>>,
     guards: Guards,
+    record: Option<Arc<Record>>,
 ) -> Reply
 where
     B: http_body::Body<Data = bytes::Bytes, Error = Status> + Send + Unpin + 'static,
 {
     let reply::Opened { metadata, http_status, attempts, body } = opened;
-    let body = match (body, sleep) {
-        (None, _) => Body::empty(),
-        (Some(body), None) => Body::new(body),
-        (Some(body), Some(sleep)) => Body::new(deadline::Timed::new(body, sleep, to.named())),
+    let body = match (body, sleep, record) {
+        (None, _, record) => {
+            if let Some(record) = record {
+                record.said(Ok(()));
+            }
+            Body::empty()
+        }
+        (Some(body), None, None) => Body::new(body),
+        (Some(body), None, Some(record)) => Body::new(Told::new(body, record)),
+        (Some(body), Some(sleep), None) => Body::new(deadline::Timed::new(body, sleep, to.named())),
+        (Some(body), Some(sleep), Some(record)) => {
+            Body::new(Told::new(deadline::Timed::new(body, sleep, to.named()), record))
+        }
     };
     Reply { metadata, body, http_status, attempts, guards }
 }
