@@ -63,27 +63,25 @@ impl Door {
     }
 
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
-    pub fn serve(self, mut request: Request) -> impl Future<Output = Response> + Send {
-        async move {
-            let snapshot = self.gateway.snapshot();
-            let arrival = Arrival::of(&mut request);
-            let recorded = snapshot.observers.as_ref().map(|observers| {
-                let record = Record::begin(arrival.recorded(&request), observers);
-                record.attach(request.extensions_mut());
-                (Unanswered::new(Arc::clone(&record)), record)
-            });
-            let response = if self.operator {
-                let road = Arc::new(OperatorRoad(Arc::clone(&snapshot)));
-                self.pass(&snapshot, &road, arrival, request).await
-            } else {
-                self.pass(&snapshot, &snapshot, arrival, request).await
-            };
-            let Some((unanswered, record)) = recorded else { return response };
-            if let Some(failed) = Failed::of(&response) {
-                record.failed(failed.code, &failed.message);
-            }
-            unanswered.answered(response)
+    pub async fn serve(self, mut request: Request) -> Response {
+        let snapshot = self.gateway.snapshot();
+        let arrival = Arrival::of(&mut request);
+        let recorded = snapshot.observers.as_ref().map(|observers| {
+            let record = Record::begin(arrival.recorded(&request), observers);
+            record.attach(request.extensions_mut());
+            (Unanswered::new(Arc::clone(&record)), record)
+        });
+        let response = if self.operator {
+            let road = Arc::new(OperatorRoad(Arc::clone(&snapshot)));
+            self.pass(&snapshot, &road, arrival, request).await
+        } else {
+            self.pass(&snapshot, &snapshot, arrival, request).await
+        };
+        let Some((unanswered, record)) = recorded else { return response };
+        if let Some(failed) = Failed::of(&response) {
+            record.failed(failed.code, &failed.message);
         }
+        unanswered.answered(response)
     }
 
     /// What a handshake is made with that begins now; `None`: plain text is spoken.
