@@ -6,6 +6,7 @@
 mod frames;
 mod pace;
 mod request_values;
+pub mod trace;
 
 use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 

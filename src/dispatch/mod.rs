@@ -26,13 +26,13 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 pub use self::{
-    ask::ask,
+    ask::{ask, ask_framed},
     balance::{
         Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, Host, LoadRules, Resilience,
         RetryRules,
     },
     grpc::{Settings, Upstream},
-    http::{HttpSettings, HttpUpstream},
+    http::{HttpSettings, HttpUpstream, Posted},
     local::Local,
     tls::{Identity, Roots, Tls},
 };

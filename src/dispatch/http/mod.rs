@@ -8,6 +8,7 @@ mod expect;
 mod headers;
 mod health;
 mod lend;
+mod post;
 mod settings;
 mod transport;
 mod tunnel;
@@ -25,7 +26,6 @@ use http::{
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 
-pub use self::settings::HttpSettings;
 use self::{
     answer::Relayed,
     headers::Came,
@@ -33,6 +33,7 @@ use self::{
     settings::Place,
     transport::{Clients, Lost, Sent, Transport},
 };
+pub use self::{post::Posted, settings::HttpSettings};
 use super::{
     balance::{Asked, Attempts, Balance, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep, Verdict},
     body::Bounded,

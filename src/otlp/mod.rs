@@ -1,0 +1,14 @@
+//! What is told to an OpenTelemetry collector: the traces of calls, gathered without ever holding one up, and sent by OTLP over
+//! gRPC or HTTP. A collector that is away, slow or full costs calls nothing: what waits is bounded, the rest is lost and counted.
+
+mod client;
+mod outage;
+mod resource;
+mod sampler;
+
+pub use self::{
+    client::{Client, Method, Refused, Settings},
+    outage::Outage,
+    resource::resource,
+    sampler::{Sampler, Trust},
+};
