@@ -23,7 +23,7 @@ use tower::Service;
 use tracing::warn;
 
 use crate::{
-    call::{Body, Call, Reply, Road},
+    call::{Body, Call, Observers, Reply, Road},
     config::{self, Config, Page},
     dispatch::{Dispatch, HttpUpstream, Local, Upstream},
     openapi,
@@ -67,6 +67,8 @@ pub struct Parts {
     /// The accounts, which outlive every config.
     pub directory: Arc<Directory>,
     pub policies: Arc<Policies>,
+    /// Who looks at what became of requests; nobody where it is `None`.
+    pub observers: Option<Observers>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -95,6 +97,8 @@ pub struct Snapshot {
     /// The gateway's own pages.
     pub pages: Vec<OwnPage>,
     pub policies: Arc<Policies>,
+    /// Who looks at what became of requests.
+    pub observers: Option<Observers>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -184,6 +188,7 @@ impl Snapshot {
             rest: built.rest.build(table, built.no_path),
             catalog,
             policies: Arc::clone(&parts.policies),
+            observers: parts.observers.clone(),
             dispatch: Dispatch::new(local.local, parts.upstreams.clone(), parts.proxied.clone()),
             document: OnceLock::new(),
         })
@@ -284,7 +289,11 @@ impl services::Registry for Servers<'_> {
 
 impl Road for Snapshot {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
-        self.policies.admit(call).await
+        let admitted = self.policies.admit(call).await;
+        if let Some(record) = &call.record {
+            record.admitted(call);
+        }
+        admitted
     }
 
     fn ahead(&self, call: &Call) -> HeaderMap {

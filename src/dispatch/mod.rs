@@ -19,7 +19,7 @@ mod respond;
 mod tls;
 pub mod worker;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
 
 use ::http::HeaderMap;
 use tokio::time::{Instant, Sleep};
@@ -38,7 +38,7 @@ pub use self::{
 };
 use self::{http::Proxied, respond::Asked};
 use crate::{
-    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Reply, Target},
+    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Record, Reply, Target, Told},
     route::{Destination, Route},
     status::{Fault, Whose},
 };
@@ -67,7 +67,7 @@ impl Dispatch {
     /// What the pending message's surface says of the client's body; UNAVAILABLE for an upstream that cannot be
     /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
     pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        let Call { route, target, metadata, message, peer, deadline, caller, guards, .. } = call;
+        let Call { route, target, metadata, message, peer, deadline, caller, guards, record, .. } = call;
         let message = match message {
             Message::Settled(outcome) => return outcome.map(|reply| Reply { guards, ..reply }),
             message => message,
@@ -82,8 +82,18 @@ impl Dispatch {
                     let client = caller.client.map_or(peer.address.ip(), |client| client.address);
                     let (headers, secure, limits, usual) =
                         (metadata, peer.secure, route.limits, route.timeout);
-                    let proxied =
-                        Proxied { head, headers, body, client, secure, limits, deadline, usual, guards };
+                    let proxied = Proxied {
+                        head,
+                        headers,
+                        body,
+                        client,
+                        secure,
+                        limits,
+                        deadline,
+                        usual,
+                        guards,
+                        record,
+                    };
                     return upstream.call(proxy, proxied).await;
                 }
                 respond::drain(message, route.limits, deadline).await?;
@@ -103,9 +113,20 @@ impl Dispatch {
         let (usual, repeatable) = (route.timeout, route.repeatable);
         let Some(deadline) = deadline else {
             let frames = message.frames().await?;
-            let sending =
-                Sending { path, metadata, frames, peer, caller, deadline: None, usual, repeatable, unary };
-            return Ok(to.answer(sending).await?.reply(to, None, guards));
+            let (deadline, seen) = (None, record.clone());
+            let sending = Sending {
+                path,
+                metadata,
+                frames,
+                peer,
+                caller,
+                deadline,
+                usual,
+                repeatable,
+                unary,
+                record: seen,
+            };
+            return Ok(to.answer(sending).await?.reply(to, None, guards, record));
         };
         if deadline <= Instant::now() {
             return Err(deadline::passed("the call was sent", to));
@@ -117,14 +138,25 @@ impl Dispatch {
             frames = message.frames() => frames?,
             () = &mut sleep => return Err(deadline::not_sent()),
         };
-        let deadline = Some(deadline);
-        let sending = Sending { path, metadata, frames, peer, caller, deadline, usual, repeatable, unary };
+        let (deadline, seen) = (Some(deadline), record.clone());
+        let sending = Sending {
+            path,
+            metadata,
+            frames,
+            peer,
+            caller,
+            deadline,
+            usual,
+            repeatable,
+            unary,
+            record: seen,
+        };
         let answer = tokio::select! {
             biased;
             answer = to.answer(sending) => answer?,
             () = &mut sleep => return Err(deadline::passed("a reply came", to)),
         };
-        Ok(answer.reply(to, Some(sleep), guards))
+        Ok(answer.reply(to, Some(sleep), guards, record))
     }
 
     fn find(&self, route: &Route) -> Result<To<'_>, Status> {
@@ -169,6 +201,7 @@ struct Sending {
     repeatable: bool,
     /// The reply is known to be one message.
     unary: bool,
+    record: Option<Arc<Record>>,
 }
 
 #[derive(Clone, Copy)]
@@ -188,7 +221,7 @@ impl fmt::Display for To<'_> {
 
 impl To<'_> {
     async fn answer(self, sending: Sending) -> Result<Answer, Status> {
-        let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, unary } =
+        let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, unary, record } =
             sending;
         request::head(&mut metadata, deadline);
         match self {
@@ -197,8 +230,17 @@ impl To<'_> {
                 let client = caller.client.map_or(peer.address.ip(), |client| client.address);
                 request::say_where_from(&mut metadata, client, peer.secure);
                 let (headers, client) = (metadata, Some(client));
-                let question =
-                    grpc::Question { path, headers, frames, deadline, usual, client, repeatable, unary };
+                let question = grpc::Question {
+                    path,
+                    headers,
+                    frames,
+                    deadline,
+                    usual,
+                    client,
+                    repeatable,
+                    unary,
+                    record,
+                };
                 upstream.call(question).await.map(Answer::Upstream)
             }
         }
@@ -211,10 +253,16 @@ enum Answer {
 }
 
 impl Answer {
-    fn reply(self, to: To<'_>, sleep: Option<std::pin::Pin<Box<Sleep>>>, guards: Guards) -> Reply {
+    fn reply(
+        self,
+        to: To<'_>,
+        sleep: Option<Pin<Box<Sleep>>>,
+        guards: Guards,
+        record: Option<Arc<Record>>,
+    ) -> Reply {
         match self {
-            Self::Local(opened) => close(opened, to, sleep, guards),
-            Self::Upstream(opened) => close(opened, to, sleep, guards),
+            Self::Local(opened) => close(opened, to, sleep, guards, record),
+            Self::Upstream(opened) => close(opened, to, sleep, guards, record),
         }
     }
 }
@@ -222,17 +270,27 @@ impl Answer {
 fn close<B>(
     opened: reply::Opened<B>,
     to: To<'_>,
-    sleep: Option<std::pin::Pin<Box<Sleep>>>,
+    sleep: Option<Pin<Box<Sleep>>>,
     guards: Guards,
+    record: Option<Arc<Record>>,
 ) -> Reply
 where
     B: http_body::Body<Data = bytes::Bytes, Error = Status> + Send + Unpin + 'static,
 {
     let reply::Opened { metadata, http_status, attempts, body } = opened;
-    let body = match (body, sleep) {
-        (None, _) => Body::empty(),
-        (Some(body), None) => Body::new(body),
-        (Some(body), Some(sleep)) => Body::new(deadline::Timed::new(body, sleep, to)),
+    let body = match (body, sleep, record) {
+        (None, _, record) => {
+            if let Some(record) = record {
+                record.said(Ok(()));
+            }
+            Body::empty()
+        }
+        (Some(body), None, None) => Body::new(body),
+        (Some(body), None, Some(record)) => Body::new(Told::new(body, record)),
+        (Some(body), Some(sleep), None) => Body::new(deadline::Timed::new(body, sleep, to)),
+        (Some(body), Some(sleep), Some(record)) => {
+            Body::new(Told::new(deadline::Timed::new(body, sleep, to), record))
+        }
     };
     Reply { metadata, body, http_status, attempts, guards }
 }

@@ -3,6 +3,7 @@
 //! `surface::classify`.
 
 use std::{
+    net::Ipv4Addr,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,12 +24,12 @@ use super::{
     request_id::{self, REQUEST_ID},
 };
 use crate::{
-    call::{Body, Peer, Road},
+    call::{Arrived, Body, Peer, Record, Road, Unanswered, Way},
     config::Config,
     route::{Asked, path},
     snapshot::Snapshot,
     status::{self, Fault, Refusal, refuse},
-    surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
+    surface::{self, Answer as _, Failed, Protocol, Request, Response, Surface as _, classify},
 };
 
 /// When one who had a connection too many may come again.
@@ -59,13 +60,29 @@ impl Door {
     }
 
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
-    pub async fn serve(&self, request: Request) -> Response {
+    pub async fn serve(&self, mut request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
-        if self.operator {
-            let road = Arc::new(OperatorRoad(Arc::clone(&snapshot)));
-            return self.serve_on(&snapshot, &road, request).await;
+        let arrival = Arrival::of(&mut request);
+        let Some(observers) = &snapshot.observers else {
+            return self.serve_by(&snapshot, arrival, request).await;
+        };
+        let record = Record::begin(arrival.recorded(&request), observers);
+        record.attach(request.extensions_mut());
+        let unanswered = Unanswered::new(Arc::clone(&record));
+        let response = self.serve_by(&snapshot, arrival, request).await;
+        if let Some(failed) = Failed::of(&response) {
+            record.failed(failed.code, &failed.message);
         }
-        self.serve_on(&snapshot, &snapshot, request).await
+        unanswered.answered(response)
+    }
+
+    /// By the road that its requests take.
+    async fn serve_by(&self, snapshot: &Arc<Snapshot>, arrival: Arrival, request: Request) -> Response {
+        if self.operator {
+            let road = Arc::new(OperatorRoad(Arc::clone(snapshot)));
+            return self.pass(snapshot, &road, arrival, request).await;
+        }
+        self.pass(snapshot, snapshot, arrival, request).await
     }
 
     /// What a handshake is made with that begins now; `None`: plain text is spoken.
@@ -81,15 +98,24 @@ impl Door {
     }
 
     /// The same by one snapshot, its calls down a road that need not be the snapshot's own: who explains a request sends
-    /// it down one that ends before the destination.
+    /// it down one that ends before the destination. Nothing of it is recorded.
     pub(super) async fn serve_on<R: Road + 'static>(
         &self,
         snapshot: &Arc<Snapshot>,
         road: &Arc<R>,
         mut request: Request,
     ) -> Response {
-        let began = Instant::now();
         let arrival = Arrival::of(&mut request);
+        self.pass(snapshot, road, arrival, request).await
+    }
+
+    async fn pass<R: Road + 'static>(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        road: &Arc<R>,
+        arrival: Arrival,
+        mut request: Request,
+    ) -> Response {
         // No browser speaks HTTP/2 in plain text, as most of native gRPC's calls come.
         if arrival.protocol != Protocol::Grpc || arrival.secure || arrival.version != Version::HTTP_2 {
             rebinding::note(&mut request);
@@ -120,7 +146,7 @@ impl Door {
         // Native gRPC has no use for them: no browser speaks it.
         if arrival.protocol != Protocol::Grpc {
             headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
-            headers::time(began, response.headers_mut());
+            headers::time(arrival.at, response.headers_mut());
         }
         if arrival.protocol != Protocol::Grpc {
             cors::tell(snapshot, page.as_ref(), response.headers_mut());
@@ -270,6 +296,7 @@ fn asked_of(snapshot: &Snapshot, request: &Request) -> Result<(), Status> {
 
 /// What is kept of a request's head: enough to refuse it in its own protocol when it is gone.
 struct Arrival {
+    at: Instant,
     protocol: Protocol,
     id: HeaderValue,
     method: Method,
@@ -283,6 +310,7 @@ struct Arrival {
 impl Arrival {
     fn of(request: &mut Request) -> Self {
         Self {
+            at: Instant::now(),
             id: request_id::of(request.headers_mut()),
             protocol: classify(request),
             method: request.method().clone(),
@@ -290,6 +318,32 @@ impl Arrival {
             version: request.version(),
             content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
             secure: surface::peer(request.extensions()).secure,
+        }
+    }
+
+    /// What its record begins with.
+    fn recorded(&self, request: &Request) -> Arrived {
+        let header = |name| request.headers().get(name);
+        let length = header(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        Arrived {
+            at: self.at,
+            way: match self.protocol {
+                Protocol::Grpc => Way::Grpc,
+                Protocol::GrpcWeb { .. } => Way::GrpcWeb,
+                Protocol::Rest => Way::Rest,
+            },
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            version: self.version,
+            secure: self.secure,
+            peer: request
+                .extensions()
+                .get::<Peer>()
+                .map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address.ip()),
+            user_agent: header(header::USER_AGENT).cloned(),
+            request_id: self.id.clone(),
+            request_bytes: length.and_then(|length| length.parse().ok()),
+            trace: None,
         }
     }
 

@@ -240,6 +240,7 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied,
+            observers: None,
         };
         let snapshot = built(Snapshot::build(&parts, &schemas), mistakes)?;
         let before = self.catalog();

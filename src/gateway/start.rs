@@ -104,6 +104,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         config: Arc::new(config.clone()),
         upstreams: dialled(&prepared.reached),
         proxied: prepared.proxied.clone(),
+        observers: None,
     };
     let mut told = StartError::Config(mistakes).mistakes();
     if let Err(error) = Snapshot::build(&parts, &prepared.described) {
@@ -172,6 +173,7 @@ impl Gateway {
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
             proxied: prepared.proxied.clone(),
+            observers: None,
         };
         let snapshot = built(Snapshot::build(&parts, &prepared.described), prepared.mistakes)
             .map_err(StartError::Config)?;

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::{Response, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Reply, Target, Upgrade},
+    call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Record, Reply, Target, Upgrade},
     route::{Destination, Route},
     schema::Template,
 };
@@ -47,10 +47,10 @@ impl HttpEndpoint {
         let (method, uri, version) = (parts.method, parts.uri, parts.version);
         let head = HttpHead { method, uri, captured, upgrade, version, expects };
         let (target, metadata) = (Target::Http(Box::new(head)), metadata::of_http_request(parts.headers));
-        let peer = peer(&parts.extensions);
+        let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
         let timeout = match timeout {
             Ok(timeout) => timeout,
-            Err(status) => return Call::settled(&self.route, target, metadata, peer, Err(status)),
+            Err(status) => return Call::settled(&self.route, target, metadata, peer, record, Err(status)),
         };
         Call {
             route: Arc::clone(&self.route),
@@ -62,6 +62,7 @@ impl HttpEndpoint {
             deadline: None,
             caller: Caller::default(),
             guards: Guards::default(),
+            record,
         }
     }
 }
@@ -76,12 +77,13 @@ pub(super) fn settled(
 ) -> Call {
     let (captured, upgrade, version) = (Vec::new(), None, parts.version);
     let head = HttpHead { method, uri, captured, upgrade, version, expects: false };
-    let peer = peer(&parts.extensions);
+    let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
     Call::settled(
         route,
         Target::Http(Box::new(head)),
         metadata::of_http_request(parts.headers),
         peer,
+        record,
         outcome,
     )
 }

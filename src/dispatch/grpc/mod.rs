@@ -32,7 +32,7 @@ use super::{
     request,
     tls::{Connector, Speaks},
 };
-use crate::call::Frames;
+use crate::call::{Frames, Record};
 
 /// What an attempt gives: an answer, or why there is none, with the answer to give where it is not sent again.
 type Attempt = Result<Opened<Relayed>, (Failure, Option<Opened<Relayed>>)>;
@@ -69,6 +69,7 @@ pub(super) struct Question {
     pub(super) repeatable: bool,
     /// The reply is known to be one message.
     pub(super) unary: bool,
+    pub(super) record: Option<Arc<Record>>,
 }
 
 impl Upstream {
@@ -93,6 +94,7 @@ impl Upstream {
         let (wire, connect_timeout, handshake_timeout) =
             (settings.wire(), settings.connect_timeout, settings.handshake_timeout);
         let balance = Balance::new(
+            settings.name,
             Arc::clone(&label),
             settings.resilience,
             settings.hosts,
@@ -120,13 +122,14 @@ impl Upstream {
     /// UNAVAILABLE, with why: it was not sent, or no endpoint could answer it; DEADLINE_EXCEEDED for one that took too long;
     /// the client's own mistake; the upstream's own status where its reply is only a status.
     pub(super) async fn call(&self, question: Question) -> Result<Opened<Relayed>, Status> {
-        let Question { path, mut headers, frames, deadline, usual, client, repeatable, unary } = question;
+        let Question { path, mut headers, frames, deadline, usual, client, repeatable, unary, record } =
+            question;
         for (name, value) in &self.head.metadata {
             headers.insert(name, value.clone());
         }
         let fair = usual.map_or(FAIR, |usual| usual.min(FAIR));
         let key = self.balance.key(&headers, path.path(), client);
-        let plan = Plan { repeatable, deadline, fair, key, own: false };
+        let plan = Plan { repeatable, deadline, fair, key, own: false, record };
         self.run(plan, path, headers, frames, unary).await
     }
 
@@ -140,7 +143,7 @@ impl Upstream {
         headers: HeaderMap,
         frames: Frames,
     ) -> Result<Opened<Relayed>, Status> {
-        let plan = Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true };
+        let plan = Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true, record: None };
         self.run(plan, path, headers, frames, false).await
     }
 
@@ -221,7 +224,7 @@ impl Upstream {
         let response = sent.map_err(|http2::Failed { status, unsent }| {
             failed(status, if unsent { Reach::Unseen } else { Reach::Seen })
         })?;
-        call.answered();
+        call.answered(None);
         let (head, body) = response.into_parts();
         let live = |begun, body| (Relayed::live(begun, body, &endpoint.label, rules.idle_timeout), None);
         let (relayed, verdict) = if unary && call.may_repeat() {

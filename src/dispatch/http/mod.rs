@@ -45,7 +45,7 @@ use super::{
     tls::{Connector, Speaks},
 };
 use crate::{
-    call::{Body, Frames, Guards, HttpHead, HttpStatus, Reply, Upgrade},
+    call::{Body, Frames, Guards, HttpHead, HttpStatus, Record, Reply, Upgrade},
     route::{Limits, Proxy},
     status::Fault,
 };
@@ -86,6 +86,7 @@ pub(super) struct Proxied {
     /// How long a request of its kind may take.
     pub(super) usual: Option<std::time::Duration>,
     pub(super) guards: Guards,
+    pub(super) record: Option<Arc<Record>>,
 }
 
 /// What an attempt gives: a response, or why there is none, with the one to give where it is not sent again.
@@ -107,6 +108,7 @@ impl HttpUpstream {
         let connectors = connectors.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         let HttpSettings { http2, connect_timeout, handshake_timeout, .. } = settings;
         let balance = Balance::new(
+            Arc::clone(&settings.name),
             Arc::clone(&label),
             settings.resilience.clone(),
             settings.hosts.clone(),
@@ -146,7 +148,7 @@ impl HttpUpstream {
     /// INVALID_ARGUMENT for a path that is none as it would go on; what the client did wrong with its body; UNAVAILABLE
     /// where the upstream cannot be reached or does not answer in HTTP; DEADLINE_EXCEEDED.
     pub(super) async fn call(&self, proxy: &Proxy, proxied: Proxied) -> Result<Reply, Status> {
-        let Proxied { mut head, mut headers, body, client, secure, limits, deadline, usual, guards } =
+        let Proxied { mut head, mut headers, body, client, secure, limits, deadline, usual, guards, record } =
             proxied;
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
@@ -174,6 +176,7 @@ impl HttpUpstream {
             fair: usual.map_or(FAIR, |usual| usual.min(FAIR)),
             key: self.balance.key(&headers, path.path(), Some(client)),
             own: false,
+            record,
         };
         let (method, keep_host) = (head.method.clone(), proxy.keep_host);
         let request = Outline { method, path, headers, keep_host, expected };
@@ -247,7 +250,7 @@ impl HttpUpstream {
         };
         let limit = Limit::new(time, name, "did not begin to answer", label);
         let response = limit.hold(endpoint.transport.send(request, sent, label)).await.map_err(failed)?;
-        call.answered();
+        call.answered(Some(response.status()));
         let (head, body) = response.into_parts();
         let body = if answer::short(&body, rules.retry.body_bytes) {
             let limit = Limit::new(whole, PER_TRY, "did not end its response", label);

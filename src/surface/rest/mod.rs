@@ -49,7 +49,7 @@ use super::{
     metadata, peer, timeout,
 };
 use crate::{
-    call::{Body, Call, Caller, Guards, Message, Pending, Road},
+    call::{Body, Call, Caller, Guards, Message, Pending, Record, Road},
     route::{
         Asked, Conditions, Hosts, Route, Routes, RpcTable, Weighted,
         router::{Conflict, Router, Settings},
@@ -278,8 +278,9 @@ impl Surface for Rest {
             Ok(opened) => opened,
             Err(status) => {
                 let (metadata, _) = metadata::of_request(parts.headers, Protocol::Rest);
-                let peer = peer(&parts.extensions);
-                let call = Call::settled(&endpoint.route, endpoint.rpc(), metadata, peer, Err(status));
+                let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
+                let call =
+                    Call::settled(&endpoint.route, endpoint.rpc(), metadata, peer, record, Err(status));
                 return (RestAnswer { origin, target: Wanted::Nothing }, call);
             }
         };
@@ -289,12 +290,12 @@ impl Surface for Rest {
             Input::Raw => text(&parts.headers, header::CONTENT_TYPE),
             Input::None | Input::Json => String::new(),
         };
-        let peer = peer(&parts.extensions);
+        let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
         let (route, rpc) = (Arc::clone(&endpoint.route), endpoint.rpc());
         let (metadata, timeout) = call_head(std::mem::take(&mut parts.headers));
         let timeout = match timeout {
             Ok(timeout) => timeout,
-            Err(status) => return (answer, Call::settled(&route, rpc, metadata, peer, Err(status))),
+            Err(status) => return (answer, Call::settled(&route, rpc, metadata, peer, record, Err(status))),
         };
         let unread = Unread { endpoint, head, body, coding, layout, content_type };
         let call = Call {
@@ -307,6 +308,7 @@ impl Surface for Rest {
             deadline: None,
             caller: Caller::default(),
             guards: Guards::default(),
+            record,
         };
         (answer, call)
     }
