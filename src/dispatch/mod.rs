@@ -38,7 +38,7 @@ pub use self::{
 };
 use self::{http::Proxied, respond::Asked};
 use crate::{
-    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Record, Reply, Target, Told},
+    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Record, Reply, Target, Told, trace::Part},
     route::{Destination, Route},
     status::{Fault, Whose},
 };
@@ -112,7 +112,7 @@ impl Dispatch {
         let to = self.find(&route)?;
         let (usual, repeatable) = (route.timeout, route.repeatable);
         let Some(deadline) = deadline else {
-            let frames = message.frames().await?;
+            let frames = frames(message, record.as_ref()).await?;
             let (deadline, seen) = (None, record.clone());
             let sending = Sending {
                 path,
@@ -135,7 +135,7 @@ impl Dispatch {
         let mut sleep = Box::pin(tokio::time::sleep_until(deadline));
         let frames = tokio::select! {
             biased;
-            frames = message.frames() => frames?,
+            frames = frames(message, record.as_ref()) => frames?,
             () = &mut sleep => return Err(deadline::not_sent()),
         };
         let (deadline, seen) = (Some(deadline), record.clone());
@@ -172,6 +172,13 @@ impl Dispatch {
             | Destination::Nothing => Err(misrouted(&route.name)),
         }
     }
+}
+
+/// The frames to send; what is transcoded for it takes its time.
+async fn frames(message: Message, record: Option<&Arc<Record>>) -> Result<Frames, Status> {
+    let pending = matches!(message, Message::Pending(_));
+    let _transcoding = pending.then(|| Part::begin(record, "transcode request"));
+    message.frames().await
 }
 
 fn not_there(upstream: &str) -> Status {
@@ -225,7 +232,10 @@ impl To<'_> {
             sending;
         request::head(&mut metadata, deadline);
         match self {
-            Self::Local(local) => local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local),
+            Self::Local(local) => {
+                let _serving = Part::begin(record.as_ref(), "local service");
+                local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local)
+            }
             Self::Upstream(upstream) => {
                 let client = caller.client.map_or(peer.address.ip(), |client| client.address);
                 request::say_where_from(&mut metadata, client, peer.secure);

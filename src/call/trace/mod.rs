@@ -2,11 +2,15 @@
 //! `tracestate`, `baggage`. Level 2 of the Recommendation: what it does not know of a later version stays behind.
 
 mod ids;
+mod notes;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-pub use self::ids::{SpanId, TraceId};
 use self::ids::{hex, unhex};
+pub use self::{
+    ids::{SpanId, TraceId},
+    notes::{Fact, Note, Part, What},
+};
 
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -47,6 +51,8 @@ pub struct TraceContext {
     pub link: Option<SpanContext>,
     /// The caller's `tracestate`, where it goes on.
     pub state: Option<HeaderValue>,
+    /// Upstreams are told of it.
+    pub goes_on: bool,
 }
 
 impl SpanContext {

@@ -14,7 +14,8 @@ pub(in crate::config) struct Otlp {
     /// Where an OpenTelemetry collector is: http://HOST:PORT or https://HOST[:PORT]; of OTLP/HTTP with a path before /v1/traces,
     /// if it has one. Default: none, nothing is sent.
     pub(in crate::config) endpoint: Option<String>,
-    /// What it speaks: grpc or http/protobuf. Default: http/protobuf for an endpoint with a path or the port 4318, else grpc.
+    /// What it speaks: grpc or http/protobuf. Default: what the endpoint looks like, http/protobuf with a path or the port 4318,
+    /// else grpc.
     pub(in crate::config) protocol: Option<OtlpProtocol>,
     /// Metadata, or headers, that are sent with each request; credentials by reference. Default: none.
     pub(in crate::config) headers: BTreeMap<String, Text>,
@@ -41,17 +42,17 @@ pub(in crate::config) struct Otlp {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Traces {
-    /// Whether traces are made and sent. Default: true where there is an endpoint.
+    /// Whether traces are made and sent. Default: true, unless there is no endpoint.
     pub(in crate::config) enabled: Option<bool>,
-    /// Where they are sent, in place of otlp.endpoint; the path is taken as it is. Default: otlp.endpoint.
+    /// Where they are sent, in place of otlp.endpoint; the path is taken as it is. Default: the one of [otlp].
     pub(in crate::config) endpoint: Option<String>,
-    /// What is spoken there. Default: otlp.protocol.
+    /// What is spoken there. Default: the one of [otlp].
     pub(in crate::config) protocol: Option<OtlpProtocol>,
-    /// Sent along, in place of otlp.headers. Default: those.
+    /// Sent along, in place of otlp.headers. Default: those of [otlp].
     pub(in crate::config) headers: BTreeMap<String, Text>,
-    /// Sent along, in place of otlp.headers_from. Default: those.
+    /// Sent along, in place of otlp.headers_from. Default: those of [otlp].
     pub(in crate::config) headers_from: Option<Text>,
-    /// How long a request may take. Default: otlp.timeout.
+    /// How long a request may take. Default: the one of [otlp].
     pub(in crate::config) timeout: Option<Time>,
     /// The share of the traces that begin here which is recorded, from 0 to 1. Default: 0.1.
     pub(in crate::config) sample: Option<f64>,
@@ -60,7 +61,7 @@ pub(in crate::config) struct Traces {
     /// Whose traceparent is believed: everyone, proxies (gateway.trusted_proxies) or nobody. Others call in a trace that begins
     /// here, with a link to theirs. Default: everyone.
     pub(in crate::config) trust: Option<TraceTrust>,
-    /// What is read from callers and told to upstreams: tracecontext and baggage. Default: both.
+    /// What is read from callers and told to upstreams: tracecontext and baggage. Default: all that there is.
     pub(in crate::config) propagators: Option<Vec<Propagator>>,
     /// Tell who called, by id (enduser.id). Default: false.
     pub(in crate::config) user_ids: Option<bool>,

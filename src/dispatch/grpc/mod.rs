@@ -32,7 +32,7 @@ use super::{
     request,
     tls::{Connector, Speaks},
 };
-use crate::call::{Frames, Record};
+use crate::call::{Frames, Record, trace::TRACEPARENT};
 
 /// What an attempt gives: an answer, or why there is none, with the answer to give where it is not sent again.
 type Attempt = Result<Opened<Relayed>, (Failure, Option<Opened<Relayed>>)>;
@@ -162,6 +162,9 @@ impl Upstream {
             let endpoint =
                 call.next().await.map_err(|status| call.ended(Failure::new(status, Reach::Nowhere)))?;
             let mut headers = headers.clone();
+            if let Some(parent) = call.traceparent() {
+                headers.insert(TRACEPARENT, parent);
+            }
             if let Some(deadline) = call.deadline().filter(|_| call.sent() > 1 || call.until().is_some()) {
                 request::tell(&mut headers, deadline);
             }

@@ -56,7 +56,7 @@ impl HttpUpstream {
     }
 
     async fn exchange(&self, outline: Outline, body: Bytes, most: usize) -> Result<Posted, Status> {
-        let plan = Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true };
+        let plan = Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true, record: None };
         let mut call = Attempts::begin(&self.balance, plan).await?;
         let outgoing = Outgoing::new(Frames::Stream(Body::from(body.clone())), body.len());
         let mut sent =

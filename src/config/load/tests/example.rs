@@ -45,7 +45,7 @@ fn what_the_example_only_mentions_is_right_too() {
     let (config, warnings) = sources.inspect().accept().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (4, 7, 2));
     // What is only mentioned does nothing as long as clients are not asked, and an upstream is in plain text.
-    assert_eq!(warnings.count(), (0, 6), "{warnings}");
+    assert_eq!(warnings.count(), (0, 8), "{warnings}");
     let metadata: Vec<_> =
         config.upstreams[0].metadata.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
     let want =
