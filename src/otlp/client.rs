@@ -73,7 +73,7 @@ pub struct Client {
 
 enum Reached {
     Grpc(Arc<Upstream>),
-    Http(HttpUpstream, PathAndQuery),
+    Http(Box<HttpUpstream>, PathAndQuery),
 }
 
 impl Client {
@@ -109,7 +109,7 @@ impl Client {
                     0,
                 )?;
                 upstream.look_after();
-                Reached::Http(upstream, path)
+                Reached::Http(Box::new(upstream), path)
             }
         };
         Ok(Self { settings, reached })

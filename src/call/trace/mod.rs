@@ -105,7 +105,7 @@ impl SpanContext {
     /// Its flags, as they are written.
     #[must_use]
     pub fn flags(&self) -> u8 {
-        u8::from(self.sampled) * SAMPLED | u8::from(self.random) * RANDOM
+        (u8::from(self.sampled) * SAMPLED) | (u8::from(self.random) * RANDOM)
     }
 
     /// As a `traceparent`.
