@@ -22,6 +22,8 @@ pub mod store;
 pub mod dispatch;
 pub mod policy;
 
+pub mod otlp;
+
 pub mod services;
 
 pub mod surface;

@@ -23,10 +23,11 @@ use tower::Service;
 use tracing::warn;
 
 use crate::{
-    call::{Body, Call, Observers, Reply, Road},
+    call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
     dispatch::{Dispatch, HttpUpstream, Local, Upstream},
     openapi,
+    otlp::Tracer,
     policy::Policies,
     route::{Asked, Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
@@ -69,6 +70,8 @@ pub struct Parts {
     pub policies: Arc<Policies>,
     /// Who looks at what became of requests; nobody where it is `None`.
     pub observers: Option<Observers>,
+    /// Says which requests are traced; none is where it is `None`.
+    pub tracer: Option<Arc<Tracer>>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -99,6 +102,8 @@ pub struct Snapshot {
     pub policies: Arc<Policies>,
     /// Who looks at what became of requests.
     pub observers: Option<Observers>,
+    /// Says which requests are traced.
+    pub tracer: Option<Arc<Tracer>>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -189,6 +194,7 @@ impl Snapshot {
             catalog,
             policies: Arc::clone(&parts.policies),
             observers: parts.observers.clone(),
+            tracer: parts.tracer.clone(),
             dispatch: Dispatch::new(local.local, parts.upstreams.clone(), parts.proxied.clone()),
             document: OnceLock::new(),
         })
@@ -289,7 +295,9 @@ impl services::Registry for Servers<'_> {
 
 impl Road for Snapshot {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
+        let policing = Part::begin(call.record.as_ref(), "policies");
         let admitted = self.policies.admit(call).await;
+        drop(policing);
         if let Some(record) = &call.record {
             record.admitted(call);
         }

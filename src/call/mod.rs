@@ -8,6 +8,7 @@ mod pace;
 mod record;
 mod recorded;
 mod request_values;
+pub mod trace;
 
 use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ pub use frames::{Encoding, FrameGuard, FrameReader, HEADER_BYTES, frame};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode, Uri, uri::PathAndQuery};
 pub use pace::Pace;
-pub use record::{Arrived, Attempt, Ended, Observer, Observers, Outcome, Record, TraceContext, Way};
+pub use record::{Arrived, Attempt, Ended, Observer, Observers, Outcome, Record, Traced, Way};
 pub(crate) use recorded::Told;
 pub use recorded::Unanswered;
 pub use request_values::RequestValues;

@@ -30,19 +30,19 @@ use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 pub use self::{
-    ask::ask,
+    ask::{ask, ask_framed},
     balance::{
         Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, Host, LoadRules, Resilience,
         RetryRules,
     },
     grpc::{Settings, Upstream},
-    http::{HttpSettings, HttpUpstream},
+    http::{HttpSettings, HttpUpstream, Posted},
     local::Local,
     tls::{Identity, Roots, Tls},
 };
 use self::{http::Proxied, respond::Asked};
 use crate::{
-    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Record, Reply, Target, Told},
+    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Record, Reply, Target, Told, trace::Part},
     route::{Destination, Route},
     status::{Fault, Whose},
 };
@@ -135,7 +135,7 @@ impl Dispatch {
         };
         let Some(deadline) = deadline else {
             return Box::pin(async move {
-                let frames = message.frames().await?;
+                let frames = frames(message, record.as_ref()).await?;
                 Ok(sending(frames).await?.reply(to, None, guards, record))
             });
         };
@@ -149,7 +149,7 @@ impl Dispatch {
                 Message::Frames(frames) => frames,
                 message => tokio::select! {
                     biased;
-                    frames = message.frames() => frames?,
+                    frames = frames(message, record.as_ref()) => frames?,
                     () = &mut sleep => return Err(deadline::not_sent()),
                 },
             };
@@ -184,6 +184,13 @@ fn settled(call: Call) -> Result<Reply, Status> {
         Message::Settled(outcome) => outcome.map(|reply| Reply { guards, ..reply }),
         _ => Err(misrouted(&route.name)),
     }
+}
+
+/// The frames to send; what is transcoded for it takes its time.
+async fn frames(message: Message, record: Option<&Arc<Record>>) -> Result<Frames, Status> {
+    let pending = matches!(message, Message::Pending(_));
+    let _transcoding = pending.then(|| Part::begin(record, "transcode request"));
+    message.frames().await
 }
 
 fn not_there(upstream: &str) -> Status {
@@ -257,8 +264,11 @@ impl<'a> To<'a> {
         request::head(&mut metadata, deadline);
         match self {
             Self::Local(local) => {
-                let call = Box::pin(local.call(path, metadata, frames, (peer, caller)));
-                Either::Left(call.map_ok(Answer::Local))
+                let call = async move {
+                    let _serving = Part::begin(record.as_ref(), "local service");
+                    local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local)
+                };
+                Either::Left(Box::pin(call))
             }
             Self::Upstream(upstream) => {
                 let client = caller.client.map_or(peer.address.ip(), |client| client.address);

@@ -27,7 +27,7 @@ use super::{
     request_id::{self, REQUEST_ID},
 };
 use crate::{
-    call::{Arrived, Body, Peer, Record, Road, Unanswered, Way},
+    call::{Arrived, Body, Peer, Record, Road, Unanswered, Way, trace::TraceContext},
     config::Config,
     route::{Asked, path},
     snapshot::Snapshot,
@@ -67,7 +67,13 @@ impl Door {
         let snapshot = self.gateway.snapshot();
         let arrival = Arrival::of(&mut request);
         let recorded = snapshot.observers.as_ref().map(|observers| {
-            let record = Record::begin(arrival.recorded(&request), observers);
+            // What is asked on the operator's listener is part of nobody's trace.
+            let tracer = snapshot.tracer.as_ref().filter(|_| !self.operator);
+            let trace = tracer.map(|tracer| {
+                let peer = surface::peer(request.extensions()).address.ip();
+                tracer.begin(request.headers_mut(), peer)
+            });
+            let record = Record::begin(arrival.recorded(&request, trace), observers);
             record.attach(request.extensions_mut());
             (Unanswered::new(Arc::clone(&record)), record)
         });
@@ -326,7 +332,7 @@ impl Arrival {
     }
 
     /// What its record begins with.
-    fn recorded(&self, request: &Request) -> Arrived {
+    fn recorded(&self, request: &Request, trace: Option<TraceContext>) -> Arrived {
         let header = |name| request.headers().get(name);
         let length = header(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         Arrived {
@@ -344,10 +350,11 @@ impl Arrival {
                 .extensions()
                 .get::<Peer>()
                 .map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address.ip()),
+            host: header(header::HOST).cloned(),
             user_agent: header(header::USER_AGENT).cloned(),
             request_id: self.id.clone(),
             request_bytes: length.and_then(|length| length.parse().ok()),
-            trace: None,
+            trace,
         }
     }
 

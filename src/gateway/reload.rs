@@ -20,6 +20,7 @@ use super::{
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
+    call::Observer,
     config::Config,
     dispatch::Upstream,
     services::{
@@ -225,6 +226,7 @@ impl Gateway {
         }
         let before = (&*current.parts.policies, &*current.parts.config);
         let policies = callers::policies(&config, &self.accounts, Some(before))?;
+        let tracer = self.traces.as_ref().map(|traces| traces.tracer(&config));
         let parts = Parts {
             policies,
             about: Arc::new(About {
@@ -240,7 +242,8 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied,
-            observers: None,
+            observers: tracer.clone().map(|tracer| [tracer as Arc<dyn Observer>].into()),
+            tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &schemas), mistakes)?;
         let before = self.catalog();

@@ -18,9 +18,11 @@ use super::{
     files,
     reload::{self, Queue},
     schemas::{self, Watch},
+    traces::Traces,
     upstreams::{self, ByName},
 };
 use crate::{
+    call::Observer,
     config::{self, Callers, Config},
     dispatch::Upstream,
     proto,
@@ -105,6 +107,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         upstreams: dialled(&prepared.reached),
         proxied: prepared.proxied.clone(),
         observers: None,
+        tracer: None,
     };
     let mut told = StartError::Config(mistakes).mistakes();
     if let Err(error) = Snapshot::build(&parts, &prepared.described) {
@@ -161,9 +164,13 @@ impl Gateway {
         // Who only asks opens no port.
         let tls =
             if opens { certificates::prepare(&config, None).map_err(StartError::Config)? } else { None };
+        let about = About::new(env!("CARGO_PKG_VERSION"), &*config.environment);
+        // Who only asks sends nothing.
+        let traces = if opens { Traces::begin(&config, &about).map_err(StartError::Config)? } else { None };
+        let tracer = traces.as_ref().map(|traces| traces.tracer(&config));
         let parts = Parts {
             policies,
-            about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
+            about: Arc::new(about),
             loaded: Loaded::first(),
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
@@ -173,7 +180,8 @@ impl Gateway {
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
             proxied: prepared.proxied.clone(),
-            observers: None,
+            observers: tracer.clone().map(|tracer| [tracer as Arc<dyn Observer>].into()),
+            tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &prepared.described), prepared.mistakes)
             .map_err(StartError::Config)?;
@@ -208,6 +216,7 @@ impl Gateway {
             tls: tls.into(),
             read_now: watch::Sender::new(0),
             reloads,
+            traces,
             files,
         });
         explainer.tie(&gateway);

@@ -19,6 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["transcode"],
     &["store"],
     &["policy", "dispatch"],
+    &["otlp"],
     &["services"],
     &["surface"],
     &["config"],

@@ -10,6 +10,7 @@ mod header_changes;
 mod http_rules;
 mod http_upstreams;
 mod meant;
+mod otlp;
 mod places;
 mod proxy;
 mod resilience;
@@ -74,6 +75,8 @@ impl<'a> Check<'a> {
             tls,
             admin,
             log,
+            otlp,
+            traces,
             connections,
             limits,
             mut auth,
@@ -114,6 +117,7 @@ impl<'a> Check<'a> {
             self.users.issuers.push(CERTIFICATE.to_owned());
         }
         let callers = self.callers(auth, access, rate_limits, proxies, certificates);
+        let otlp = self.otlp(otlp);
         let tiers: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();
         Config {
             listen: listen.unwrap_or(default.listen),
@@ -130,6 +134,7 @@ impl<'a> Check<'a> {
             },
             watch_config: gateway.watch_config.unwrap_or(default.watch_config),
             log: self::log(&log),
+            traces: self.traces(traces, &otlp),
             connections,
             limits: Limits {
                 request_pause: connections.body_timeout,

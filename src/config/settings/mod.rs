@@ -3,6 +3,7 @@
 //! `super::check` turns it into the config as meant.
 
 mod callers;
+mod otlp;
 mod resilience;
 mod rest;
 mod routes;
@@ -19,6 +20,7 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
+    otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
@@ -40,6 +42,10 @@ pub(super) struct Settings {
     pub(super) admin: Admin,
     /// What is logged, and how.
     pub(super) log: Log,
+    /// Where telemetry is sent.
+    pub(super) otlp: Otlp,
+    /// The traces of calls.
+    pub(super) traces: Traces,
     /// What a client's connection may cost.
     pub(super) connections: Connections,
     /// How long messages and calls may be.

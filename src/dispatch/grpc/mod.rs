@@ -32,7 +32,7 @@ use super::{
     request,
     tls::{Connector, Speaks},
 };
-use crate::call::{Frames, Record};
+use crate::call::{Frames, Record, trace::TRACEPARENT};
 
 /// What an attempt gives: an answer, or why there is none, with the answer to give where it is not sent again.
 type Attempt = Result<Opened<Relayed>, (Failure, Option<Opened<Relayed>>)>;
@@ -220,6 +220,9 @@ impl Upstream {
             (first, _) => limit(first, FIRST_BYTE, "did not begin to answer"),
         };
         let mut headers = headers.clone();
+        if let Some(parent) = call.traceparent() {
+            headers.insert(TRACEPARENT, parent);
+        }
         if let Some(deadline) = call.deadline().filter(|_| call.sent() > 1 || whole.is_some()) {
             request::tell(&mut headers, deadline);
         }

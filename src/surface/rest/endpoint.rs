@@ -22,6 +22,8 @@ use crate::{
 pub struct Endpoint {
     pub(super) binding: Binding,
     pub(super) route: Arc<Route>,
+    /// The binding's path template.
+    pub(super) template: Arc<str>,
     /// How its failures are written.
     pub(super) errors: Arc<Errors>,
     plan: RequestPlan,
@@ -129,7 +131,8 @@ impl Endpoint {
         } else {
             None
         };
-        Ok(Self { binding, route, errors, plan, socket_plan, input, style, request, response })
+        let template = binding.template.as_str().into();
+        Ok(Self { binding, route, template, errors, plan, socket_plan, input, style, request, response })
     }
 
     /// The verb and path template, with what they bind.

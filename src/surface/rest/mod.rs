@@ -296,6 +296,9 @@ impl Rest {
             }
         };
         let origin = Origin::take(&mut parts, &endpoint.errors);
+        if let Some(record) = &origin.record {
+            record.matched(&endpoint.template);
+        }
         let opened = negotiate(&endpoint, &parts.headers, &body);
         let (form, layout, coding) = match opened {
             Ok(opened) => opened,
