@@ -26,6 +26,7 @@ use crate::{
     call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
     dispatch::{Dispatch, HttpUpstream, Local, Upstream},
+    health::Monitor,
     openapi,
     otlp::Tracer,
     policy::Policies,
@@ -67,6 +68,8 @@ pub struct Parts {
     pub reload: Arc<dyn Reload>,
     /// The accounts, which outlive every config.
     pub directory: Arc<Directory>,
+    /// The probes of this config.
+    pub monitor: Arc<Monitor>,
     pub policies: Arc<Policies>,
     /// Who looks at what became of requests; nobody where it is `None`.
     pub observers: Option<Observers>,
@@ -181,6 +184,7 @@ impl Snapshot {
             reload,
             explain,
             directory: &parts.directory,
+            monitor: &parts.monitor,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
         let table = Arc::new(built.table);
@@ -220,7 +224,7 @@ impl Snapshot {
                     style,
                     input,
                     upstream,
-                    members: endpoint.members(),
+                    body: endpoint.body().cloned(),
                     access: &endpoint.route().terms.access,
                     reached: self.rest.reaches(endpoint),
                 }

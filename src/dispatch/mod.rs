@@ -32,13 +32,13 @@ use tonic::Status;
 pub use self::{
     ask::{ask, ask_framed},
     balance::{
-        Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, Host, LoadRules, Resilience,
-        RetryRules,
+        Balancing, BreakerRules, Condition, EjectionRules, HashBy, HealthKind, HealthRules, Host, LoadRules,
+        Resilience, RetryRules,
     },
     grpc::{Settings, Upstream},
     http::{HttpSettings, HttpUpstream, Posted},
     local::Local,
-    tls::{Identity, Roots, Tls},
+    tls::{Connector, Identity, Roots, Speaks, Tls},
 };
 use self::{http::Proxied, respond::Asked};
 use crate::{

@@ -14,9 +14,9 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Gateway, PortTls, callers, certificates, changes, keys,
+    Gateway, PortTls, callers, certificates, changes, health, keys,
     schemas::{self, Reading, Unread, Watch},
-    start::{built, dialled, look_after},
+    start::{built, dialled, look_after, version},
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
@@ -227,9 +227,14 @@ impl Gateway {
         let before = (&*current.parts.policies, &*current.parts.config);
         let policies = callers::policies(&config, &self.accounts, Some(before))?;
         let tracer = self.traces.as_ref().map(|traces| traces.tracer(&config));
+        let before = Some(&*current.parts.monitor);
+        let of = (&upstreams, &proxied);
+        let monitor = health::monitor(&config, &self.accounts.stores, of, &self.figures, before);
         let parts = Parts {
             policies,
+            monitor,
             about: Arc::new(About {
+                version: version(&config).to_owned(),
                 environment: config.environment.to_string(),
                 ..(*current.parts.about).clone()
             }),

@@ -19,7 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["transcode"],
     &["store"],
     &["policy", "dispatch"],
-    &["otlp"],
+    &["health", "otlp"],
     &["services"],
     &["surface"],
     &["config"],

@@ -7,6 +7,7 @@ mod attempts;
 mod backoff;
 mod breaker;
 mod budget;
+mod condition;
 mod endpoint;
 mod key;
 mod latency;
@@ -43,6 +44,7 @@ pub(super) use self::{
 };
 use self::{breaker::Breaker, budget::Budget, load::Load, names::Names, set::Set};
 pub use self::{
+    condition::Condition,
     names::Host,
     rules::{
         Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience,

@@ -23,7 +23,7 @@ pub(super) use self::reply::Relayed;
 use self::reply::{Begun, Held};
 pub use self::settings::Settings;
 use super::{
-    balance::{Asked, Attempts, Balance, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep},
+    balance::{Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep},
     deadline::Limit,
     dial::Dial,
     http2::{self, Pools},
@@ -114,6 +114,20 @@ impl Upstream {
     /// the upstream. Once is enough.
     pub fn look_after(&self) {
         self.upkeep.get_or_init(|| Upkeep::begin(&self.balance, health::Health(Arc::clone(&self.head))));
+    }
+
+    /// What its calls and its health checks have told of it.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.balance.condition()
+    }
+
+    /// Connects to one of its endpoints.
+    ///
+    /// # Errors
+    /// None can be connected to; in words that follow its name.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.balance.reach().await
     }
 
     /// Sends one call and waits for its reply's head.

@@ -14,6 +14,7 @@ pub mod elements;
 mod endpoint;
 mod error;
 mod explain;
+pub mod health_body;
 mod paths;
 mod profile;
 mod request;
