@@ -23,6 +23,7 @@ pub mod dispatch;
 pub mod policy;
 
 pub mod health;
+pub mod otlp;
 
 pub mod services;
 

@@ -4,7 +4,7 @@ use std::{
     io::{IsTerminal as _, Write as _},
     net::{SocketAddr, TcpListener},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -30,6 +30,9 @@ const STOPPING: &str = "gateway_stopping";
 const LAST: Duration = Duration::from_secs(2);
 /// How many connections it may have at once.
 const OPERATORS: usize = 256;
+/// How long traces may take that wait to be sent, whatever is left of the drain.
+const LEAST_FLUSH: Duration = Duration::from_secs(1);
+const MOST_FLUSH: Duration = Duration::from_secs(10);
 /// How long after the drain's deadline a worker may take to end.
 const LATE_WORKER: Duration = Duration::from_millis(500);
 
@@ -197,6 +200,7 @@ pub(super) fn serve(
             () = signals.until_stop(&gateway) => true,
         }
     });
+    let until = Instant::now() + drain.timeout;
     // The receivers are the workers': none left means that there is nothing to stop.
     let _ = stop.send(true);
     let joined = main.spawn_blocking(|| workers.into_iter().try_for_each(thread::JoinHandle::join));
@@ -222,6 +226,15 @@ pub(super) fn serve(
             }
         });
     }
+    // What the last calls tell is sent within what is left of the drain.
+    let left = until.saturating_duration_since(Instant::now()).clamp(LEAST_FLUSH, MOST_FLUSH);
+    let left = if drained.is_some() { left } else { LEAST_FLUSH };
+    main.block_on(async {
+        tokio::select! {
+            () = gateway.finish_traces(left) => {}
+            () = signals.until_stop(&gateway) => {}
+        }
+    });
     main.block_on(gateway.close_stores());
     main.shutdown_background();
     match drained {

@@ -12,6 +12,7 @@ mod json_schema;
 mod load;
 mod mistake;
 mod nearby;
+mod otlp;
 mod secret;
 mod settings;
 mod shape;
@@ -41,6 +42,7 @@ pub use self::{
     load::{ConfigError, Flag, Loaded, Sources},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
+    otlp::{Collector, Resource, Traces},
     secret::Secret,
     source::{Report, Source},
     store::Accounts,
@@ -83,6 +85,7 @@ pub struct Config {
     /// Read the config again when its file, or one it names, changes.
     pub watch_config: bool,
     pub log: Log,
+    pub traces: Traces,
     pub connections: Connections,
     pub limits: Limits,
     /// The most bytes of one request's headers.

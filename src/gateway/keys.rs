@@ -9,12 +9,16 @@ use crate::config::{Action, Config, Own, PathRoute, Rest, ServiceRoute};
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 28] = [
+pub(super) const NEED_RESTART: [&str; 32] = [
     "gateway.listen",
     "admin.listen",
     "gateway.workers",
     "log.level",
     "log.format",
+    "otlp",
+    "traces.queue",
+    "traces.batch",
+    "traces.delay",
     "limits.header_bytes",
     "connections.max",
     "connections.max_per_address",
@@ -63,6 +67,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.proxy_protocol.clone_from(&now.proxy_protocol);
     next.workers = now.workers;
     next.log = now.log;
+    process::hold_traces(&mut next.traces, &now.traces);
     next.header_bytes = now.header_bytes;
     next.connections = now.connections;
     next.callers.secret = now.callers.secret.clone();
@@ -118,6 +123,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         drain,
         watch_config,
         log,
+        traces,
         connections,
         limits,
         header_bytes,
@@ -150,6 +156,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("gateway.watch_config", watch_config);
     keys.add("log.level", &log.level);
     keys.add("log.format", &log.format);
+    keys.traces(traces);
     keys.connections(connections);
     keys.add("limits.request_bytes", &limits.request_bytes);
     keys.add("limits.response_bytes", &limits.response_bytes);

@@ -23,9 +23,13 @@ mod request_id;
 mod schemas;
 mod source;
 mod start;
+mod traces;
 mod upstreams;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
@@ -78,6 +82,8 @@ pub struct Gateway {
     read_now: watch::Sender<u64>,
     /// Takes what is asked, one after the other.
     reloads: Arc<reload::Queue>,
+    /// Who sends the traces of calls, if anybody does.
+    traces: Option<traces::Traces>,
     /// The files that the config comes from and names, with what they held when it was read last.
     files: watch::Sender<Sight>,
 }
@@ -166,6 +172,13 @@ impl Gateway {
 
     fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Sends the traces of calls that have ended, which may take this long.
+    pub async fn finish_traces(&self, limit: Duration) {
+        if let Some(traces) = &self.traces {
+            traces.finish(limit).await;
+        }
     }
 
     /// Swaps in a snapshot; whoever calls it holds `current`.

@@ -20,6 +20,7 @@ use super::{
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
+    call::Observer,
     config::Config,
     dispatch::Upstream,
     services::{
@@ -225,6 +226,7 @@ impl Gateway {
         }
         let before = (&*current.parts.policies, &*current.parts.config);
         let policies = callers::policies(&config, &self.accounts, Some(before))?;
+        let tracer = self.traces.as_ref().map(|traces| traces.tracer(&config));
         let before = Some(&*current.parts.monitor);
         let of = (&upstreams, &proxied);
         let monitor = health::monitor(&config, &self.accounts.stores, of, &self.figures, before);
@@ -245,6 +247,8 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied,
+            observers: tracer.clone().map(|tracer| [tracer as Arc<dyn Observer>].into()),
+            tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &schemas), mistakes)?;
         let before = self.catalog();

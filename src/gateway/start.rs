@@ -18,9 +18,11 @@ use super::{
     files, health,
     reload::{self, Queue},
     schemas::{self, Watch},
+    traces::Traces,
     upstreams::{self, ByName},
 };
 use crate::{
+    call::Observer,
     config::{self, Callers, Config},
     dispatch::Upstream,
     proto,
@@ -108,6 +110,8 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         config: Arc::new(config.clone()),
         upstreams,
         proxied: prepared.proxied.clone(),
+        observers: None,
+        tracer: None,
     };
     let mut told = StartError::Config(mistakes).mistakes();
     if let Err(error) = Snapshot::build(&parts, &prepared.described) {
@@ -164,13 +168,17 @@ impl Gateway {
         // Who only asks opens no port.
         let tls =
             if opens { certificates::prepare(&config, None).map_err(StartError::Config)? } else { None };
+        let about = About::new(version(&config), &*config.environment);
+        // Who only asks sends nothing.
+        let traces = if opens { Traces::begin(&config, &about).map_err(StartError::Config)? } else { None };
+        let tracer = traces.as_ref().map(|traces| traces.tracer(&config));
         let (upstreams, figures) = (dialled(&prepared.reached), health::figures(&config));
         let reached = (&upstreams, &prepared.proxied);
         let monitor = health::monitor(&config, &accounts.stores, reached, &figures, None);
         let parts = Parts {
             policies,
             monitor,
-            about: Arc::new(About::new(version(&config), &*config.environment)),
+            about: Arc::new(about),
             loaded: Loaded::first(),
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
@@ -180,6 +188,8 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied: prepared.proxied.clone(),
+            observers: tracer.clone().map(|tracer| [tracer as Arc<dyn Observer>].into()),
+            tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &prepared.described), prepared.mistakes)
             .map_err(StartError::Config)?;
@@ -215,6 +225,7 @@ impl Gateway {
             tls: tls.into(),
             read_now: watch::Sender::new(0),
             reloads,
+            traces,
             files,
         });
         explainer.tie(&gateway);

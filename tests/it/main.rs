@@ -11,7 +11,7 @@
 //! gateway's binary with the clients that people use (grpcio, grpcurl, buf, a browser) before an upstream of published
 //! services; `health` is how the gateway says how it and what it stands on are; `deploy` is the image, the compose file and the manifests; `conformance` runs the protobuf conformance suite over the converter; `stores` runs one suite over SQLite and
 //! PostgreSQL, and one over memory and Redis, with servers that come and go; `tls` is the port with
-//! certificates, and what stands beside it; `tidy` holds the rules about the source.
+//! certificates, and what stands beside it; `traces` are calls as a collector sees them, and collectors that are away; `tidy` holds the rules about the source.
 //! `support` has the worlds, the clients and the tools.
 
 #![allow(
@@ -57,3 +57,4 @@ mod support;
 mod surfaces;
 mod tidy;
 mod tls;
+mod traces;

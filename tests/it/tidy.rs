@@ -19,7 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["transcode"],
     &["store"],
     &["policy", "dispatch"],
-    &["health"],
+    &["health", "otlp"],
     &["services"],
     &["surface"],
     &["config"],

@@ -12,6 +12,7 @@ mod health_body;
 mod http_rules;
 mod http_upstreams;
 mod meant;
+mod otlp;
 mod places;
 mod proxy;
 mod resilience;
@@ -77,6 +78,8 @@ impl<'a> Check<'a> {
             tls,
             admin,
             log,
+            otlp,
+            traces,
             connections,
             limits,
             mut auth,
@@ -118,6 +121,7 @@ impl<'a> Check<'a> {
             self.users.issuers.push(CERTIFICATE.to_owned());
         }
         let callers = self.callers(auth, access, rate_limits, proxies, certificates);
+        let otlp = self.otlp(otlp);
         let environment: Arc<str> = gateway.environment.map_or(default.environment, Into::into);
         let built_ins = self.built_ins(builtin);
         let store = self.store(store);
@@ -140,6 +144,7 @@ impl<'a> Check<'a> {
             },
             watch_config: gateway.watch_config.unwrap_or(default.watch_config),
             log: self::log(&log),
+            traces: self.traces(traces, &otlp),
             connections,
             limits: Limits {
                 request_pause: connections.body_timeout,

@@ -4,6 +4,7 @@
 
 mod callers;
 mod health;
+mod otlp;
 mod resilience;
 mod rest;
 mod routes;
@@ -21,6 +22,7 @@ pub(super) use self::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
     health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
+    otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
@@ -42,6 +44,10 @@ pub(super) struct Settings {
     pub(super) admin: Admin,
     /// What is logged, and how.
     pub(super) log: Log,
+    /// Where telemetry is sent.
+    pub(super) otlp: Otlp,
+    /// The traces of calls.
+    pub(super) traces: Traces,
     /// What a client's connection may cost.
     pub(super) connections: Connections,
     /// How long messages and calls may be.

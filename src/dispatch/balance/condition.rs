@@ -76,7 +76,8 @@ mod tests {
             addresses.iter().map(|address| Host { host: address.ip().to_string(), port: address.port() });
         let patience = Duration::from_secs(1);
         let make = Box::new(|_, _, _: &Arc<str>| ());
-        Balance::new("upstream".into(), rules, hosts.collect(), patience, Arc::new(System), make).into()
+        Balance::new("u".into(), "upstream".into(), rules, hosts.collect(), patience, Arc::new(System), make)
+            .into()
     }
 
     #[tokio::test]
@@ -117,7 +118,8 @@ mod tests {
             assert_eq!(called.condition(), Condition::Unknown);
             // Failures of calls that were on their way together are one.
             tokio::time::advance(Duration::from_millis(2)).await;
-            let plan = Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: false };
+            let plan =
+                Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: false, record: None };
             let mut call = Attempts::begin(&called, plan).await.unwrap();
             call.next().await.unwrap();
             let gone = Fault::upstream().on(tonic::Status::unavailable("gone"));

@@ -2,11 +2,45 @@
 
 use super::Keys;
 use crate::{
-    config::{Accounts, Callers, Clients, Connections, Tls},
+    config::{Accounts, Callers, Clients, Connections, Tls, Traces},
     health,
 };
 
+/// What sends traces is made when the process starts; which of them are made may change.
+pub(super) fn hold_traces(next: &mut Traces, now: &Traces) {
+    next.collector.clone_from(&now.collector);
+    next.resource.clone_from(&now.resource);
+    (next.queue, next.batch, next.delay) = (now.queue, now.batch, now.delay);
+}
+
 impl Keys {
+    pub(super) fn traces(&mut self, traces: &Traces) {
+        let Traces {
+            collector,
+            resource,
+            sample,
+            by_parent,
+            trust,
+            context,
+            baggage,
+            user_ids,
+            queue,
+            batch,
+            delay,
+        } = traces;
+        let headers = collector.iter().flat_map(|collector| &collector.headers);
+        let secrets: Vec<u64> = headers.map(|(_, secret)| secret.fingerprint()).collect();
+        self.long("otlp", &(collector, secrets, resource));
+        self.add("traces.sample", sample);
+        self.add("traces.by_parent", by_parent);
+        self.text("traces.trust", &format!("{trust:?}").to_lowercase());
+        self.add("traces.propagators", &[("tracecontext", context), ("baggage", baggage)]);
+        self.add("traces.user_ids", user_ids);
+        self.add("traces.queue", queue);
+        self.add("traces.batch", batch);
+        self.add("traces.delay", delay);
+    }
+
     /// Whether there is any is told with its certificates.
     pub(super) fn tls(&mut self, tls: Option<&Tls>) {
         let Some(tls) = tls else { return };

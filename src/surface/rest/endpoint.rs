@@ -25,6 +25,8 @@ use crate::{
 pub struct Endpoint {
     pub(super) binding: Binding,
     pub(super) route: Arc<Route>,
+    /// The binding's path template.
+    pub(super) template: Arc<str>,
     /// How its failures are written.
     pub(super) errors: Arc<Errors>,
     plan: RequestPlan,
@@ -132,7 +134,8 @@ impl Endpoint {
         } else {
             None
         };
-        Ok(Self { binding, route, errors, plan, socket_plan, input, style, request, response })
+        let template = binding.template.as_str().into();
+        Ok(Self { binding, route, template, errors, plan, socket_plan, input, style, request, response })
     }
 
     /// The verb and path template, with what they bind.
