@@ -13,6 +13,7 @@ mod load;
 mod mcp;
 mod mistake;
 mod nearby;
+mod otlp;
 mod secret;
 mod settings;
 mod shape;
@@ -43,6 +44,7 @@ pub use self::{
     mcp::{Glob, Mcp, ToolRule},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
+    otlp::{Collector, Resource, Traces},
     secret::Secret,
     source::{Report, Source},
     store::Accounts,
@@ -57,7 +59,7 @@ use crate::{
         router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
-    surface::rest::Profile,
+    surface::rest::{Profile, health_body::HealthBody},
     transcode::{JsonInput, JsonStyle},
 };
 
@@ -85,6 +87,7 @@ pub struct Config {
     /// Read the config again when its file, or one it names, changes.
     pub watch_config: bool,
     pub log: Log,
+    pub traces: Traces,
     pub connections: Connections,
     pub limits: Limits,
     /// The most bytes of one request's headers.
@@ -95,6 +98,7 @@ pub struct Config {
     pub callers: Callers,
     pub store: crate::store::Settings,
     pub accounts: Accounts,
+    pub health: crate::health::Settings,
     pub rest: Rest,
     pub mcp: Mcp,
     pub built_ins: BuiltIns,
@@ -189,8 +193,8 @@ pub struct Rest {
     /// What `GET /` answers as JSON, in place of the gateway's own words.
     pub index: Option<serde_json::Map<String, serde_json::Value>>,
     pub profile: Profile,
-    /// The members of the health body; all of them without.
-    pub health_fields: Option<Vec<String>>,
+    /// What the health bodies look like, where that is not as they are.
+    pub health: Option<Arc<HealthBody>>,
 }
 
 /// A gRPC upstream.

@@ -9,12 +9,16 @@ use crate::config::{Action, Config, Glob, Mcp, Own, PathRoute, Rest, ServiceRout
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 28] = [
+pub(super) const NEED_RESTART: [&str; 32] = [
     "gateway.listen",
     "admin.listen",
     "gateway.workers",
     "log.level",
     "log.format",
+    "otlp",
+    "traces.queue",
+    "traces.batch",
+    "traces.delay",
     "limits.header_bytes",
     "connections.max",
     "connections.max_per_address",
@@ -63,6 +67,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.proxy_protocol.clone_from(&now.proxy_protocol);
     next.workers = now.workers;
     next.log = now.log;
+    process::hold_traces(&mut next.traces, &now.traces);
     next.header_bytes = now.header_bytes;
     next.connections = now.connections;
     next.callers.secret = now.callers.secret.clone();
@@ -118,6 +123,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         drain,
         watch_config,
         log,
+        traces,
         connections,
         limits,
         header_bytes,
@@ -125,6 +131,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         callers,
         store,
         accounts,
+        health,
         cors,
         rest,
         mcp,
@@ -150,6 +157,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("gateway.watch_config", watch_config);
     keys.add("log.level", &log.level);
     keys.add("log.format", &log.format);
+    keys.traces(traces);
     keys.connections(connections);
     keys.add("limits.request_bytes", &limits.request_bytes);
     keys.add("limits.response_bytes", &limits.response_bytes);
@@ -158,6 +166,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.callers(callers);
     keys.long("store", store);
     keys.accounts(accounts);
+    keys.health(health);
     keys.add("cors.origins", &cors.origins);
     keys.add("cors.credentials", &cors.credentials);
     keys.add("cors.max_age", &cors.max_age);
@@ -226,7 +235,7 @@ impl Keys {
             headers,
             index,
             profile,
-            health_fields,
+            health,
         } = rest;
         self.add("rest.title", title);
         self.add("rest.description", description);
@@ -241,7 +250,7 @@ impl Keys {
         self.long("rest.headers", headers);
         self.long("rest.index", index);
         self.long("rest.errors", profile);
-        self.add("rest.health.fields", health_fields);
+        self.long("rest.health", health);
     }
 
     fn mcp(&mut self, mcp: &Mcp) {

@@ -7,11 +7,13 @@ mod attempts;
 mod backoff;
 mod breaker;
 mod budget;
+mod condition;
 mod endpoint;
 mod key;
 mod latency;
 mod load;
 mod names;
+mod plan;
 mod random;
 mod refusal;
 mod ring;
@@ -33,14 +35,16 @@ use tokio::time::Instant;
 use tonic::Status;
 
 pub(super) use self::{
-    attempts::{Attempts, FAIR, Failure, Plan, Reach, Verdict},
+    attempts::{Attempts, FAIR},
     backoff::Asked,
     endpoint::Endpoint,
     names::{Resolve, System},
+    plan::{Failure, Plan, Reach, Verdict},
     upkeep::{Ask, Upkeep, note},
 };
 use self::{breaker::Breaker, budget::Budget, load::Load, names::Names, set::Set};
 pub use self::{
+    condition::Condition,
     names::Host,
     rules::{
         Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience,
@@ -55,6 +59,8 @@ pub(super) type Make<T> = Box<dyn Fn(usize, SocketAddr, &Arc<str>) -> T + Send +
 const LOOK_UP_AGAIN: Duration = Duration::from_millis(500);
 
 pub(super) struct Balance<T> {
+    /// Its name in the config.
+    pub(super) name: Arc<str>,
     /// `upstream "orders"`
     pub(super) label: Arc<str>,
     pub(super) rules: Resilience,
@@ -76,6 +82,7 @@ pub(super) struct Balance<T> {
 impl<T> Balance<T> {
     /// Nothing is looked up before the first call. `patience`: how long that may take.
     pub(super) fn new(
+        name: Arc<str>,
         label: Arc<str>,
         rules: Resilience,
         hosts: Vec<Host>,
@@ -94,6 +101,7 @@ impl<T> Balance<T> {
             load: rules.limits.clone().map(Load::new),
             told: Mutex::default(),
             begun: Instant::now(),
+            name,
             label,
             rules,
         };
@@ -220,7 +228,15 @@ mod tests {
         let make = Box::new(|_, address, _: &Arc<str>| address);
         let resolver = Arc::clone(told) as Arc<dyn Resolve>;
         let patience = Duration::from_secs(1);
-        Balance::new("upstream \"shop\"".into(), Resilience::default(), hosts, patience, resolver, make)
+        Balance::new(
+            "shop".into(),
+            "upstream \"shop\"".into(),
+            Resilience::default(),
+            hosts,
+            patience,
+            resolver,
+            make,
+        )
     }
 
     fn address(last: u8) -> SocketAddr {

@@ -8,6 +8,7 @@ mod expect;
 mod headers;
 mod health;
 mod lend;
+mod post;
 mod settings;
 mod transport;
 mod tunnel;
@@ -25,7 +26,6 @@ use http::{
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 
-pub use self::settings::HttpSettings;
 use self::{
     answer::Relayed,
     headers::Came,
@@ -33,8 +33,11 @@ use self::{
     settings::Place,
     transport::{Clients, Lost, Sent, Transport},
 };
+pub use self::{post::Posted, settings::HttpSettings};
 use super::{
-    balance::{Asked, Attempts, Balance, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep, Verdict},
+    balance::{
+        Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep, Verdict,
+    },
     body::Bounded,
     deadline::{self, Limit},
     dial::Dial,
@@ -44,7 +47,7 @@ use super::{
     tls::{Connector, Speaks},
 };
 use crate::{
-    call::{Body, Frames, Guards, HttpHead, HttpStatus, Reply, Upgrade},
+    call::{Body, Frames, Guards, HttpHead, HttpStatus, Record, Reply, Upgrade, trace::TRACEPARENT},
     route::{Limits, Proxy},
     status::Fault,
 };
@@ -85,6 +88,7 @@ pub(super) struct Proxied {
     /// How long a request of its kind may take.
     pub(super) usual: Option<std::time::Duration>,
     pub(super) guards: Guards,
+    pub(super) record: Option<Arc<Record>>,
 }
 
 /// What an attempt gives: a response, or why there is none, with the one to give where it is not sent again.
@@ -106,6 +110,7 @@ impl HttpUpstream {
         let connectors = connectors.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         let HttpSettings { http2, connect_timeout, handshake_timeout, .. } = settings;
         let balance = Balance::new(
+            Arc::clone(&settings.name),
             Arc::clone(&label),
             settings.resilience.clone(),
             settings.hosts.clone(),
@@ -133,6 +138,20 @@ impl HttpUpstream {
         self.upkeep.get_or_init(|| Upkeep::begin(&self.balance, health::Health(Arc::clone(&self.head))));
     }
 
+    /// What its calls and its health checks have told of it.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.balance.condition()
+    }
+
+    /// Connects to one of its endpoints.
+    ///
+    /// # Errors
+    /// None can be connected to; in words that follow its name.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.balance.reach().await
+    }
+
     /// What it was made with.
     #[must_use]
     pub fn settings(&self) -> &HttpSettings {
@@ -145,10 +164,13 @@ impl HttpUpstream {
     /// INVALID_ARGUMENT for a path that is none as it would go on; what the client did wrong with its body; UNAVAILABLE
     /// where the upstream cannot be reached or does not answer in HTTP; DEADLINE_EXCEEDED.
     pub(super) async fn call(&self, proxy: &Proxy, proxied: Proxied) -> Result<Reply, Status> {
-        let Proxied { mut head, mut headers, body, client, secure, limits, deadline, usual, guards } =
+        let Proxied { mut head, mut headers, body, client, secure, limits, deadline, usual, guards, record } =
             proxied;
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
+        if let Some(record) = &record {
+            record.sends_as(path.path());
+        }
         let came = Came { uri: &head.uri, version: head.version, client, secure };
         self.head(&mut headers, proxy, &came);
         // HTTP/2 has no upgrades (RFC 9113, 8.6): the request goes on without.
@@ -173,6 +195,7 @@ impl HttpUpstream {
             fair: usual.map_or(FAIR, |usual| usual.min(FAIR)),
             key: self.balance.key(&headers, path.path(), Some(client)),
             own: false,
+            record,
         };
         let (method, keep_host) = (head.method.clone(), proxy.keep_host);
         let request = Outline { method, path, headers, keep_host, expected };
@@ -236,7 +259,11 @@ impl HttpUpstream {
     ) -> Attempt {
         let (rules, label) = (&self.balance.rules, &endpoint.label);
         let failed = |Lost { status, reach }| (Failure::new(status, reach), None);
-        let request = self.head.request(endpoint.origin, outline).map_err(|status| failed(status.into()))?;
+        let mut request =
+            self.head.request(endpoint.origin, outline).map_err(|status| failed(status.into()))?;
+        if let Some(parent) = call.traceparent() {
+            request.headers_mut().insert(TRACEPARENT, parent);
+        }
         let whole = call.until();
         let first = rules.first_byte_timeout.map(|limit| (Instant::now() + limit, limit));
         let (time, name) = match (first, whole) {
@@ -246,7 +273,7 @@ impl HttpUpstream {
         };
         let limit = Limit::new(time, name, "did not begin to answer", label);
         let response = limit.hold(endpoint.transport.send(request, sent, label)).await.map_err(failed)?;
-        call.answered();
+        call.answered(Some(response.status()));
         let (head, body) = response.into_parts();
         let body = if answer::short(&body, rules.retry.body_bytes) {
             let limit = Limit::new(whole, PER_TRY, "did not end its response", label);

@@ -79,13 +79,14 @@ impl Mcp {
         }
         let told = road.ahead(&call);
         let route = Arc::clone(&call.route);
+        let record = call.record.clone();
         let outcome = if tool.streams() {
             let road = Arc::clone(road);
             let opening = Box::pin(async move { road.dispatch(call).await });
             let streamed = Streamed::new(tool, route, self.settings.bounds, opening);
             if let Some(token) = meta.progress.filter(|_| client.events) {
-                let body =
-                    streamed.events(client.clone(), era, id.to_owned(), token.get().to_owned(), ongoing);
+                let (client, id, token) = (client.clone(), id.to_owned(), token.get().to_owned());
+                let body = streamed.events(client, era, id, token, ongoing, record);
                 return Ok(events(body, told));
             }
             unless_taken_back(ongoing, streamed.collect()).await

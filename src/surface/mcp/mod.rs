@@ -48,7 +48,7 @@ pub use self::{
 };
 use super::{Request, Response, peer, rest, timeout};
 use crate::{
-    call::{Body, Call, Caller, Guards, HttpHead, Message, Road, Target},
+    call::{Body, Call, Caller, Guards, HttpHead, Message, Record, Road, Target},
     route::{Route, router::TrailingSlash},
     status::{Refusal, refuse},
 };
@@ -204,6 +204,10 @@ impl Mcp {
     /// they came.
     fn open(&self, parts: Parts) -> (Call, Result<(), Status>) {
         let timeout = timeout::of_rest(&parts.headers);
+        let record = Record::of(&parts.extensions);
+        if let Some(record) = &record {
+            record.matched(&self.path);
+        }
         let head = HttpHead {
             method: parts.method,
             uri: parts.uri,
@@ -218,6 +222,7 @@ impl Mcp {
             metadata: parts.headers,
             message: Message::Body(Body::empty()),
             peer: peer(&parts.extensions),
+            record,
             timeout: timeout.as_ref().ok().copied().flatten(),
             deadline: None,
             caller: Caller::default(),

@@ -17,7 +17,7 @@ use super::{
     tool::{Form, Tool},
 };
 use crate::{
-    call::{Body, FrameReader, Guards, Reply},
+    call::{Body, FrameReader, Guards, Record, Reply},
     route::Route,
     surface::rest,
 };
@@ -97,8 +97,9 @@ impl Streamed {
         id: String,
         token: String,
         ongoing: Option<Ongoing>,
+        record: Option<Arc<Record>>,
     ) -> Body {
-        let told = Telling { streamed: Some(self), client, era, id, token, ongoing };
+        let told = Telling { streamed: Some(self), client, era, id, token, ongoing, record };
         let events =
             stream::unfold(told, async |mut told| Some((Ok::<_, Infallible>(told.next().await?), told)));
         Body::from_stream(events)
@@ -203,6 +204,8 @@ struct Telling {
     token: String,
     /// By which a session's client may take it back.
     ongoing: Option<Ongoing>,
+    /// It is told how the call ends, which the head could not say.
+    record: Option<Arc<Record>>,
 }
 
 impl Telling {
@@ -239,6 +242,9 @@ impl Telling {
             }
             Next::End(end) => {
                 let outcome = streamed.outcome(end);
+                if let (Some(status), Some(record)) = (&outcome.failed, &self.record) {
+                    record.failed(status.code(), status.message());
+                }
                 self.streamed = None;
                 self.client.result(&self.id, self.era, |out| out.extend_from_slice(&outcome.members))
             }
