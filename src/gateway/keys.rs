@@ -13,8 +13,8 @@ pub(super) const NEED_RESTART: [&str; 28] = [
     "gateway.listen",
     "admin.listen",
     "gateway.workers",
-    "log.level",
     "log.format",
+    "metrics",
     "limits.header_bytes",
     "connections.max",
     "connections.max_per_address",
@@ -62,7 +62,8 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.admin = now.admin;
     next.proxy_protocol.clone_from(&now.proxy_protocol);
     next.workers = now.workers;
-    next.log = now.log;
+    next.log.format = now.log.format;
+    next.metrics.clone_from(&now.metrics);
     next.header_bytes = now.header_bytes;
     next.connections = now.connections;
     next.callers.secret = now.callers.secret.clone();
@@ -118,6 +119,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         drain,
         watch_config,
         log,
+        metrics,
         connections,
         limits,
         header_bytes,
@@ -149,6 +151,9 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("gateway.watch_config", watch_config);
     keys.add("log.level", &log.level);
     keys.add("log.format", &log.format);
+    keys.add("log.requests", &log.requests);
+    keys.add("log.slow", &log.slow);
+    keys.long("metrics", metrics);
     keys.connections(connections);
     keys.add("limits.request_bytes", &limits.request_bytes);
     keys.add("limits.response_bytes", &limits.response_bytes);

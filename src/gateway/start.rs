@@ -15,7 +15,7 @@ use super::{
     accounts::Accounts,
     callers, certificates,
     explain::Explainer,
-    files,
+    files, observers,
     reload::{self, Queue},
     schemas::{self, Watch},
     upstreams::{self, ByName},
@@ -105,6 +105,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         upstreams: dialled(&prepared.reached),
         proxied: prepared.proxied.clone(),
         observers: None,
+        telemetry: None,
     };
     let mut told = StartError::Config(mistakes).mistakes();
     if let Err(error) = Snapshot::build(&parts, &prepared.described) {
@@ -161,6 +162,8 @@ impl Gateway {
         // Who only asks opens no port.
         let tls =
             if opens { certificates::prepare(&config, None).map_err(StartError::Config)? } else { None };
+        let telemetry = observers::telemetry(&config).map_err(StartError::Config)?;
+        let observers = observers::of(&config, telemetry.as_ref());
         let parts = Parts {
             policies,
             about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
@@ -173,7 +176,8 @@ impl Gateway {
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
             proxied: prepared.proxied.clone(),
-            observers: None,
+            observers,
+            telemetry: telemetry.clone(),
         };
         let snapshot = built(Snapshot::build(&parts, &prepared.described), prepared.mistakes)
             .map_err(StartError::Config)?;
@@ -209,6 +213,7 @@ impl Gateway {
             read_now: watch::Sender::new(0),
             reloads,
             files,
+            telemetry,
         });
         explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));

@@ -272,6 +272,9 @@ impl Surface for Rest {
                 return (RestAnswer { origin, target }, call);
             }
         };
+        if let Some(record) = Record::of(&parts.extensions) {
+            record.bound(&endpoint.counted);
+        }
         let origin = Origin::take(&mut parts, &endpoint.errors);
         let opened = negotiate(&endpoint, &parts.headers, &body);
         let (form, layout, coding) = match opened {

@@ -78,6 +78,9 @@ pub(super) async fn serve<R: Road + 'static>(
         Status::invalid_argument(message)
     });
     let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
+    if let Some(record) = &record {
+        record.bound(&endpoint.counted);
+    }
     let lasting = parts.extensions.remove::<Lasting>();
     let (metadata, timeout) = call_head(parts.headers);
     let (upgrade, timeout) = match upgrade.and_then(|upgrade| Ok((upgrade, timeout?))) {
