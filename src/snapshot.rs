@@ -23,10 +23,12 @@ use tower::Service;
 use tracing::warn;
 
 use crate::{
-    call::{Body, Call, Observers, Reply, Road},
+    call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
     dispatch::{Dispatch, Figures, HttpUpstream, Local, Upstream},
+    health::Monitor,
     openapi,
+    otlp::Tracer,
     policy::Policies,
     route::{Asked, Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
@@ -67,11 +69,15 @@ pub struct Parts {
     pub reload: Arc<dyn Reload>,
     /// The accounts, which outlive every config.
     pub directory: Arc<Directory>,
+    /// The probes of this config.
+    pub monitor: Arc<Monitor>,
     pub policies: Arc<Policies>,
     /// Who looks at what became of requests; nobody where it is `None`.
     pub observers: Option<Observers>,
     /// The instruments; `None` where no numbers are kept.
     pub telemetry: Option<Arc<Telemetry>>,
+    /// Says which requests are traced; none is where it is `None`.
+    pub tracer: Option<Arc<Tracer>>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -104,6 +110,8 @@ pub struct Snapshot {
     pub policies: Arc<Policies>,
     /// Who looks at what became of requests.
     pub observers: Option<Observers>,
+    /// Says which requests are traced.
+    pub tracer: Option<Arc<Tracer>>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -188,6 +196,7 @@ impl Snapshot {
             explain,
             directory: &parts.directory,
             numbers: &numbers,
+            monitor: &parts.monitor,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
         let table = Arc::new(built.table);
@@ -202,6 +211,7 @@ impl Snapshot {
             catalog,
             policies: Arc::clone(&parts.policies),
             observers: parts.observers.clone(),
+            tracer: parts.tracer.clone(),
             dispatch: Dispatch::new(local.local, parts.upstreams.clone(), parts.proxied.clone()),
             document: OnceLock::new(),
         })
@@ -227,7 +237,7 @@ impl Snapshot {
                     style,
                     input,
                     upstream,
-                    members: endpoint.members(),
+                    body: endpoint.body().cloned(),
                     access: &endpoint.route().terms.access,
                     reached: self.rest.reaches(endpoint),
                 }
@@ -308,7 +318,9 @@ impl services::Registry for Servers<'_> {
 
 impl Road for Snapshot {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
+        let policing = Part::begin(call.record.as_ref(), "policies");
         let admitted = self.policies.admit(call).await;
+        drop(policing);
         if let Some(record) = &call.record {
             record.admitted(call);
         }
@@ -319,16 +331,19 @@ impl Road for Snapshot {
         self.policies.told(call).ahead()
     }
 
-    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
+    fn dispatch(&self, mut call: Call) -> impl Future<Output = Result<Reply, Status>> + Send {
         let told = self.policies.told(&call);
         let headers = call.route.headers.clone();
         if let Some(headers) = &headers {
             headers.request.apply(&mut call.metadata);
         }
-        let mut reply = self.dispatch.dispatch(call).await;
-        if let (Some(headers), Ok(reply)) = (headers, &mut reply) {
-            headers.response.apply(&mut reply.metadata);
+        let reply = self.dispatch.dispatch(call);
+        async move {
+            let mut reply = reply.await;
+            if let (Some(headers), Ok(reply)) = (headers, &mut reply) {
+                headers.response.apply(&mut reply.metadata);
+            }
+            told.with(reply)
         }
-        told.with(reply)
     }
 }

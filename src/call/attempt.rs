@@ -4,6 +4,8 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tonic::Code;
 
+use super::trace::SpanId;
+
 /// One sending of a call to an endpoint.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -17,6 +19,8 @@ pub struct Attempt {
     pub http_status: Option<u16>,
     pub ended: Option<Instant>,
     pub outcome: Outcome,
+    /// Its span, where the call is traced.
+    pub span: Option<SpanId>,
 }
 
 /// What became of an attempt.

@@ -9,6 +9,7 @@ mod pace;
 mod record;
 mod recorded;
 mod request_values;
+pub mod trace;
 mod way;
 
 use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -21,7 +22,7 @@ pub use frames::{Encoding, FrameGuard, FrameReader, HEADER_BYTES, frame};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode, Uri, uri::PathAndQuery};
 pub use pace::Pace;
-pub use record::{Arrived, Ended, Observer, Observers, Record, TraceContext};
+pub use record::{Arrived, Ended, Observer, Observers, Record, Traced};
 pub(crate) use recorded::Told;
 pub use recorded::Unanswered;
 pub use request_values::RequestValues;

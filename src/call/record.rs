@@ -2,6 +2,8 @@
 //! something out on the way writes it there; it is closed when the last byte of the response has gone, when the client has,
 //! or when the tunnel that it became has ended. Then its observers see it whole: metrics, the access log, traces.
 
+mod traced;
+
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -12,9 +14,11 @@ use std::{
 use http::{Extensions, HeaderValue, StatusCode, Uri, Version};
 use tonic::{Code, Status};
 
+pub use self::traced::Traced;
 use super::{
     Call, Lasting, Target,
     attempt::{Attempt, Attempts, Outcome},
+    trace::{SpanId, TraceContext},
     way::Way,
 };
 use crate::{
@@ -57,25 +61,14 @@ pub struct Arrived {
     pub secure: bool,
     /// The other end of its connection.
     pub peer: IpAddr,
+    /// Whom it is for, where its URI does not say.
+    pub host: Option<HeaderValue>,
     pub user_agent: Option<HeaderValue>,
     pub request_id: HeaderValue,
     /// What it says of its body's length, in bytes.
     pub request_bytes: Option<u64>,
     /// The trace that it is part of; `None` where there is none.
     pub trace: Option<TraceContext>,
-}
-
-/// Where a request stands in a trace (W3C Trace Context).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceContext {
-    pub trace_id: [u8; 16],
-    /// The caller's span, if it says one.
-    pub parent: Option<[u8; 8]>,
-    /// The request's own span: what upstreams are told as their parent.
-    pub span_id: [u8; 8],
-    pub sampled: bool,
-    /// The caller's `tracestate`, as it came.
-    pub state: Option<HeaderValue>,
 }
 
 /// What became of a request, for its observers.
@@ -92,6 +85,8 @@ pub struct Ended<'a> {
     /// Where the call came from: whom a trusted proxy spoke for, or the connection's other end.
     pub client: IpAddr,
     attempts: &'a Attempts,
+    /// What a trace tells of it.
+    pub traced: &'a Traced,
     /// `None`: the client went away before there was an answer.
     pub http_status: Option<StatusCode>,
     /// The gRPC status of the call, where it has one: a plain HTTP answer has none unless it is a failure of ours.
@@ -127,6 +122,7 @@ struct Found {
     principal: Option<Arc<Principal>>,
     client: Option<IpAddr>,
     attempts: Attempts,
+    traced: Traced,
     http_status: Option<StatusCode>,
     code: Option<Code>,
     message: Option<String>,
@@ -197,6 +193,7 @@ impl Record {
 
     /// It is for this path template of a method.
     pub fn bound(&self, binding: &Arc<Binding>) {
+        self.matched(&binding.template);
         self.found().binding = Some(Arc::clone(binding));
     }
 
@@ -235,6 +232,7 @@ impl Record {
             http_status: None,
             ended: None,
             outcome: Outcome::Open,
+            span: self.is_traced().then(SpanId::new),
         };
         self.found().attempts.add(attempt)
     }
@@ -300,6 +298,7 @@ impl Record {
             principal: found.principal.as_deref(),
             client: found.client.unwrap_or(self.arrived.peer),
             attempts: &found.attempts,
+            traced: &found.traced,
             http_status: found.http_status,
             code,
             message: found.message.as_deref(),

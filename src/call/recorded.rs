@@ -199,6 +199,7 @@ mod tests {
             version: Version::HTTP_11,
             secure: false,
             peer: [127, 0, 0, 1].into(),
+            host: None,
             user_agent: None,
             request_id: HeaderValue::from_static("1"),
             request_bytes: None,

@@ -9,12 +9,16 @@ use crate::config::{Action, Config, Own, PathRoute, Rest, ServiceRoute};
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 28] = [
+pub(super) const NEED_RESTART: [&str; 32] = [
     "gateway.listen",
     "admin.listen",
     "gateway.workers",
     "log.format",
     "metrics",
+    "otlp",
+    "traces.queue",
+    "traces.batch",
+    "traces.delay",
     "limits.header_bytes",
     "connections.max",
     "connections.max_per_address",
@@ -64,6 +68,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.workers = now.workers;
     next.log.format = now.log.format;
     next.metrics.clone_from(&now.metrics);
+    process::hold_traces(&mut next.traces, &now.traces);
     next.header_bytes = now.header_bytes;
     next.connections = now.connections;
     next.callers.secret = now.callers.secret.clone();
@@ -120,6 +125,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         watch_config,
         log,
         metrics,
+        traces,
         connections,
         limits,
         header_bytes,
@@ -127,6 +133,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         callers,
         store,
         accounts,
+        health,
         cors,
         rest,
         built_ins,
@@ -154,6 +161,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("log.requests", &log.requests);
     keys.add("log.slow", &log.slow);
     keys.long("metrics", metrics);
+    keys.traces(traces);
     keys.connections(connections);
     keys.add("limits.request_bytes", &limits.request_bytes);
     keys.add("limits.response_bytes", &limits.response_bytes);
@@ -162,6 +170,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.callers(callers);
     keys.long("store", store);
     keys.accounts(accounts);
+    keys.health(health);
     keys.add("cors.origins", &cors.origins);
     keys.add("cors.credentials", &cors.credentials);
     keys.add("cors.max_age", &cors.max_age);
@@ -229,7 +238,7 @@ impl Keys {
             headers,
             index,
             profile,
-            health_fields,
+            health,
         } = rest;
         self.add("rest.title", title);
         self.add("rest.description", description);
@@ -244,7 +253,7 @@ impl Keys {
         self.long("rest.headers", headers);
         self.long("rest.index", index);
         self.long("rest.errors", profile);
-        self.add("rest.health.fields", health_fields);
+        self.long("rest.health", health);
     }
 
     fn service(&mut self, route: &ServiceRoute) {

@@ -7,6 +7,7 @@ use crate::{
     call::{Observer, Observers},
     config::Config,
     observe::CallMetrics,
+    otlp::Tracer,
     services::admin::Mistake,
     telemetry::Telemetry,
 };
@@ -24,9 +25,14 @@ pub(super) fn telemetry(config: &Config) -> Result<Option<Arc<Telemetry>>, Vec<M
 }
 
 /// `None` where nobody does: then nothing is recorded.
-pub(super) fn of(config: &Config, telemetry: Option<&Arc<Telemetry>>) -> Option<Observers> {
+pub(super) fn of(
+    config: &Config,
+    telemetry: Option<&Arc<Telemetry>>,
+    tracer: Option<&Arc<Tracer>>,
+) -> Option<Observers> {
     let metrics =
         telemetry.map(|telemetry| Arc::new(CallMetrics::new(Arc::clone(telemetry))) as Arc<dyn Observer>);
-    let all: Vec<_> = [metrics, log::of_requests(config.log)].into_iter().flatten().collect();
+    let traces = tracer.map(|tracer| Arc::clone(tracer) as Arc<dyn Observer>);
+    let all: Vec<_> = [metrics, log::of_requests(config.log), traces].into_iter().flatten().collect();
     (!all.is_empty()).then(|| all.into())
 }

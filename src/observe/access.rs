@@ -144,8 +144,7 @@ fn json(out: &mut Vec<u8>, call: &Ended<'_>, weight: Weight) -> std::io::Result<
     }
     string(out, "request_id", arrived.request_id.to_str().unwrap_or_default())?;
     if let Some(trace) = &arrived.trace {
-        write!(out, ",\"trace_id\":\"{:032x}\"", u128::from_be_bytes(trace.trace_id))?;
-        write!(out, ",\"span_id\":\"{:016x}\"", u64::from_be_bytes(trace.span_id))?;
+        write!(out, ",\"trace_id\":\"{}\",\"span_id\":\"{}\"", trace.own.trace, trace.own.span)?;
     }
     out.push(b'}');
     Ok(())

@@ -17,6 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub struct HttpEndpoint {
     pub(super) route: Arc<Route>,
+    template: Arc<str>,
     /// The template's variables, each with whether it may span segments.
     variables: Vec<(Arc<str>, bool)>,
 }
@@ -26,7 +27,7 @@ impl HttpEndpoint {
     pub fn new(route: Arc<Route>, template: &Template) -> Self {
         let variables = template.variables().iter();
         let variables = variables.map(|variable| ((*variable.field_path).into(), variable.multi)).collect();
-        Self { route, variables }
+        Self { route, template: template.as_str().into(), variables }
     }
 
     /// Its requests go on to an upstream.
@@ -48,6 +49,9 @@ impl HttpEndpoint {
         let head = HttpHead { method, uri, captured, upgrade, version, expects };
         let (target, metadata) = (Target::Http(Box::new(head)), metadata::of_http_request(parts.headers));
         let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
+        if let Some(record) = &record {
+            record.matched(&self.template);
+        }
         let timeout = match timeout {
             Ok(timeout) => timeout,
             Err(status) => return Call::settled(&self.route, target, metadata, peer, record, Err(status)),

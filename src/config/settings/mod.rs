@@ -3,7 +3,9 @@
 //! `super::check` turns it into the config as meant.
 
 mod callers;
+mod health;
 mod metrics;
+mod otlp;
 mod resilience;
 mod rest;
 mod routes;
@@ -20,7 +22,9 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
+    health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
     metrics::{Info, Metrics, Names},
+    otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
@@ -44,6 +48,10 @@ pub(super) struct Settings {
     pub(super) log: Log,
     /// The gateway's numbers, and the page that shows them.
     pub(super) metrics: Metrics,
+    /// Where telemetry is sent.
+    pub(super) otlp: Otlp,
+    /// The traces of calls.
+    pub(super) traces: Traces,
     /// What a client's connection may cost.
     pub(super) connections: Connections,
     /// How long messages and calls may be.
@@ -58,6 +66,8 @@ pub(super) struct Settings {
     pub(super) store: Store,
     /// The gateway's own accounts.
     pub(super) accounts: Accounts,
+    /// How the gateway says how it is, and which services it asks for that.
+    pub(super) health: GatewayHealth,
     /// Which pages of other origins may call. A route may have its own.
     pub(super) cors: Cors,
     /// The REST face of the deployment.

@@ -8,6 +8,7 @@ mod expect;
 mod headers;
 mod health;
 mod lend;
+mod post;
 mod settings;
 mod transport;
 mod tunnel;
@@ -25,7 +26,6 @@ use http::{
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 
-pub use self::settings::HttpSettings;
 use self::{
     answer::Relayed,
     headers::Came,
@@ -33,9 +33,11 @@ use self::{
     settings::Place,
     transport::{Clients, Lost, Sent, Transport},
 };
+pub use self::{post::Posted, settings::HttpSettings};
 use super::{
     balance::{
-        Asked, Attempts, Balance, Endpoint, FAIR, Failure, Figures, Plan, Reach, System, Upkeep, Verdict,
+        Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Figures, Plan, Reach, System, Upkeep,
+        Verdict,
     },
     body::Bounded,
     deadline::{self, Limit},
@@ -46,7 +48,7 @@ use super::{
     tls::{Connector, Speaks},
 };
 use crate::{
-    call::{Body, Frames, Guards, HttpHead, HttpStatus, Record, Reply, Upgrade},
+    call::{Body, Frames, Guards, HttpHead, HttpStatus, Record, Reply, Upgrade, trace::TRACEPARENT},
     route::{Limits, Proxy},
     status::Fault,
 };
@@ -142,6 +144,20 @@ impl HttpUpstream {
         self.upkeep.get_or_init(|| Upkeep::begin(&self.balance, health::Health(Arc::clone(&self.head))));
     }
 
+    /// What its calls and its health checks have told of it.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.balance.condition()
+    }
+
+    /// Connects to one of its endpoints.
+    ///
+    /// # Errors
+    /// None can be connected to; in words that follow its name.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.balance.reach().await
+    }
+
     /// What it was made with.
     #[must_use]
     pub fn settings(&self) -> &HttpSettings {
@@ -158,6 +174,9 @@ impl HttpUpstream {
             proxied;
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
+        if let Some(record) = &record {
+            record.sends_as(path.path());
+        }
         let came = Came { uri: &head.uri, version: head.version, client, secure };
         self.head(&mut headers, proxy, &came);
         // HTTP/2 has no upgrades (RFC 9113, 8.6): the request goes on without.
@@ -246,7 +265,11 @@ impl HttpUpstream {
     ) -> Attempt {
         let (rules, label) = (&self.balance.rules, &endpoint.label);
         let failed = |Lost { status, reach }| (Failure::new(status, reach), None);
-        let request = self.head.request(endpoint.origin, outline).map_err(|status| failed(status.into()))?;
+        let mut request =
+            self.head.request(endpoint.origin, outline).map_err(|status| failed(status.into()))?;
+        if let Some(parent) = call.traceparent() {
+            request.headers_mut().insert(TRACEPARENT, parent);
+        }
         let whole = call.until();
         let first = rules.first_byte_timeout.map(|limit| (Instant::now() + limit, limit));
         let (time, name) = match (first, whole) {
