@@ -298,7 +298,7 @@ impl Rest {
         };
         let origin = Origin::take(&mut parts, &endpoint.errors);
         if let Some(record) = &origin.record {
-            record.matched(&endpoint.template);
+            record.bound(&endpoint.counted);
         }
         let opened = negotiate(&endpoint, &parts.headers, &body);
         let (form, layout, coding) = match opened {
