@@ -14,6 +14,8 @@ mod headers;
 mod health;
 mod keyring;
 mod keys;
+pub mod log;
+mod observers;
 mod operator;
 mod pages;
 mod rebinding;
@@ -59,6 +61,7 @@ use crate::{
     snapshot::{Known, Parts, Snapshot},
     store::StoreHealth,
     surface::mcp::Board,
+    telemetry::Telemetry,
 };
 
 /// A gateway that runs.
@@ -89,6 +92,8 @@ pub struct Gateway {
     traces: Option<traces::Traces>,
     /// The files that the config comes from and names, with what they held when it was read last.
     files: watch::Sender<Sight>,
+    /// The instruments; `None` where nobody wants numbers.
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 /// What the snapshot was built from.

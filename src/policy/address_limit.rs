@@ -12,6 +12,7 @@ use super::{
 use crate::{
     auth::{Limit, Presented, Principal, now, place},
     call::{Call, Caller},
+    telemetry::Credentials,
 };
 
 pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
@@ -21,6 +22,9 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     }
     let brought = brought(policies, call);
     if let Brought::Known(caller) = brought {
+        if let Some(record) = &call.record {
+            record.presented(Credentials::Cached);
+        }
         call.caller.principal = Some(caller);
         return Ok(());
     }

@@ -34,9 +34,9 @@ impl Check<'_> {
             expose: self.globs("mcp.expose", &written.expose),
             hide: self.globs("mcp.hide", &written.hide),
             naming: match written.names {
-                None | Some(settings::Names::Full) => Naming::Full,
-                Some(settings::Names::Service) => Naming::Service,
-                Some(settings::Names::Method) => Naming::Method,
+                None | Some(settings::ToolNames::Full) => Naming::Full,
+                Some(settings::ToolNames::Service) => Naming::Service,
+                Some(settings::ToolNames::Method) => Naming::Method,
             },
             instructions: written.instructions.map(Into::into),
             tools: self.tools(written.tools),

@@ -23,6 +23,8 @@ use crate::support::{library, servers::Server};
 
 /// How long a case of load lasts: its figures are a release build's on a machine of its own, and `scripts/bench` has those.
 const LOAD: Duration = Duration::from_secs(3);
+/// How soon a line of the log is there.
+const LINE: Duration = Duration::from_secs(3);
 /// Requests a second that a debug build on a shared machine is asked for.
 const RATE: u32 = 100;
 
@@ -245,6 +247,7 @@ impl Replay {
         self.sicken(case, world).await;
         let reads = case.expect.contains_key("store_reads_of_user");
         let before = if reads { self.reads().await } else { 0 };
+        let began = self.worlds[&world].program.output().len();
         let signalled = case.need("signal").is_some();
         let (answers, stopped, refuses) = match signalled {
             true => self.send_and_stop(case, world).await,
@@ -269,8 +272,20 @@ impl Replay {
         self.heal(case).await;
         let answers = answers?;
         let at = Some(self.worlds[&world].address);
-        let came = Came { reads, kept, rss_mb, at, stopped, refuses, ..Came::of(&answers, &seen) };
-        let held = holds(&self.expected(case), &came);
+        let mut came = Came { reads, kept, rss_mb, at, stopped, refuses, ..Came::of(&answers, &seen) };
+        let expected = self.expected(case);
+        // A line of the log comes a moment after the answer.
+        let patience = Instant::now() + LINE;
+        let held = loop {
+            let output = self.worlds[&world].program.output();
+            came.printed = output.get(began..).unwrap_or_default().to_owned();
+            let held = holds(&expected, &came);
+            let waits = expected.keys().any(|key| key.contains("log"));
+            if held.is_ok() || !waits || Instant::now() > patience {
+                break held;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         held.map_err(|why| format!("{why}\n{}", tail(&self.worlds[&world].program.output())))?;
         self.keep(case, answers.last())
     }
