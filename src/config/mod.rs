@@ -6,6 +6,7 @@ pub mod callers;
 mod check;
 mod defaults;
 mod document;
+mod drain;
 mod environment;
 mod excerpt;
 mod json_schema;
@@ -37,6 +38,7 @@ pub use self::{
     callers::Callers,
     check::{listen_address, time, upstream_address},
     document::Origin,
+    drain::Drain,
     environment::Environment,
     excerpt::Span,
     json_schema::json_schema,
@@ -108,15 +110,6 @@ pub struct Config {
     pub paths: Vec<PathRoute>,
     pub http_upstreams: Vec<HttpUpstream>,
     pub http_rules: Vec<HttpRule>,
-}
-
-/// What happens on SIGTERM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Drain {
-    /// How long calls are still taken after readiness has gone, so that balancers have seen it.
-    pub delay: Duration,
-    /// How long calls in flight may go on then; what is left is closed.
-    pub timeout: Duration,
 }
 
 /// `[log]`

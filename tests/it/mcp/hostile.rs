@@ -3,6 +3,7 @@
 
 use http::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{bare, call, rpc, send, start};
 
@@ -77,9 +78,18 @@ async fn what_is_too_deep_or_too_long_is_refused_and_costs_nothing() {
         assert_eq!(got.result()["isError"], true, "{levels}");
         assert!(got.text().contains("deep"), "{levels}: {}", got.text());
     }
-    let long = put(&format!(r#"{{"title":"{}"}}"#, "x".repeat(10 << 20)));
-    let got = send(at, &Method::POST, &[JSON], long).await;
-    assert_eq!((got.http, got.code()), (413, -32600));
+    // 10 MiB are announced, and answered before they are sent.
+    let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
+    let head = "POST /mcp HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 10485760\r\n\r\n{";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.contains("-32600") {
+        let mut chunk = [0; 4096];
+        let read = stream.read(&mut chunk).await.unwrap();
+        assert!(read > 0, "{answer}");
+        answer.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+    }
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     let coded = zstd::encode_all(vec![b' '; 64 << 20].as_slice(), 1).unwrap();
     let got = send(at, &Method::POST, &[JSON, ("content-encoding", "zstd")], coded).await;
     assert_eq!((got.http, got.code()), (413, -32600));
