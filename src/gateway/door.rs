@@ -22,6 +22,7 @@ use super::{
     operator::{self, OperatorRoad},
     pages, rebinding,
     request_id::{self, REQUEST_ID},
+    traces,
 };
 use crate::{
     call::{Arrived, Body, Peer, Record, Road, Unanswered, Way, trace::TraceContext},
@@ -66,12 +67,7 @@ impl Door {
         let Some(observers) = &snapshot.observers else {
             return self.serve_by(&snapshot, arrival, request).await;
         };
-        // What is asked on the operator's listener is part of nobody's trace.
-        let tracer = snapshot.tracer.as_ref().filter(|_| !self.operator);
-        let trace = tracer.map(|tracer| {
-            let peer = surface::peer(request.extensions()).address.ip();
-            tracer.begin(request.headers_mut(), peer)
-        });
+        let trace = traces::place(&snapshot, self.operator, &mut request);
         let record = Record::begin(arrival.recorded(&request, trace), observers);
         record.attach(request.extensions_mut());
         let unanswered = Unanswered::new(Arc::clone(&record));
