@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Uri, Version, header, request};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use tracing::error;
+use tracing::{debug, error};
 
 use super::{
     Gateway, PortTls,
@@ -31,6 +31,7 @@ use crate::{
     snapshot::Snapshot,
     status::{self, Fault, Refusal, refuse},
     surface::{self, Answer as _, Failed, Protocol, Request, Response, Surface as _, classify},
+    telemetry::Open,
 };
 
 /// When one who had a connection too many may come again.
@@ -64,6 +65,12 @@ impl Door {
     pub async fn serve(&self, mut request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
         let arrival = Arrival::of(&mut request);
+        debug!(
+            request_id = arrival.id.to_str().unwrap_or_default(),
+            method = arrival.method.as_str(),
+            path = arrival.uri.path(),
+            "a request begins"
+        );
         let Some(observers) = &snapshot.observers else {
             return self.serve_by(&snapshot, arrival, request).await;
         };
@@ -91,6 +98,19 @@ impl Door {
     #[must_use]
     pub fn tls(&self) -> Option<Arc<PortTls>> {
         if self.operator { None } else { self.gateway.tls.load_full() }
+    }
+
+    /// A connection is open for as long as what is returned lives.
+    #[must_use]
+    pub fn connected(&self) -> Option<Open> {
+        self.gateway.telemetry.as_ref().map(|telemetry| telemetry.own.connected(self.operator))
+    }
+
+    /// A connection was refused for this reason, a word.
+    pub fn refused(&self, reason: &str) {
+        if let Some(telemetry) = &self.gateway.telemetry {
+            telemetry.own.refused(reason);
+        }
     }
 
     /// True for the operator's listener.

@@ -13,6 +13,8 @@ mod framing;
 mod headers;
 mod keyring;
 mod keys;
+pub mod log;
+mod observers;
 mod operator;
 mod pages;
 mod rebinding;
@@ -56,6 +58,7 @@ use crate::{
     },
     snapshot::{Known, Parts, Snapshot},
     store::StoreHealth,
+    telemetry::Telemetry,
 };
 
 /// A gateway that runs.
@@ -82,6 +85,8 @@ pub struct Gateway {
     traces: Option<traces::Traces>,
     /// The files that the config comes from and names, with what they held when it was read last.
     files: watch::Sender<Sight>,
+    /// The instruments; `None` where nobody wants numbers.
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 /// What the snapshot was built from.

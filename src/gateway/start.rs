@@ -15,14 +15,13 @@ use super::{
     accounts::Accounts,
     callers, certificates,
     explain::Explainer,
-    files,
+    files, observers,
     reload::{self, Queue},
     schemas::{self, Watch},
     traces::Traces,
     upstreams::{self, ByName},
 };
 use crate::{
-    call::Observer,
     config::{self, Callers, Config},
     dispatch::Upstream,
     proto,
@@ -108,6 +107,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         proxied: prepared.proxied.clone(),
         observers: None,
         tracer: None,
+        telemetry: None,
     };
     let mut told = StartError::Config(mistakes).mistakes();
     if let Err(error) = Snapshot::build(&parts, &prepared.described) {
@@ -168,6 +168,8 @@ impl Gateway {
         // Who only asks sends nothing.
         let traces = if opens { Traces::begin(&config, &about).map_err(StartError::Config)? } else { None };
         let tracer = traces.as_ref().map(|traces| traces.tracer(&config));
+        let telemetry = observers::telemetry(&config).map_err(StartError::Config)?;
+        let observers = observers::of(&config, telemetry.as_ref(), tracer.as_ref());
         let parts = Parts {
             policies,
             about: Arc::new(about),
@@ -180,7 +182,8 @@ impl Gateway {
             config: Arc::new(config),
             upstreams: dialled(&prepared.reached),
             proxied: prepared.proxied.clone(),
-            observers: tracer.clone().map(|tracer| [tracer as Arc<dyn Observer>].into()),
+            observers,
+            telemetry: telemetry.clone(),
             tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &prepared.described), prepared.mistakes)
@@ -218,6 +221,7 @@ impl Gateway {
             reloads,
             traces,
             files,
+            telemetry,
         });
         explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));

@@ -107,7 +107,9 @@ impl Finished {
             Way::Rest | Way::Http => route.map(|route| &*route.name),
         };
         let rpc = rpc.filter(|_| is_rpc).map(|path| cut(path.trim_start_matches('/'), MOST_TEXT));
-        let template = call.traced.template.as_deref().or_else(|| route.map(|route| &*route.name));
+        let template = call.binding.map(|binding| &*binding.template);
+        let template =
+            template.or(call.traced.template.as_deref()).or_else(|| route.map(|route| &*route.name));
         let told = |value: &HeaderValue| cut(&String::from_utf8_lossy(value.as_bytes()), MOST_TEXT);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (mut parts, mut events) = (Vec::new(), Vec::new());
@@ -206,7 +208,7 @@ impl Tried {
         // What goes on when the call ends, ends with it.
         let ended = attempt.ended.map_or(whole, since);
         let failed = match &attempt.outcome {
-            Outcome::Failed { code, message } => Some((*code, cut(message, MOST_TEXT))),
+            Outcome::Failed { code, message, .. } => Some((*code, cut(message, MOST_TEXT))),
             Outcome::Open | Outcome::Answered => None,
         };
         Some(Self {

@@ -26,7 +26,7 @@ pub use self::{
     rpc_table::{Routes, Rpc, RpcMiss, RpcTable},
     weighted::Weighted,
 };
-use crate::auth::Terms;
+use crate::{auth::Terms, telemetry::Label};
 
 /// Where calls go and under which rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,15 @@ pub struct Route {
     pub when: Option<Arc<Conditions>>,
     /// What is changed of headers, both ways.
     pub headers: Option<Arc<HeaderRules>>,
+    /// What its calls are counted by.
+    pub label: Label,
+}
+
+/// The path template of a method's binding, by which its requests are counted.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    pub template: Arc<str>,
+    pub label: Label,
 }
 
 #[cfg(test)]
@@ -63,6 +72,7 @@ impl Route {
             cors: None,
             when: None,
             headers: None,
+            label: Label::default(),
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     },
     schema::{Binding, Files, Method, Template, Verb, bindings},
     surface::rest::{Format, RestBuilder},
+    telemetry::Label,
     transcode::{JsonInput, JsonStyle},
 };
 
@@ -203,7 +204,8 @@ impl<'a> Build<'a> {
         let timeout = rules.timeout.or(timeout);
         let Rules { cors, headers, .. } = rules;
         let (name, repeatable) = (name.into(), false);
-        Arc::new(Route { name, destination, timeout, repeatable, limits, terms, cors, when, headers })
+        let label = Label::default();
+        Arc::new(Route { name, destination, timeout, repeatable, limits, terms, cors, when, headers, label })
     }
 
     /// Enters a method into the tables, and says its REST bindings.

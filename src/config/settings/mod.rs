@@ -3,6 +3,7 @@
 //! `super::check` turns it into the config as meant.
 
 mod callers;
+mod metrics;
 mod otlp;
 mod resilience;
 mod rest;
@@ -20,6 +21,7 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
+    metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
@@ -42,6 +44,8 @@ pub(super) struct Settings {
     pub(super) admin: Admin,
     /// What is logged, and how.
     pub(super) log: Log,
+    /// The gateway's numbers, and the page that shows them.
+    pub(super) metrics: Metrics,
     /// Where telemetry is sent.
     pub(super) otlp: Otlp,
     /// The traces of calls.
@@ -120,6 +124,10 @@ pub(super) struct Log {
     pub(super) level: Option<Level>,
     /// How: json, text, or auto, which is text on a terminal and json elsewhere. Default: auto.
     pub(super) format: Option<Format>,
+    /// A line for each request when it has ended: info, or a warning for what failed here (5xx) or was slow. Default: true.
+    pub(super) requests: Option<bool>,
+    /// A request that takes this long is slow, unless it is a stream. Default: 1s.
+    pub(super) slow: Option<Time>,
 }
 
 /// `[log] level`

@@ -8,6 +8,7 @@ mod backoff;
 mod breaker;
 mod budget;
 mod endpoint;
+mod figures;
 mod key;
 mod latency;
 mod load;
@@ -24,7 +25,10 @@ mod window;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     time::Duration,
 };
 
@@ -43,6 +47,7 @@ pub(super) use self::{
 };
 use self::{breaker::Breaker, budget::Budget, load::Load, names::Names, set::Set};
 pub use self::{
+    figures::{BreakerState, Figures},
     names::Host,
     rules::{
         Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience,
@@ -68,6 +73,8 @@ pub(super) struct Balance<T> {
     /// Held while names are looked up, with when and why that failed last.
     looking: tokio::sync::Mutex<Option<(Instant, String)>>,
     turn: AtomicUsize,
+    /// How often an endpoint was left out for its failures.
+    ejections: AtomicU64,
     breaker: Option<Breaker>,
     budget: Budget,
     load: Option<Load>,
@@ -94,6 +101,7 @@ impl<T> Balance<T> {
             make,
             looking: tokio::sync::Mutex::new(None),
             turn: AtomicUsize::new(0),
+            ejections: AtomicU64::new(0),
             breaker: rules.breaker.clone().map(Breaker::new),
             budget: Budget::new(rules.retry.budget_percent),
             load: rules.limits.clone().map(Load::new),

@@ -9,9 +9,10 @@ use tonic::Status;
 use super::error::{self, Errors};
 use crate::{
     call::{HEADER_BYTES, Target},
-    route::Route,
+    route::{Binding as Counted, Route},
     schema::{Binding, Body, Method},
     status::{Fault, Refusal, refuse},
+    telemetry::Label,
     transcode::{
         Codec, FieldCodec, HTTP_BODY, HttpBody, JsonInput, JsonStyle, Parameter, RequestPlan, Tables,
         TranscodeError, message_in,
@@ -22,8 +23,8 @@ use crate::{
 pub struct Endpoint {
     pub(super) binding: Binding,
     pub(super) route: Arc<Route>,
-    /// The binding's path template.
-    pub(super) template: Arc<str>,
+    /// What its requests are counted by.
+    pub(super) counted: Arc<Counted>,
     /// How its failures are written.
     pub(super) errors: Arc<Errors>,
     plan: RequestPlan,
@@ -132,7 +133,8 @@ impl Endpoint {
             None
         };
         let template = binding.template.as_str().into();
-        Ok(Self { binding, route, template, errors, plan, socket_plan, input, style, request, response })
+        let counted = Arc::new(Counted { template, label: Label::default() });
+        Ok(Self { binding, route, counted, errors, plan, socket_plan, input, style, request, response })
     }
 
     /// The verb and path template, with what they bind.

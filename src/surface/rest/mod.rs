@@ -272,10 +272,10 @@ impl Surface for Rest {
                 return (RestAnswer { origin, target }, call);
             }
         };
-        let origin = Origin::take(&mut parts, &endpoint.errors);
-        if let Some(record) = &origin.record {
-            record.matched(&endpoint.template);
+        if let Some(record) = Record::of(&parts.extensions) {
+            record.bound(&endpoint.counted);
         }
+        let origin = Origin::take(&mut parts, &endpoint.errors);
         let opened = negotiate(&endpoint, &parts.headers, &body);
         let (form, layout, coding) = match opened {
             Ok(opened) => opened,

@@ -8,6 +8,7 @@ use super::{
     client::Answer,
     matcher::{matches, matches_text},
     stand_in::Seen,
+    telling,
 };
 
 /// What came of a case.
@@ -19,6 +20,8 @@ pub(super) struct Came<'a> {
     pub(super) reads: Option<i64>,
     /// Exit code and output of a gateway that did not run.
     pub(super) ended: Option<&'a (i32, String)>,
+    /// What the gateway printed since the case began.
+    pub(super) printed: &'a str,
 }
 
 /// The first expectation that does not hold. One that is not known is none that holds.
@@ -47,6 +50,9 @@ pub(super) fn holds(expect: &Map<String, Value>, came: &Came<'_>) -> Result<(), 
                 check(one_of, || format!("accounts were read {reads} times"))
             }
             "response_header_equals_upstream_header" => same_header(expected, came),
+            "log" => telling::log(expected, came.printed),
+            "no_log" => telling::no_log(expected, came.printed),
+            "log_request_id_equals_header" => telling::same_id(expected, came.printed, last(came.answers)?),
             _ => of_answer(name, expected, last(came.answers)?, came),
         };
         holds.map_err(|why| format!("{name}: {why}"))?;
@@ -104,6 +110,7 @@ fn of_answer(name: &str, expected: &Value, answer: &Answer, came: &Came<'_>) -> 
                 serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", said()))?;
             matches(expected, Some(&found), "body").map_err(|why| format!("{why} in {}", said()))
         }
+        "metrics" => telling::metrics(expected, &String::from_utf8_lossy(&answer.body)),
         "max_ms" => {
             let took = answer.took.as_millis();
             // A debug build on a shared machine takes longer, and what must not be waited for takes seconds.
@@ -125,7 +132,13 @@ fn each(expected: &Value, answers: &[Answer]) -> Result<(), String> {
     let expected = expected.as_object().ok_or("it is an object")?;
     for answer in answers {
         let seen = BTreeMap::new();
-        let one = Came { answers: std::slice::from_ref(answer), seen: &seen, reads: None, ended: None };
+        let one = Came {
+            answers: std::slice::from_ref(answer),
+            seen: &seen,
+            reads: None,
+            ended: None,
+            printed: "",
+        };
         holds(expected, &one)?;
     }
     Ok(())

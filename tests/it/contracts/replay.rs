@@ -21,6 +21,8 @@ use crate::support::servers::Server;
 
 /// How long a case of load lasts: its figures are a release build's on a machine of its own, and `scripts/bench` has those.
 const LOAD: Duration = Duration::from_secs(3);
+/// How soon a line of the log is there.
+const LINE: Duration = Duration::from_secs(3);
 /// Requests a second that a debug build on a shared machine is asked for.
 const RATE: u32 = 100;
 
@@ -182,7 +184,7 @@ impl Replay {
             Ok(world) => world,
             Err(ended) => {
                 let seen = BTreeMap::new();
-                let came = Came { answers: &[], seen: &seen, reads: None, ended: Some(&ended) };
+                let came = Came { answers: &[], seen: &seen, reads: None, ended: Some(&ended), printed: "" };
                 return holds(&case.expect, &came);
             }
         };
@@ -205,6 +207,7 @@ impl Replay {
         self.sicken(case, world).await;
         let reads = case.expect.contains_key("store_reads_of_user");
         let before = if reads { self.reads().await } else { 0 };
+        let began = self.worlds[&world].program.output().len();
         let answers = self.send(case, world).await;
         let reads = if reads { Some(self.reads().await - before) } else { None };
         let seen: BTreeMap<String, (Vec<Seen>, usize)> = self
@@ -214,7 +217,19 @@ impl Replay {
             .collect();
         self.heal(case).await;
         let answers = answers?;
-        let held = holds(&case.expect, &Came { answers: &answers, seen: &seen, reads, ended: None });
+        // A line of the log comes a moment after the answer.
+        let patience = Instant::now() + LINE;
+        let held = loop {
+            let output = self.worlds[&world].program.output();
+            let printed = output.get(began..).unwrap_or_default();
+            let held =
+                holds(&case.expect, &Came { answers: &answers, seen: &seen, reads, ended: None, printed });
+            if held.is_ok() || Instant::now() > patience || !case.expect.keys().any(|key| key.contains("log"))
+            {
+                break held;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         held.map_err(|why| format!("{why}\n{}", tail(&self.worlds[&world].program.output())))?;
         self.keep(case, answers.last())
     }

@@ -231,12 +231,15 @@ async fn a_collector_is_reached_over_tls_and_must_be_who_it_is() {
 #[tokio::test]
 async fn what_its_client_does_not_record_is_not_recorded_and_goes_on_as_it_came() {
     let (collector, library) = (Collector::start().await, library::start().await);
-    let gateway = traced(World::with_library(library), "edge", collector.grpc, "grpc", "");
+    let mut gateway = traced(World::with_library(library), "edge", collector.grpc, "grpc", "");
     let begun = Begun::new(false);
     for surface in ["REST", "gRPC-Web", "gRPC"] {
         let outcome = call(surface, &gateway, &[("traceparent", &begun.header)]).await;
         assert_eq!(told(&outcome, "traceparent").as_ref(), Some(&begun.header));
     }
+    // The log says which trace they were part of all the same.
+    let line = format!("\"trace_id\":\"{}\"", begun.id);
+    gateway.program.wait_for(&line, library::PATIENCE).unwrap();
     // One that is recorded comes after them.
     let after = Begun::new(true);
     call("gRPC", &gateway, &[("traceparent", &after.header)]).await;
