@@ -26,6 +26,7 @@ use crate::{
     call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
     dispatch::{Dispatch, Figures, HttpUpstream, Local, Upstream},
+    health::Monitor,
     openapi,
     otlp::Tracer,
     policy::Policies,
@@ -68,13 +69,15 @@ pub struct Parts {
     pub reload: Arc<dyn Reload>,
     /// The accounts, which outlive every config.
     pub directory: Arc<Directory>,
+    /// The probes of this config.
+    pub monitor: Arc<Monitor>,
     pub policies: Arc<Policies>,
     /// Who looks at what became of requests; nobody where it is `None`.
     pub observers: Option<Observers>,
-    /// Says which requests are traced; none is where it is `None`.
-    pub tracer: Option<Arc<Tracer>>,
     /// The instruments; `None` where no numbers are kept.
     pub telemetry: Option<Arc<Telemetry>>,
+    /// Says which requests are traced; none is where it is `None`.
+    pub tracer: Option<Arc<Tracer>>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -193,6 +196,7 @@ impl Snapshot {
             explain,
             directory: &parts.directory,
             numbers: &numbers,
+            monitor: &parts.monitor,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
         let table = Arc::new(built.table);
@@ -233,7 +237,7 @@ impl Snapshot {
                     style,
                     input,
                     upstream,
-                    members: endpoint.members(),
+                    body: endpoint.body().cloned(),
                     access: &endpoint.route().terms.access,
                     reached: self.rest.reaches(endpoint),
                 }
@@ -327,16 +331,19 @@ impl Road for Snapshot {
         self.policies.told(call).ahead()
     }
 
-    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
+    fn dispatch(&self, mut call: Call) -> impl Future<Output = Result<Reply, Status>> + Send {
         let told = self.policies.told(&call);
         let headers = call.route.headers.clone();
         if let Some(headers) = &headers {
             headers.request.apply(&mut call.metadata);
         }
-        let mut reply = self.dispatch.dispatch(call).await;
-        if let (Some(headers), Ok(reply)) = (headers, &mut reply) {
-            headers.response.apply(&mut reply.metadata);
+        let reply = self.dispatch.dispatch(call);
+        async move {
+            let mut reply = reply.await;
+            if let (Some(headers), Ok(reply)) = (headers, &mut reply) {
+                headers.response.apply(&mut reply.metadata);
+            }
+            told.with(reply)
         }
-        told.with(reply)
     }
 }

@@ -193,6 +193,7 @@ impl Record {
 
     /// It is for this path template of a method.
     pub fn bound(&self, binding: &Arc<Binding>) {
+        self.matched(&binding.template);
         self.found().binding = Some(Arc::clone(binding));
     }
 

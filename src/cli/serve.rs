@@ -21,8 +21,11 @@ use crate::{
     gateway::{Gateway, Source, StartError, door, log, operator_door},
     server,
     services::{accounts::FirstAdmin, admin::Mistake},
+    store::AT_START,
 };
 
+/// What the end is called in the log's events.
+const STOPPING: &str = "gateway_stopping";
 /// How long the operator's listener may take to end once all others have.
 const LAST: Duration = Duration::from_secs(2);
 /// How many connections it may have at once.
@@ -94,6 +97,7 @@ pub(super) fn serve(
 ) -> Result<(), Failure> {
     let config = source.read().map_err(|mistakes| wrong(StartError::Config(mistakes)))?;
     log::start(config.log);
+    info!(target: AT_START, event = "gateway_starting", "the gateway starts");
     let mut rules = server::Rules {
         header_bytes: config.header_bytes,
         connections: config.connections,
@@ -139,11 +143,13 @@ pub(super) fn serve(
         .map(|(index, listener)| {
             let (runtime, door, stopping) = (runtime()?, door(&gateway), stopping.clone());
             let (server, ending) = (server.clone(), Ending(ending.clone()));
+            let lag = gateway.lag();
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     let _ending = ending;
                     worker::set(index);
+                    let _watched = runtime.spawn(async move { lag.watch().await });
                     runtime.block_on(server.serve(listener, door, stopping));
                     runtime.shutdown_background();
                 })
@@ -162,6 +168,7 @@ pub(super) fn serve(
     } else {
         say(&words.for_a_program());
     }
+    info!(target: AT_START, event = "gateway_started", "the gateway listens on {address}");
     if let Some(admin) = gateway.first_admin() {
         tell_of(&admin);
     }
@@ -178,9 +185,12 @@ pub(super) fn serve(
     gateway.drain();
     let why = if asked { "asked to stop" } else { "a worker has ended" };
     if drain.delay.is_zero() {
-        info!("{why}; no more calls are taken, and those in flight finished");
+        info!(event = STOPPING, "{why}; no more calls are taken, and those in flight finished");
     } else {
-        info!("{why}; calls are taken for another {:?}, those in flight then finished", drain.delay);
+        info!(
+            event = STOPPING,
+            "{why}; calls are taken for another {:?}, those in flight then finished", drain.delay
+        );
     }
     let hurried = main.block_on(async {
         tokio::select! {
@@ -233,7 +243,7 @@ pub(super) fn serve(
         Some(Ok(Ok(()))) => return Err(Failure::system("a worker has ended; the log says why")),
         Some(_) => return Err(Failure::bug("a worker has ended by a bug; the log says how it came there")),
     }
-    info!("stopped");
+    info!(event = "gateway_stopped", "stopped");
     Ok(())
 }
 

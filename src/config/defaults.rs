@@ -36,6 +36,7 @@ impl Default for Config {
             callers: Callers::default(),
             store: crate::store::Settings::default(),
             accounts: Accounts::default(),
+            health: crate::health::Settings::default(),
             cors: Cors::default(),
             rest: Rest::default(),
             built_ins: BuiltIns::default(),
@@ -92,7 +93,7 @@ impl Default for Rest {
             headers: Vec::new(),
             index: None,
             profile: Profile::default(),
-            health_fields: None,
+            health: None,
         }
     }
 }

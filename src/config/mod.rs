@@ -58,7 +58,7 @@ use crate::{
         router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
-    surface::rest::Profile,
+    surface::rest::{Profile, health_body::HealthBody},
     transcode::{JsonInput, JsonStyle},
 };
 
@@ -99,6 +99,7 @@ pub struct Config {
     pub callers: Callers,
     pub store: crate::store::Settings,
     pub accounts: Accounts,
+    pub health: crate::health::Settings,
     pub rest: Rest,
     pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
@@ -196,8 +197,8 @@ pub struct Rest {
     /// What `GET /` answers as JSON, in place of the gateway's own words.
     pub index: Option<serde_json::Map<String, serde_json::Value>>,
     pub profile: Profile,
-    /// The members of the health body; all of them without.
-    pub health_fields: Option<Vec<String>>,
+    /// What the health bodies look like, where that is not as they are.
+    pub health: Option<Arc<HealthBody>>,
 }
 
 /// A gRPC upstream.

@@ -22,19 +22,23 @@ pub mod worker;
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
 
 use ::http::HeaderMap;
+use futures_util::{
+    TryFutureExt as _,
+    future::{BoxFuture, Either},
+};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 pub use self::{
     ask::{ask, ask_framed},
     balance::{
-        Balancing, BreakerRules, BreakerState, EjectionRules, Figures, HashBy, HealthKind, HealthRules, Host,
-        LoadRules, Resilience, RetryRules,
+        Balancing, BreakerRules, BreakerState, Condition, EjectionRules, Figures, HashBy, HealthKind,
+        HealthRules, Host, LoadRules, Resilience, RetryRules,
     },
     grpc::{Settings, Upstream},
     http::{HttpSettings, HttpUpstream, Posted},
     local::Local,
-    tls::{Identity, Roots, Tls},
+    tls::{Connector, Identity, Roots, Speaks, Tls},
 };
 use self::{http::Proxied, respond::Asked};
 use crate::{
@@ -66,54 +70,55 @@ impl Dispatch {
     /// # Errors
     /// What the pending message's surface says of the client's body; UNAVAILABLE for an upstream that cannot be
     /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
-    pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
+    ///
+    /// A call's future is boxed where its kind is known: what one kind needs, the others do not carry along.
+    pub fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Reply, Status>> {
+        match (&call.message, &call.target) {
+            (Message::Settled(_), _) => Box::pin(std::future::ready(settled(call))),
+            (_, Target::Rpc { .. }) => self.rpc(call),
+            (_, Target::Http(_)) => Box::pin(self.http(call)),
+        }
+    }
+
+    /// A call of what is spoken in HTTP.
+    async fn http(&self, call: Call) -> Result<Reply, Status> {
         let Call { route, target, metadata, message, peer, deadline, caller, guards, record, .. } = call;
-        let message = match message {
-            Message::Settled(outcome) => return outcome.map(|reply| Reply { guards, ..reply }),
-            message => message,
+        let Target::Http(head) = target else { return Err(misrouted(&route.name)) };
+        if let Destination::Proxy(proxy) = &route.destination {
+            let Message::Body(body) = message else { return Err(misrouted(&route.name)) };
+            let upstream = self.proxied.get(&proxy.upstream).ok_or_else(|| not_there(&proxy.upstream))?;
+            let client = caller.client.map_or(peer.address.ip(), |client| client.address);
+            let (headers, secure, limits, usual) = (metadata, peer.secure, route.limits, route.timeout);
+            let proxied =
+                Proxied { head, headers, body, client, secure, limits, deadline, usual, guards, record };
+            return upstream.call(proxy, proxied).await;
+        }
+        respond::drain(message, route.limits, deadline).await?;
+        let asked = Asked { http: head, headers: metadata, peer };
+        match &route.destination {
+            Destination::Respond(respond) => Ok(asked.respond(respond, guards)),
+            Destination::Redirect(redirect) => Ok(asked.redirect(redirect, guards)),
+            Destination::Local
+            | Destination::Upstream(_)
+            | Destination::Proxy(_)
+            | Destination::Page
+            | Destination::Nothing => Err(misrouted(&route.name)),
+        }
+    }
+
+    /// A call of a gRPC method.
+    fn rpc(&self, call: Call) -> BoxFuture<'_, Result<Reply, Status>> {
+        let Call { route, target, metadata, message, peer, deadline, caller, guards, record, .. } = call;
+        let at_once = |status| Box::pin(std::future::ready(Err(status)));
+        let Target::Rpc { path, method } = target else { return at_once(misrouted(&route.name)) };
+        let to = match self.find(&route) {
+            Ok(to) => to,
+            Err(status) => return at_once(status),
         };
-        let (path, unary) = match target {
-            Target::Rpc { path, method } => (path, method.is_some_and(|method| !method.server_streaming)),
-            Target::Http(head) => {
-                if let Destination::Proxy(proxy) = &route.destination {
-                    let Message::Body(body) = message else { return Err(misrouted(&route.name)) };
-                    let upstream =
-                        self.proxied.get(&proxy.upstream).ok_or_else(|| not_there(&proxy.upstream))?;
-                    let client = caller.client.map_or(peer.address.ip(), |client| client.address);
-                    let (headers, secure, limits, usual) =
-                        (metadata, peer.secure, route.limits, route.timeout);
-                    let proxied = Proxied {
-                        head,
-                        headers,
-                        body,
-                        client,
-                        secure,
-                        limits,
-                        deadline,
-                        usual,
-                        guards,
-                        record,
-                    };
-                    return upstream.call(proxy, proxied).await;
-                }
-                respond::drain(message, route.limits, deadline).await?;
-                let asked = Asked { http: head, headers: metadata, peer };
-                return match &route.destination {
-                    Destination::Respond(respond) => Ok(asked.respond(respond, guards)),
-                    Destination::Redirect(redirect) => Ok(asked.redirect(redirect, guards)),
-                    Destination::Local
-                    | Destination::Upstream(_)
-                    | Destination::Proxy(_)
-                    | Destination::Page
-                    | Destination::Nothing => Err(misrouted(&route.name)),
-                };
-            }
-        };
-        let to = self.find(&route)?;
+        let unary = method.is_some_and(|method| !method.server_streaming);
         let (usual, repeatable) = (route.timeout, route.repeatable);
-        let Some(deadline) = deadline else {
-            let frames = frames(message, record.as_ref()).await?;
-            let (deadline, seen) = (None, record.clone());
+        let seen = record.clone();
+        let sending = move |frames| {
             let sending = Sending {
                 path,
                 metadata,
@@ -126,37 +131,35 @@ impl Dispatch {
                 unary,
                 record: seen,
             };
-            return Ok(to.answer(sending).await?.reply(to, None, guards, record));
+            to.answer(sending)
+        };
+        let Some(deadline) = deadline else {
+            return Box::pin(async move {
+                let frames = frames(message, record.as_ref()).await?;
+                Ok(sending(frames).await?.reply(to, None, guards, record))
+            });
         };
         if deadline <= Instant::now() {
-            return Err(deadline::passed("the call was sent", to));
+            return at_once(deadline::passed("the call was sent", to));
         }
         // One timer for the head, and then for the body.
         let mut sleep = Box::pin(tokio::time::sleep_until(deadline));
-        let frames = tokio::select! {
-            biased;
-            frames = frames(message, record.as_ref()) => frames?,
-            () = &mut sleep => return Err(deadline::not_sent()),
-        };
-        let (deadline, seen) = (Some(deadline), record.clone());
-        let sending = Sending {
-            path,
-            metadata,
-            frames,
-            peer,
-            caller,
-            deadline,
-            usual,
-            repeatable,
-            unary,
-            record: seen,
-        };
-        let answer = tokio::select! {
-            biased;
-            answer = to.answer(sending) => answer?,
-            () = &mut sleep => return Err(deadline::passed("a reply came", to)),
-        };
-        Ok(answer.reply(to, Some(sleep), guards, record))
+        Box::pin(async move {
+            let frames = match message {
+                Message::Frames(frames) => frames,
+                message => tokio::select! {
+                    biased;
+                    frames = frames(message, record.as_ref()) => frames?,
+                    () = &mut sleep => return Err(deadline::not_sent()),
+                },
+            };
+            let answer = tokio::select! {
+                biased;
+                answer = sending(frames) => answer?,
+                () = &mut sleep => return Err(deadline::passed("a reply came", to)),
+            };
+            Ok(answer.reply(to, Some(sleep), guards, record))
+        })
     }
 
     /// How the upstreams are doing now, by their names.
@@ -180,6 +183,15 @@ impl Dispatch {
             | Destination::Page
             | Destination::Nothing => Err(misrouted(&route.name)),
         }
+    }
+}
+
+/// What is known of a call by its head.
+fn settled(call: Call) -> Result<Reply, Status> {
+    let Call { message, guards, route, .. } = call;
+    match message {
+        Message::Settled(outcome) => outcome.map(|reply| Reply { guards, ..reply }),
+        _ => Err(misrouted(&route.name)),
     }
 }
 
@@ -228,22 +240,44 @@ enum To<'a> {
 
 impl fmt::Display for To<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.named().fmt(f)
+    }
+}
+
+/// Who answers, kept for what may have to be said of it later.
+enum Named {
+    Local,
+    Upstream(Arc<Upstream>),
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local(_) => f.write_str("the gateway's own service"),
+            Self::Local => f.write_str("the gateway's own service"),
             Self::Upstream(upstream) => upstream.fmt(f),
         }
     }
 }
 
-impl To<'_> {
-    async fn answer(self, sending: Sending) -> Result<Answer, Status> {
+impl<'a> To<'a> {
+    fn named(self) -> Named {
+        match self {
+            Self::Local(_) => Named::Local,
+            Self::Upstream(upstream) => Named::Upstream(Arc::clone(upstream)),
+        }
+    }
+
+    fn answer(self, sending: Sending) -> impl Future<Output = Result<Answer, Status>> + 'a {
         let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, unary, record } =
             sending;
         request::head(&mut metadata, deadline);
         match self {
             Self::Local(local) => {
-                let _serving = Part::begin(record.as_ref(), "local service");
-                local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local)
+                let call = async move {
+                    let _serving = Part::begin(record.as_ref(), "local service");
+                    local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local)
+                };
+                Either::Left(Box::pin(call))
             }
             Self::Upstream(upstream) => {
                 let client = caller.client.map_or(peer.address.ip(), |client| client.address);
@@ -260,7 +294,7 @@ impl To<'_> {
                     unary,
                     record,
                 };
-                upstream.call(question).await.map(Answer::Upstream)
+                Either::Right(upstream.call(question).map_ok(Answer::Upstream))
             }
         }
     }
@@ -306,9 +340,9 @@ where
         }
         (Some(body), None, None) => Body::new(body),
         (Some(body), None, Some(record)) => Body::new(Told::new(body, record)),
-        (Some(body), Some(sleep), None) => Body::new(deadline::Timed::new(body, sleep, to)),
+        (Some(body), Some(sleep), None) => Body::new(deadline::Timed::new(body, sleep, to.named())),
         (Some(body), Some(sleep), Some(record)) => {
-            Body::new(Told::new(deadline::Timed::new(body, sleep, to), record))
+            Body::new(Told::new(deadline::Timed::new(body, sleep, to.named()), record))
         }
     };
     Reply { metadata, body, http_status, attempts, guards }

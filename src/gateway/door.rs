@@ -4,12 +4,15 @@
 
 use std::{
     net::Ipv4Addr,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
 use http::{HeaderValue, Method, Uri, Version, header, request};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -62,36 +65,28 @@ impl Door {
     }
 
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
-    pub async fn serve(&self, mut request: Request) -> Response {
+    pub async fn serve(self, mut request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
         let arrival = Arrival::of(&mut request);
-        debug!(
-            request_id = arrival.id.to_str().unwrap_or_default(),
-            method = arrival.method.as_str(),
-            path = arrival.uri.path(),
-            "a request begins"
-        );
-        let Some(observers) = &snapshot.observers else {
-            return self.serve_by(&snapshot, arrival, request).await;
+        let (id, method) = (arrival.id.to_str().unwrap_or_default(), arrival.method.as_str());
+        debug!(request_id = id, method, path = arrival.uri.path(), "a request begins");
+        let recorded = snapshot.observers.as_ref().map(|observers| {
+            let trace = traces::place(&snapshot, self.operator, &mut request);
+            let record = Record::begin(arrival.recorded(&request, trace), observers);
+            record.attach(request.extensions_mut());
+            (Unanswered::new(Arc::clone(&record)), record)
+        });
+        let response = if self.operator {
+            let road = Arc::new(OperatorRoad(Arc::clone(&snapshot)));
+            self.pass(&snapshot, &road, arrival, request).await
+        } else {
+            self.pass(&snapshot, &snapshot, arrival, request).await
         };
-        let trace = traces::place(&snapshot, self.operator, &mut request);
-        let record = Record::begin(arrival.recorded(&request, trace), observers);
-        record.attach(request.extensions_mut());
-        let unanswered = Unanswered::new(Arc::clone(&record));
-        let response = self.serve_by(&snapshot, arrival, request).await;
+        let Some((unanswered, record)) = recorded else { return response };
         if let Some(failed) = Failed::of(&response) {
             record.failed(failed.code, &failed.message);
         }
         unanswered.answered(response)
-    }
-
-    /// By the road that its requests take.
-    async fn serve_by(&self, snapshot: &Arc<Snapshot>, arrival: Arrival, request: Request) -> Response {
-        if self.operator {
-            let road = Arc::new(OperatorRoad(Arc::clone(snapshot)));
-            return self.pass(snapshot, &road, arrival, request).await;
-        }
-        self.pass(snapshot, snapshot, arrival, request).await
     }
 
     /// What a handshake is made with that begins now; `None`: plain text is spoken.
@@ -121,23 +116,23 @@ impl Door {
 
     /// The same by one snapshot, its calls down a road that need not be the snapshot's own: who explains a request sends
     /// it down one that ends before the destination. Nothing of it is recorded.
-    pub(super) async fn serve_on<R: Road + 'static>(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        road: &Arc<R>,
+    pub(super) fn serve_on<'a, R: Road + 'static>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+        road: &'a Arc<R>,
         mut request: Request,
-    ) -> Response {
+    ) -> impl Future<Output = Response> + Send + 'a {
         let arrival = Arrival::of(&mut request);
-        self.pass(snapshot, road, arrival, request).await
+        self.pass(snapshot, road, arrival, request)
     }
 
-    async fn pass<R: Road + 'static>(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        road: &Arc<R>,
+    fn pass<'a, R: Road + 'static>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+        road: &'a Arc<R>,
         arrival: Arrival,
         mut request: Request,
-    ) -> Response {
+    ) -> impl Future<Output = Response> + Send + 'a {
         // No browser speaks HTTP/2 in plain text, as most of native gRPC's calls come.
         if arrival.protocol != Protocol::Grpc || arrival.secure || arrival.version != Version::HTTP_2 {
             rebinding::note(&mut request);
@@ -148,33 +143,38 @@ impl Door {
             Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
         };
         cors::forget_certificate(page.as_ref(), &mut request);
-        let mut response = match &page {
-            Some(page) if page.preflight() => page.preflight_answer(),
-            _ => {
-                // Boxed: a call has kilobytes of state, which hyper would move again and again.
-                let answer = Box::pin(self.answer(snapshot, road, &arrival, page.as_ref(), request));
-                match AssertUnwindSafe(answer).catch_unwind().await {
-                    Ok(Ok(response)) => response,
-                    Ok(Err(status)) => arrival.refuse(snapshot, status).await,
-                    Err(_) => {
-                        let id = arrival.id.to_str().unwrap_or_default();
-                        error!(path = arrival.uri.path(), request_id = id, "a request's handler panicked");
-                        let status = Status::internal("the gateway failed; its log has the request id");
-                        arrival.refuse(snapshot, status).await
-                    }
-                }
-            }
+        let answer = match &page {
+            Some(page) if page.preflight() => Ok(Ok(future::ready(page.preflight_answer()).boxed())),
+            _ => catch_unwind(AssertUnwindSafe(|| {
+                self.answer(snapshot, road, &arrival, page.as_ref(), request)
+            })),
         };
-        // Native gRPC has no use for them: no browser speaks it.
-        if arrival.protocol != Protocol::Grpc {
-            headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
-            headers::time(arrival.at, response.headers_mut());
+        async move {
+            let answered = match answer {
+                Ok(Ok(answer)) => AssertUnwindSafe(answer).catch_unwind().await.map(Ok),
+                Ok(Err(status)) => Ok(Err(status)),
+                Err(panic) => Err(panic),
+            };
+            let answered = answered.unwrap_or_else(|_| {
+                let id = arrival.id.to_str().unwrap_or_default();
+                error!(path = arrival.uri.path(), request_id = id, "a request's handler panicked");
+                Err(Status::internal("the gateway failed; its log has the request id"))
+            });
+            let mut response = match answered {
+                Ok(response) => response,
+                // Boxed, as it is rare: what a request may become is moved along with it.
+                Err(status) => Box::pin(arrival.refuse(snapshot, status)).await,
+            };
+            let headers = response.headers_mut();
+            // Native gRPC has no use for them: no browser speaks it.
+            if arrival.protocol != Protocol::Grpc {
+                headers::secure(&snapshot.config, arrival.secure, headers);
+                headers::time(arrival.at, headers);
+                cors::tell(snapshot, page.as_ref(), headers);
+            }
+            headers.insert(REQUEST_ID, arrival.id);
+            response
         }
-        if arrival.protocol != Protocol::Grpc {
-            cors::tell(snapshot, page.as_ref(), response.headers_mut());
-        }
-        response.headers_mut().insert(REQUEST_ID, arrival.id);
-        response
     }
 
     /// The answer to a client of HTTP/1.1 whose request has no head that can be read.
@@ -208,14 +208,14 @@ impl Door {
     ///
     /// # Errors
     /// What is refused before any surface sees it.
-    async fn answer<R: Road + 'static>(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        road: &Arc<R>,
+    fn answer<'a, R: Road + 'static>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+        road: &'a Arc<R>,
         arrival: &Arrival,
         page: Option<&Page<'_>>,
         request: Request,
-    ) -> Result<Response, Status> {
+    ) -> Result<BoxFuture<'a, Response>, Status> {
         framing::check(&request)?;
         bounded(&snapshot.config, &request)?;
         asked_of(snapshot, &request)?;
@@ -223,8 +223,8 @@ impl Door {
             page.may_open_sockets()?;
         }
         Ok(match arrival.protocol {
-            Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
-            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
+            Protocol::Grpc => Box::pin(surface::serve(&snapshot.grpc, &**road, request)),
+            Protocol::GrpcWeb { .. } => Box::pin(surface::serve(&snapshot.grpc_web, &**road, request)),
             Protocol::Rest => {
                 let refused = |why| Fault::client().on(Status::invalid_argument(why));
                 path::readable(request.uri().path()).map_err(refused)?;
@@ -234,10 +234,10 @@ impl Door {
                     }
                     // What the operator's listener has is admitted as everywhere.
                     Some(found) if self.operator => {
-                        pages::serve(&self.gateway, snapshot, &**snapshot, found, request).await
+                        Box::pin(pages::serve(&self.gateway, snapshot, &**snapshot, found, request))
                     }
-                    Some(found) => pages::serve(&self.gateway, snapshot, &**road, found, request).await,
-                    None => snapshot.rest.serve(road, request).await,
+                    Some(found) => Box::pin(pages::serve(&self.gateway, snapshot, &**road, found, request)),
+                    None => snapshot.rest.serve(road, request),
                 }
             }
         })
@@ -422,7 +422,7 @@ mod tests {
                 .version(Version::HTTP_2)
                 .header(header::CONTENT_TYPE, content_type)
                 .header(REQUEST_ID, "mine");
-            let response = door.serve(request.body(Body::new(Broken)).unwrap()).await;
+            let response = door.clone().serve(request.body(Body::new(Broken)).unwrap()).await;
             let (head, body) = response.into_parts();
             assert!(body.collect().await.unwrap().to_bytes().is_empty());
             assert_eq!(

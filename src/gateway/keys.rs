@@ -133,6 +133,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         callers,
         store,
         accounts,
+        health,
         cors,
         rest,
         built_ins,
@@ -169,6 +170,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.callers(callers);
     keys.long("store", store);
     keys.accounts(accounts);
+    keys.health(health);
     keys.add("cors.origins", &cors.origins);
     keys.add("cors.credentials", &cors.credentials);
     keys.add("cors.max_age", &cors.max_age);
@@ -236,7 +238,7 @@ impl Keys {
             headers,
             index,
             profile,
-            health_fields,
+            health,
         } = rest;
         self.add("rest.title", title);
         self.add("rest.description", description);
@@ -251,7 +253,7 @@ impl Keys {
         self.long("rest.headers", headers);
         self.long("rest.index", index);
         self.long("rest.errors", profile);
-        self.add("rest.health.fields", health_fields);
+        self.long("rest.health", health);
     }
 
     fn service(&mut self, route: &ServiceRoute) {

@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod framing;
 mod headers;
+mod health;
 mod keyring;
 mod keys;
 pub mod log;
@@ -50,6 +51,7 @@ use self::{
 };
 use crate::{
     config::Config,
+    health::{Figures, Lag},
     route::catalog::Catalog,
     services::{
         HealthBoard, NotServing,
@@ -70,6 +72,8 @@ pub struct Gateway {
     accounts: accounts::Accounts,
     /// The stores are in use: not so for who only asks what would be served.
     opened: bool,
+    /// What the process costs.
+    figures: Arc<Figures>,
     /// The admin that the start made, until it is told.
     first_admin: Mutex<Option<FirstAdmin>>,
     /// Held while a snapshot is built and swapped in, so that two cannot race.
@@ -129,6 +133,12 @@ impl Gateway {
     #[must_use]
     pub fn stores(&self) -> Vec<StoreHealth> {
         if self.accounts.in_use { self.accounts.stores.health() } else { Vec::new() }
+    }
+
+    /// Where workers note how late they come to what is due: each watches its own runtime.
+    #[must_use]
+    pub fn lag(&self) -> Arc<Lag> {
+        Arc::clone(&self.figures.lag)
     }
 
     /// The public halves of the keys that sign the gateway's tokens, as a JWKS; a secret is not among them.

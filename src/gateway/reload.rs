@@ -14,9 +14,9 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Gateway, PortTls, callers, certificates, changes, keys, log, observers,
+    Gateway, PortTls, callers, certificates, changes, health, keys, log, observers,
     schemas::{self, Reading, Unread, Watch},
-    start::{built, dialled, look_after},
+    start::{built, dialled, look_after, version},
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
@@ -230,9 +230,14 @@ impl Gateway {
         let policies = callers::policies(&config, &self.accounts, Some(before))?;
         let tracer = self.traces.as_ref().map(|traces| traces.tracer(&config));
         let observers = observers::of(&config, self.telemetry.as_ref(), tracer.as_ref());
+        let before = Some(&*current.parts.monitor);
+        let of = (&upstreams, &proxied);
+        let monitor = health::monitor(&config, &self.accounts.stores, of, &self.figures, before);
         let parts = Parts {
             policies,
+            monitor,
             about: Arc::new(About {
+                version: version(&config).to_owned(),
                 environment: config.environment.to_string(),
                 ..(*current.parts.about).clone()
             }),

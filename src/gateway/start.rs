@@ -15,7 +15,7 @@ use super::{
     accounts::Accounts,
     callers, certificates,
     explain::Explainer,
-    files, observers,
+    files, health, observers,
     reload::{self, Queue},
     schemas::{self, Watch},
     traces::Traces,
@@ -93,9 +93,13 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
             policies.map_err(|mistakes| StartError::Config(mistakes).mistakes())?
         }
     };
+    let upstreams = dialled(&prepared.reached);
+    let reached = (&upstreams, &prepared.proxied);
+    let monitor = health::monitor(config, &accounts.stores, reached, &health::figures(config), None);
     let parts = Parts {
         policies,
-        about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
+        monitor,
+        about: Arc::new(About::new(version(config), &*config.environment)),
         loaded: Loaded::first(),
         board: Arc::new(HealthBoard::default()),
         reload: Arc::new(Queue::new().0),
@@ -103,11 +107,11 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         directory: Arc::clone(&accounts.directory),
         built_in,
         config: Arc::new(config.clone()),
-        upstreams: dialled(&prepared.reached),
+        upstreams,
         proxied: prepared.proxied.clone(),
         observers: None,
-        tracer: None,
         telemetry: None,
+        tracer: None,
     };
     let mut told = StartError::Config(mistakes).mistakes();
     if let Err(error) = Snapshot::build(&parts, &prepared.described) {
@@ -164,14 +168,18 @@ impl Gateway {
         // Who only asks opens no port.
         let tls =
             if opens { certificates::prepare(&config, None).map_err(StartError::Config)? } else { None };
-        let about = About::new(env!("CARGO_PKG_VERSION"), &*config.environment);
+        let about = About::new(version(&config), &*config.environment);
         // Who only asks sends nothing.
         let traces = if opens { Traces::begin(&config, &about).map_err(StartError::Config)? } else { None };
         let tracer = traces.as_ref().map(|traces| traces.tracer(&config));
         let telemetry = observers::telemetry(&config).map_err(StartError::Config)?;
         let observers = observers::of(&config, telemetry.as_ref(), tracer.as_ref());
+        let (upstreams, figures) = (dialled(&prepared.reached), health::figures(&config));
+        let reached = (&upstreams, &prepared.proxied);
+        let monitor = health::monitor(&config, &accounts.stores, reached, &figures, None);
         let parts = Parts {
             policies,
+            monitor,
             about: Arc::new(about),
             loaded: Loaded::first(),
             board: Arc::new(HealthBoard::default()),
@@ -180,7 +188,7 @@ impl Gateway {
             directory: Arc::clone(&accounts.directory),
             built_in,
             config: Arc::new(config),
-            upstreams: dialled(&prepared.reached),
+            upstreams,
             proxied: prepared.proxied.clone(),
             observers,
             telemetry: telemetry.clone(),
@@ -207,6 +215,7 @@ impl Gateway {
             source,
             accounts,
             opened: opens,
+            figures,
             first_admin: Mutex::new(first_admin),
             board: Arc::clone(&parts.board),
             current: Mutex::new(Current {
@@ -225,6 +234,11 @@ impl Gateway {
         });
         explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
+        if opens {
+            tokio::spawn(health::tell(Arc::downgrade(&gateway)));
+            let figures = Arc::clone(&gateway.figures);
+            tokio::spawn(async move { figures.watch().await });
+        }
         tokio::spawn(files::watch(Arc::downgrade(&gateway), gateway.files.subscribe()));
         gateway.first_schemas().await;
         gateway.board.set_serving(true);
@@ -255,6 +269,11 @@ impl Gateway {
         }
         self.current().watches = watches;
     }
+}
+
+/// The version that a deployment shows.
+pub(super) fn version(config: &Config) -> &str {
+    config.rest.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"))
 }
 
 /// Begins what is done for upstreams in the background, for those for whom it has not begun.

@@ -152,7 +152,9 @@ mod tests {
         let labels = vec![("route", "a\"b\\c\nd".to_owned()), ("none", String::new())];
         let opts = prometheus::HistogramOpts::new("took_seconds", "It \"took\".").buckets(vec![0.5, 1.0]);
         let histogram = prometheus::Histogram::with_opts(opts).unwrap();
-        [0.25, 0.75, 3.0].into_iter().for_each(|value| histogram.observe(value));
+        for value in [0.25, 0.75, 3.0] {
+            histogram.observe(value);
+        }
         let mut families = prometheus::core::Collector::collect(&histogram);
         families.push(counter("asked_total", "Asked\nso often.", vec![Figure { labels, value: 3.0 }]));
         families.push(gauge("half", "H.", vec![Figure::alone(0.5)]));

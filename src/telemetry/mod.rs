@@ -38,7 +38,7 @@ pub enum Names {
     Gateway,
 }
 
-/// What is told, and how.
+/// What is told, and how. A config without them has no numbers kept.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub names: Names,

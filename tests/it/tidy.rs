@@ -20,7 +20,7 @@ const ORDER: &[&[&str]] = &[
     &["transcode"],
     &["store"],
     &["policy", "dispatch"],
-    &["otlp"],
+    &["health", "otlp"],
     &["services"],
     &["surface"],
     &["config"],

@@ -7,6 +7,8 @@ mod callers;
 mod conditions;
 mod files;
 mod header_changes;
+mod health;
+mod health_body;
 mod http_rules;
 mod http_upstreams;
 mod log;
@@ -25,10 +27,11 @@ mod values;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use self::health::Around;
 pub(super) use self::values::has_credentials;
 pub use self::values::{listen_address, time, upstream_address};
 use super::{
-    Config, Connections, Drain,
+    Config, Connections, Drain, Own,
     environment::Environment,
     mistake::{Mistake, Mistakes},
     settings::{self, Settings, Time},
@@ -87,6 +90,7 @@ impl<'a> Check<'a> {
             rate_limits,
             store,
             accounts,
+            health,
             cors,
             rest,
             builtin,
@@ -121,6 +125,12 @@ impl<'a> Check<'a> {
         }
         let callers = self.callers(auth, access, rate_limits, proxies, certificates);
         let otlp = self.otlp(otlp);
+        let environment: Arc<str> = gateway.environment.map_or(default.environment, Into::into);
+        let built_ins = self.built_ins(builtin);
+        let store = self.store(store);
+        let around = Around { upstreams: named.as_deref(), store: &store, keeps: built_ins.has_accounts() };
+        let health = self.gateway_health(health, &around);
+        let proto_names = built_ins.get(Own::Health).proto_names;
         let tiers: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();
         Config {
             listen: listen.unwrap_or(default.listen),
@@ -128,7 +138,7 @@ impl<'a> Check<'a> {
             tls: self.tls(tls),
             proxy_protocol,
             workers: gateway.workers.filter(|workers| *workers > 0).unwrap_or(default.workers),
-            environment: gateway.environment.map_or(default.environment, Into::into),
+            environment: Arc::clone(&environment),
             instance: gateway.instance.map(Into::into),
             hosts: self.hosts(&gateway.hosts),
             drain: Drain {
@@ -149,10 +159,11 @@ impl<'a> Check<'a> {
             timeout: self.time("limits.timeout", limits.timeout, default.timeout),
             accounts: self.accounts(accounts, &tiers),
             callers,
-            store: self.store(store),
+            store,
+            health,
             cors: self.cors("cors", cors),
-            built_ins: self.built_ins(builtin),
-            rest: self.rest(rest),
+            built_ins,
+            rest: self.rest(rest, &environment, proto_names),
             upstreams,
             http_upstreams,
             services,

@@ -3,6 +3,7 @@
 //! `super::check` turns it into the config as meant.
 
 mod callers;
+mod health;
 mod metrics;
 mod otlp;
 mod resilience;
@@ -21,6 +22,7 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
+    health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
     metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
@@ -64,6 +66,8 @@ pub(super) struct Settings {
     pub(super) store: Store,
     /// The gateway's own accounts.
     pub(super) accounts: Accounts,
+    /// How the gateway says how it is, and which services it asks for that.
+    pub(super) health: GatewayHealth,
     /// Which pages of other origins may call. A route may have its own.
     pub(super) cors: Cors,
     /// The REST face of the deployment.

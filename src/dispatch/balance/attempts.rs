@@ -3,10 +3,7 @@
 
 mod traced;
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -233,7 +230,7 @@ impl<T> Attempts<T> {
                 && set.can_spare(rules, millis)
             {
                 let time = endpoint.put_out(rules, millis);
-                self.balance.ejections.fetch_add(1, Relaxed);
+                self.balance.ejected();
                 tracing::warn!("{} is left out for {time:?}: it fails again and again", endpoint.label);
             }
             if let Some(Asked::Away(time)) = asked

@@ -35,6 +35,11 @@ pub enum BreakerState {
 }
 
 impl<T> Balance<T> {
+    /// An endpoint was left out for its failures.
+    pub(super) fn ejected(&self) {
+        self.ejections.fetch_add(1, Relaxed);
+    }
+
     /// How it is doing.
     pub(in crate::dispatch) fn figures(&self) -> Figures {
         let now = self.millis(Instant::now());

@@ -7,6 +7,7 @@ mod attempts;
 mod backoff;
 mod breaker;
 mod budget;
+mod condition;
 mod endpoint;
 mod figures;
 mod key;
@@ -47,6 +48,7 @@ pub(super) use self::{
 };
 use self::{breaker::Breaker, budget::Budget, load::Load, names::Names, set::Set};
 pub use self::{
+    condition::Condition,
     figures::{BreakerState, Figures},
     names::Host,
     rules::{

@@ -36,7 +36,8 @@ use self::{
 pub use self::{post::Posted, settings::HttpSettings};
 use super::{
     balance::{
-        Asked, Attempts, Balance, Endpoint, FAIR, Failure, Figures, Plan, Reach, System, Upkeep, Verdict,
+        Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Figures, Plan, Reach, System, Upkeep,
+        Verdict,
     },
     body::Bounded,
     deadline::{self, Limit},
@@ -141,6 +142,20 @@ impl HttpUpstream {
     /// the upstream. Once is enough.
     pub fn look_after(&self) {
         self.upkeep.get_or_init(|| Upkeep::begin(&self.balance, health::Health(Arc::clone(&self.head))));
+    }
+
+    /// What its calls and its health checks have told of it.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.balance.condition()
+    }
+
+    /// Connects to one of its endpoints.
+    ///
+    /// # Errors
+    /// None can be connected to; in words that follow its name.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.balance.reach().await
     }
 
     /// What it was made with.

@@ -1,7 +1,10 @@
 //! The keys of the process itself: its connections and their certificates, who is known and how.
 
 use super::Keys;
-use crate::config::{Accounts, Callers, Clients, Connections, Tls, Traces};
+use crate::{
+    config::{Accounts, Callers, Clients, Connections, Tls, Traces},
+    health,
+};
 
 /// What sends traces is made when the process starts; which of them are made may change.
 pub(super) fn hold_traces(next: &mut Traces, now: &Traces) {
@@ -66,6 +69,37 @@ impl Keys {
         self.add("accounts.refresh_lifetime", &rules.refresh_lifetime);
         self.text("accounts.admin_email", admin_email);
         self.long("accounts.admin_password", admin_password);
+    }
+
+    pub(super) fn health(&mut self, health: &health::Settings) {
+        let health::Settings {
+            cache,
+            cache_key,
+            as_checks,
+            probes,
+            checks,
+            memory_limit,
+            degraded,
+            unhealthy,
+        } = health;
+        self.add("health.cache", cache);
+        self.text("health.cache_key", cache_key);
+        self.text("health.probes_in", if *as_checks { "checks" } else { "services" });
+        self.long("health.checks", checks);
+        self.add("health.memory_limit", memory_limit);
+        self.long("health.degraded", degraded);
+        self.long("health.unhealthy", unhealthy);
+        for probe in probes {
+            let health::Probe { name, target, timeout, critical, may_be_absent, secrets, files: _ } = probe;
+            self.thing(&format!("probe {name}"));
+            let key = |key: &str| format!("health.probes.{name}.{key}");
+            // That a secret is another one is seen, and what it is is not.
+            self.long(&key("url"), &(target, secrets));
+            self.add(&key("timeout"), timeout);
+            self.add(&key("critical"), critical);
+            self.add(&key("may_be_absent"), may_be_absent);
+        }
+        self.order("the order of probes", probes.iter().map(|probe| probe.name.to_string()));
     }
 
     pub(super) fn connections(&mut self, connections: &Connections) {

@@ -95,6 +95,7 @@ impl Origin {
             client: self.client,
             message: status.message(),
             limit: status.metadata().get(LIMIT).and_then(|limit| limit.to_str().ok()),
+            retry_after: retry_after(status),
         };
         text.fill(&values, |_, value, out| out.push_str(value))
     }

@@ -14,6 +14,7 @@ pub mod elements;
 mod endpoint;
 mod error;
 mod explain;
+pub mod health_body;
 mod paths;
 mod profile;
 mod request;
@@ -23,6 +24,7 @@ mod websocket;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, HeaderName, Method, Uri, header, request::Parts};
+use futures_util::future::BoxFuture;
 use tonic::Status;
 
 use self::{
@@ -191,10 +193,18 @@ impl Rest {
     }
 
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
-    pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, request: Request) -> Response {
+    ///
+    /// What becomes of it is boxed where its kind is known: what one kind needs, the others do not carry along.
+    pub fn serve<'a, R: Road + 'static>(
+        &'a self,
+        road: &'a Arc<R>,
+        request: Request,
+    ) -> BoxFuture<'a, Response> {
         if websocket::wanted(&request) {
             match self.paths.socket(request.uri(), request.headers(), request.version()) {
-                Ok(Some((endpoint, head))) => return websocket::serve(endpoint, head, road, request).await,
+                Ok(Some((endpoint, head))) => {
+                    return Box::pin(websocket::serve(endpoint, head, road, request));
+                }
                 Ok(None) => {}
                 Err(status) => {
                     let mut parts = request.into_parts().0;
@@ -205,24 +215,15 @@ impl Rest {
                     let (method, uri) = (origin.method.clone(), origin.uri.clone());
                     let call = http::settled(route, method, uri, parts, Err(status));
                     let answer = RestAnswer { origin, target: Wanted::Nothing };
-                    return answer.close(road.run(call).await).await;
+                    return Box::pin(async move { answer.close(road.run(call).await).await });
                 }
             }
         }
-        let (answer, mut call) = self.open(request).await;
-        let Some((endpoint, form)) = answer.eager() else {
-            return answer.close(road.run(call).await).await;
-        };
-        if let Err(status) = road.admit(&mut call).await {
-            return answer.close(Err(status)).await;
+        let (answer, call) = self.opened(request);
+        if answer.eager().is_some() {
+            return Box::pin(eagerly(answer, call, road));
         }
-        let ahead = road.ahead(&call);
-        let road = Arc::clone(road);
-        let opening = Box::pin(async move { road.dispatch(call).await });
-        match stream::begin(endpoint, form, opening, ahead, answer.origin.head()).await {
-            Ok(response) => response,
-            Err(status) => answer.close(Err(status)).await,
-        }
+        Box::pin(async move { answer.close(road.run(call).await).await })
     }
 
     /// The answer to a request that is refused before it is opened.
@@ -244,10 +245,33 @@ impl Rest {
     }
 }
 
+/// Serves a call whose response begins before the upstream's reply does.
+async fn eagerly<R: Road + 'static>(answer: RestAnswer, mut call: Call, road: &Arc<R>) -> Response {
+    if let Err(status) = road.admit(&mut call).await {
+        return answer.close(Err(status)).await;
+    }
+    let Some((endpoint, form)) = answer.eager() else {
+        return answer.close(road.dispatch(call).await).await;
+    };
+    let ahead = road.ahead(&call);
+    let road = Arc::clone(road);
+    let opening = Box::pin(async move { road.dispatch(call).await });
+    match stream::begin(endpoint, form, opening, ahead, answer.origin.head()).await {
+        Ok(response) => response,
+        Err(status) => answer.close(Err(status)).await,
+    }
+}
+
 impl Surface for Rest {
     type Answer = RestAnswer;
 
     async fn open(&self, request: Request) -> (RestAnswer, Call) {
+        self.opened(request)
+    }
+}
+
+impl Rest {
+    fn opened(&self, request: Request) -> (RestAnswer, Call) {
         let (mut parts, body) = request.into_parts();
         let found = self.paths.look_up(&parts.method, &parts.uri, &parts.headers);
         let (endpoint, head) = match found {
@@ -272,10 +296,10 @@ impl Surface for Rest {
                 return (RestAnswer { origin, target }, call);
             }
         };
-        if let Some(record) = Record::of(&parts.extensions) {
+        let origin = Origin::take(&mut parts, &endpoint.errors);
+        if let Some(record) = &origin.record {
             record.bound(&endpoint.counted);
         }
-        let origin = Origin::take(&mut parts, &endpoint.errors);
         let opened = negotiate(&endpoint, &parts.headers, &body);
         let (form, layout, coding) = match opened {
             Ok(opened) => opened,
