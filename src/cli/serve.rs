@@ -97,7 +97,6 @@ pub(super) fn serve(
 ) -> Result<(), Failure> {
     let config = source.read().map_err(|mistakes| wrong(StartError::Config(mistakes)))?;
     log::start(config.log);
-    info!(target: AT_START, event = "gateway_starting", "the gateway starts");
     let mut rules = server::Rules {
         header_bytes: config.header_bytes,
         connections: config.connections,
@@ -119,6 +118,8 @@ pub(super) fn serve(
         StartError::Config(_) => wrong(written.report(&error.mistakes())),
         StartError::Machine(why) => Failure::system(why),
     })?;
+    // What cannot start says so in a sentence, and nothing before it.
+    info!(target: AT_START, event = "gateway_starting", "the gateway starts its workers");
     let server = server::Server::new(rules.clone());
     let (stop, stopping) = watch::channel(false);
     let (ending, mut ended) = mpsc::channel(1);
