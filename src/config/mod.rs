@@ -1,6 +1,7 @@
 //! The config: as it is written (`settings`), found wrong or right (`document`, `shape`, `check`), and as it is meant. Every
 //! value is checked here, once, so that what holds a [`Config`] holds a valid one.
 
+mod address;
 mod built_in;
 pub mod callers;
 mod check;
@@ -22,7 +23,6 @@ mod terminal;
 mod tls;
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -32,6 +32,7 @@ use std::{
 use http::{HeaderName, HeaderValue};
 
 pub use self::{
+    address::{Address, Addresses},
     built_in::{BuiltIn, BuiltIns, Own, Page},
     callers::Callers,
     check::{listen_address, time, upstream_address},
@@ -51,7 +52,7 @@ pub use self::{
 };
 use crate::{
     auth::{Network, Rule},
-    dispatch::{Host, Resilience},
+    dispatch::Resilience,
     route::{
         Conditions, Cors, HeaderRules, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
         router::Settings as Paths,
@@ -85,6 +86,7 @@ pub struct Config {
     /// Read the config again when its file, or one it names, changes.
     pub watch_config: bool,
     pub log: Log,
+    /// The numbers that are kept; `None`: none are.
     pub metrics: Option<crate::telemetry::Settings>,
     pub traces: Traces,
     pub connections: Connections,
@@ -258,47 +260,6 @@ pub struct HttpUpstream {
     pub forward_credentials: bool,
 }
 
-/// `http://HOST:PORT` or `https://HOST:PORT`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    pub tls: bool,
-    pub host: String,
-    pub port: u16,
-}
-
-/// The addresses of one upstream: at least one, all with TLS or all without.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addresses(pub Vec<Address>);
-
-impl Addresses {
-    /// They are `https`.
-    #[must_use]
-    pub fn tls(&self) -> bool {
-        self.0.iter().any(|address| address.tls)
-    }
-
-    /// Where that is.
-    pub fn hosts(&self) -> impl Iterator<Item = Host> {
-        self.0.iter().map(|Address { host, port, .. }| Host { host: host.clone(), port: *port })
-    }
-}
-
-impl From<Address> for Addresses {
-    fn from(address: Address) -> Self {
-        Self(vec![address])
-    }
-}
-
-/// With commas between them.
-impl fmt::Display for Addresses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, address) in self.0.iter().enumerate() {
-            write!(f, "{}{address}", if at == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
-}
-
 /// Where an upstream's schema comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaSource {
@@ -385,16 +346,5 @@ impl Config {
             self.services.iter().map(|route| &route.rules).chain(self.paths.iter().map(|route| &route.rules));
         let named = |cors: &Cors| !matches!(cors.origins, Origins::None | Origins::Any);
         rules.filter_map(|rules| rules.cors.as_deref()).chain([&self.cors]).any(named)
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
     }
 }

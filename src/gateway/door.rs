@@ -25,6 +25,7 @@ use super::{
     operator::{self, OperatorRoad},
     pages, rebinding,
     request_id::{self, REQUEST_ID},
+    traces,
 };
 use crate::{
     call::{Arrived, Body, Peer, Record, Road, Unanswered, Way, trace::TraceContext},
@@ -70,12 +71,7 @@ impl Door {
         let (id, method) = (arrival.id.to_str().unwrap_or_default(), arrival.method.as_str());
         debug!(request_id = id, method, path = arrival.uri.path(), "a request begins");
         let recorded = snapshot.observers.as_ref().map(|observers| {
-            // What is asked on the operator's listener is part of nobody's trace.
-            let tracer = snapshot.tracer.as_ref().filter(|_| !self.operator);
-            let trace = tracer.map(|tracer| {
-                let peer = surface::peer(request.extensions()).address.ip();
-                tracer.begin(request.headers_mut(), peer)
-            });
+            let trace = traces::place(&snapshot, self.operator, &mut request);
             let record = Record::begin(arrival.recorded(&request, trace), observers);
             record.attach(request.extensions_mut());
             (Unanswered::new(Arc::clone(&record)), record)

@@ -326,6 +326,19 @@ mod tests {
     }
 
     #[test]
+    fn which_traces_there_are_may_change_and_where_they_go_may_not() {
+        let now = config("[otlp]\nendpoint = \"http://c:4317\"\n[traces]\nqueue = 1000");
+        let mut next = config("[otlp]\nendpoint = \"http://d:4317\"\n[traces]\nqueue = 2000\nsample = 0.5");
+        let told = hold(&mut next, &now);
+        assert_eq!(told, ["otlp needs a restart", "traces.queue needs a restart; still 1000"]);
+        assert_eq!(changes(&now, &next), ["traces.sample: 0.5, was 0.1"]);
+        let same = |config: &Config| {
+            config.traces.collector.as_ref().map(|collector| collector.address.host.clone())
+        };
+        assert_eq!(same(&next), same(&now));
+    }
+
+    #[test]
     fn changes_are_told_by_key() {
         let check = |before: &str, after: &str, want: &[&str]| {
             assert_eq!(changes(&config(before), &config(after)), want, "{before:?} {after:?}");

@@ -1,9 +1,11 @@
 //! One call and its attempts: let through by the breaker and the limit, sent to an endpoint, and, where that fails and may be
 //! done, to another. It lives as long as the call does, its reply's body included, and says at the end how it went.
 
+mod traced;
+
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -15,14 +17,12 @@ use super::{
     refusal,
     set::Tried,
 };
-use crate::{call::trace::Fact, status::Fault};
+use crate::status::Fault;
 
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
 /// Who gives a call less time than this, and gives up, says nothing of the upstream.
 pub(in crate::dispatch) const FAIR: Duration = Duration::from_secs(10);
-/// As much is shown of why a call is sent again, in characters.
-const MOST_SHOWN: usize = 200;
 /// How long an endpoint is left alone at most because it asks for it.
 const MOST_AWAY: Duration = Duration::from_secs(60);
 
@@ -81,11 +81,11 @@ impl<T> Attempts<T> {
         }
         if let Some(breaker) = &balance.breaker {
             attempts.pass = breaker.enter(now).map_err(|shut| {
-                attempts.happened("breaker open", || vec![("why", Fact::Text(shut.why.to_string()))]);
+                attempts.happened("breaker open", Some(&shut.why));
                 refusal::shut(&balance.label, &shut)
             })?;
             if attempts.pass == Pass::Probe {
-                attempts.happened("breaker half-open", Vec::new);
+                attempts.happened("breaker half-open", None);
             }
         }
         // From here on its end is told.
@@ -163,14 +163,7 @@ impl<T> Attempts<T> {
         match (wait, verdict) {
             (Some(wait), _) => {
                 let why = failure.status.message();
-                self.happened("retry", || {
-                    let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-                    vec![
-                        ("attempt", Fact::Number(i64::from(self.sent) + 1)),
-                        ("wait_ms", Fact::Number(millis)),
-                        ("why", Fact::Text(why.chars().take(MOST_SHOWN).collect())),
-                    ]
-                });
+                self.goes_again(wait, why);
                 self.said.push(why.to_owned());
             }
             (None, Verdict::Good) => self.went_well(),
@@ -249,22 +242,6 @@ impl<T> Attempts<T> {
         self.tried.push(endpoint);
     }
 
-    /// Tells the record what happened to the call, at this upstream.
-    fn happened(&self, what: &'static str, facts: impl FnOnce() -> Vec<(&'static str, Fact)>) {
-        if let Some(record) = &self.plan.record {
-            record.happened(what, || {
-                let mut facts = facts();
-                facts.push(("upstream", Fact::Text(self.balance.name.to_string())));
-                facts
-            });
-        }
-    }
-
-    /// What the endpoint of the current attempt is told of its place in a trace, where it is not the request's own.
-    pub(in crate::dispatch) fn traceparent(&self) -> Option<HeaderValue> {
-        self.plan.record.as_ref()?.traceparent(self.recorded)
-    }
-
     /// Tells the record that the current attempt has failed.
     fn tell(&self, failure: &Failure, now: Instant) {
         if let Some(record) = &self.plan.record {
@@ -296,7 +273,7 @@ impl<T> Attempts<T> {
             let was_closed = breaker.is_closed();
             breaker.went_well(self.pass, millis);
             if !was_closed && breaker.is_closed() {
-                self.happened("breaker closed", Vec::new);
+                self.happened("breaker closed", None);
                 tracing::info!("{} is called again", self.balance.label);
             }
         }
@@ -332,7 +309,7 @@ impl<T> Attempts<T> {
         let Some(breaker) = self.balance.breaker.as_ref().filter(|_| !judged) else { return };
         let (began, now) = (self.balance.millis(self.began), self.balance.millis(Instant::now()));
         if breaker.failed(self.pass, began, now, status.message()) {
-            self.happened("breaker opened", Vec::new);
+            self.happened("breaker opened", None);
             tracing::warn!("{} is not called for a while: {}", self.balance.label, status.message());
         }
     }
