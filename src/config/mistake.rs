@@ -127,7 +127,7 @@ impl Mistake {
 }
 
 /// Keys of an upstream that do not decide which calls come to it.
-pub(super) const UPSTREAM_HOW: [&str; 25] = [
+pub(super) const UPSTREAM_HOW: [&str; 26] = [
     "authority",
     "balance",
     "breaker",
@@ -153,6 +153,7 @@ pub(super) const UPSTREAM_HOW: [&str; 25] = [
     "retry",
     "server_name",
     "timeout",
+    "tunnel_idle_timeout",
 ];
 
 /// Keys of a route that do not decide which calls come to it.

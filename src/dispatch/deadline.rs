@@ -13,9 +13,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::time::{Instant, Sleep, timeout, timeout_at};
+use tokio::time::{Sleep, timeout};
 use tonic::Status;
 
+use super::upload::Until;
 use crate::status::{Fault, Refusal, refuse, to_trailers};
 
 /// What a call ends with whose deadline passed before something happened at its destination.
@@ -61,19 +62,14 @@ pub(super) fn paused(label: &str, idle: Duration) -> Status {
 /// A limit of one step on the way to an endpoint.
 pub(super) struct Limit<'a> {
     /// When it is over, and how long it is; `None`: there is none.
-    time: Option<(Instant, Duration)>,
+    time: Option<(Until, Duration)>,
     name: &'a str,
     what: &'a str,
     label: &'a str,
 }
 
 impl<'a> Limit<'a> {
-    pub(super) fn new(
-        time: Option<(Instant, Duration)>,
-        name: &'a str,
-        what: &'a str,
-        label: &'a str,
-    ) -> Self {
+    pub(super) fn new(time: Option<(Until, Duration)>, name: &'a str, what: &'a str, label: &'a str) -> Self {
         Self { time, name, what, label }
     }
 
@@ -86,9 +82,7 @@ impl<'a> Limit<'a> {
         step: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let Some((until, limit)) = self.time else { return step.await };
-        timeout_at(until, step)
-            .await
-            .unwrap_or_else(|_| Err(late(self.label, self.what, limit, self.name).into()))
+        until.hold(step).await.unwrap_or_else(|| Err(late(self.label, self.what, limit, self.name).into()))
     }
 }
 

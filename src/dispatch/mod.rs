@@ -17,9 +17,10 @@ mod reply;
 mod request;
 mod respond;
 mod tls;
+mod upload;
 pub mod worker;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use ::http::HeaderMap;
 use tokio::time::{Instant, Sleep};
@@ -67,7 +68,7 @@ impl Dispatch {
     /// What the pending message's surface says of the client's body; UNAVAILABLE for an upstream that cannot be
     /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
     pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        let Call { route, target, metadata, message, peer, deadline, caller, guards, .. } = call;
+        let Call { route, target, metadata, message, peer, timeout, deadline, caller, guards } = call;
         let message = match message {
             Message::Settled(outcome) => return outcome.map(|reply| Reply { guards, ..reply }),
             message => message,
@@ -80,10 +81,16 @@ impl Dispatch {
                     let upstream =
                         self.proxied.get(&proxy.upstream).ok_or_else(|| not_there(&proxy.upstream))?;
                     let client = caller.client.map_or(peer.address.ip(), |client| client.address);
+                    // When its client will have gone, where it says so.
+                    let own = timeout.zip(deadline).and_then(|(own, deadline)| {
+                        deadline.checked_add(
+                            route.timeout.map_or(Duration::ZERO, |ours| own.saturating_sub(ours)),
+                        )
+                    });
                     let (headers, secure, limits, usual) =
                         (metadata, peer.secure, route.limits, route.timeout);
                     let proxied =
-                        Proxied { head, headers, body, client, secure, limits, deadline, usual, guards };
+                        Proxied { head, headers, body, client, secure, limits, deadline, own, usual, guards };
                     return upstream.call(proxy, proxied).await;
                 }
                 respond::drain(message, route.limits, deadline).await?;
@@ -164,7 +171,7 @@ struct Sending {
     caller: Caller,
     deadline: Option<Instant>,
     /// How long a call of its kind may take.
-    usual: Option<std::time::Duration>,
+    usual: Option<Duration>,
     /// It does no harm to send it twice.
     repeatable: bool,
     /// The reply is known to be one message.

@@ -3,7 +3,7 @@
 //! `accounts` are users from their registration to their end, over each surface, both kinds of stores and replicas;
 //! `surfaces` is one table of calls through every surface; `check` is what is said of a wrong config; `credentials` are what
 //! the config has for its upstreams; `bad_input` is a row for each mistake of a client's, over each
-//! surface; `resilience` is upstreams with several instances, under load and one rule at a time; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `proxy` is plain HTTP on its way to upstreams, `smuggling` what could be read in two ways on it, `bodies` what bodies owe both sides; `routing` is which of several routes a request meets; `failures` are upstreams that misbehave; `dispatch` is the road to
+//! surface; `resilience` is upstreams with several instances, under load and one rule at a time; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `proxy` is plain HTTP on its way to upstreams, `times` how long these may take, `smuggling` what could be read in two ways on it, `bodies` what bodies owe both sides; `routing` is which of several routes a request meets; `failures` are upstreams that misbehave; `dispatch` is the road to
 //! upstreams on its own; `routes` is what the config says of routes, built-ins and error bodies; `schemas` is where
 //! contracts come from and what becomes of them; `reload` reads the config again, `reload_load` under load; `startup` is
 //! what a gateway says when it starts, or cannot; `explain` holds what is explained against what is served; `openapi` is
@@ -55,4 +55,5 @@ mod streaming;
 mod support;
 mod surfaces;
 mod tidy;
+mod times;
 mod tls;

@@ -266,7 +266,7 @@ impl<'a> Check<'a> {
     }
 
     /// A time that may be none at all.
-    fn delay(&mut self, path: &str, written: Option<Time>, default: Duration) -> Duration {
+    pub(super) fn delay(&mut self, path: &str, written: Option<Time>, default: Duration) -> Duration {
         match written {
             Some(Time(text)) if matches!(text.as_str(), "0" | "0s" | "0ms") => Duration::ZERO,
             written => self.time(path, written, default),

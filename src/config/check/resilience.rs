@@ -22,6 +22,8 @@ use crate::{
 
 use super::values::upstream_address;
 
+const NO_TUNNELS: &str = "it does nothing: this upstream has `grpc`, and only HTTP has tunnels";
+
 impl Check<'_> {
     /// The addresses of an upstream: at least one, all with TLS or all without.
     pub(super) fn addresses(&mut self, path: &str, written: Option<&OneOrMore>) -> Option<Addresses> {
@@ -74,19 +76,33 @@ impl Check<'_> {
             ),
             first_byte_timeout: self.some_time(&key("first_byte_timeout"), written.first_byte_timeout.take()),
             idle_timeout: self.some_time(&key("idle_timeout"), written.idle_timeout.take()),
+            tunnel_idle_timeout: self.tunnel_idle(&key("tunnel_idle_timeout"), written, grpc),
             retry: self.retry(&key("retry"), std::mem::take(&mut written.retry), grpc),
             breaker: self.breaker(&key("breaker"), std::mem::take(&mut written.breaker)),
             ejection: self.ejection(&key("ejection"), std::mem::take(&mut written.ejection)),
             health: written.health.take().map(|health| self.health(&key("health"), health, grpc)),
             limits: written.limits.take().map(|limits| {
                 let default = LoadRules::default();
+                if grpc && limits.tunnels.is_some() {
+                    self.found.push(Mistake::new(key("limits.tunnels"), NO_TUNNELS).of_key().warning());
+                }
                 LoadRules {
+                    tunnels: limits.tunnels,
                     requests: limits.requests.unwrap_or(default.requests),
                     waiting: limits.waiting.unwrap_or(default.waiting),
                     wait: self.time(&key("limits.wait"), limits.wait, default.wait),
                 }
             }),
         }
+    }
+
+    fn tunnel_idle(&mut self, path: &str, written: &mut settings::Upstream, grpc: bool) -> Option<Duration> {
+        let written = written.tunnel_idle_timeout.take();
+        if grpc && written.is_some() {
+            self.found.push(Mistake::new(path, NO_TUNNELS).of_key().warning());
+        }
+        let default = Resilience::default().tunnel_idle_timeout.unwrap_or_default();
+        Some(self.delay(path, written, default)).filter(|idle| !idle.is_zero())
     }
 
     fn balancing(&mut self, path: &str, written: &mut settings::Upstream) -> Balancing {

@@ -142,4 +142,8 @@ pub(in crate::config) struct Load {
     pub(in crate::config) waiting: Option<usize>,
     /// How long they may wait. Default: 1s.
     pub(in crate::config) wait: Option<Time>,
+    /// Tunnels (upgraded connections, such as WebSockets) at a time, which are not counted as requests once they are open.
+    /// Default: as many as are opened.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) tunnels: Option<usize>,
 }

@@ -6,8 +6,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::{Asked, Balance, Endpoint, backoff, breaker::Pass, load::Place, refusal, set::Tried};
-use crate::status::{Fault, Whose};
+use super::{
+    Asked, Balance, Endpoint, Failure, Plan, Reach, Verdict, backoff, breaker::Pass, load::Place, refusal,
+    set::Tried,
+};
+use crate::status::Fault;
 
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
@@ -15,64 +18,6 @@ const MOST_DOORS: usize = 10;
 pub(in crate::dispatch) const FAIR: Duration = Duration::from_secs(10);
 /// How long an endpoint is left alone at most because it asks for it.
 const MOST_AWAY: Duration = Duration::from_secs(60);
-
-/// What is known of a call before it is sent.
-pub(in crate::dispatch) struct Plan {
-    /// It does no harm to send it twice.
-    pub(in crate::dispatch) repeatable: bool,
-    pub(in crate::dispatch) deadline: Option<Instant>,
-    /// Who waits less than this and gives up says nothing of the upstream.
-    pub(in crate::dispatch) fair: Duration,
-    pub(in crate::dispatch) key: Option<u64>,
-    /// The gateway's own question: it is not counted, and nothing stops it.
-    pub(in crate::dispatch) own: bool,
-}
-
-/// How far an attempt came that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::dispatch) enum Reach {
-    /// No connection could be had.
-    Nowhere,
-    /// The upstream says, or it is certain, that the application has not seen it.
-    Unseen,
-    /// It may have been seen.
-    Seen,
-}
-
-/// What an attempt says of its endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::dispatch) enum Verdict {
-    /// It has answered, whatever the answer was.
-    Good,
-    Bad,
-    /// Bad, if it has had the time that calls like this have.
-    BadIfFair,
-    /// It is not to blame.
-    Unknown,
-}
-
-/// An attempt that failed.
-pub(in crate::dispatch) struct Failure {
-    pub(in crate::dispatch) status: Status,
-    pub(in crate::dispatch) reach: Reach,
-    /// A reason to try again, if the call may be repeated.
-    pub(in crate::dispatch) passing: bool,
-    /// What it says of the endpoint.
-    pub(in crate::dispatch) verdict: Verdict,
-    /// What the endpoint asks for.
-    pub(in crate::dispatch) asked: Option<Asked>,
-    /// The status is the upstream's own word.
-    pub(in crate::dispatch) said: bool,
-}
-
-impl Failure {
-    /// What became of a call without an answer.
-    pub(in crate::dispatch) fn new(status: Status, reach: Reach) -> Self {
-        let upstreams = Fault::of(&status).is_some_and(|fault| fault.whose == Whose::Upstream);
-        let verdict = if upstreams { Verdict::Bad } else { Verdict::Unknown };
-        Self { status, reach, passing: upstreams, verdict, asked: None, said: false }
-    }
-}
 
 /// A call on its way.
 pub(in crate::dispatch) struct Attempts<T> {
@@ -95,7 +40,9 @@ pub(in crate::dispatch) struct Attempts<T> {
     said: Vec<String>,
     /// How it went is known.
     judged: bool,
-    _place: Option<Place>,
+    place: Option<Place>,
+    /// Its place among tunnels.
+    tunnel: Option<Place>,
 }
 
 impl<T> Attempts<T> {
@@ -118,7 +65,8 @@ impl<T> Attempts<T> {
             closed: false,
             said: Vec::new(),
             judged: true,
-            _place: None,
+            place: None,
+            tunnel: None,
             plan,
         };
         if attempts.plan.own {
@@ -132,7 +80,10 @@ impl<T> Attempts<T> {
         balance.budget.call(now);
         if let Some(load) = &balance.load {
             let busy = |why: String| refusal::busy(&balance.label, &why, load.wait());
-            attempts._place = Some(load.enter().await.map_err(busy)?);
+            if attempts.plan.tunnel {
+                attempts.tunnel = load.tunnel().map_err(busy)?;
+            }
+            attempts.place = Some(load.enter().await.map_err(busy)?);
         }
         Ok(attempts)
     }
@@ -169,12 +120,19 @@ impl<T> Attempts<T> {
 
     /// What is left of its time for the current attempt.
     pub(in crate::dispatch) fn deadline(&self) -> Option<Instant> {
-        self.until().map(|(until, _)| until).into_iter().chain(self.plan.deadline).min()
+        self.until().map(|(until, _)| until).into_iter().chain(self.plan.deadline()).min()
     }
 
     /// True where its reply is held until it is whole, so that it can be sent again if it is not.
     pub(in crate::dispatch) fn may_repeat(&self) -> bool {
         self.plan.repeatable && self.balance.rules.retry.attempts > 1
+    }
+
+    /// It goes on as a tunnel, for as long as that likes: its place is for the next call.
+    pub(in crate::dispatch) fn switched(self) -> Self {
+        let mut switched = self;
+        switched.place = None;
+        switched
     }
 
     /// How often it has been sent.
@@ -193,7 +151,7 @@ impl<T> Attempts<T> {
         self.leave((verdict == Verdict::Bad).then_some(failure.asked), now);
         let wait = self.wait(failure, whole, now).filter(|wait| {
             // What could not be sent in time is not sent.
-            self.plan.deadline.is_none_or(|deadline| now + *wait < deadline)
+            self.plan.deadline().is_none_or(|deadline| now + *wait < deadline)
         });
         match (wait, verdict) {
             (Some(_), _) => self.said.push(failure.status.message().to_owned()),
@@ -376,8 +334,8 @@ impl<T> Drop for Attempts<T> {
             return;
         }
         let now = Instant::now();
-        let late =
-            self.plan.deadline.is_some_and(|deadline| deadline <= now) && now - self.began >= self.plan.fair;
+        let late = self.plan.deadline().is_some_and(|deadline| deadline <= now)
+            && now - self.began >= self.plan.fair;
         let label = self.at.as_ref().map_or(&self.balance.label, |(endpoint, _)| &endpoint.label);
         let label = Arc::clone(label);
         self.leave(late.then_some(None), now);
@@ -392,7 +350,10 @@ impl<T> Drop for Attempts<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::balance::{Host, Resilience, System};
+    use crate::dispatch::{
+        balance::{Host, Resilience, System},
+        upload::Until,
+    };
 
     fn balance(endpoints: u16, change: impl FnOnce(&mut Resilience)) -> Arc<Balance<()>> {
         let mut rules = Resilience::default();
@@ -404,8 +365,8 @@ mod tests {
     }
 
     async fn begin(balance: &Arc<Balance<()>>, repeatable: bool, seconds: u64) -> Attempts<()> {
-        let deadline = Some(Instant::now() + Duration::from_secs(seconds));
-        let plan = Plan { repeatable, deadline, fair: FAIR, key: None, own: false };
+        let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
+        let plan = Plan { repeatable, deadline, fair: FAIR, key: None, own: false, tunnel: false };
         Attempts::begin(balance, plan).await.unwrap()
     }
 
@@ -476,8 +437,9 @@ mod tests {
         let balance = balance(2, |_| {});
         for (seconds, closed) in [(0, true), (2, true), (11, false)] {
             for _ in 0..10 {
-                let deadline = Some(Instant::now() + Duration::from_secs(seconds));
-                let plan = Plan { repeatable: false, deadline, fair: FAIR, key: None, own: false };
+                let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
+                let plan =
+                    Plan { repeatable: false, deadline, fair: FAIR, key: None, own: false, tunnel: false };
                 let mut call = Attempts::begin(&balance, plan).await;
                 if let Ok(call) = &mut call {
                     call.next().await.unwrap();

@@ -12,6 +12,7 @@ mod key;
 mod latency;
 mod load;
 mod names;
+mod plan;
 mod random;
 mod refusal;
 mod ring;
@@ -33,10 +34,11 @@ use tokio::time::Instant;
 use tonic::Status;
 
 pub(super) use self::{
-    attempts::{Attempts, FAIR, Failure, Plan, Reach, Verdict},
+    attempts::{Attempts, FAIR},
     backoff::Asked,
     endpoint::Endpoint,
     names::{Resolve, System},
+    plan::{Failure, Plan, Reach, Verdict},
     upkeep::{Ask, Upkeep, note},
 };
 use self::{breaker::Breaker, budget::Budget, load::Load, names::Names, set::Set};

@@ -16,6 +16,8 @@ pub struct Resilience {
     pub first_byte_timeout: Option<Duration>,
     /// How long a response's body may pause.
     pub idle_timeout: Option<Duration>,
+    /// How long nothing may go through a tunnel.
+    pub tunnel_idle_timeout: Option<Duration>,
     pub retry: RetryRules,
     /// `None`: every call is let through.
     pub breaker: Option<BreakerRules>,
@@ -129,6 +131,8 @@ pub struct LoadRules {
     /// How many may wait for their turn, and how long.
     pub waiting: usize,
     pub wait: Duration,
+    /// Tunnels at a time; `None`: as many as are opened.
+    pub tunnels: Option<usize>,
 }
 
 impl Default for Resilience {
@@ -138,6 +142,7 @@ impl Default for Resilience {
             resolve_interval: Duration::from_secs(10),
             first_byte_timeout: None,
             idle_timeout: None,
+            tunnel_idle_timeout: Some(Duration::from_secs(3600)),
             retry: RetryRules::default(),
             breaker: Some(BreakerRules::default()),
             ejection: Some(EjectionRules::default()),
@@ -183,6 +188,6 @@ impl Default for EjectionRules {
 
 impl Default for LoadRules {
     fn default() -> Self {
-        Self { requests: 1000, waiting: 100, wait: Duration::from_secs(1) }
+        Self { requests: 1000, waiting: 100, wait: Duration::from_secs(1), tunnels: None }
     }
 }

@@ -31,6 +31,7 @@ use super::{
     reply::{self as normal, Opened},
     request,
     tls::{Connector, Speaks},
+    upload::Until,
 };
 use crate::call::Frames;
 
@@ -126,7 +127,8 @@ impl Upstream {
         }
         let fair = usual.map_or(FAIR, |usual| usual.min(FAIR));
         let key = self.balance.key(&headers, path.path(), client);
-        let plan = Plan { repeatable, deadline, fair, key, own: false };
+        let deadline = deadline.map(Until::At);
+        let plan = Plan { repeatable, deadline, fair, key, own: false, tunnel: false };
         self.run(plan, path, headers, frames, unary).await
     }
 
@@ -140,7 +142,8 @@ impl Upstream {
         headers: HeaderMap,
         frames: Frames,
     ) -> Result<Opened<Relayed>, Status> {
-        let plan = Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true };
+        let plan =
+            Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true, tunnel: false };
         self.run(plan, path, headers, frames, false).await
     }
 
@@ -204,8 +207,10 @@ impl Upstream {
     ) -> Attempt {
         let rules = &self.balance.rules;
         let failed = |status, reach| (Failure::new(status, reach), None);
-        let limit =
-            |time: Option<(Instant, Duration)>, name, what| Limit::new(time, name, what, &endpoint.label);
+        let limit = |time: Option<(Instant, Duration)>, name, what| {
+            let time = time.map(|(at, limit)| (Until::At(at), limit));
+            Limit::new(time, name, what, &endpoint.label)
+        };
         let whole = call.until();
         let lease = limit(whole, PER_TRY, "was not connected to").hold(endpoint.transport.lease()).await;
         let lease = lease.map_err(|status| failed(status, Reach::Nowhere))?;

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
-use http_body::{Body as _, Frame};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::AbortHandle;
 use tonic::{Code, Status};
 
@@ -98,8 +98,15 @@ pub(in crate::dispatch) async fn send(
     };
     let mistake = mistake.filter(|_| upload.is_some());
     lease.finished = receiving.is_end_stream();
-    let body =
-        UpstreamBody { receiving, data_ended: false, upload, mistake, lease, label: Arc::clone(label) };
+    let body = UpstreamBody {
+        receiving,
+        data_ended: false,
+        left: None,
+        upload,
+        mistake,
+        lease,
+        label: Arc::clone(label),
+    };
     Ok(Response::from_parts(head, body))
 }
 
@@ -161,6 +168,8 @@ impl Drop for Uploading {
 pub(in crate::dispatch) struct UpstreamBody {
     receiving: RecvStream,
     data_ended: bool,
+    /// How much of it is still to come, where that is known.
+    left: Option<u64>,
     #[expect(dead_code, reason = "held to end the upload with the reply")]
     upload: Option<Uploading>,
     mistake: Option<Arc<OnceLock<Status>>>,
@@ -169,6 +178,11 @@ pub(in crate::dispatch) struct UpstreamBody {
 }
 
 impl UpstreamBody {
+    /// It is known how long it is.
+    pub(in crate::dispatch) fn of_length(self, left: Option<u64>) -> Self {
+        Self { left, ..self }
+    }
+
     fn failed(&mut self, error: &h2::Error) -> Status {
         self.lease.finished = error.is_remote() || error.is_io();
         match self.mistake.as_ref().and_then(|mistake| mistake.get()) {
@@ -192,6 +206,7 @@ impl http_body::Body for UpstreamBody {
                 Some(Ok(data)) => {
                     // The reader asks for the next piece only when this one is on its way.
                     let _ = this.receiving.flow_control().release_capacity(data.len());
+                    this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(this.failed(&error)))),
@@ -210,6 +225,10 @@ impl http_body::Body for UpstreamBody {
 
     fn is_end_stream(&self) -> bool {
         self.receiving.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

@@ -83,6 +83,17 @@ async fn connection(stream: TcpStream, requests: Arc<AtomicUsize>) {
         let _ = stream.write_all(head.as_bytes()).await;
         return;
     }
+    if let Some(length) = path.strip_prefix("/drips/") {
+        let mut stream = stream;
+        let _ = stream.read(&mut [0; 4096]).await;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+        let mut sent = stream.write_all(head.as_bytes()).await;
+        while sent.is_ok() {
+            sent = stream.write_all(b"x").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        return;
+    }
     let service = service_fn(move |request| {
         requests.fetch_add(1, Ordering::SeqCst);
         answer(request)
@@ -131,7 +142,11 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
             headers.insert("x-hop", "1".parse().unwrap());
             return Ok(reply);
         }
-        _ => {}
+        path => {
+            if let Some(length) = path.strip_prefix("/long/") {
+                return Ok(body(StatusCode::OK, vec![b'x'; length.parse().unwrap()].into()));
+            }
+        }
     }
     let (head, mut sent) = request.into_parts();
     let mut length = 0_u64;
