@@ -157,7 +157,7 @@ pub(super) const UPSTREAM_HOW: [&str; 26] = [
 ];
 
 /// Keys of a route that do not decide which calls come to it.
-pub(super) const ROUTE_HOW: [&str; 15] = [
+pub(super) const ROUTE_HOW: [&str; 16] = [
     "access",
     "add_prefix",
     "cors",
@@ -171,6 +171,7 @@ pub(super) const ROUTE_HOW: [&str; 15] = [
     "respond",
     "response_bytes",
     "response_headers",
+    "retry",
     "strip_segments",
     "timeout",
 ];

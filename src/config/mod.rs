@@ -52,7 +52,7 @@ use crate::{
     dispatch::{Host, Resilience},
     route::{
         Conditions, Cors, HeaderRules, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
-        router::Settings as Paths,
+        RetryChanges, router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
     surface::rest::Profile,
@@ -358,6 +358,8 @@ pub struct Rules {
     pub cors: Option<Arc<Cors>>,
     /// What is changed of headers.
     pub headers: Option<Arc<HeaderRules>>,
+    /// Which calls are sent again, and how.
+    pub retry: Option<RetryChanges>,
     /// Who may call.
     pub access: Option<Arc<Rule>>,
 }

@@ -30,7 +30,6 @@ pub use self::{
     ask::ask,
     balance::{
         Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, Host, LoadRules, Resilience,
-        RetryRules,
     },
     grpc::{Settings, Upstream},
     http::{HttpSettings, HttpUpstream},
@@ -40,7 +39,7 @@ pub use self::{
 use self::{http::Proxied, respond::Asked};
 use crate::{
     call::{Body, Call, Caller, Frames, Guards, Message, Peer, Reply, Target},
-    route::{Destination, Route},
+    route::{Destination, RetryRules, Route},
     status::{Fault, Whose},
 };
 
@@ -89,8 +88,20 @@ impl Dispatch {
                     });
                     let (headers, secure, limits, usual) =
                         (metadata, peer.secure, route.limits, route.timeout);
-                    let proxied =
-                        Proxied { head, headers, body, client, secure, limits, deadline, own, usual, guards };
+                    let retry = route.retry.clone();
+                    let proxied = Proxied {
+                        head,
+                        headers,
+                        body,
+                        client,
+                        secure,
+                        limits,
+                        deadline,
+                        own,
+                        usual,
+                        retry,
+                        guards,
+                    };
                     return upstream.call(proxy, proxied).await;
                 }
                 respond::drain(message, route.limits, deadline).await?;
@@ -107,11 +118,22 @@ impl Dispatch {
             }
         };
         let to = self.find(&route)?;
-        let (usual, repeatable) = (route.timeout, route.repeatable);
+        let (usual, retry) = (route.timeout, route.retry.clone());
+        let repeatable = retry.as_ref().and_then(|retry| retry.repeatable).unwrap_or(route.repeatable);
         let Some(deadline) = deadline else {
             let frames = message.frames().await?;
-            let sending =
-                Sending { path, metadata, frames, peer, caller, deadline: None, usual, repeatable, unary };
+            let sending = Sending {
+                path,
+                metadata,
+                frames,
+                peer,
+                caller,
+                deadline: None,
+                usual,
+                repeatable,
+                retry,
+                unary,
+            };
             return Ok(to.answer(sending).await?.reply(to, None, guards));
         };
         if deadline <= Instant::now() {
@@ -125,7 +147,8 @@ impl Dispatch {
             () = &mut sleep => return Err(deadline::not_sent()),
         };
         let deadline = Some(deadline);
-        let sending = Sending { path, metadata, frames, peer, caller, deadline, usual, repeatable, unary };
+        let sending =
+            Sending { path, metadata, frames, peer, caller, deadline, usual, repeatable, retry, unary };
         let answer = tokio::select! {
             biased;
             answer = to.answer(sending) => answer?,
@@ -174,6 +197,8 @@ struct Sending {
     usual: Option<Duration>,
     /// It does no harm to send it twice.
     repeatable: bool,
+    /// How it is sent again, where its route says so.
+    retry: Option<Arc<RetryRules>>,
     /// The reply is known to be one message.
     unary: bool,
 }
@@ -195,7 +220,7 @@ impl fmt::Display for To<'_> {
 
 impl To<'_> {
     async fn answer(self, sending: Sending) -> Result<Answer, Status> {
-        let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, unary } =
+        let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, retry, unary } =
             sending;
         request::head(&mut metadata, deadline);
         match self {
@@ -204,8 +229,17 @@ impl To<'_> {
                 let client = caller.client.map_or(peer.address.ip(), |client| client.address);
                 request::say_where_from(&mut metadata, client, peer.secure);
                 let (headers, client) = (metadata, Some(client));
-                let question =
-                    grpc::Question { path, headers, frames, deadline, usual, client, repeatable, unary };
+                let question = grpc::Question {
+                    path,
+                    headers,
+                    frames,
+                    deadline,
+                    usual,
+                    client,
+                    repeatable,
+                    retry,
+                    unary,
+                };
                 upstream.call(question).await.map(Answer::Upstream)
             }
         }

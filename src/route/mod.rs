@@ -9,6 +9,7 @@ mod near_rpc;
 pub mod path;
 mod proxy;
 mod respond;
+mod retry;
 pub mod router;
 mod rpc_table;
 mod weighted;
@@ -23,6 +24,7 @@ pub use self::{
     near_rpc::NearRpc,
     proxy::Proxy,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},
+    retry::{RetryChanges, RetryRules},
     rpc_table::{Routes, Rpc, RpcMiss, RpcTable},
     weighted::Weighted,
 };
@@ -38,6 +40,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// It does no harm to call twice: so the method says, or its HTTP rules do.
     pub repeatable: bool,
+    /// Which of its calls are sent again, and how, where it is not as its upstream's are.
+    pub retry: Option<Arc<RetryRules>>,
     pub limits: Limits,
     /// Who may call, how often, and what becomes of credentials.
     pub terms: Terms,
@@ -58,6 +62,7 @@ impl Route {
             destination,
             timeout: None,
             repeatable: false,
+            retry: None,
             limits: Limits::default(),
             terms: Terms::default(),
             cors: None,

@@ -14,13 +14,17 @@ use crate::{
     },
     dispatch::{
         Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience,
-        RetryRules,
     },
+    route::{RetryChanges, RetryRules},
     schema::nearest,
     status,
 };
 
 use super::values::upstream_address;
+
+fn longer(backoff: Duration, most: Duration) -> String {
+    format!("{backoff:?} is longer than the longest pause, {most:?} (max_backoff)")
+}
 
 const NO_TUNNELS: &str = "it does nothing: this upstream has `grpc`, and only HTTP has tunnels";
 
@@ -149,9 +153,7 @@ impl Check<'_> {
         let max_backoff = self.time(&key("max_backoff"), written.max_backoff, default.max_backoff);
         let backoff = self.time(&key("backoff"), written.backoff, default.backoff.min(max_backoff));
         if backoff > max_backoff {
-            let message =
-                format!("{backoff:?} is longer than the longest pause, {max_backoff:?} (max_backoff)");
-            self.found.add(key("backoff"), message);
+            self.found.add(key("backoff"), longer(backoff, max_backoff));
         }
         RetryRules {
             attempts: written.attempts.unwrap_or(default.attempts),
@@ -162,6 +164,50 @@ impl Check<'_> {
             statuses: written.statuses.unwrap_or(default.statuses),
             codes: codes.unwrap_or(default.codes),
             body_bytes: written.body_bytes.unwrap_or(default.body_bytes),
+            repeatable: None,
+        }
+    }
+
+    /// `retry` of a route. `grpc`: what it is for.
+    pub(super) fn route_retry(
+        &mut self,
+        path: &str,
+        written: settings::RouteRetry,
+        grpc: bool,
+    ) -> RetryChanges {
+        let key = |name: &str| format!("{path}.{name}");
+        let (name, there, why) = if grpc {
+            (
+                "statuses",
+                written.statuses.is_some(),
+                "it does nothing: a service is called by gRPC, and has codes",
+            )
+        } else {
+            (
+                "codes",
+                written.codes.is_some(),
+                "it does nothing: a path is answered in HTTP, and has statuses",
+            )
+        };
+        if there {
+            self.found.push(Mistake::new(key(name), why).of_key().warning());
+        }
+        let backoff = self.some_time(&key("backoff"), written.backoff);
+        let max_backoff = self.some_time(&key("max_backoff"), written.max_backoff);
+        if let (Some(backoff), Some(most)) = (backoff, max_backoff)
+            && backoff > most
+        {
+            self.found.add(key("backoff"), longer(backoff, most));
+        }
+        RetryChanges {
+            attempts: written.attempts,
+            per_try_timeout: self.some_time(&key("per_try_timeout"), written.per_try_timeout),
+            backoff,
+            max_backoff,
+            statuses: written.statuses,
+            codes: written.codes.map(|names| self.codes(&key("codes"), &names)),
+            body_bytes: written.body_bytes,
+            repeatable: written.repeatable,
         }
     }
 

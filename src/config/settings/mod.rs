@@ -19,7 +19,7 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
-    resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
+    resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry, RouteRetry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
     store::{Accounts, Store},

@@ -10,7 +10,7 @@ use super::{
     Asked, Balance, Endpoint, Failure, Plan, Reach, Verdict, backoff, breaker::Pass, load::Place, refusal,
     set::Tried,
 };
-use crate::status::Fault;
+use crate::{route::RetryRules, status::Fault};
 
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
@@ -88,6 +88,11 @@ impl<T> Attempts<T> {
         Ok(attempts)
     }
 
+    /// Whether and how it is sent again.
+    pub(in crate::dispatch) fn retry(&self) -> &RetryRules {
+        self.plan.retry.as_deref().unwrap_or(&self.balance.rules.retry)
+    }
+
     /// Where it goes next.
     ///
     /// # Errors
@@ -114,7 +119,7 @@ impl<T> Attempts<T> {
 
     /// Until when the current attempt may take, if there may be others.
     pub(in crate::dispatch) fn until(&self) -> Option<(Instant, Duration)> {
-        let limit = self.balance.rules.retry.per_try_timeout.filter(|_| self.plan.repeatable)?;
+        let limit = self.retry().per_try_timeout.filter(|_| self.plan.repeatable)?;
         self.at.as_ref().map(|(_, since)| (*since + limit, limit))
     }
 
@@ -125,7 +130,7 @@ impl<T> Attempts<T> {
 
     /// True where its reply is held until it is whole, so that it can be sent again if it is not.
     pub(in crate::dispatch) fn may_repeat(&self) -> bool {
-        self.plan.repeatable && self.balance.rules.retry.attempts > 1
+        self.plan.repeatable && self.retry().attempts > 1
     }
 
     /// It goes on as a tunnel, for as long as that likes: its place is for the next call.
@@ -171,8 +176,8 @@ impl<T> Attempts<T> {
     }
 
     fn wait(&mut self, failure: &Failure, whole: bool, now: Instant) -> Option<Duration> {
-        let balance = Arc::clone(&self.balance);
-        let (rules, millis) = (&balance.rules.retry, balance.millis(now));
+        let (balance, retry) = (Arc::clone(&self.balance), self.plan.retry.clone());
+        let (rules, millis) = (retry.as_deref().unwrap_or(&balance.rules.retry), balance.millis(now));
         if !whole || failure.asked == Some(Asked::Never) {
             return None;
         }
@@ -366,7 +371,8 @@ mod tests {
 
     async fn begin(balance: &Arc<Balance<()>>, repeatable: bool, seconds: u64) -> Attempts<()> {
         let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
-        let plan = Plan { repeatable, deadline, fair: FAIR, key: None, own: false, tunnel: false };
+        let plan =
+            Plan { repeatable, retry: None, deadline, fair: FAIR, key: None, own: false, tunnel: false };
         Attempts::begin(balance, plan).await.unwrap()
     }
 
@@ -438,8 +444,15 @@ mod tests {
         for (seconds, closed) in [(0, true), (2, true), (11, false)] {
             for _ in 0..10 {
                 let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
-                let plan =
-                    Plan { repeatable: false, deadline, fair: FAIR, key: None, own: false, tunnel: false };
+                let plan = Plan {
+                    repeatable: false,
+                    retry: None,
+                    deadline,
+                    fair: FAIR,
+                    key: None,
+                    own: false,
+                    tunnel: false,
+                };
                 let mut call = Attempts::begin(&balance, plan).await;
                 if let Ok(call) = &mut call {
                     call.next().await.unwrap();

@@ -44,10 +44,7 @@ pub(super) use self::{
 use self::{breaker::Breaker, budget::Budget, load::Load, names::Names, set::Set};
 pub use self::{
     names::Host,
-    rules::{
-        Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience,
-        RetryRules,
-    },
+    rules::{Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience},
 };
 
 /// Makes the transport of an endpoint: of which of the written addresses it is, where it is, what it is called.

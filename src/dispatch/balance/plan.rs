@@ -1,6 +1,6 @@
 //! What is known of a call before it is sent, and what one of its attempts came to.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tonic::Status;
@@ -8,6 +8,7 @@ use tonic::Status;
 use super::Asked;
 use crate::{
     dispatch::upload::Until,
+    route::RetryRules,
     status::{Fault, Whose},
 };
 
@@ -15,6 +16,8 @@ use crate::{
 pub(in crate::dispatch) struct Plan {
     /// It does no harm to send it twice.
     pub(in crate::dispatch) repeatable: bool,
+    /// How it is sent again; `None`: as its upstream's rules say.
+    pub(in crate::dispatch) retry: Option<Arc<RetryRules>>,
     pub(in crate::dispatch) deadline: Option<Until>,
     /// Who waits less than this and gives up says nothing of the upstream.
     pub(in crate::dispatch) fair: Duration,

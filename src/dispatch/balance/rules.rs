@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use http::HeaderName;
-use tonic::Code;
+
+use crate::route::RetryRules;
 
 /// The rules of one upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,26 +52,6 @@ pub enum HashBy {
     Client,
     /// The path, without its query.
     Path,
-}
-
-/// `[upstreams.retry]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryRules {
-    /// How often a call may be sent in all; 1: once. What was never sent is sent elsewhere all the same.
-    pub attempts: u32,
-    /// How long one attempt may take, of calls that may be repeated.
-    pub per_try_timeout: Option<Duration>,
-    /// The longest pause before the second attempt; it doubles with each further one, up to `max_backoff`.
-    pub backoff: Duration,
-    pub max_backoff: Duration,
-    /// How many of a hundred calls of the last ten seconds may be sent again.
-    pub budget_percent: u32,
-    /// HTTP statuses after which a request may be sent again.
-    pub statuses: Vec<u16>,
-    /// gRPC codes after which a call may be sent again.
-    pub codes: Vec<Code>,
-    /// The longest body, in bytes, that is kept to be sent again, and the longest reply that is held until it is whole.
-    pub body_bytes: usize,
 }
 
 /// `[upstreams.breaker]`
@@ -148,21 +129,6 @@ impl Default for Resilience {
             ejection: Some(EjectionRules::default()),
             health: None,
             limits: None,
-        }
-    }
-}
-
-impl Default for RetryRules {
-    fn default() -> Self {
-        Self {
-            attempts: 3,
-            per_try_timeout: None,
-            backoff: Duration::from_millis(25),
-            max_backoff: Duration::from_secs(1),
-            budget_percent: 20,
-            statuses: vec![502, 503, 504],
-            codes: vec![Code::Unavailable],
-            body_bytes: 64 << 10,
         }
     }
 }

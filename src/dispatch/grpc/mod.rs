@@ -33,7 +33,7 @@ use super::{
     tls::{Connector, Speaks},
     upload::Until,
 };
-use crate::call::Frames;
+use crate::{call::Frames, route::RetryRules};
 
 /// What an attempt gives: an answer, or why there is none, with the answer to give where it is not sent again.
 type Attempt = Result<Opened<Relayed>, (Failure, Option<Opened<Relayed>>)>;
@@ -68,6 +68,8 @@ pub(super) struct Question {
     pub(super) client: Option<IpAddr>,
     /// It does no harm to send it twice.
     pub(super) repeatable: bool,
+    /// How it is sent again, where its route says so.
+    pub(super) retry: Option<Arc<RetryRules>>,
     /// The reply is known to be one message.
     pub(super) unary: bool,
 }
@@ -121,14 +123,15 @@ impl Upstream {
     /// UNAVAILABLE, with why: it was not sent, or no endpoint could answer it; DEADLINE_EXCEEDED for one that took too long;
     /// the client's own mistake; the upstream's own status where its reply is only a status.
     pub(super) async fn call(&self, question: Question) -> Result<Opened<Relayed>, Status> {
-        let Question { path, mut headers, frames, deadline, usual, client, repeatable, unary } = question;
+        let Question { path, mut headers, frames, deadline, usual, client, repeatable, retry, unary } =
+            question;
         for (name, value) in &self.head.metadata {
             headers.insert(name, value.clone());
         }
         let fair = usual.map_or(FAIR, |usual| usual.min(FAIR));
         let key = self.balance.key(&headers, path.path(), client);
         let deadline = deadline.map(Until::At);
-        let plan = Plan { repeatable, deadline, fair, key, own: false, tunnel: false };
+        let plan = Plan { repeatable, retry, deadline, fair, key, own: false, tunnel: false };
         self.run(plan, path, headers, frames, unary).await
     }
 
@@ -142,8 +145,15 @@ impl Upstream {
         headers: HeaderMap,
         frames: Frames,
     ) -> Result<Opened<Relayed>, Status> {
-        let plan =
-            Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true, tunnel: false };
+        let plan = Plan {
+            repeatable: false,
+            retry: None,
+            deadline: None,
+            fair: FAIR,
+            key: None,
+            own: true,
+            tunnel: false,
+        };
         self.run(plan, path, headers, frames, false).await
     }
 
@@ -155,8 +165,8 @@ impl Upstream {
         frames: Frames,
         unary: bool,
     ) -> Result<Opened<Relayed>, Status> {
-        let most = self.balance.rules.retry.body_bytes;
         let mut call = Attempts::begin(&self.balance, plan).await?;
+        let most = call.retry().body_bytes;
         let mut outgoing = Outgoing::new(frames, most);
         loop {
             let endpoint =
@@ -205,7 +215,7 @@ impl Upstream {
         outgoing: &mut Outgoing,
         unary: bool,
     ) -> Attempt {
-        let rules = &self.balance.rules;
+        let (rules, retry) = (&self.balance.rules, call.retry());
         let failed = |status, reach| (Failure::new(status, reach), None);
         let limit = |time: Option<(Instant, Duration)>, name, what| {
             let time = time.map(|(at, limit)| (Until::At(at), limit));
@@ -231,13 +241,12 @@ impl Upstream {
         let live = |begun, body| (Relayed::live(begun, body, &endpoint.label, rules.idle_timeout), None);
         let (relayed, verdict) = if unary && call.may_repeat() {
             let limit = limit(whole, PER_TRY, "did not end its answer");
-            let held = limit
-                .hold(reply::hold(body, rules.retry.body_bytes, rules.idle_timeout, &endpoint.label))
-                .await;
+            let held =
+                limit.hold(reply::hold(body, retry.body_bytes, rules.idle_timeout, &endpoint.label)).await;
             match held.map_err(|status| failed(status, Reach::Seen))? {
                 Held::Long(begun, body) => live(begun, *body),
                 Held::Whole(whole) => {
-                    let verdict = whole.judge(&head.headers, &endpoint.label, &rules.retry.codes);
+                    let verdict = whole.judge(&head.headers, &endpoint.label, &retry.codes);
                     (Relayed::whole(whole), verdict)
                 }
             }
@@ -250,7 +259,7 @@ impl Upstream {
             (Ok(opened), Some(failure)) => Err((failure, Some(opened))),
             (Err(status), _) => {
                 let asked = Asked::of_grpc(status.metadata().as_ref());
-                Err((reply::of_status(status, said, &rules.retry.codes, asked), None))
+                Err((reply::of_status(status, said, &retry.codes, asked), None))
             }
         }
     }

@@ -47,7 +47,7 @@ use super::{
 };
 use crate::{
     call::{Body, Frames, Guards, HttpHead, HttpStatus, Reply, Upgrade},
-    route::{Limits, Proxy},
+    route::{Limits, Proxy, RetryRules},
     status::Fault,
 };
 
@@ -78,6 +78,8 @@ pub(super) struct Proxied {
     pub(super) own: Option<Instant>,
     /// How long a request of its kind may take.
     pub(super) usual: Option<Duration>,
+    /// How it is sent again, where its route says so.
+    pub(super) retry: Option<Arc<RetryRules>>,
     pub(super) guards: Guards,
 }
 
@@ -139,8 +141,19 @@ impl HttpUpstream {
     /// INVALID_ARGUMENT for a path that is none as it would go on; what the client did wrong with its body; UNAVAILABLE
     /// where the upstream cannot be reached or does not answer in HTTP; DEADLINE_EXCEEDED.
     pub(super) async fn call(&self, proxy: &Proxy, proxied: Proxied) -> Result<Reply, Status> {
-        let Proxied { mut head, mut headers, body, client, secure, limits, deadline, own, usual, guards } =
-            proxied;
+        let Proxied {
+            mut head,
+            mut headers,
+            body,
+            client,
+            secure,
+            limits,
+            deadline,
+            own,
+            usual,
+            retry,
+            guards,
+        } = proxied;
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
         let came = Came { uri: &head.uri, version: head.version, client, secure };
@@ -159,12 +172,14 @@ impl HttpUpstream {
         if head.expects && !self.settings.http2 && !http_body::Body::is_end_stream(&bounded) {
             (bounded, expected) = expect::hold(bounded, &mut headers);
         }
-        let most = self.balance.rules.retry.body_bytes;
+        let most = retry.as_deref().unwrap_or(&self.balance.rules.retry).body_bytes;
+        let may = retry.as_ref().and_then(|retry| retry.repeatable);
         let outgoing = Outgoing::new(Frames::Stream(Body::new(bounded)), most);
         let sent =
             if self.settings.http2 { Sent::Http2(outgoing) } else { Sent::Http1(Lender::new(outgoing)) };
         let plan = Plan {
-            repeatable: upgrade.is_none() && is_idempotent(&head.method),
+            repeatable: upgrade.is_none() && may.unwrap_or_else(|| is_idempotent(&head.method)),
+            retry,
             deadline: until.clone(),
             fair: usual.map_or(FAIR, |usual| usual.min(FAIR)),
             key: self.balance.key(&headers, path.path(), Some(client)),
@@ -229,7 +244,7 @@ impl HttpUpstream {
         outline: &Outline,
         sent: &mut Sent,
     ) -> Attempt {
-        let (rules, label) = (&self.balance.rules, &endpoint.label);
+        let (rules, retry, label) = (&self.balance.rules, call.retry(), &endpoint.label);
         let failed = |Lost { status, reach }| (Failure::new(status, reach), None);
         let request = self.head.request(endpoint.origin, outline).map_err(|status| failed(status.into()))?;
         let now = Instant::now();
@@ -245,7 +260,7 @@ impl HttpUpstream {
         let response = limit.hold(endpoint.transport.send(request, sent, label)).await.map_err(failed)?;
         call.answered();
         let (head, body) = response.into_parts();
-        let body = if answer::short(&body, rules.retry.body_bytes) {
+        let body = if answer::short(&body, retry.body_bytes) {
             let limit = Limit::new(whole, PER_TRY, "did not end its response", label);
             limit
                 .hold(answer::hold(body, rules.idle_timeout, label))
@@ -256,7 +271,7 @@ impl HttpUpstream {
         };
         let status = head.status;
         let response = Response::from_parts(head, body);
-        let passing = rules.retry.statuses.contains(&status.as_u16());
+        let passing = retry.statuses.contains(&status.as_u16());
         let bad = matches!(status.as_u16(), 502..=504);
         if !passing && !bad {
             return Ok(response);
