@@ -334,6 +334,8 @@ pub struct PathRoute {
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,
     pub template: Template,
+    /// Of a prefix, the path that it is itself; `None` where it is every path.
+    pub prefix: Option<Template>,
     /// Which of its requests.
     pub when: Conditions,
     pub action: Action,

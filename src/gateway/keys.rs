@@ -262,7 +262,7 @@ impl Keys {
     }
 
     fn path(&mut self, route: &PathRoute) {
-        let PathRoute { name, verbs, template, when, action, rules, entry: _, written: _ } = route;
+        let PathRoute { name, verbs, template, when, action, rules, entry: _, written: _, prefix: _ } = route;
         let verbs: Vec<&str> = verbs.iter().map(|verb| verb.as_str()).collect();
         let name = format!("route {name} ({} {})", verbs.join(", "), template.as_str());
         self.thing(&name);

@@ -222,6 +222,9 @@ impl Check<'_> {
                 None
             }
         };
+        let prefix = written.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/'));
+        let prefix =
+            prefix.filter(|prefix| !prefix.is_empty()).and_then(|prefix| Template::parse(prefix).ok());
         let key = if written.path.is_some() { "path" } else { "prefix" };
         let path = written.path.take().or(written.prefix.take()).unwrap_or_default();
         let named = written.name.take().unwrap_or_else(|| match when.words() {
@@ -236,6 +239,7 @@ impl Check<'_> {
             name: named.into(),
             verbs,
             template: template?,
+            prefix,
             when,
             action,
             rules,
