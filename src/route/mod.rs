@@ -1,5 +1,6 @@
 //! A route: what was decided about a group of calls when the config was loaded. Plain data, and the tables that find it.
 
+mod by_host;
 pub mod catalog;
 mod conditions;
 mod cors;

@@ -177,7 +177,12 @@ fn lost(error: &Error, label: &str) -> Lost {
             return Lost { status: status.clone(), reach };
         }
         if let Some(error) = cause.downcast_ref::<hyper::Error>() {
-            return if error.is_canceled() {
+            return if error.is_user() {
+                // It could not be written down: that says nothing of the upstream.
+                let status = Status::internal(format!("the request could not be sent to {label}: {error}"));
+                let fault = Fault { refusal: None, whose: crate::status::Whose::Gateway, retry: false };
+                Lost { status: fault.on(status), reach }
+            } else if error.is_canceled() {
                 // It was never taken off the connection's queue.
                 broken(format_args!("closed the connection before it was asked"), Reach::Unseen)
             } else if error.is_parse() {

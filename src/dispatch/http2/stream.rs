@@ -53,7 +53,7 @@ pub(in crate::dispatch) async fn send(
     };
     let broke = |error: h2::Error| Failed { unsent: is_unsent(&error), status: failure(label, &error) };
     let (mut response, mut stream) = lease.sender.send_request(request, nothing).map_err(|error| {
-        // Nothing has been written; a header h2 will not write is nobody else's fault.
+        // Nothing has been written.
         let unsent = error.is_io() || error.is_go_away();
         Failed { unsent, status: failure(label, &error) }
     })?;
@@ -239,7 +239,14 @@ fn is_unsent(error: &h2::Error) -> bool {
 
 /// "gRPC over HTTP/2", HTTP2 Transport Mapping, Errors.
 fn failure(label: &str, error: &h2::Error) -> Status {
-    let fault = if is_unsent(error) { Fault::upstream().unsent() } else { Fault::upstream() };
+    let fault = match () {
+        // A header that h2 does not write says nothing of the upstream. (h2 has no name for it.)
+        () if error.to_string().ends_with("malformed headers") => {
+            Fault { refusal: None, whose: Whose::Gateway, retry: false }
+        }
+        () if is_unsent(error) => Fault::upstream().unsent(),
+        () => Fault::upstream(),
+    };
     let reason = error.reason().unwrap_or(Reason::NO_ERROR);
     let named = ReasonName(reason);
     let status = if error.is_go_away() && error.is_remote() {

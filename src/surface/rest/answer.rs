@@ -18,7 +18,7 @@ use super::{
 use crate::{
     call::{Body, Encoding, FrameReader, Reply},
     status::{self, Fault, Whose},
-    surface::{self, Answer, Protocol, http, metadata},
+    surface::{self, Answer, Protocol, handshake::Handshake, http, metadata},
 };
 
 /// Replies shorter than this are sent as they are.
@@ -36,6 +36,8 @@ pub(super) enum Target {
     Nothing,
     /// What answers HTTP itself.
     Http,
+    /// A tunnel to an upstream, over HTTP/2.
+    Socket(Handshake),
     Endpoint {
         endpoint: Arc<Endpoint>,
         form: Form,
@@ -62,6 +64,7 @@ impl Answer for RestAnswer {
         let answered = match (target, outcome) {
             (_, Err(status)) => Err(status),
             (Target::Nothing, Ok(_)) => Err(Status::internal("a request that calls nothing was answered")),
+            (Target::Socket(handshake), Ok(reply)) => handshake.end(http::response(reply, &origin.method)),
             (Target::Http, Ok(reply)) => coded(http::response(reply, &origin.method), &origin).await,
             (Target::Endpoint { endpoint, form, .. }, Ok(reply)) if endpoint.method().server_streaming => {
                 stream::response(endpoint, form, reply, None, origin.head()).await

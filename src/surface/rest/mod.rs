@@ -32,7 +32,7 @@ use self::{
     elements::Layout,
     endpoint::Input,
     error::{Errors, Origin},
-    paths::{Entry, Found, Paths},
+    paths::{Entry, Found, Paths, Socket},
     request::Unread,
 };
 pub use self::{
@@ -45,6 +45,7 @@ pub use self::{
 };
 use super::{
     Answer as _, Protocol, Request, Response, Surface,
+    handshake::Handshake,
     http::{self, HttpEndpoint},
     metadata, peer, timeout,
 };
@@ -92,8 +93,8 @@ impl RestBuilder {
     /// A binding that matches the same requests (both are named), or one that does not fit its tables.
     pub fn add(&mut self, binding: &Binding, routes: &Routes, format: &Format) -> Result<(), String> {
         let errors = self.errors(&format.tables);
-        let (always, none) = (routes.always.iter(), Conditions::default());
-        let all = routes.when.iter().map(|(conditions, routes)| (&**conditions, routes));
+        let (always, none) = (routes.always().into_iter(), Conditions::default());
+        let all = routes.when().iter().map(|(conditions, routes)| (&**conditions, routes));
         for (conditions, routes) in always.map(|routes| (&none, routes)).chain(all) {
             let endpoint = routes.try_map(|route| {
                 Endpoint::compile(binding.clone(), Arc::clone(route), format.clone(), Arc::clone(&errors))
@@ -191,11 +192,13 @@ impl Rest {
     }
 
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
-    pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, request: Request) -> Response {
+    pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, mut request: Request) -> Response {
         if websocket::wanted(&request) {
-            match self.paths.socket(request.uri(), request.headers(), request.version()) {
-                Ok(Some((endpoint, head))) => return websocket::serve(endpoint, head, road, request).await,
-                Ok(None) => {}
+            match self.paths.talks_to(&mut request) {
+                Ok(Socket::Method(endpoint, head)) => {
+                    return websocket::serve(endpoint, head, road, request).await;
+                }
+                Ok(Socket::Upstream | Socket::Nothing) => {}
                 Err(status) => {
                     let mut parts = request.into_parts().0;
                     let origin = Origin::take(&mut parts, &self.errors);
@@ -256,7 +259,11 @@ impl Surface for Rest {
                 let (method, uri) = (parts.method.clone(), parts.uri.clone());
                 let origin = Origin::take(&mut parts, &self.errors);
                 (parts.method, parts.uri) = (method, uri);
-                return (RestAnswer { origin, target: Wanted::Http }, endpoint.open(parts, body, captures));
+                let target = match parts.extensions.get::<Handshake>() {
+                    Some(handshake) => Wanted::Socket(handshake.clone()),
+                    None => Wanted::Http,
+                };
+                return (RestAnswer { origin, target }, endpoint.open(parts, body, captures));
             }
             Err(status) => {
                 let connect = is_connect(&parts.headers) && self.paths.has_method(parts.uri.path());

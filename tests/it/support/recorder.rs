@@ -21,6 +21,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 type Reply = Response<BoxBody<Bytes, Infallible>>;
 
@@ -104,7 +105,8 @@ async fn connection(stream: TcpStream, requests: Arc<AtomicUsize>) {
 
 async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
     let path = request.uri().path().to_owned();
-    if request.headers().contains_key("upgrade") {
+    if request.headers().contains_key("upgrade") && path != "/stubborn" {
+        let key = request.headers().get("sec-websocket-key").map(|key| derive_accept_key(key.as_bytes()));
         let protocol = request.headers()["upgrade"].clone();
         let on = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
@@ -117,6 +119,10 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
         let mut reply = body(StatusCode::SWITCHING_PROTOCOLS, Bytes::new());
         reply.headers_mut().insert("upgrade", protocol);
         reply.headers_mut().insert("connection", "upgrade".parse().unwrap());
+        if let Some(accept) = key {
+            let accept = if path == "/liar" { "bm8=".to_owned() } else { accept };
+            reply.headers_mut().insert("sec-websocket-accept", accept.parse().unwrap());
+        }
         return Ok(reply);
     }
     match path.as_str() {
