@@ -37,7 +37,7 @@ use self::{
 };
 pub use self::{
     accept::{accepts_gzip, prefers_html},
-    answer::{RestAnswer, encode},
+    answer::{Kept, RestAnswer, encode},
     endpoint::{Endpoint, Format},
     explain::Explained,
     profile::{ErrorField, ErrorValue, Profile},
