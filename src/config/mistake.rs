@@ -221,6 +221,11 @@ impl Mistakes {
         if path.is_empty() { !self.wrong.is_empty() } else { self.wrong.contains_key(path) }
     }
 
+    /// The keys right below a path that have an error.
+    pub(super) fn keys_below(&self, path: &str) -> impl Iterator<Item = &str> {
+        self.wrong.get(path).into_iter().flatten().map(String::as_str)
+    }
+
     /// True if an error at this entry, or below it, leaves open what it is about: all its keys but these say no more than
     /// how.
     pub(super) fn leaves_open(&self, entry: &str, but: &[&str]) -> bool {

@@ -38,7 +38,7 @@ pub use self::{
     environment::Environment,
     excerpt::Span,
     json_schema::json_schema,
-    load::{ConfigError, Flag, Loaded, Sources},
+    load::{ConfigError, Flag, Loaded, SERVICES, Sources},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
     secret::Secret,
@@ -87,6 +87,8 @@ pub struct Config {
     pub limits: Limits,
     /// The most bytes of one request's headers.
     pub header_bytes: u32,
+    /// The most headers of a request of HTTP/1.1.
+    pub headers: usize,
     /// The longest a unary call may take.
     pub timeout: Duration,
     pub cors: Cors,

@@ -9,13 +9,14 @@ use crate::config::{Action, Config, Own, PathRoute, Rest, ServiceRoute};
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 28] = [
+pub(super) const NEED_RESTART: [&str; 29] = [
     "gateway.listen",
     "admin.listen",
     "gateway.workers",
     "log.level",
     "log.format",
     "limits.header_bytes",
+    "limits.headers",
     "connections.max",
     "connections.max_per_address",
     "connections.flood_wait",
@@ -64,6 +65,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.workers = now.workers;
     next.log = now.log;
     next.header_bytes = now.header_bytes;
+    next.headers = now.headers;
     next.connections = now.connections;
     next.callers.secret = now.callers.secret.clone();
     next.store = now.store.clone();
@@ -121,6 +123,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         connections,
         limits,
         header_bytes,
+        headers,
         timeout,
         callers,
         store,
@@ -153,6 +156,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("limits.request_bytes", &limits.request_bytes);
     keys.add("limits.response_bytes", &limits.response_bytes);
     keys.add("limits.header_bytes", header_bytes);
+    keys.add("limits.headers", headers);
     keys.add("limits.timeout", timeout);
     keys.callers(callers);
     keys.long("store", store);

@@ -137,6 +137,7 @@ impl<'a> Check<'a> {
                 response_bytes: limits.response_bytes.unwrap_or(default.limits.response_bytes),
             },
             header_bytes: limits.header_bytes.unwrap_or(default.header_bytes),
+            headers: limits.headers.unwrap_or(default.headers),
             timeout: self.time("limits.timeout", limits.timeout, default.timeout),
             accounts: self.accounts(accounts, &tiers),
             callers,

@@ -20,8 +20,6 @@ use crate::{
     status,
 };
 
-use super::values::upstream_address;
-
 fn longer(backoff: Duration, most: Duration) -> String {
     format!("{backoff:?} is longer than the longest pause, {most:?} (max_backoff)")
 }
@@ -29,13 +27,18 @@ fn longer(backoff: Duration, most: Duration) -> String {
 const NO_TUNNELS: &str = "it does nothing: this upstream has `grpc`, and only HTTP has tunnels";
 
 impl Check<'_> {
-    /// The addresses of an upstream: at least one, all with TLS or all without.
-    pub(super) fn addresses(&mut self, path: &str, written: Option<&OneOrMore>) -> Option<Addresses> {
+    /// The addresses of an upstream: at least one, all with TLS or all without. `read`: one of them.
+    pub(super) fn addresses(
+        &mut self,
+        path: &str,
+        written: Option<&OneOrMore>,
+        read: fn(&str) -> Result<Address, String>,
+    ) -> Option<Addresses> {
         let texts = match written? {
             OneOrMore::One(text) => {
                 let address = Some(text).filter(|text| !text.is_empty());
                 return address
-                    .and_then(|text| self.found.take(path, upstream_address(text)))
+                    .and_then(|text| self.found.take(path, read(text)))
                     .map(|address| Addresses(vec![address]));
             }
             OneOrMore::Several(texts) => texts,
@@ -46,7 +49,7 @@ impl Check<'_> {
         let mut addresses: Vec<Address> = Vec::with_capacity(texts.len());
         for (index, text) in texts.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            let Some(address) = self.found.take(&path, upstream_address(text)) else { continue };
+            let Some(address) = self.found.take(&path, read(text)) else { continue };
             match addresses.first() {
                 _ if addresses.contains(&address) => {
                     self.found.add(path, format!("{address} is there twice"));
