@@ -22,6 +22,9 @@ pub mod store;
 pub mod dispatch;
 pub mod policy;
 
+pub mod health;
+pub mod otlp;
+
 pub mod services;
 
 pub mod surface;

@@ -23,10 +23,12 @@ use tower::Service;
 use tracing::warn;
 
 use crate::{
-    call::{Body, Call, Reply, Road},
+    call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
     dispatch::{Dispatch, HttpUpstream, Local, Upstream},
+    health::Monitor,
     openapi,
+    otlp::Tracer,
     policy::Policies,
     route::{Asked, Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
@@ -66,7 +68,13 @@ pub struct Parts {
     pub reload: Arc<dyn Reload>,
     /// The accounts, which outlive every config.
     pub directory: Arc<Directory>,
+    /// The probes of this config.
+    pub monitor: Arc<Monitor>,
     pub policies: Arc<Policies>,
+    /// Who looks at what became of requests; nobody where it is `None`.
+    pub observers: Option<Observers>,
+    /// Says which requests are traced; none is where it is `None`.
+    pub tracer: Option<Arc<Tracer>>,
     /// The schema of the gateway's own services.
     pub built_in: Arc<Known>,
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
@@ -95,6 +103,10 @@ pub struct Snapshot {
     /// The gateway's own pages.
     pub pages: Vec<OwnPage>,
     pub policies: Arc<Policies>,
+    /// Who looks at what became of requests.
+    pub observers: Option<Observers>,
+    /// Says which requests are traced.
+    pub tracer: Option<Arc<Tracer>>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
@@ -172,6 +184,7 @@ impl Snapshot {
             reload,
             explain,
             directory: &parts.directory,
+            monitor: &parts.monitor,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
         let table = Arc::new(built.table);
@@ -184,6 +197,8 @@ impl Snapshot {
             rest: built.rest.build(table, built.no_path),
             catalog,
             policies: Arc::clone(&parts.policies),
+            observers: parts.observers.clone(),
+            tracer: parts.tracer.clone(),
             dispatch: Dispatch::new(local.local, parts.upstreams.clone(), parts.proxied.clone()),
             document: OnceLock::new(),
         })
@@ -209,7 +224,7 @@ impl Snapshot {
                     style,
                     input,
                     upstream,
-                    members: endpoint.members(),
+                    body: endpoint.body().cloned(),
                     access: &endpoint.route().terms.access,
                     reached: self.rest.reaches(endpoint),
                 }
@@ -284,23 +299,32 @@ impl services::Registry for Servers<'_> {
 
 impl Road for Snapshot {
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
-        self.policies.admit(call).await
+        let policing = Part::begin(call.record.as_ref(), "policies");
+        let admitted = self.policies.admit(call).await;
+        drop(policing);
+        if let Some(record) = &call.record {
+            record.admitted(call);
+        }
+        admitted
     }
 
     fn ahead(&self, call: &Call) -> HeaderMap {
         self.policies.told(call).ahead()
     }
 
-    async fn dispatch(&self, mut call: Call) -> Result<Reply, Status> {
+    fn dispatch(&self, mut call: Call) -> impl Future<Output = Result<Reply, Status>> + Send {
         let told = self.policies.told(&call);
         let headers = call.route.headers.clone();
         if let Some(headers) = &headers {
             headers.request.apply(&mut call.metadata);
         }
-        let mut reply = self.dispatch.dispatch(call).await;
-        if let (Some(headers), Ok(reply)) = (headers, &mut reply) {
-            headers.response.apply(&mut reply.metadata);
+        let reply = self.dispatch.dispatch(call);
+        async move {
+            let mut reply = reply.await;
+            if let (Some(headers), Ok(reply)) = (headers, &mut reply) {
+                headers.response.apply(&mut reply.metadata);
+            }
+            told.with(reply)
         }
-        told.with(reply)
     }
 }

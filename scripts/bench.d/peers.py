@@ -80,6 +80,19 @@ enabled = false
 """
 
 
+
+def traced(collector):
+    """One trace in ten, as by default, sent to whoever answers there."""
+    return f"""
+[otlp]
+endpoint = "http://{collector}"
+protocol = "grpc"
+
+[traces]
+sample = 0.1
+"""
+
+
 def run(command):
     try:
         subprocess.run(command, check=True)
@@ -112,6 +125,7 @@ class Fleet:
                 "nginx": lambda: self.start_nginx(address),
                 "haproxy": lambda: self.start_haproxy(address),
                 "propylon": lambda: self.start_propylon("propylon", address, OPEN),
+                "traced": lambda: self.start_propylon("traced", address, OPEN + traced(address)),
                 "policed": lambda: self.start_propylon("policed", address, self.policed()),
                 "shared": lambda: self.start_propylon("shared", address, self.policed(), self.start_redis()),
             }

@@ -143,8 +143,7 @@ impl Proxies {
         // elsewhere for one from here.
         let spoken_for = [&X_FORWARDED_FOR, &header::FORWARDED, &X_REAL_IP, &header::VIA];
         let local = peer.is_loopback() && !spoken_for.into_iter().any(|name| headers.contains_key(name));
-        let private_hop = self.nearest_private && is_private(peer);
-        if !private_hop && !self.trusts(peer) {
+        if !self.believes(peer) {
             return Client { local, ..Client::at(peer) };
         }
         let mut address = peer;
@@ -169,6 +168,13 @@ impl Proxies {
             }
         }
         Client { local, ..Client::at(address) }
+    }
+
+    /// True for a connection's other end that is believed when it says whom it speaks for.
+    #[must_use]
+    pub fn believes(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        (self.nearest_private && is_private(peer)) || self.trusts(peer)
     }
 
     fn trusts(&self, address: IpAddr) -> bool {

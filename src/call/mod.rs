@@ -5,7 +5,10 @@
 
 mod frames;
 mod pace;
+mod record;
+mod recorded;
 mod request_values;
+pub mod trace;
 
 use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,6 +19,9 @@ pub use frames::{Encoding, FrameGuard, FrameReader, HEADER_BYTES, frame};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode, Uri, uri::PathAndQuery};
 pub use pace::Pace;
+pub use record::{Arrived, Attempt, Ended, Observer, Observers, Outcome, Record, Traced, Way};
+pub(crate) use recorded::Told;
+pub use recorded::Unanswered;
 pub use request_values::RequestValues;
 use tokio::time::Instant;
 use tonic::Status;
@@ -46,6 +52,8 @@ pub struct Call {
     pub caller: Caller,
     /// What must live until the reply's body has ended.
     pub guards: Guards,
+    /// Where what is found out is written, if anybody wants to know.
+    pub record: Option<Arc<Record>>,
 }
 
 /// Who calls, as far as policies have found out.
@@ -153,6 +161,7 @@ impl Call {
         target: Target,
         metadata: HeaderMap,
         peer: Peer,
+        record: Option<Arc<Record>>,
         outcome: Result<Reply, Status>,
     ) -> Self {
         Self {
@@ -165,6 +174,7 @@ impl Call {
             deadline: None,
             caller: Caller::default(),
             guards: Guards::default(),
+            record,
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct RequestValues<'a> {
     pub message: &'a str,
     /// How many calls the limit allows that refused it.
     pub limit: Option<&'a str>,
+    /// In how many seconds it lets another one through.
+    pub retry_after: Option<u64>,
 }
 
 impl Values for RequestValues<'_> {
@@ -45,6 +47,7 @@ impl Values for RequestValues<'_> {
             Place::Now => Some(format!("{:.3}", jiff::Timestamp::now())),
             Place::Message => Some(self.message.to_owned()),
             Place::LimitCalls => self.limit.map(str::to_owned),
+            Place::LimitRetryAfter => self.retry_after.map(|seconds| seconds.to_string()),
         }
     }
 }
@@ -90,6 +93,7 @@ mod tests {
             client: "[::ffff:10.0.0.7]:99".parse().unwrap(),
             message: "no such thing",
             limit: Some("60"),
+            retry_after: Some(7),
         };
         let check = |place: Place, want: Option<&str>| {
             assert_eq!(values.value(&place).as_deref(), want, "{place:?}");
@@ -112,6 +116,7 @@ mod tests {
         check(Place::Version, Some(env!("CARGO_PKG_VERSION")));
         check(Place::Message, Some("no such thing"));
         check(Place::LimitCalls, Some("60"));
+        check(Place::LimitRetryAfter, Some("7"));
         let now = values.value(&Place::Now).unwrap();
         assert!(now.len() == 24 && now.ends_with('Z'), "{now}");
         let uri = "http://b.example/x".parse().unwrap();

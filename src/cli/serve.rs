@@ -4,7 +4,7 @@ use std::{
     io::{IsTerminal as _, Write as _},
     net::{SocketAddr, TcpListener},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -24,10 +24,15 @@ use crate::{
     store::AT_START,
 };
 
+/// What the end is called in the log's events.
+const STOPPING: &str = "gateway_stopping";
 /// How long the operator's listener may take to end once all others have.
 const LAST: Duration = Duration::from_secs(2);
 /// How many connections it may have at once.
 const OPERATORS: usize = 256;
+/// How long traces may take that wait to be sent, whatever is left of the drain.
+const LEAST_FLUSH: Duration = Duration::from_secs(1);
+const MOST_FLUSH: Duration = Duration::from_secs(10);
 /// How long after the drain's deadline a worker may take to end.
 const LATE_WORKER: Duration = Duration::from_millis(500);
 
@@ -92,6 +97,7 @@ pub(super) fn serve(
 ) -> Result<(), Failure> {
     let config = source.read().map_err(|mistakes| wrong(StartError::Config(mistakes)))?;
     start_log(config.log);
+    info!(target: AT_START, event = "gateway_starting", "the gateway starts");
     let mut rules = server::Rules {
         header_bytes: config.header_bytes,
         headers: config.headers,
@@ -138,11 +144,13 @@ pub(super) fn serve(
         .map(|(index, listener)| {
             let (runtime, door, stopping) = (runtime()?, door(&gateway), stopping.clone());
             let (server, ending) = (server.clone(), Ending(ending.clone()));
+            let lag = gateway.lag();
             thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     let _ending = ending;
                     worker::set(index);
+                    let _watched = runtime.spawn(async move { lag.watch().await });
                     runtime.block_on(server.serve(listener, door, stopping));
                     runtime.shutdown_background();
                 })
@@ -161,6 +169,7 @@ pub(super) fn serve(
     } else {
         say(&words.for_a_program());
     }
+    info!(target: AT_START, event = "gateway_started", "the gateway listens on {address}");
     if let Some(admin) = gateway.first_admin() {
         tell_of(&admin);
     }
@@ -177,9 +186,12 @@ pub(super) fn serve(
     gateway.drain();
     let why = if asked { "asked to stop" } else { "a worker has ended" };
     if drain.delay.is_zero() {
-        info!("{why}; no more calls are taken, and those in flight finished");
+        info!(event = STOPPING, "{why}; no more calls are taken, and those in flight finished");
     } else {
-        info!("{why}; calls are taken for another {:?}, those in flight then finished", drain.delay);
+        info!(
+            event = STOPPING,
+            "{why}; calls are taken for another {:?}, those in flight then finished", drain.delay
+        );
     }
     let hurried = main.block_on(async {
         tokio::select! {
@@ -188,6 +200,7 @@ pub(super) fn serve(
             () = signals.until_stop(&gateway) => true,
         }
     });
+    let until = Instant::now() + drain.timeout;
     // The receivers are the workers': none left means that there is nothing to stop.
     let _ = stop.send(true);
     let joined = main.spawn_blocking(|| workers.into_iter().try_for_each(thread::JoinHandle::join));
@@ -213,6 +226,15 @@ pub(super) fn serve(
             }
         });
     }
+    // What the last calls tell is sent within what is left of the drain.
+    let left = until.saturating_duration_since(Instant::now()).clamp(LEAST_FLUSH, MOST_FLUSH);
+    let left = if drained.is_some() { left } else { LEAST_FLUSH };
+    main.block_on(async {
+        tokio::select! {
+            () = gateway.finish_traces(left) => {}
+            () = signals.until_stop(&gateway) => {}
+        }
+    });
     main.block_on(gateway.close_stores());
     main.shutdown_background();
     match drained {
@@ -221,7 +243,7 @@ pub(super) fn serve(
         Some(Ok(Ok(()))) => return Err(Failure::system("a worker has ended; the log says why")),
         Some(_) => return Err(Failure::bug("a worker has ended by a bug; the log says how it came there")),
     }
-    info!("stopped");
+    info!(event = "gateway_stopped", "stopped");
     Ok(())
 }
 

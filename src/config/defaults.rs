@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Accounts, Addresses, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, Rest,
-    SchemaSource, Upstream,
+    SchemaSource, Traces, Upstream,
 };
 use crate::{
     dispatch::Resilience,
@@ -27,6 +27,7 @@ impl Default for Config {
             drain: Drain { delay: Duration::ZERO, timeout: Duration::from_secs(30) },
             watch_config: true,
             log: Log::default(),
+            traces: Traces::default(),
             connections: Connections::default(),
             limits: Limits::default(),
             header_bytes: 64 << 10,
@@ -35,6 +36,7 @@ impl Default for Config {
             callers: Callers::default(),
             store: crate::store::Settings::default(),
             accounts: Accounts::default(),
+            health: crate::health::Settings::default(),
             cors: Cors::default(),
             rest: Rest::default(),
             built_ins: BuiltIns::default(),
@@ -80,7 +82,7 @@ impl Default for Rest {
             headers: Vec::new(),
             index: None,
             profile: Profile::default(),
-            health_fields: None,
+            health: None,
         }
     }
 }

@@ -15,7 +15,7 @@ const EXAMPLE: &str = include_str!("../../config/propylon.example.toml");
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
 /// Defaults that the example cannot show: those of entries of lists that it only mentions.
-const UNSHOWN: [(&str, &str, &str); 43] = [
+const UNSHOWN: [(&str, &str, &str); 46] = [
     ("/$defs/Upstream", "http2", "false"),
     ("/$defs/Upstream", "tunnel_idle_timeout", "\"1h\""),
     ("/$defs/Retry", "statuses", "[502, 503, 504]"),
@@ -24,6 +24,9 @@ const UNSHOWN: [(&str, &str, &str); 43] = [
     ("/$defs/Health", "timeout", "\"1s\""),
     ("/$defs/Health", "healthy_after", "2"),
     ("/$defs/Health", "unhealthy_after", "3"),
+    ("/$defs/Probe", "timeout", "\"2s\""),
+    ("/$defs/Probe", "critical", "false"),
+    ("/$defs/Probe", "may_be_absent", "false"),
     ("/$defs/Load", "requests", "1000"),
     ("/$defs/Load", "waiting", "100"),
     ("/$defs/Load", "wait", "\"1s\""),

@@ -12,6 +12,7 @@ mod json_schema;
 mod load;
 mod mistake;
 mod nearby;
+mod otlp;
 mod secret;
 mod settings;
 mod shape;
@@ -41,6 +42,7 @@ pub use self::{
     load::{ConfigError, Flag, Loaded, SERVICES, Sources},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
+    otlp::{Collector, Resource, Traces},
     secret::Secret,
     source::{Report, Source},
     store::Accounts,
@@ -55,7 +57,7 @@ use crate::{
         RetryChanges, router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
-    surface::rest::Profile,
+    surface::rest::{Profile, health_body::HealthBody},
     transcode::{JsonInput, JsonStyle},
 };
 
@@ -83,6 +85,7 @@ pub struct Config {
     /// Read the config again when its file, or one it names, changes.
     pub watch_config: bool,
     pub log: Log,
+    pub traces: Traces,
     pub connections: Connections,
     pub limits: Limits,
     /// The most bytes of one request's headers.
@@ -95,6 +98,7 @@ pub struct Config {
     pub callers: Callers,
     pub store: crate::store::Settings,
     pub accounts: Accounts,
+    pub health: crate::health::Settings,
     pub rest: Rest,
     pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
@@ -188,8 +192,8 @@ pub struct Rest {
     /// What `GET /` answers as JSON, in place of the gateway's own words.
     pub index: Option<serde_json::Map<String, serde_json::Value>>,
     pub profile: Profile,
-    /// The members of the health body; all of them without.
-    pub health_fields: Option<Vec<String>>,
+    /// What the health bodies look like, where that is not as they are.
+    pub health: Option<Arc<HealthBody>>,
 }
 
 /// A gRPC upstream.

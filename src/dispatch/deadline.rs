@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::time::{Sleep, timeout};
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep_until, timeout};
 use tonic::Status;
 
 use super::upload::Until;
@@ -77,12 +78,43 @@ impl<'a> Limit<'a> {
     ///
     /// # Errors
     /// The step's own; DEADLINE_EXCEEDED, of which the step's kind of failure is made, where it is late.
-    pub(super) async fn hold<T, E: From<Status>>(
+    pub(super) fn hold<T, E: From<Status>, F: Future<Output = Result<T, E>>>(
         self,
-        step: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
-        let Some((until, limit)) = self.time else { return step.await };
-        until.hold(step).await.unwrap_or_else(|| Err(late(self.label, self.what, limit, self.name).into()))
+        step: F,
+    ) -> Holding<'a, F> {
+        Holding { step, limit: self, timer: None }
+    }
+}
+
+pin_project! {
+    /// A step that may take only so long. (Not an `async fn`: that would have a second place for the step, which is what is
+    /// large in a call's future.)
+    pub(super) struct Holding<'a, F> {
+        #[pin]
+        step: F,
+        limit: Limit<'a>,
+        // Made only for a step that has to be waited for.
+        timer: Option<Pin<Box<Sleep>>>,
+    }
+}
+
+impl<T, E: From<Status>, F: Future<Output = Result<T, E>>> Future for Holding<'_, F> {
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        let this = self.project();
+        if let Poll::Ready(done) = this.step.poll(cx) {
+            return Poll::Ready(done);
+        }
+        let Limit { time, name, what, label } = this.limit;
+        let Some((until, limit)) = time else { return Poll::Pending };
+        while let Some(again) = until.again() {
+            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(again)));
+            ready!(timer.as_mut().poll(cx));
+            // It may be later than it was.
+            *this.timer = None;
+        }
+        Poll::Ready(Err(late(label, what, *limit, name).into()))
     }
 }
 
@@ -109,19 +141,24 @@ pub(super) fn timeout_value(left: Duration) -> HeaderValue {
 }
 
 /// A reply's body that must have ended at a time: a late one ends with DEADLINE_EXCEEDED, and what makes it is dropped.
-pub(super) struct Timed<B> {
+pub(super) struct Timed<B, D> {
     body: Option<B>,
     sleep: Pin<Box<Sleep>>,
-    late: Option<Status>,
+    /// Who is late, in words.
+    destination: D,
 }
 
-impl<B> Timed<B> {
-    pub(super) fn new(body: B, sleep: Pin<Box<Sleep>>, destination: impl fmt::Display) -> Self {
-        Self { body: Some(body), sleep, late: Some(passed("the reply ended", destination)) }
+impl<B, D> Timed<B, D> {
+    pub(super) fn new(body: B, sleep: Pin<Box<Sleep>>, destination: D) -> Self {
+        Self { body: Some(body), sleep, destination }
     }
 }
 
-impl<B: Body<Data = Bytes, Error = Infallible> + Unpin> Body for Timed<B> {
+impl<B, D> Body for Timed<B, D>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Unpin,
+    D: fmt::Display + Unpin,
+{
     type Data = Bytes;
     type Error = Infallible;
 
@@ -137,9 +174,7 @@ impl<B: Body<Data = Bytes, Error = Infallible> + Unpin> Body for Timed<B> {
         }
         this.body = None;
         let mut trailers = HeaderMap::new();
-        if let Some(late) = this.late.take() {
-            to_trailers(&late, &mut trailers);
-        }
+        to_trailers(&passed("the reply ended", &this.destination), &mut trailers);
         Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 

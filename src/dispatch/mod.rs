@@ -20,25 +20,30 @@ mod tls;
 mod upload;
 pub mod worker;
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use ::http::HeaderMap;
+use futures_util::{
+    TryFutureExt as _,
+    future::{BoxFuture, Either},
+};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 pub use self::{
-    ask::ask,
+    ask::{ask, ask_framed},
     balance::{
-        Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, Host, LoadRules, Resilience,
+        Balancing, BreakerRules, Condition, EjectionRules, HashBy, HealthKind, HealthRules, Host, LoadRules,
+        Resilience,
     },
     grpc::{Settings, Upstream},
-    http::{HttpSettings, HttpUpstream},
+    http::{HttpSettings, HttpUpstream, Posted},
     local::Local,
-    tls::{Identity, Roots, Tls},
+    tls::{Connector, Identity, Roots, Speaks, Tls},
 };
 use self::{http::Proxied, respond::Asked};
 use crate::{
-    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Reply, Target},
+    call::{Body, Call, Caller, Frames, Guards, Message, Peer, Record, Reply, Target, Told, trace::Part},
     route::{Destination, RetryRules, Route},
     status::{Fault, Whose},
 };
@@ -66,95 +71,117 @@ impl Dispatch {
     /// # Errors
     /// What the pending message's surface says of the client's body; UNAVAILABLE for an upstream that cannot be
     /// reached; DEADLINE_EXCEEDED; the upstream's own status where its reply is only a status.
-    pub async fn dispatch(&self, call: Call) -> Result<Reply, Status> {
-        let Call { route, target, metadata, message, peer, timeout, deadline, caller, guards } = call;
-        let message = match message {
-            Message::Settled(outcome) => return outcome.map(|reply| Reply { guards, ..reply }),
-            message => message,
+    ///
+    /// A call's future is boxed where its kind is known: what one kind needs, the others do not carry along.
+    pub fn dispatch(&self, call: Call) -> BoxFuture<'_, Result<Reply, Status>> {
+        match (&call.message, &call.target) {
+            (Message::Settled(_), _) => Box::pin(std::future::ready(settled(call))),
+            (_, Target::Rpc { .. }) => self.rpc(call),
+            (_, Target::Http(_)) => Box::pin(self.http(call)),
+        }
+    }
+
+    /// A call of what is spoken in HTTP.
+    async fn http(&self, call: Call) -> Result<Reply, Status> {
+        let Call {
+            route, target, metadata, message, peer, timeout, deadline, caller, guards, record, ..
+        } = call;
+        let Target::Http(head) = target else { return Err(misrouted(&route.name)) };
+        if let Destination::Proxy(proxy) = &route.destination {
+            let Message::Body(body) = message else { return Err(misrouted(&route.name)) };
+            let upstream = self.proxied.get(&proxy.upstream).ok_or_else(|| not_there(&proxy.upstream))?;
+            let client = caller.client.map_or(peer.address.ip(), |client| client.address);
+            // When its client will have gone, where it says so.
+            let own = timeout.zip(deadline).and_then(|(own, deadline)| {
+                deadline.checked_add(route.timeout.map_or(Duration::ZERO, |ours| own.saturating_sub(ours)))
+            });
+            let (headers, secure, limits, usual) = (metadata, peer.secure, route.limits, route.timeout);
+            let retry = route.retry.clone();
+            let proxied = Proxied {
+                head,
+                headers,
+                body,
+                client,
+                secure,
+                limits,
+                deadline,
+                own,
+                usual,
+                retry,
+                guards,
+                record,
+            };
+            return upstream.call(proxy, proxied).await;
+        }
+        respond::drain(message, route.limits, deadline).await?;
+        let asked = Asked { http: head, headers: metadata, peer };
+        match &route.destination {
+            Destination::Respond(respond) => Ok(asked.respond(respond, guards)),
+            Destination::Redirect(redirect) => Ok(asked.redirect(redirect, guards)),
+            Destination::Local
+            | Destination::Upstream(_)
+            | Destination::Proxy(_)
+            | Destination::Page
+            | Destination::Nothing => Err(misrouted(&route.name)),
+        }
+    }
+
+    /// A call of a gRPC method.
+    fn rpc(&self, call: Call) -> BoxFuture<'_, Result<Reply, Status>> {
+        let Call { route, target, metadata, message, peer, deadline, caller, guards, record, .. } = call;
+        let at_once = |status| Box::pin(std::future::ready(Err(status)));
+        let Target::Rpc { path, method } = target else { return at_once(misrouted(&route.name)) };
+        let to = match self.find(&route) {
+            Ok(to) => to,
+            Err(status) => return at_once(status),
         };
-        let (path, unary) = match target {
-            Target::Rpc { path, method } => (path, method.is_some_and(|method| !method.server_streaming)),
-            Target::Http(head) => {
-                if let Destination::Proxy(proxy) = &route.destination {
-                    let Message::Body(body) = message else { return Err(misrouted(&route.name)) };
-                    let upstream =
-                        self.proxied.get(&proxy.upstream).ok_or_else(|| not_there(&proxy.upstream))?;
-                    let client = caller.client.map_or(peer.address.ip(), |client| client.address);
-                    // When its client will have gone, where it says so.
-                    let own = timeout.zip(deadline).and_then(|(own, deadline)| {
-                        deadline.checked_add(
-                            route.timeout.map_or(Duration::ZERO, |ours| own.saturating_sub(ours)),
-                        )
-                    });
-                    let (headers, secure, limits, usual) =
-                        (metadata, peer.secure, route.limits, route.timeout);
-                    let retry = route.retry.clone();
-                    let proxied = Proxied {
-                        head,
-                        headers,
-                        body,
-                        client,
-                        secure,
-                        limits,
-                        deadline,
-                        own,
-                        usual,
-                        retry,
-                        guards,
-                    };
-                    return upstream.call(proxy, proxied).await;
-                }
-                respond::drain(message, route.limits, deadline).await?;
-                let asked = Asked { http: head, headers: metadata, peer };
-                return match &route.destination {
-                    Destination::Respond(respond) => Ok(asked.respond(respond, guards)),
-                    Destination::Redirect(redirect) => Ok(asked.redirect(redirect, guards)),
-                    Destination::Local
-                    | Destination::Upstream(_)
-                    | Destination::Proxy(_)
-                    | Destination::Page
-                    | Destination::Nothing => Err(misrouted(&route.name)),
-                };
-            }
-        };
-        let to = self.find(&route)?;
+        let unary = method.is_some_and(|method| !method.server_streaming);
         let (usual, retry) = (route.timeout, route.retry.clone());
         let repeatable = retry.as_ref().and_then(|retry| retry.repeatable).unwrap_or(route.repeatable);
-        let Some(deadline) = deadline else {
-            let frames = message.frames().await?;
+        let seen = record.clone();
+        let sending = move |frames| {
             let sending = Sending {
                 path,
                 metadata,
                 frames,
                 peer,
                 caller,
-                deadline: None,
+                deadline,
                 usual,
                 repeatable,
                 retry,
                 unary,
+                record: seen,
             };
-            return Ok(to.answer(sending).await?.reply(to, None, guards));
+            to.answer(sending)
+        };
+        let Some(deadline) = deadline else {
+            return Box::pin(async move {
+                let frames = frames(message, record.as_ref()).await?;
+                Ok(sending(frames).await?.reply(to, None, guards, record))
+            });
         };
         if deadline <= Instant::now() {
-            return Err(deadline::passed("the call was sent", to));
+            return at_once(deadline::passed("the call was sent", to));
         }
         // One timer for the head, and then for the body.
         let mut sleep = Box::pin(tokio::time::sleep_until(deadline));
-        let frames = tokio::select! {
-            biased;
-            frames = message.frames() => frames?,
-            () = &mut sleep => return Err(deadline::not_sent()),
-        };
-        let deadline = Some(deadline);
-        let sending =
-            Sending { path, metadata, frames, peer, caller, deadline, usual, repeatable, retry, unary };
-        let answer = tokio::select! {
-            biased;
-            answer = to.answer(sending) => answer?,
-            () = &mut sleep => return Err(deadline::passed("a reply came", to)),
-        };
-        Ok(answer.reply(to, Some(sleep), guards))
+        Box::pin(async move {
+            let frames = match message {
+                Message::Frames(frames) => frames,
+                message => tokio::select! {
+                    biased;
+                    frames = frames(message, record.as_ref()) => frames?,
+                    () = &mut sleep => return Err(deadline::not_sent()),
+                },
+            };
+            let answer = tokio::select! {
+                biased;
+                answer = sending(frames) => answer?,
+                () = &mut sleep => return Err(deadline::passed("a reply came", to)),
+            };
+            Ok(answer.reply(to, Some(sleep), guards, record))
+        })
     }
 
     fn find(&self, route: &Route) -> Result<To<'_>, Status> {
@@ -170,6 +197,22 @@ impl Dispatch {
             | Destination::Nothing => Err(misrouted(&route.name)),
         }
     }
+}
+
+/// What is known of a call by its head.
+fn settled(call: Call) -> Result<Reply, Status> {
+    let Call { message, guards, route, .. } = call;
+    match message {
+        Message::Settled(outcome) => outcome.map(|reply| Reply { guards, ..reply }),
+        _ => Err(misrouted(&route.name)),
+    }
+}
+
+/// The frames to send; what is transcoded for it takes its time.
+async fn frames(message: Message, record: Option<&Arc<Record>>) -> Result<Frames, Status> {
+    let pending = matches!(message, Message::Pending(_));
+    let _transcoding = pending.then(|| Part::begin(record, "transcode request"));
+    message.frames().await
 }
 
 fn not_there(upstream: &str) -> Status {
@@ -201,6 +244,7 @@ struct Sending {
     retry: Option<Arc<RetryRules>>,
     /// The reply is known to be one message.
     unary: bool,
+    record: Option<Arc<Record>>,
 }
 
 #[derive(Clone, Copy)]
@@ -211,20 +255,56 @@ enum To<'a> {
 
 impl fmt::Display for To<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.named().fmt(f)
+    }
+}
+
+/// Who answers, kept for what may have to be said of it later.
+enum Named {
+    Local,
+    Upstream(Arc<Upstream>),
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Local(_) => f.write_str("the gateway's own service"),
+            Self::Local => f.write_str("the gateway's own service"),
             Self::Upstream(upstream) => upstream.fmt(f),
         }
     }
 }
 
-impl To<'_> {
-    async fn answer(self, sending: Sending) -> Result<Answer, Status> {
-        let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, retry, unary } =
-            sending;
+impl<'a> To<'a> {
+    fn named(self) -> Named {
+        match self {
+            Self::Local(_) => Named::Local,
+            Self::Upstream(upstream) => Named::Upstream(Arc::clone(upstream)),
+        }
+    }
+
+    fn answer(self, sending: Sending) -> impl Future<Output = Result<Answer, Status>> + 'a {
+        let Sending {
+            path,
+            mut metadata,
+            frames,
+            peer,
+            caller,
+            deadline,
+            usual,
+            repeatable,
+            retry,
+            unary,
+            record,
+        } = sending;
         request::head(&mut metadata, deadline);
         match self {
-            Self::Local(local) => local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local),
+            Self::Local(local) => {
+                let call = async move {
+                    let _serving = Part::begin(record.as_ref(), "local service");
+                    local.call(path, metadata, frames, (peer, caller)).await.map(Answer::Local)
+                };
+                Either::Left(Box::pin(call))
+            }
             Self::Upstream(upstream) => {
                 let client = caller.client.map_or(peer.address.ip(), |client| client.address);
                 request::say_where_from(&mut metadata, client, peer.secure);
@@ -239,8 +319,9 @@ impl To<'_> {
                     repeatable,
                     retry,
                     unary,
+                    record,
                 };
-                upstream.call(question).await.map(Answer::Upstream)
+                Either::Right(upstream.call(question).map_ok(Answer::Upstream))
             }
         }
     }
@@ -252,10 +333,16 @@ enum Answer {
 }
 
 impl Answer {
-    fn reply(self, to: To<'_>, sleep: Option<std::pin::Pin<Box<Sleep>>>, guards: Guards) -> Reply {
+    fn reply(
+        self,
+        to: To<'_>,
+        sleep: Option<Pin<Box<Sleep>>>,
+        guards: Guards,
+        record: Option<Arc<Record>>,
+    ) -> Reply {
         match self {
-            Self::Local(opened) => close(opened, to, sleep, guards),
-            Self::Upstream(opened) => close(opened, to, sleep, guards),
+            Self::Local(opened) => close(opened, to, sleep, guards, record),
+            Self::Upstream(opened) => close(opened, to, sleep, guards, record),
         }
     }
 }
@@ -263,17 +350,27 @@ impl Answer {
 fn close<B>(
     opened: reply::Opened<B>,
     to: To<'_>,
-    sleep: Option<std::pin::Pin<Box<Sleep>>>,
+    sleep: Option<Pin<Box<Sleep>>>,
     guards: Guards,
+    record: Option<Arc<Record>>,
 ) -> Reply
 where
     B: http_body::Body<Data = bytes::Bytes, Error = Status> + Send + Unpin + 'static,
 {
     let reply::Opened { metadata, http_status, attempts, body } = opened;
-    let body = match (body, sleep) {
-        (None, _) => Body::empty(),
-        (Some(body), None) => Body::new(body),
-        (Some(body), Some(sleep)) => Body::new(deadline::Timed::new(body, sleep, to)),
+    let body = match (body, sleep, record) {
+        (None, _, record) => {
+            if let Some(record) = record {
+                record.said(Ok(()));
+            }
+            Body::empty()
+        }
+        (Some(body), None, None) => Body::new(body),
+        (Some(body), None, Some(record)) => Body::new(Told::new(body, record)),
+        (Some(body), Some(sleep), None) => Body::new(deadline::Timed::new(body, sleep, to.named())),
+        (Some(body), Some(sleep), Some(record)) => {
+            Body::new(Told::new(deadline::Timed::new(body, sleep, to.named()), record))
+        }
     };
     Reply { metadata, body, http_status, attempts, guards }
 }

@@ -53,6 +53,7 @@ impl Asked {
             client: peer.address,
             message: "",
             limit: None,
+            retry_after: None,
         }
     }
 

@@ -51,7 +51,7 @@ pub enum Roots {
 }
 
 /// A connector made of the settings once.
-pub(super) struct Connector {
+pub struct Connector {
     tls: TlsConnector,
     name: ServerName<'static>,
     speaks: Speaks,
@@ -59,13 +59,17 @@ pub(super) struct Connector {
 
 /// What is spoken over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaks {
+pub enum Speaks {
     Http1,
     Http2,
 }
 
 impl Connector {
-    pub(super) fn new(tls: &Tls, host: &str, speaks: Speaks) -> Result<Self, String> {
+    /// Makes one towards a host, unless the settings name another.
+    ///
+    /// # Errors
+    /// Which setting is not usable: a name no certificate can have, authorities that cannot be read.
+    pub fn new(tls: &Tls, host: &str, speaks: Speaks) -> Result<Self, String> {
         let host = tls.server_name.as_deref().unwrap_or(host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned())
@@ -92,8 +96,11 @@ impl Connector {
         Ok(Self { tls: Arc::new(config).into(), name, speaks })
     }
 
-    /// Shakes hands; says what went wrong in words that follow the upstream's name.
-    pub(super) async fn connect(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// What went wrong, in words that follow the server's name.
+    pub async fn connect(&self, tcp: TcpStream) -> Result<TlsStream<TcpStream>, String> {
         let stream = self
             .tls
             .connect(self.name.clone(), tcp)
@@ -105,6 +112,12 @@ impl Connector {
             (Speaks::Http1, _) => Err("did not agree to HTTP/1.1 in its TLS handshake".into()),
             (Speaks::Http2, _) => Err("did not agree to HTTP/2 in its TLS handshake (ALPN h2)".into()),
         }
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Connector").field(&self.name).finish()
     }
 }
 

@@ -91,19 +91,23 @@ impl Until {
         self.at().map_or(limit, |at| at.saturating_duration_since(Instant::now()))
     }
 
-    /// Ready when it has passed.
-    pub(super) async fn pass(&self) {
+    /// When to look at it again; `None`: it has passed.
+    pub(super) fn again(&self) -> Option<Instant> {
         /// How often a client is looked after that is slow to send its body.
         const LOOK: Duration = Duration::from_millis(50);
-        loop {
-            let now = Instant::now();
-            let at = self.at();
-            if at.is_some_and(|at| at <= now) {
-                return;
-            }
-            let stands = matches!(self, Self::Sent(sent) if sent.upload.since().is_none());
-            let look = stands.then(|| now + LOOK);
-            sleep_until(at.into_iter().chain(look).min().unwrap_or(now + LOOK)).await;
+        let (now, at) = (Instant::now(), self.at());
+        if at.is_some_and(|at| at <= now) {
+            return None;
+        }
+        let stands = matches!(self, Self::Sent(sent) if sent.upload.since().is_none());
+        let look = stands.then(|| now + LOOK);
+        Some(at.into_iter().chain(look).min().unwrap_or(now + LOOK))
+    }
+
+    /// Ready when it has passed.
+    pub(super) async fn pass(&self) {
+        while let Some(again) = self.again() {
+            sleep_until(again).await;
         }
     }
 

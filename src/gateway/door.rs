@@ -3,12 +3,16 @@
 //! `surface::classify`.
 
 use std::{
-    panic::AssertUnwindSafe,
+    net::Ipv4Addr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
 use http::{HeaderValue, Method, Uri, Version, header, request};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -23,12 +27,12 @@ use super::{
     request_id::{self, REQUEST_ID},
 };
 use crate::{
-    call::{Body, Peer, Road},
+    call::{Arrived, Body, Peer, Record, Road, Unanswered, Way, trace::TraceContext},
     config::Config,
     route::{Asked, path},
     snapshot::Snapshot,
     status::{self, Fault, Refusal, refuse},
-    surface::{self, Answer as _, Protocol, Request, Response, Surface as _, classify},
+    surface::{self, Answer as _, Failed, Protocol, Request, Response, Surface as _, classify},
 };
 
 /// When one who had a connection too many may come again.
@@ -59,13 +63,31 @@ impl Door {
     }
 
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
-    pub async fn serve(&self, request: Request) -> Response {
+    pub async fn serve(self, mut request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
-        if self.operator {
+        let arrival = Arrival::of(&mut request);
+        let recorded = snapshot.observers.as_ref().map(|observers| {
+            // What is asked on the operator's listener is part of nobody's trace.
+            let tracer = snapshot.tracer.as_ref().filter(|_| !self.operator);
+            let trace = tracer.map(|tracer| {
+                let peer = surface::peer(request.extensions()).address.ip();
+                tracer.begin(request.headers_mut(), peer)
+            });
+            let record = Record::begin(arrival.recorded(&request, trace), observers);
+            record.attach(request.extensions_mut());
+            (Unanswered::new(Arc::clone(&record)), record)
+        });
+        let response = if self.operator {
             let road = Arc::new(OperatorRoad(Arc::clone(&snapshot)));
-            return self.serve_on(&snapshot, &road, request).await;
+            self.pass(&snapshot, &road, arrival, request).await
+        } else {
+            self.pass(&snapshot, &snapshot, arrival, request).await
+        };
+        let Some((unanswered, record)) = recorded else { return response };
+        if let Some(failed) = Failed::of(&response) {
+            record.failed(failed.code, &failed.message);
         }
-        self.serve_on(&snapshot, &snapshot, request).await
+        unanswered.answered(response)
     }
 
     /// What a handshake is made with that begins now; `None`: plain text is spoken.
@@ -81,15 +103,24 @@ impl Door {
     }
 
     /// The same by one snapshot, its calls down a road that need not be the snapshot's own: who explains a request sends
-    /// it down one that ends before the destination.
-    pub(super) async fn serve_on<R: Road + 'static>(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        road: &Arc<R>,
+    /// it down one that ends before the destination. Nothing of it is recorded.
+    pub(super) fn serve_on<'a, R: Road + 'static>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+        road: &'a Arc<R>,
         mut request: Request,
-    ) -> Response {
-        let began = Instant::now();
+    ) -> impl Future<Output = Response> + Send + 'a {
         let arrival = Arrival::of(&mut request);
+        self.pass(snapshot, road, arrival, request)
+    }
+
+    fn pass<'a, R: Road + 'static>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+        road: &'a Arc<R>,
+        arrival: Arrival,
+        mut request: Request,
+    ) -> impl Future<Output = Response> + Send + 'a {
         // No browser speaks HTTP/2 in plain text, as most of native gRPC's calls come.
         if arrival.protocol != Protocol::Grpc || arrival.secure || arrival.version != Version::HTTP_2 {
             rebinding::note(&mut request);
@@ -100,33 +131,38 @@ impl Door {
             Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
         };
         cors::forget_certificate(page.as_ref(), &mut request);
-        let mut response = match &page {
-            Some(page) if page.preflight() => page.preflight_answer(),
-            _ => {
-                // Boxed: a call has kilobytes of state, which hyper would move again and again.
-                let answer = Box::pin(self.answer(snapshot, road, &arrival, page.as_ref(), request));
-                match AssertUnwindSafe(answer).catch_unwind().await {
-                    Ok(Ok(response)) => response,
-                    Ok(Err(status)) => arrival.refuse(snapshot, status).await,
-                    Err(_) => {
-                        let id = arrival.id.to_str().unwrap_or_default();
-                        error!(path = arrival.uri.path(), request_id = id, "a request's handler panicked");
-                        let status = Status::internal("the gateway failed; its log has the request id");
-                        arrival.refuse(snapshot, status).await
-                    }
-                }
-            }
+        let answer = match &page {
+            Some(page) if page.preflight() => Ok(Ok(future::ready(page.preflight_answer()).boxed())),
+            _ => catch_unwind(AssertUnwindSafe(|| {
+                self.answer(snapshot, road, &arrival, page.as_ref(), request)
+            })),
         };
-        // Native gRPC has no use for them: no browser speaks it.
-        if arrival.protocol != Protocol::Grpc {
-            headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
-            headers::time(began, response.headers_mut());
+        async move {
+            let answered = match answer {
+                Ok(Ok(answer)) => AssertUnwindSafe(answer).catch_unwind().await.map(Ok),
+                Ok(Err(status)) => Ok(Err(status)),
+                Err(panic) => Err(panic),
+            };
+            let answered = answered.unwrap_or_else(|_| {
+                let id = arrival.id.to_str().unwrap_or_default();
+                error!(path = arrival.uri.path(), request_id = id, "a request's handler panicked");
+                Err(Status::internal("the gateway failed; its log has the request id"))
+            });
+            let mut response = match answered {
+                Ok(response) => response,
+                // Boxed, as it is rare: what a request may become is moved along with it.
+                Err(status) => Box::pin(arrival.refuse(snapshot, status)).await,
+            };
+            let headers = response.headers_mut();
+            // Native gRPC has no use for them: no browser speaks it.
+            if arrival.protocol != Protocol::Grpc {
+                headers::secure(&snapshot.config, arrival.secure, headers);
+                headers::time(arrival.at, headers);
+                cors::tell(snapshot, page.as_ref(), headers);
+            }
+            headers.insert(REQUEST_ID, arrival.id);
+            response
         }
-        if arrival.protocol != Protocol::Grpc {
-            cors::tell(snapshot, page.as_ref(), response.headers_mut());
-        }
-        response.headers_mut().insert(REQUEST_ID, arrival.id);
-        response
     }
 
     /// The answer to a client of HTTP/1.1 whose request has no head that can be read.
@@ -160,14 +196,14 @@ impl Door {
     ///
     /// # Errors
     /// What is refused before any surface sees it.
-    async fn answer<R: Road + 'static>(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        road: &Arc<R>,
+    fn answer<'a, R: Road + 'static>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+        road: &'a Arc<R>,
         arrival: &Arrival,
         page: Option<&Page<'_>>,
         request: Request,
-    ) -> Result<Response, Status> {
+    ) -> Result<BoxFuture<'a, Response>, Status> {
         framing::check(&request)?;
         bounded(&snapshot.config, &request)?;
         asked_of(snapshot, &request)?;
@@ -175,8 +211,8 @@ impl Door {
             page.may_open_sockets()?;
         }
         Ok(match arrival.protocol {
-            Protocol::Grpc => surface::serve(&snapshot.grpc, &**road, request).await,
-            Protocol::GrpcWeb { .. } => surface::serve(&snapshot.grpc_web, &**road, request).await,
+            Protocol::Grpc => Box::pin(surface::serve(&snapshot.grpc, &**road, request)),
+            Protocol::GrpcWeb { .. } => Box::pin(surface::serve(&snapshot.grpc_web, &**road, request)),
             Protocol::Rest => {
                 let refused = |why| Fault::client().on(Status::invalid_argument(why));
                 path::readable(request.uri().path()).map_err(refused)?;
@@ -186,10 +222,10 @@ impl Door {
                     }
                     // What the operator's listener has is admitted as everywhere.
                     Some(found) if self.operator => {
-                        pages::serve(&self.gateway, snapshot, &**snapshot, found, request).await
+                        Box::pin(pages::serve(&self.gateway, snapshot, &**snapshot, found, request))
                     }
-                    Some(found) => pages::serve(&self.gateway, snapshot, &**road, found, request).await,
-                    None => snapshot.rest.serve(road, request).await,
+                    Some(found) => Box::pin(pages::serve(&self.gateway, snapshot, &**road, found, request)),
+                    None => snapshot.rest.serve(road, request),
                 }
             }
         })
@@ -267,6 +303,7 @@ fn asked_of(snapshot: &Snapshot, request: &Request) -> Result<(), Status> {
 
 /// What is kept of a request's head: enough to refuse it in its own protocol when it is gone.
 struct Arrival {
+    at: Instant,
     protocol: Protocol,
     id: HeaderValue,
     method: Method,
@@ -280,6 +317,7 @@ struct Arrival {
 impl Arrival {
     fn of(request: &mut Request) -> Self {
         Self {
+            at: Instant::now(),
             id: request_id::of(request.headers_mut()),
             protocol: classify(request),
             method: request.method().clone(),
@@ -287,6 +325,33 @@ impl Arrival {
             version: request.version(),
             content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
             secure: surface::peer(request.extensions()).secure,
+        }
+    }
+
+    /// What its record begins with.
+    fn recorded(&self, request: &Request, trace: Option<TraceContext>) -> Arrived {
+        let header = |name| request.headers().get(name);
+        let length = header(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        Arrived {
+            at: self.at,
+            way: match self.protocol {
+                Protocol::Grpc => Way::Grpc,
+                Protocol::GrpcWeb { .. } => Way::GrpcWeb,
+                Protocol::Rest => Way::Rest,
+            },
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            version: self.version,
+            secure: self.secure,
+            peer: request
+                .extensions()
+                .get::<Peer>()
+                .map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address.ip()),
+            host: header(header::HOST).cloned(),
+            user_agent: header(header::USER_AGENT).cloned(),
+            request_id: self.id.clone(),
+            request_bytes: length.and_then(|length| length.parse().ok()),
+            trace,
         }
     }
 
@@ -342,7 +407,7 @@ mod tests {
                 .version(Version::HTTP_2)
                 .header(header::CONTENT_TYPE, content_type)
                 .header(REQUEST_ID, "mine");
-            let response = door.serve(request.body(Body::new(Broken)).unwrap()).await;
+            let response = door.clone().serve(request.body(Body::new(Broken)).unwrap()).await;
             let (head, body) = response.into_parts();
             assert!(body.collect().await.unwrap().to_bytes().is_empty());
             assert_eq!(

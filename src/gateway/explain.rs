@@ -126,15 +126,7 @@ struct Answer {
 
 impl Answer {
     fn of(response: &Response) -> Self {
-        let in_head = || match status::from_trailers(response.headers()) {
-            Some(Err(status)) => Some(Failed { code: status.code(), message: status.message().to_owned() }),
-            _ => None,
-        };
-        Self {
-            http: response.status(),
-            headers: response.headers().clone(),
-            failed: response.extensions().get::<Failed>().cloned().or_else(in_head),
-        }
+        Self { http: response.status(), headers: response.headers().clone(), failed: Failed::of(response) }
     }
 }
 

@@ -9,12 +9,16 @@ use crate::config::{Action, Config, Own, PathRoute, Rest, ServiceRoute};
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 29] = [
+pub(super) const NEED_RESTART: [&str; 33] = [
     "gateway.listen",
     "admin.listen",
     "gateway.workers",
     "log.level",
     "log.format",
+    "otlp",
+    "traces.queue",
+    "traces.batch",
+    "traces.delay",
     "limits.header_bytes",
     "limits.headers",
     "connections.max",
@@ -64,6 +68,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.proxy_protocol.clone_from(&now.proxy_protocol);
     next.workers = now.workers;
     next.log = now.log;
+    process::hold_traces(&mut next.traces, &now.traces);
     next.header_bytes = now.header_bytes;
     next.headers = now.headers;
     next.connections = now.connections;
@@ -120,6 +125,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         drain,
         watch_config,
         log,
+        traces,
         connections,
         limits,
         header_bytes,
@@ -128,6 +134,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         callers,
         store,
         accounts,
+        health,
         cors,
         rest,
         built_ins,
@@ -152,6 +159,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("gateway.watch_config", watch_config);
     keys.add("log.level", &log.level);
     keys.add("log.format", &log.format);
+    keys.traces(traces);
     keys.connections(connections);
     keys.add("limits.request_bytes", &limits.request_bytes);
     keys.add("limits.response_bytes", &limits.response_bytes);
@@ -161,6 +169,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.callers(callers);
     keys.long("store", store);
     keys.accounts(accounts);
+    keys.health(health);
     keys.add("cors.origins", &cors.origins);
     keys.add("cors.credentials", &cors.credentials);
     keys.add("cors.max_age", &cors.max_age);
@@ -228,7 +237,7 @@ impl Keys {
             headers,
             index,
             profile,
-            health_fields,
+            health,
         } = rest;
         self.add("rest.title", title);
         self.add("rest.description", description);
@@ -243,7 +252,7 @@ impl Keys {
         self.long("rest.headers", headers);
         self.long("rest.index", index);
         self.long("rest.errors", profile);
-        self.add("rest.health.fields", health_fields);
+        self.long("rest.health", health);
     }
 
     fn service(&mut self, route: &ServiceRoute) {

@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod framing;
 mod headers;
+mod health;
 mod keyring;
 mod keys;
 mod operator;
@@ -22,9 +23,13 @@ mod request_id;
 mod schemas;
 mod source;
 mod start;
+mod traces;
 mod upstreams;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
@@ -44,6 +49,7 @@ use self::{
 };
 use crate::{
     config::Config,
+    health::{Figures, Lag},
     route::catalog::Catalog,
     services::{
         HealthBoard, NotServing,
@@ -63,6 +69,8 @@ pub struct Gateway {
     accounts: accounts::Accounts,
     /// The stores are in use: not so for who only asks what would be served.
     opened: bool,
+    /// What the process costs.
+    figures: Arc<Figures>,
     /// The admin that the start made, until it is told.
     first_admin: Mutex<Option<FirstAdmin>>,
     /// Held while a snapshot is built and swapped in, so that two cannot race.
@@ -74,6 +82,8 @@ pub struct Gateway {
     read_now: watch::Sender<u64>,
     /// Takes what is asked, one after the other.
     reloads: Arc<reload::Queue>,
+    /// Who sends the traces of calls, if anybody does.
+    traces: Option<traces::Traces>,
     /// The files that the config comes from and names, with what they held when it was read last.
     files: watch::Sender<Sight>,
 }
@@ -120,6 +130,12 @@ impl Gateway {
         if self.accounts.in_use { self.accounts.stores.health() } else { Vec::new() }
     }
 
+    /// Where workers note how late they come to what is due: each watches its own runtime.
+    #[must_use]
+    pub fn lag(&self) -> Arc<Lag> {
+        Arc::clone(&self.figures.lag)
+    }
+
     /// The public halves of the keys that sign the gateway's tokens, as a JWKS; a secret is not among them.
     ///
     /// # Errors
@@ -156,6 +172,13 @@ impl Gateway {
 
     fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Sends the traces of calls that have ended, which may take this long.
+    pub async fn finish_traces(&self, limit: Duration) {
+        if let Some(traces) = &self.traces {
+            traces.finish(limit).await;
+        }
     }
 
     /// Swaps in a snapshot; whoever calls it holds `current`.

@@ -58,7 +58,14 @@ impl Road for OperatorRoad {
             && service.is_some_and(|service| SERVICES.contains(&service));
         // What finds nothing anywhere is told so in its own words.
         let settled = matches!(call.message, Message::Settled(_));
-        if served || settled { self.0.admit(call).await } else { Err(elsewhere(path)) }
+        if served || settled {
+            return self.0.admit(call).await;
+        }
+        let refused = elsewhere(path);
+        if let Some(record) = &call.record {
+            record.admitted(call);
+        }
+        Err(refused)
     }
 
     async fn dispatch(&self, call: Call) -> Result<Reply, Status> {

@@ -14,12 +14,13 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Gateway, PortTls, callers, certificates, changes, keys,
+    Gateway, PortTls, callers, certificates, changes, health, keys,
     schemas::{self, Reading, Unread, Watch},
-    start::{built, dialled, look_after},
+    start::{built, dialled, look_after, version},
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
+    call::Observer,
     config::Config,
     dispatch::Upstream,
     services::{
@@ -225,9 +226,15 @@ impl Gateway {
         }
         let before = (&*current.parts.policies, &*current.parts.config);
         let policies = callers::policies(&config, &self.accounts, Some(before))?;
+        let tracer = self.traces.as_ref().map(|traces| traces.tracer(&config));
+        let before = Some(&*current.parts.monitor);
+        let of = (&upstreams, &proxied);
+        let monitor = health::monitor(&config, &self.accounts.stores, of, &self.figures, before);
         let parts = Parts {
             policies,
+            monitor,
             about: Arc::new(About {
+                version: version(&config).to_owned(),
                 environment: config.environment.to_string(),
                 ..(*current.parts.about).clone()
             }),
@@ -240,6 +247,8 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied,
+            observers: tracer.clone().map(|tracer| [tracer as Arc<dyn Observer>].into()),
+            tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &schemas), mistakes)?;
         let before = self.catalog();

@@ -94,6 +94,7 @@ impl Source {
             files.extend(upstream.headers.iter().filter_map(|(_, secret)| secret.file().map(Path::to_owned)));
         }
         files.extend(config.callers.files());
+        files.extend(config.health.probes.iter().flat_map(|probe| probe.files.iter().cloned()));
         files.extend(config.tls.iter().flat_map(Tls::files).map(Path::to_owned));
         files
     }

@@ -15,12 +15,14 @@ use super::{
     accounts::Accounts,
     callers, certificates,
     explain::Explainer,
-    files,
+    files, health,
     reload::{self, Queue},
     schemas::{self, Watch},
+    traces::Traces,
     upstreams::{self, ByName},
 };
 use crate::{
+    call::Observer,
     config::{self, Callers, Config},
     dispatch::Upstream,
     proto,
@@ -92,9 +94,13 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
             policies.map_err(|mistakes| StartError::Config(mistakes).mistakes())?
         }
     };
+    let upstreams = dialled(&prepared.reached);
+    let reached = (&upstreams, &prepared.proxied);
+    let monitor = health::monitor(config, &accounts.stores, reached, &health::figures(config), None);
     let parts = Parts {
         policies,
-        about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
+        monitor,
+        about: Arc::new(About::new(version(config), &*config.environment)),
         loaded: Loaded::first(),
         board: Arc::new(HealthBoard::default()),
         reload: Arc::new(Queue::new().0),
@@ -102,8 +108,10 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         directory: Arc::clone(&accounts.directory),
         built_in,
         config: Arc::new(config.clone()),
-        upstreams: dialled(&prepared.reached),
+        upstreams,
         proxied: prepared.proxied.clone(),
+        observers: None,
+        tracer: None,
     };
     let mut told = StartError::Config(mistakes).mistakes();
     if let Err(error) = Snapshot::build(&parts, &prepared.described) {
@@ -160,9 +168,17 @@ impl Gateway {
         // Who only asks opens no port.
         let tls =
             if opens { certificates::prepare(&config, None).map_err(StartError::Config)? } else { None };
+        let about = About::new(version(&config), &*config.environment);
+        // Who only asks sends nothing.
+        let traces = if opens { Traces::begin(&config, &about).map_err(StartError::Config)? } else { None };
+        let tracer = traces.as_ref().map(|traces| traces.tracer(&config));
+        let (upstreams, figures) = (dialled(&prepared.reached), health::figures(&config));
+        let reached = (&upstreams, &prepared.proxied);
+        let monitor = health::monitor(&config, &accounts.stores, reached, &figures, None);
         let parts = Parts {
             policies,
-            about: Arc::new(About::new(env!("CARGO_PKG_VERSION"), &*config.environment)),
+            monitor,
+            about: Arc::new(about),
             loaded: Loaded::first(),
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
@@ -170,8 +186,10 @@ impl Gateway {
             directory: Arc::clone(&accounts.directory),
             built_in,
             config: Arc::new(config),
-            upstreams: dialled(&prepared.reached),
+            upstreams,
             proxied: prepared.proxied.clone(),
+            observers: tracer.clone().map(|tracer| [tracer as Arc<dyn Observer>].into()),
+            tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &prepared.described), prepared.mistakes)
             .map_err(StartError::Config)?;
@@ -194,6 +212,7 @@ impl Gateway {
             source,
             accounts,
             opened: opens,
+            figures,
             first_admin: Mutex::new(first_admin),
             board: Arc::clone(&parts.board),
             current: Mutex::new(Current {
@@ -206,10 +225,16 @@ impl Gateway {
             tls: tls.into(),
             read_now: watch::Sender::new(0),
             reloads,
+            traces,
             files,
         });
         explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
+        if opens {
+            tokio::spawn(health::tell(Arc::downgrade(&gateway)));
+            let figures = Arc::clone(&gateway.figures);
+            tokio::spawn(async move { figures.watch().await });
+        }
         tokio::spawn(files::watch(Arc::downgrade(&gateway), gateway.files.subscribe()));
         gateway.first_schemas().await;
         gateway.board.set_serving(true);
@@ -240,6 +265,11 @@ impl Gateway {
         }
         self.current().watches = watches;
     }
+}
+
+/// The version that a deployment shows.
+pub(super) fn version(config: &Config) -> &str {
+    config.rest.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"))
 }
 
 /// Begins what is done for upstreams in the background, for those for whom it has not begun.

@@ -94,16 +94,16 @@ impl Prepared {
 }
 
 /// What is wrong, and with which key.
-type Wrong = (&'static str, String);
+pub(super) type Wrong = (&'static str, String);
 
-fn roots(ca: Option<&Path>) -> Result<Roots, Wrong> {
+pub(super) fn roots(ca: Option<&Path>) -> Result<Roots, Wrong> {
     let Some(file) = ca else { return Ok(Roots::Native) };
     let why = |why| (".ca", format!("ca {}: {why}", file.display()));
     Ok(Roots::Pem(read_file(file).map_err(why)?))
 }
 
 /// The certificate that is shown to an upstream. Both files are of one moment, or they do not belong together.
-fn identity(pair: Option<&Pair>) -> Result<Option<Identity>, Wrong> {
+pub(super) fn identity(pair: Option<&Pair>) -> Result<Option<Identity>, Wrong> {
     let Some(pair) = pair else { return Ok(None) };
     pair.read().map_err(|bad| match bad.file {
         "key" => (".client_key", bad.why),
@@ -157,7 +157,7 @@ fn settings(written: &config::Upstream) -> Result<Settings, Wrong> {
 }
 
 /// What can be sent was checked with the config; it is not shown.
-fn metadata((name, secret): &(HeaderName, config::Secret)) -> Option<(HeaderName, HeaderValue)> {
+pub(super) fn metadata((name, secret): &(HeaderName, config::Secret)) -> Option<(HeaderName, HeaderValue)> {
     let mut value = HeaderValue::try_from(secret.expose()).ok()?;
     value.set_sensitive(true);
     Some((name.clone(), value))

@@ -6,6 +6,7 @@
 
 mod errors;
 mod headers;
+mod health_body;
 mod operation;
 mod pages;
 mod parameters;
@@ -31,7 +32,7 @@ use crate::{
     config::Config,
     schema::{Binding, Template, Verb},
     services::accounts,
-    surface::rest::Kept,
+    surface::rest::{Kept, health_body::HealthBody},
     transcode::{
         JsonInput, JsonStyle,
         json_schema::{Settings, Walker},
@@ -46,8 +47,8 @@ pub struct Listed<'a> {
     pub input: JsonInput,
     /// The upstream that answers; `None` for the gateway's own services.
     pub upstream: Option<Arc<str>>,
-    /// The only fields of the reply that are printed, by their proto names; all of them without.
-    pub members: Option<Vec<String>>,
+    /// What its replies look like where that is not as their message has it.
+    pub body: Option<Arc<HealthBody>>,
     /// Who may call it.
     pub access: &'a Access,
     /// False where others take each of its paths.

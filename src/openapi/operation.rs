@@ -12,7 +12,7 @@ use utoipa::openapi::{
 use super::{
     Listed,
     errors::{self, Failure},
-    headers, parameters,
+    headers, health_body, parameters,
     path::Path,
     schema::schema,
     security::Demand,
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::Config,
     schema::{Binding, Body},
+    surface::rest::health_body::HealthBody,
     transcode::{
         HTTP_BODY,
         json_schema::{Direction, Walker, first_sentence, formed, nullable},
@@ -33,8 +34,10 @@ const EVENTS: &str = "text/event-stream";
 const ANY: &str = "*/*";
 
 /// Methods whose reply may have another status than 200 and be no error: name, status, words.
-const OTHER_STATUSES: [(&str, &str, &str); 1] =
-    [("propylon.gateway.v1.HealthService.Check", "503", "Unhealthy: send traffic elsewhere.")];
+const OTHER_STATUSES: [(&str, &str, &str); 2] = [
+    ("propylon.gateway.v1.HealthService.Check", "503", "Unhealthy: send traffic elsewhere."),
+    ("propylon.gateway.v1.HealthService.CheckServices", "503", "A critical service is down."),
+];
 
 /// Services of the gateway's own that may fail by what they keep, whoever calls: prefix of the method's name.
 const OF_ACCOUNTS: [&str; 3] = [
@@ -199,7 +202,7 @@ fn responses(
     if limited {
         names.extend(headers::OF_LIMITS);
     }
-    let ok = headers::with(answer(walker, binding, listed.members.as_deref()), &names);
+    let ok = headers::with(answer(walker, binding, listed.body.as_deref()), &names);
     let mut responses = ResponsesBuilder::new();
     for (status, response) in errors::responses_of(failures, &config.rest.profile) {
         responses = responses.response(status, response);
@@ -215,7 +218,7 @@ fn responses(
 }
 
 /// The response that is no failure.
-fn answer(walker: &mut Walker, binding: &Binding, members: Option<&[String]>) -> Response {
+fn answer(walker: &mut Walker, binding: &Binding, body: Option<&HealthBody>) -> Response {
     let output = binding.method.descriptor.output();
     let response = ResponseBuilder::new();
     let field_message = binding.response_body.as_ref().and_then(message_of);
@@ -223,8 +226,8 @@ fn answer(walker: &mut Walker, binding: &Binding, members: Option<&[String]>) ->
     if whole.full_name() == HTTP_BODY && (binding.response_body.is_none() || field_message.is_some()) {
         return response.description("Bytes, under their own content type.").content(ANY, bytes()).build();
     }
-    let value = match (&binding.response_body, members) {
-        (None, Some(names)) => some_of(walker, &output, names),
+    let value = match (&binding.response_body, body) {
+        (None, Some(body)) => health_body::schema(walker, &output, body),
         (None, None) => walker.message(&output, Direction::Output),
         // One that is not there is answered as `null`.
         (Some(field), _) if field.supports_presence() => nullable(walker.value(field, Direction::Output)),
@@ -235,10 +238,8 @@ fn answer(walker: &mut Walker, binding: &Binding, members: Option<&[String]>) ->
         (Some(_), Some(message)) => walker.example(&message, Direction::Output),
         (Some(_), None) => None,
     };
-    if let (None, Some(names), Some(Value::Object(example))) = (&binding.response_body, members, &mut example)
-    {
-        let kept: Vec<_> = printed(&output, names).map(|field| walker.name(&field)).collect();
-        example.retain(|name, _| kept.contains(name));
+    if let (None, Some(body)) = (&binding.response_body, body) {
+        example = example.map(|example| body.shape(example));
     }
     if !binding.method.server_streaming {
         let content = ContentBuilder::new().schema(Some(schema(&value))).example(example).build();
@@ -266,23 +267,6 @@ fn answer(walker: &mut Walker, binding: &Binding, members: Option<&[String]>) ->
         .content(LINES, lines(&element, "The messages, one a line.", in_lines))
         .content(EVENTS, lines(&element, events, in_events))
         .build()
-}
-
-/// A reply that is printed with some of its fields: each is there, `null` where it is not set.
-fn some_of(walker: &mut Walker, output: &MessageDescriptor, names: &[String]) -> Value {
-    let mut properties = serde_json::Map::new();
-    for field in printed(output, names) {
-        let value = walker.field(&field, Direction::Output);
-        let value = if field.supports_presence() { nullable(value) } else { value };
-        properties.insert(walker.name(&field), value);
-    }
-    let required: Vec<_> = properties.keys().cloned().collect();
-    json!({"type": "object", "properties": properties, "required": required})
-}
-
-/// The fields of these names; one that the message does not have is left out.
-fn printed(output: &MessageDescriptor, names: &[String]) -> impl Iterator<Item = FieldDescriptor> {
-    names.iter().filter_map(|name| output.get_field_by_name(name))
 }
 
 /// Messages in a text; what each is stands beside, for OpenAPI 3.1 has no word for it.

@@ -1,6 +1,9 @@
 //! The document of small contracts, and how long that of a large one takes.
 
-use std::{sync::LazyLock, time::Instant};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
 
 use serde_json::{Value, json};
 
@@ -8,6 +11,7 @@ use super::*;
 use crate::{
     auth::Rule,
     schema::{HttpRule, Schema, bindings, compile},
+    surface::rest::health_body::{Member, Services},
 };
 
 static PUBLIC: LazyLock<Access> = LazyLock::new(Access::public);
@@ -40,7 +44,7 @@ fn listed<'a>(binding: &'a Binding, upstream: Option<&str>) -> Listed<'a> {
         style: JsonStyle::default(),
         input: JsonInput::default(),
         upstream: upstream.map(Into::into),
-        members: None,
+        body: None,
         access: &PUBLIC,
         reached: true,
     }
@@ -105,20 +109,32 @@ fn verbs_that_openapi_has_no_word_for_are_listed() {
 }
 
 #[test]
-fn a_reply_of_some_of_its_fields_is_described_as_it_is() {
+fn a_health_body_of_the_configs_own_is_described_as_it_is() {
     let schema = schema_of(
-        "message R { string a_name = 1; R inner = 2; int32 c = 3; } service S { rpc M(R) returns (R); }",
+        "message R { string status = 1; map<string, One> services = 2; int32 c = 3; }
+         message One { string status = 1; optional double latency_ms = 2; } service S { rpc M(R) returns (R); }",
     );
     let rules = [HttpRule::new("shop.S.M", Verb::Get, "/v1")];
     let (bindings, _) = bindings(schema.method("/shop.S/M").unwrap(), &rules, false);
-    let members = Some(vec!["inner".to_owned(), "a_name".to_owned()]);
-    let one = Listed { members, ..listed(&bindings[0], None) };
+    let member = |key: &str, field: &str| Member { key: key.into(), field: field.into() };
+    let body = HealthBody {
+        fields: Some(vec![member("services", "services"), member("state", "status")]),
+        services: Services::Members(vec![member("status", "status"), member("ms", "latency_ms")]),
+        whole_milliseconds: true,
+        ..HealthBody::default()
+    };
+    let one = Listed { body: Some(Arc::new(body)), ..listed(&bindings[0], None) };
     let document = serde_json::to_value(document(&Config::default(), [one], &Answers::new())).unwrap();
     let answer = &document["paths"]["/v1"]["get"]["responses"]["200"]["content"]["application/json"];
     let names: Vec<_> = answer["schema"]["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(names, ["inner", "aName"]);
-    assert_eq!(answer["schema"]["required"], json!(["inner", "aName"]));
-    assert!(answer["example"]["c"].is_null() && answer["example"]["aName"].is_string(), "{answer}");
+    assert_eq!(names, ["services", "state"]);
+    assert_eq!(answer["schema"]["required"], json!(["services", "state"]));
+    let service = &answer["schema"]["properties"]["services"]["additionalProperties"];
+    assert_eq!(
+        (&service["required"], &service["properties"]["ms"]["type"]),
+        (&json!(["status"]), &json!("integer"))
+    );
+    assert!(answer["example"]["c"].is_null() && answer["example"]["state"].is_string(), "{answer}");
 }
 
 #[test]

@@ -71,6 +71,7 @@ mod tests {
             deadline: None,
             caller: Caller::default(),
             guards: Guards::default(),
+            record: None,
         }
     }
 

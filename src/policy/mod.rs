@@ -12,13 +12,13 @@ mod limits;
 
 use std::sync::Arc;
 
-use tonic::Status;
+use tonic::{Code, Status};
 
 use self::authenticate::Outcome;
 pub use self::limits::{Limits, Reset, Settings as LimitSettings, Told};
 use crate::{
     auth::{Proxies, Verifier},
-    call::Call,
+    call::{Call, trace::Fact},
 };
 
 /// What the policies decide by. The gateway makes one for each config; counters and what was verified outlive it.
@@ -37,7 +37,16 @@ impl Policies {
     pub async fn admit(&self, call: &mut Call) -> Result<(), Status> {
         match self.every(call).await {
             Ok(()) => Ok(()),
-            Err(status) => Err(self.told(call).of_refusal(status)),
+            Err(status) => {
+                if let Some(record) =
+                    call.record.as_ref().filter(|_| status.code() == Code::ResourceExhausted)
+                {
+                    record.happened("rate limit exceeded", || {
+                        vec![("why", Fact::Text(status.message().to_owned()))]
+                    });
+                }
+                Err(self.told(call).of_refusal(status))
+            }
         }
     }
 

@@ -65,6 +65,8 @@ pub enum Place {
     Message,
     /// `${limit.calls}`: how many calls the limit allows that refused one; in messages of the REST profile alone.
     LimitCalls,
+    /// `${limit.retry_after}`: in how many seconds it lets another one through; in messages of the REST profile alone.
+    LimitRetryAfter,
 }
 
 /// What a request has for the places of a text.
@@ -123,6 +125,7 @@ impl fmt::Display for Place {
             Self::Now => f.write_str("time.now"),
             Self::Message => f.write_str("message"),
             Self::LimitCalls => f.write_str("limit.calls"),
+            Self::LimitRetryAfter => f.write_str("limit.retry_after"),
         }
     }
 }

@@ -155,9 +155,10 @@ fn service(
             Http::One if !body.is_end_stream() => Body::new(Upload::new(body, pause, &gauges)),
             Http::One | Http::Two => Body::new(body),
         });
-        let (door, gauges) = (door.clone(), Arc::clone(&gauges));
-        async move {
-            let mut response = door.serve(request).await;
+        let (serving, gauges) = (door.clone().serve(request), Arc::clone(&gauges));
+        // Boxed: hyper and tokio move it several times before it begins.
+        Box::pin(async move {
+            let mut response = serving.await;
             let status = response.status();
             let last = status == StatusCode::REQUEST_TIMEOUT || gauges.last.load(Relaxed);
             if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -167,7 +168,7 @@ fn service(
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response.map(|body| Download::new(body, exchange)))
-        }
+        })
     })
 }
 

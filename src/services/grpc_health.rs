@@ -6,7 +6,10 @@
 //!
 //! Source: grpc/health/v1/health.proto, "GRPC Health Checking Protocol".
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::watch;
@@ -17,7 +20,7 @@ use crate::{
         HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse,
         health_check_response::ServingStatus, health_server,
     },
-    route::catalog::Catalog,
+    route::{Destination, catalog::Catalog},
     schema::did_you_mean,
     status::Fault,
 };
@@ -32,7 +35,10 @@ struct State {
     draining: bool,
     /// A store that must be there is not.
     without_store: bool,
-    services: BTreeSet<Arc<str>>,
+    /// Each with the upstream that serves it, if one does.
+    services: BTreeMap<Arc<str>, Option<Arc<str>>>,
+    /// The upstreams that are known to be down: what they serve is not served. It says nothing of the gateway as a whole.
+    down: BTreeSet<Arc<str>>,
 }
 
 impl Default for HealthBoard {
@@ -45,9 +51,24 @@ impl Default for HealthBoard {
 impl HealthBoard {
     /// Shows the services of a new snapshot. A pattern is not a service: what it stands for is not known.
     pub fn show(&self, catalog: &Catalog) {
-        let names = catalog.services().map(|(_, service)| Arc::clone(&service.name));
-        let services = names.filter(|name| !name.ends_with('*')).collect();
+        let upstream = |destination: &Destination| match destination {
+            Destination::Upstream(name) => Some(Arc::clone(name)),
+            _ => None,
+        };
+        let services = catalog.services().filter(|(_, service)| !service.name.ends_with('*'));
+        let services = services
+            .map(|(source, service)| (Arc::clone(&service.name), upstream(&source.destination)))
+            .collect();
         self.0.send_modify(|state| state.services = services);
+    }
+
+    /// Says which upstreams are down.
+    pub fn set_down(&self, upstreams: BTreeSet<Arc<str>>) {
+        self.0.send_if_modified(|state| {
+            let changed = state.down != upstreams;
+            state.down = upstreams;
+            changed
+        });
     }
 
     /// Says whether calls are taken: `""` and every service follow.
@@ -105,8 +126,12 @@ impl State {
 
     /// `None`: no such service.
     fn status(&self, service: &str) -> Option<ServingStatus> {
-        let known = service.is_empty() || self.services.contains(service);
-        known.then_some(if self.taking_calls() { ServingStatus::Serving } else { ServingStatus::NotServing })
+        let upstream = match service {
+            "" => None,
+            service => self.services.get(service)?.as_ref(),
+        };
+        let serves = self.taking_calls() && upstream.is_none_or(|upstream| !self.down.contains(upstream));
+        Some(if serves { ServingStatus::Serving } else { ServingStatus::NotServing })
     }
 }
 
@@ -134,7 +159,7 @@ impl health_server::Health for GrpcHealth {
         match state.status(&service) {
             Some(status) => Ok(Response::new(response(status))),
             None => {
-                let near = did_you_mean(&service, state.services.iter().map(|name| &**name));
+                let near = did_you_mean(&service, state.services.keys().map(|name| &**name));
                 let status = Status::not_found(format!("no service \"{service}\" is served{near}"));
                 Err(Fault::client().on(status))
             }
@@ -143,7 +168,7 @@ impl health_server::Health for GrpcHealth {
 
     async fn list(&self, _: Request<HealthListRequest>) -> Result<Response<HealthListResponse>, Status> {
         let state = self.board.0.borrow();
-        let names = std::iter::once("").chain(state.services.iter().map(|name| &**name));
+        let names = std::iter::once("").chain(state.services.keys().map(|name| &**name));
         let statuses = names.filter_map(|name| Some((name.to_owned(), response(state.status(name)?))));
         Ok(Response::new(HealthListResponse { statuses: statuses.collect() }))
     }
@@ -265,6 +290,32 @@ mod tests {
         assert_eq!(next().await, Some(ServingStatus::Serving));
         board.show(&built_in());
         assert_eq!(next().await, Some(ServingStatus::ServiceUnknown));
+    }
+
+    #[tokio::test]
+    async fn a_dead_upstream_takes_its_own_services_with_it_and_nothing_else() {
+        let (board, mut client) = serving();
+        let mut catalog = built_in();
+        catalog.push(upstream("shop", &[("shop.proto", SHOP)]));
+        board.show(&catalog);
+        let mut watch = client.watch(of("shop.Shop")).await.unwrap().into_inner();
+        let mut next = async || watch.message().await.unwrap().map(|m| m.status());
+        assert_eq!(next().await, Some(ServingStatus::Serving));
+        board.set_down(BTreeSet::from(["shop".into()]));
+        assert_eq!(next().await, Some(ServingStatus::NotServing));
+        for (service, want) in [
+            ("", ServingStatus::Serving),
+            ("propylon.gateway.v1.HealthService", ServingStatus::Serving),
+            ("shop.Shop", ServingStatus::NotServing),
+        ] {
+            assert_eq!(client.check(of(service)).await.unwrap().into_inner().status(), want, "{service}");
+        }
+        let statuses = client.list(HealthListRequest {}).await.unwrap().into_inner().statuses;
+        let down: Vec<_> = statuses.iter().filter(|(_, s)| s.status() != ServingStatus::Serving).collect();
+        assert_eq!(down.len(), 1, "{down:?}");
+        assert_eq!(board.why_not(), None);
+        board.set_down(BTreeSet::new());
+        assert_eq!(next().await, Some(ServingStatus::Serving));
     }
 
     #[tokio::test]

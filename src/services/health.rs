@@ -1,9 +1,8 @@
-//! `HealthService`: Ping, and Check with the process's own checks and its stores, as their last answers tell. Every figure is
-//! read when it is asked for; where the system does not tell one, its check is left out rather than made up.
-
-mod memory;
+//! `HealthService`: Ping; Check with the process's own checks, the services that the config has probed, and the gateway's
+//! stores as their last answers tell; CheckServices without the first of them.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -15,9 +14,10 @@ use tonic::{Request, Response, Status};
 use super::{About, HealthBoard, NotServing, accounts::Directory};
 use crate::{
     call::HttpStatus,
+    health::{Check, Figure, Finding, Found, Monitor, Service, State, Target},
     proto::gateway_v1::{
-        CheckRequest, CheckResponse, HealthCheck, HealthSummary, PingRequest, PingResponse, ServiceHealth,
-        health_service_server::HealthService,
+        CheckRequest, CheckResponse, CheckServicesRequest, CheckServicesResponse, HealthCheck, HealthSummary,
+        PingRequest, PingResponse, ServiceHealth, health_service_server::HealthService,
     },
     store::{self, StoreHealth},
 };
@@ -28,12 +28,42 @@ pub struct Health {
     about: Arc<About>,
     board: Arc<HealthBoard>,
     directory: Arc<Directory>,
+    monitor: Arc<Monitor>,
 }
 
 impl Health {
     #[must_use]
-    pub fn new(about: Arc<About>, board: Arc<HealthBoard>, directory: Arc<Directory>) -> Self {
-        Self { about, board, directory }
+    pub fn new(
+        about: Arc<About>,
+        board: Arc<HealthBoard>,
+        directory: Arc<Directory>,
+        monitor: Arc<Monitor>,
+    ) -> Self {
+        Self { about, board, directory, monitor }
+    }
+}
+
+/// What the services are found to be.
+struct Services {
+    at: SystemTime,
+    hit: bool,
+    /// In the order of the config.
+    probed: Vec<(Arc<str>, bool, Service)>,
+    stores: Vec<StoreHealth>,
+    of_stores: State,
+}
+
+impl Services {
+    fn state(&self) -> State {
+        let probed = self.probed.iter().map(|(_, critical, found)| found.state(*critical));
+        probed.max().unwrap_or(State::Healthy).max(self.of_stores)
+    }
+
+    /// By name; without the probes where these are told elsewhere.
+    fn by_name(&self, probes: bool) -> BTreeMap<String, ServiceHealth> {
+        let stores = self.stores.iter().filter_map(of_store);
+        let probed = self.probed.iter().filter(|_| probes);
+        stores.chain(probed.map(|(name, _, found)| (name.to_string(), of_service(found)))).collect()
     }
 }
 
@@ -45,30 +75,87 @@ impl HealthService for Health {
     }
 
     async fn check(&self, _: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let mut checks = vec![timed("server", || server(&self.about, &self.board))];
-        checks.extend(timed_if_known("memory", || memory::usage().map(memory::judge)));
-        let stores = self.directory.stores.health();
-        let (services, of_stores) = (stores.iter().filter_map(service).collect(), self.judge(&stores));
-        let status = worst(&checks).max(of_stores);
-        let mut response = Response::new(CheckResponse {
-            status: status.word().to_owned(),
-            timestamp: Some(SystemTime::now().into()),
+        let services = self.services().await;
+        let as_checks = self.monitor.settings().as_checks;
+        let mut checks = self.checks();
+        if as_checks {
+            let probed = services.probed.iter();
+            checks
+                .extend(probed.map(|(name, critical, found)| of_probe(name, *critical, found, services.at)));
+        }
+        let state = worst(&checks).max(services.state());
+        let response = CheckResponse {
+            status: state.word().to_owned(),
+            timestamp: Some(services.at.into()),
             version: self.about.version.clone(),
             environment: self.about.environment.clone(),
             uptime: self.about.uptime(),
-            services,
+            services: services.by_name(!as_checks),
             summary: Some(summary(&checks)),
             checks: checks.into_iter().map(|(_, check)| check).collect(),
-            cache_hit: false,
-        });
-        if status == State::Unhealthy {
-            response.extensions_mut().insert(HttpStatus(StatusCode::SERVICE_UNAVAILABLE));
-        }
-        Ok(response)
+            cache_hit: services.hit,
+        };
+        Ok(told(response, state))
+    }
+
+    async fn check_services(
+        &self,
+        _: Request<CheckServicesRequest>,
+    ) -> Result<Response<CheckServicesResponse>, Status> {
+        let services = self.services().await;
+        let state = services.state();
+        let response = CheckServicesResponse {
+            status: state.word().to_owned(),
+            timestamp: Some(services.at.into()),
+            services: services.by_name(true),
+            cache_hit: services.hit,
+        };
+        Ok(told(response, state))
     }
 }
 
+/// Over REST what is unhealthy is a 503.
+fn told<T>(response: T, state: State) -> Response<T> {
+    let mut response = Response::new(response);
+    if state == State::Unhealthy {
+        response.extensions_mut().insert(HttpStatus(StatusCode::SERVICE_UNAVAILABLE));
+    }
+    response
+}
+
 impl Health {
+    async fn services(&self) -> Services {
+        let probes = &self.monitor.settings().probes;
+        let mut stores = self.directory.stores.health();
+        // A probe asks what its last answer says no better.
+        stores.retain(|store| {
+            let own = if store.store == "redis" { Target::OwnRedis } else { Target::OwnDatabase };
+            !probes.iter().any(|probe| probe.target == own)
+        });
+        let of_stores = self.judge(&stores);
+        let Some(Found { results, hit }) = self.monitor.look().await else {
+            return Services { at: SystemTime::now(), hit: false, probed: Vec::new(), stores, of_stores };
+        };
+        let probed = probes.iter().filter_map(|probe| {
+            let found = results.services.get(&probe.name)?.clone();
+            Some((Arc::clone(&probe.name), probe.critical, found))
+        });
+        Services { at: results.at, hit, probed: probed.collect(), stores, of_stores }
+    }
+
+    /// The process's own checks, in the order of the config.
+    fn checks(&self) -> Vec<(State, HealthCheck)> {
+        let one = |check: &Check| {
+            let started = Instant::now();
+            let finding = match check {
+                Check::Server => Some(server(&self.about, &self.board)),
+                check => self.monitor.check(*check),
+            };
+            Some(report(check.name(), finding?, started))
+        };
+        self.monitor.settings().checks.iter().filter_map(one).collect()
+    }
+
     /// Without a store that must be there the gateway takes no calls; without another it still has answers.
     fn judge(&self, stores: &[StoreHealth]) -> State {
         let away = stores.iter().any(|store| matches!(store.state, store::State::Down { .. }));
@@ -81,45 +168,42 @@ impl Health {
 }
 
 /// A store by its name; none that nobody has asked yet.
-fn service(store: &StoreHealth) -> Option<(String, ServiceHealth)> {
+fn of_store(store: &StoreHealth) -> Option<(String, ServiceHealth)> {
     let status = match store.state {
         store::State::Unknown => return None,
         store::State::Up { .. } => "up",
         store::State::Down { .. } => "down",
     };
+    let message = (status == "down").then(|| "cannot be reached".to_owned());
     let latency_ms = store.latency.map(milliseconds);
-    Some((store.store.to_owned(), ServiceHealth { status: status.to_owned(), latency_ms }))
+    Some((store.store.to_owned(), ServiceHealth { status: status.to_owned(), latency_ms, message }))
+}
+
+fn of_service(found: &Service) -> ServiceHealth {
+    ServiceHealth {
+        status: found.status.word().to_owned(),
+        latency_ms: found.latency_ms,
+        message: found.message.clone(),
+    }
+}
+
+/// A probe as a check.
+fn of_probe(name: &str, critical: bool, found: &Service, at: SystemTime) -> (State, HealthCheck) {
+    let state = found.state(critical);
+    let check = HealthCheck {
+        name: name.to_owned(),
+        status: state.word().to_owned(),
+        message: found.message.clone().unwrap_or_else(|| "answers".to_owned()),
+        latency_ms: found.latency_ms.unwrap_or_default(),
+        details: Some(details(vec![("status", found.status.word().into())])),
+        checked_at: Some(at.into()),
+    };
+    (state, check)
 }
 
 /// To the microsecond: finer figures would be noise.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// How a check came out, from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum State {
-    Healthy,
-    Degraded,
-    Unhealthy,
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::Unhealthy => "unhealthy",
-        }
-    }
-}
-
-/// What a check found: its state, a sentence, and the figures behind it.
-#[derive(Debug, Clone, PartialEq)]
-struct Finding {
-    state: State,
-    message: String,
-    details: Vec<(&'static str, f64)>,
 }
 
 /// This process takes calls.
@@ -134,31 +218,35 @@ fn server(about: &About, board: &HealthBoard) -> Finding {
             (State::Unhealthy, "takes no calls: a store that it needs cannot be reached")
         }
     };
-    Finding { state, message: message.to_owned(), details: vec![("uptime_seconds", about.uptime())] }
-}
-
-fn timed(name: &str, check: impl FnOnce() -> Finding) -> (State, HealthCheck) {
-    let started = Instant::now();
-    let finding = check();
-    report(name, finding, started)
-}
-
-fn timed_if_known(name: &str, check: impl FnOnce() -> Option<Finding>) -> Option<(State, HealthCheck)> {
-    let started = Instant::now();
-    check().map(|finding| report(name, finding, started))
+    let details = vec![
+        ("uptime_seconds", about.uptime().into()),
+        ("version", about.version.as_str().into()),
+        ("platform", std::env::consts::OS.into()),
+        ("arch", std::env::consts::ARCH.into()),
+    ];
+    Finding { state, message: message.to_owned(), details }
 }
 
 fn report(name: &str, finding: Finding, started: Instant) -> (State, HealthCheck) {
-    let number = |value: f64| Value { kind: Some(Kind::NumberValue(value)) };
-    let fields = finding.details.into_iter().map(|(name, value)| (name.to_owned(), number(value)));
     let check = HealthCheck {
         name: name.to_owned(),
         status: finding.state.word().to_owned(),
         message: finding.message,
         latency_ms: milliseconds(started.elapsed()),
-        details: Some(Struct { fields: fields.collect() }),
+        details: Some(details(finding.details)),
+        checked_at: Some(SystemTime::now().into()),
     };
     (finding.state, check)
+}
+
+fn details(figures: Vec<(&'static str, Figure)>) -> Struct {
+    let value = |figure| match figure {
+        Figure::Number(number) => Kind::NumberValue(number),
+        Figure::Text(text) => Kind::StringValue(text),
+    };
+    let fields =
+        figures.into_iter().map(|(name, figure)| (name.to_owned(), Value { kind: Some(value(figure)) }));
+    Struct { fields: fields.collect() }
 }
 
 fn worst(checks: &[(State, HealthCheck)]) -> State {
@@ -185,7 +273,10 @@ mod tests {
         proto::gateway_v1::{
             health_service_client::HealthServiceClient, health_service_server::HealthServiceServer,
         },
-        services::{accounts::tests::directory, tests::about},
+        services::{
+            accounts::tests::directory,
+            tests::{about, monitor},
+        },
     };
 
     fn client(board: &Arc<HealthBoard>) -> HealthServiceClient<HealthServiceServer<Health>> {
@@ -197,7 +288,9 @@ mod tests {
         board: &Arc<HealthBoard>,
         directory: Arc<Directory>,
     ) -> HealthServiceClient<HealthServiceServer<Health>> {
-        HealthServiceClient::new(HealthServiceServer::new(Health::new(about(), Arc::clone(board), directory)))
+        let monitor = monitor(&directory);
+        let health = Health::new(about(), Arc::clone(board), directory, monitor);
+        HealthServiceClient::new(HealthServiceServer::new(health))
     }
 
     #[tokio::test]

@@ -37,6 +37,7 @@ pub use self::{
 };
 use crate::{
     call::Body,
+    health::Monitor,
     proto::{
         gateway_v1::{
             admin_service_server::AdminServiceServer, auth_service_server::AuthServiceServer,
@@ -89,13 +90,15 @@ pub struct Outliving<'a> {
     pub reload: &'a Arc<dyn Reload>,
     pub explain: &'a Arc<dyn Explain>,
     pub directory: &'a Arc<Directory>,
+    pub monitor: &'a Arc<Monitor>,
 }
 
 /// Makes every local service's server for one snapshot, and hands it to `registry`.
 pub fn local(catalog: &Arc<Catalog>, loaded: Loaded, outliving: Outliving<'_>, registry: &mut impl Registry) {
-    let Outliving { board, about, reload, explain, directory } = outliving;
+    let Outliving { board, about, reload, explain, directory, monitor } = outliving;
     let most = registry.limits();
-    let health = Health::new(Arc::clone(about), Arc::clone(board), Arc::clone(directory));
+    let health =
+        Health::new(Arc::clone(about), Arc::clone(board), Arc::clone(directory), Arc::clone(monitor));
     registry.add(server!(HealthServiceServer::new(health), most));
     let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog), Arc::clone(explain));
     registry.add(server!(RoutingServiceServer::new(routing), most));
@@ -237,6 +240,14 @@ pub(crate) mod tests {
         Arc::new(About::new("1.2.3", "test"))
     }
 
+    /// Without a probe.
+    pub(crate) fn monitor(directory: &Directory) -> Arc<Monitor> {
+        use crate::health::{Figures, Reaches, Settings};
+        let reaches = Reaches { stores: Arc::clone(&directory.stores), upstreams: Default::default() };
+        let figures = Arc::new(Figures::new("".into()));
+        Arc::new(Monitor::new(&Settings::default(), reaches, figures, None))
+    }
+
     #[tokio::test]
     async fn every_service_of_the_contract_is_registered() {
         #[derive(Default)]
@@ -250,12 +261,14 @@ pub(crate) mod tests {
         let catalog = Arc::new(built_in());
         let reload: Arc<dyn Reload> = Arc::new(admin::tests::Nothing);
         let folder = tempfile::tempdir().unwrap();
+        let directory = accounts::tests::directory(folder.path());
         let outliving = Outliving {
             board: &Arc::default(),
             about: &about(),
             reload: &reload,
             explain: &explain(),
-            directory: &accounts::tests::directory(folder.path()),
+            monitor: &monitor(&directory),
+            directory: &directory,
         };
         local(&catalog, Loaded::first(), outliving, &mut names);
         let mut known: Vec<_> = catalog.services().map(|(_, service)| service.name.to_string()).collect();

@@ -27,8 +27,9 @@ use crate::{
     transcode::{JsonInput, JsonStyle},
 };
 
-/// The one method of which an operator may choose the fields that REST shows.
-const HEALTH_CHECK: &str = "propylon.gateway.v1.HealthService.Check";
+/// The methods of which an operator may choose how REST shows them.
+const HEALTH: [&str; 2] =
+    ["propylon.gateway.v1.HealthService.Check", "propylon.gateway.v1.HealthService.CheckServices"];
 
 /// What is made so far.
 pub(super) struct Build<'a> {
@@ -246,13 +247,12 @@ impl<'a> Build<'a> {
                 }
             }
         }
-        let members =
-            self.config.rest.health_fields.as_deref().filter(|_| *method.full_name == *HEALTH_CHECK);
+        let body = self.config.rest.health.as_ref().filter(|_| HEALTH.contains(&&*method.full_name));
         let format = Format {
             tables: Arc::clone(&face.known.tables),
             style: face.style,
             input: face.input,
-            members: members.map(Into::into),
+            body: body.cloned(),
         };
         let mut shown = Vec::with_capacity(bindings.len());
         for binding in bindings {

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod api_keys;
+mod asked;
 mod audit;
 mod cache;
 mod counters;
@@ -29,6 +30,7 @@ pub use self::{
         ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, Changed, Ending, NewAccount,
     },
     api_keys::{ApiKey, ApiKeys},
+    asked::{ask_postgres, ask_redis},
     audit::{Audit, AuditLine, Note},
     cache::Cache,
     counters::{Ask, Counters, Taken},

@@ -187,6 +187,31 @@ impl Stores {
         database.and(redis)
     }
 
+    /// Asks whether the database answers; nothing is made in it.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ask_database(&self) -> Result<(), StoreError> {
+        self.database.answers().await
+    }
+
+    /// Asks whether Redis answers, where there is one.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ask_redis(&self) -> Result<(), StoreError> {
+        match &self.redis {
+            Some(redis) => redis.ping().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Other processes may have put into the cache what is in it.
+    #[must_use]
+    pub fn share_cache(&self) -> bool {
+        self.redis.is_some()
+    }
+
     /// Finds out when a Redis that was away is back. Runs until it is dropped.
     pub async fn watch_redis(&self) {
         let Some(redis) = &self.redis else { return };

@@ -84,6 +84,15 @@ impl DatabaseUrl {
         }
     }
 
+    /// The host and port that it is at; `None` where it is a file, or behind a socket of this machine.
+    #[must_use]
+    pub fn server(&self) -> Option<(String, u16)> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(options) => self.host().map(|host| (host.to_owned(), options.get_port())),
+        }
+    }
+
     #[must_use]
     pub fn tls(&self) -> Tls {
         match self {
@@ -246,6 +255,17 @@ impl RedisUrl {
         match self.info.addr() {
             ::redis::ConnectionAddr::Tcp(host, _) | ::redis::ConnectionAddr::TcpTls { host, .. } => {
                 Some(host)
+            }
+            _ => None,
+        }
+    }
+
+    /// The host and port that it is at; `None` behind a socket of this machine.
+    #[must_use]
+    pub fn server(&self) -> Option<(String, u16)> {
+        match self.info.addr() {
+            ::redis::ConnectionAddr::Tcp(host, port) | ::redis::ConnectionAddr::TcpTls { host, port, .. } => {
+                Some((host.clone(), *port))
             }
             _ => None,
         }

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::{Answer, Protocol, Request, Response, Surface, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Caller, Encoding, FrameGuard, Frames, Guards, Message, Reply, Target},
+    call::{Body, Call, Caller, Encoding, FrameGuard, Frames, Guards, Message, Record, Reply, Target},
     route::{Asked, Route, Rpc, RpcTable},
     status::{Fault, Refusal, refuse, to_trailers},
 };
@@ -98,12 +98,19 @@ pub(super) fn open_call(
         Err(status) => Err(status),
     };
     let timeout = timeout::of_grpc(&parts.headers);
-    let peer = peer(&parts.extensions);
+    let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
     let encoding = Encoding::of(&parts.headers);
     let (metadata, clean) = metadata::of_request(parts.headers, protocol);
     let settled = |route: &Arc<Route>, metadata, status| {
         let path = PathAndQuery::try_from(parts.uri.path()).unwrap_or(PathAndQuery::from_static("/"));
-        Call::settled(route, Target::Rpc { path, method: None }, metadata, peer.clone(), Err(status))
+        Call::settled(
+            route,
+            Target::Rpc { path, method: None },
+            metadata,
+            peer.clone(),
+            record.clone(),
+            Err(status),
+        )
     };
     let Rpc { route, method } = match found {
         Ok(found) => found,
@@ -138,6 +145,7 @@ pub(super) fn open_call(
         deadline: None,
         caller: Caller::default(),
         guards: Guards::default(),
+        record,
     }
 }
 

@@ -8,7 +8,7 @@ use tonic::Status;
 
 use super::{Response, handshake::Handshake, metadata, peer, timeout};
 use crate::{
-    call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Reply, Target, Upgrade},
+    call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Record, Reply, Target, Upgrade},
     route::{Destination, Route},
     schema::Template,
 };
@@ -17,6 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub struct HttpEndpoint {
     pub(super) route: Arc<Route>,
+    template: Arc<str>,
     /// The template's variables, each with whether it may span segments.
     variables: Vec<(Arc<str>, bool)>,
 }
@@ -26,7 +27,7 @@ impl HttpEndpoint {
     pub fn new(route: Arc<Route>, template: &Template) -> Self {
         let variables = template.variables().iter();
         let variables = variables.map(|variable| ((*variable.field_path).into(), variable.multi)).collect();
-        Self { route, variables }
+        Self { route, template: template.as_str().into(), variables }
     }
 
     /// Its requests go on to an upstream.
@@ -47,10 +48,13 @@ impl HttpEndpoint {
         let (method, uri, version) = (parts.method, parts.uri, parts.version);
         let head = HttpHead { method, uri, captured, upgrade, version, expects };
         let (target, metadata) = (Target::Http(Box::new(head)), metadata::of_http_request(parts.headers));
-        let peer = peer(&parts.extensions);
+        let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
+        if let Some(record) = &record {
+            record.matched(&self.template);
+        }
         let timeout = match timeout {
             Ok(timeout) => timeout,
-            Err(status) => return Call::settled(&self.route, target, metadata, peer, Err(status)),
+            Err(status) => return Call::settled(&self.route, target, metadata, peer, record, Err(status)),
         };
         Call {
             route: Arc::clone(&self.route),
@@ -62,6 +66,7 @@ impl HttpEndpoint {
             deadline: None,
             caller: Caller::default(),
             guards: Guards::default(),
+            record,
         }
     }
 }
@@ -76,12 +81,13 @@ pub(super) fn settled(
 ) -> Call {
     let (captured, upgrade, version) = (Vec::new(), None, parts.version);
     let head = HttpHead { method, uri, captured, upgrade, version, expects: false };
-    let peer = peer(&parts.extensions);
+    let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
     Call::settled(
         route,
         Target::Http(Box::new(head)),
         metadata::of_http_request(parts.headers),
         peer,
+        record,
         outcome,
     )
 }

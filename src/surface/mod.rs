@@ -19,7 +19,10 @@ use ::http::{Extensions, HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use tonic::{Code, Status};
 
 pub use self::json::json;
-use crate::call::{Body, Call, Peer, Reply, Road};
+use crate::{
+    call::{Body, Call, Peer, Reply, Road},
+    status,
+};
 
 /// A client's request as the server hands it over; its extensions hold the [`Peer`].
 pub type Request = ::http::Request<Body>;
@@ -37,6 +40,18 @@ pub async fn serve<S: Surface>(surface: &S, road: &impl Road, request: Request) 
 pub struct Failed {
     pub code: Code,
     pub message: String,
+}
+
+impl Failed {
+    /// What a response tells of a failure, in an error body or in a head of gRPC's; `None` for any other.
+    #[must_use]
+    pub fn of(response: &Response) -> Option<Self> {
+        let in_head = || match status::from_trailers(response.headers()) {
+            Some(Err(status)) => Some(Self { code: status.code(), message: status.message().to_owned() }),
+            _ => None,
+        };
+        response.extensions().get::<Self>().cloned().or_else(in_head)
+    }
 }
 
 /// The codec of one protocol. (A request that is upgraded is opened here too, and then takes [`Road::admit`] and

@@ -282,6 +282,7 @@ fn call(path: &'static str, message: impl Into<Frames>) -> Call {
         deadline: None,
         caller: Caller::default(),
         guards: Guards::default(),
+        record: None,
     }
 }
 

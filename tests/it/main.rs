@@ -9,9 +9,9 @@
 //! what a gateway says when it starts, or cannot; `explain` holds what is explained against what is served; `openapi` is
 //! the document and the pages, as tools and a browser see them, `schemathesis` the document against the gateway; `readme` runs README.md; `real_clients` drives the
 //! gateway's binary with the clients that people use (grpcio, grpcurl, buf, a browser) before an upstream of published
-//! services; `deploy` is the image, the compose file and the manifests; `conformance` runs the protobuf conformance suite over the converter; `stores` runs one suite over SQLite and
+//! services; `health` is how the gateway says how it and what it stands on are; `deploy` is the image, the compose file and the manifests; `conformance` runs the protobuf conformance suite over the converter; `stores` runs one suite over SQLite and
 //! PostgreSQL, and one over memory and Redis, with servers that come and go; `tls` is the port with
-//! certificates, and what stands beside it; `tidy` holds the rules about the source.
+//! certificates, and what stands beside it; `traces` are calls as a collector sees them, and collectors that are away; `tidy` holds the rules about the source.
 //! `support` has the worlds, the clients and the tools.
 
 #![allow(
@@ -37,6 +37,7 @@ mod edge;
 mod explain;
 mod failures;
 mod floods;
+mod health;
 mod many_routes;
 mod openapi;
 mod proxy;
@@ -58,3 +59,4 @@ mod surfaces;
 mod tidy;
 mod times;
 mod tls;
+mod traces;

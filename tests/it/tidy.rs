@@ -19,6 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["transcode"],
     &["store"],
     &["policy", "dispatch"],
+    &["health", "otlp"],
     &["services"],
     &["surface"],
     &["config"],

@@ -7,9 +7,12 @@ mod callers;
 mod conditions;
 mod files;
 mod header_changes;
+mod health;
+mod health_body;
 mod http_rules;
 mod http_upstreams;
 mod meant;
+mod otlp;
 mod places;
 mod proxy;
 mod resilience;
@@ -22,10 +25,11 @@ mod values;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use self::health::Around;
 pub(super) use self::values::has_credentials;
 pub use self::values::{listen_address, time, upstream_address};
 use super::{
-    Config, Connections, Drain, Log, LogFormat, LogLevel,
+    Config, Connections, Drain, Log, LogFormat, LogLevel, Own,
     environment::Environment,
     mistake::{Mistake, Mistakes},
     settings::{self, Settings, Time},
@@ -74,6 +78,8 @@ impl<'a> Check<'a> {
             tls,
             admin,
             log,
+            otlp,
+            traces,
             connections,
             limits,
             mut auth,
@@ -81,6 +87,7 @@ impl<'a> Check<'a> {
             rate_limits,
             store,
             accounts,
+            health,
             cors,
             rest,
             builtin,
@@ -114,6 +121,13 @@ impl<'a> Check<'a> {
             self.users.issuers.push(CERTIFICATE.to_owned());
         }
         let callers = self.callers(auth, access, rate_limits, proxies, certificates);
+        let otlp = self.otlp(otlp);
+        let environment: Arc<str> = gateway.environment.map_or(default.environment, Into::into);
+        let built_ins = self.built_ins(builtin);
+        let store = self.store(store);
+        let around = Around { upstreams: named.as_deref(), store: &store, keeps: built_ins.has_accounts() };
+        let health = self.gateway_health(health, &around);
+        let proto_names = built_ins.get(Own::Health).proto_names;
         let tiers: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();
         Config {
             listen: listen.unwrap_or(default.listen),
@@ -121,7 +135,7 @@ impl<'a> Check<'a> {
             tls: self.tls(tls),
             proxy_protocol,
             workers: gateway.workers.filter(|workers| *workers > 0).unwrap_or(default.workers),
-            environment: gateway.environment.map_or(default.environment, Into::into),
+            environment: Arc::clone(&environment),
             instance: gateway.instance.map(Into::into),
             hosts: self.hosts(&gateway.hosts),
             drain: Drain {
@@ -130,6 +144,7 @@ impl<'a> Check<'a> {
             },
             watch_config: gateway.watch_config.unwrap_or(default.watch_config),
             log: self::log(&log),
+            traces: self.traces(traces, &otlp),
             connections,
             limits: Limits {
                 request_pause: connections.body_timeout,
@@ -141,10 +156,11 @@ impl<'a> Check<'a> {
             timeout: self.time("limits.timeout", limits.timeout, default.timeout),
             accounts: self.accounts(accounts, &tiers),
             callers,
-            store: self.store(store),
+            store,
+            health,
             cors: self.cors("cors", cors),
-            built_ins: self.built_ins(builtin),
-            rest: self.rest(rest),
+            built_ins,
+            rest: self.rest(rest, &environment, proto_names),
             upstreams,
             http_upstreams,
             services,

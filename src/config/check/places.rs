@@ -47,7 +47,7 @@ pub(super) enum Places<'a> {
     Route(&'a Template),
     /// A route's whose template is wrong.
     Unknown,
-    /// A failure's message, which has `${message}` and `${limit.calls}`.
+    /// A failure's message, which has `${message}` and `${limit.…}`.
     Failure,
 }
 
@@ -114,12 +114,13 @@ fn place(name: &str, of: Places<'_>) -> Result<Place, Mistake> {
         }
         None if name == "message" && matches!(of, Places::Failure) => return Ok(Place::Message),
         Some(("limit", "calls")) if matches!(of, Places::Failure) => return Ok(Place::LimitCalls),
+        Some(("limit", "retry_after")) if matches!(of, Places::Failure) => return Ok(Place::LimitRetryAfter),
         _ => {}
     }
     let mut known: Vec<String> = PLACES.iter().map(|(known, _)| (*known).to_owned()).collect();
     known.extend(variables().map(|variable| format!("path.{variable}")));
     if matches!(of, Places::Failure) {
-        known.extend(["message".to_owned(), "limit.calls".to_owned()]);
+        known.extend(["message", "limit.calls", "limit.retry_after"].map(str::to_owned));
     }
     let whole = format!("${{{name}}}");
     let message = format!("there is nothing to put in the place of {whole}");

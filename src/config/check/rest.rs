@@ -18,6 +18,9 @@ use crate::{
     transcode::JsonInput,
 };
 
+/// The environment of those who mend what is wrong.
+const DEVELOPMENT: &str = "development";
+
 /// What a member of an error body may hold, by its name in the config.
 const ERROR_VALUES: [(&str, ErrorValue); 10] = [
     ("reason", ErrorValue::Reason),
@@ -32,12 +35,9 @@ const ERROR_VALUES: [(&str, ErrorValue); 10] = [
     ("path", ErrorValue::Path),
 ];
 
-/// The members of the health body.
-const HEALTH_FIELDS: [&str; 9] =
-    ["status", "timestamp", "version", "environment", "uptime", "services", "checks", "summary", "cache_hit"];
-
 impl Check<'_> {
-    pub(super) fn rest(&mut self, written: settings::Rest) -> Rest {
+    /// `proto_names`: the health bodies have the names of the proto file.
+    pub(super) fn rest(&mut self, written: settings::Rest, environment: &str, proto_names: bool) -> Rest {
         let default = Rest::default();
         Rest {
             title: written.title.map_or(default.title, Into::into),
@@ -57,8 +57,8 @@ impl Check<'_> {
             security_headers: written.security_headers.unwrap_or(default.security_headers),
             headers: self.response_headers(written.headers),
             index: written.index,
-            profile: self.profile(written.errors),
-            health_fields: self.health_fields(written.health),
+            profile: self.profile(written.errors, environment),
+            health: self.health_body(written.health, proto_names),
         }
     }
 
@@ -83,7 +83,7 @@ impl Check<'_> {
         headers
     }
 
-    fn profile(&mut self, written: settings::Errors) -> Profile {
+    fn profile(&mut self, written: settings::Errors, environment: &str) -> Profile {
         let mut profile = Profile::default();
         if let Some(fields) = written.fields {
             let mut names = HashSet::new();
@@ -104,11 +104,16 @@ impl Check<'_> {
                 profile.reasons.insert(status, text.into());
             }
         }
-        for (key, text) in written.messages {
-            let path = child("rest.errors.messages", &key);
+        let outside = environment != DEVELOPMENT;
+        // Both are checked, wherever this is.
+        let messages = written.messages.into_iter().map(|pair| ("rest.errors.messages", true, pair));
+        let others = written.outside_development.into_iter();
+        let others = others.map(|pair| ("rest.errors.outside_development", outside, pair));
+        for (table, holds, (key, text)) in messages.chain(others) {
+            let path = child(table, &key);
             let status = self.found.take(path.clone(), http_status(&key));
             let text = self.text_with_places(&path, &text, Places::Failure);
-            if let (Some(status), Some(text)) = (status, text) {
+            if let (Some(status), Some(text)) = (status, text.filter(|_| holds)) {
                 profile.messages.insert(status, text);
             }
         }
@@ -134,22 +139,6 @@ impl Check<'_> {
             }
         }
         profile
-    }
-
-    fn health_fields(&mut self, written: settings::HealthBody) -> Option<Vec<String>> {
-        let fields = written.fields?;
-        let mut names = HashSet::new();
-        for (index, twice) in fields.iter().enumerate().filter(|(_, field)| !names.insert(*field)) {
-            self.found.add(format!("rest.health.fields[{index}]"), format!("{twice:?} is there already"));
-        }
-        for (index, unknown) in
-            fields.iter().enumerate().filter(|(_, field)| !HEALTH_FIELDS.contains(&field.as_str()))
-        {
-            let message = format!("the health body has no {unknown:?}");
-            let mistake = Mistake::new(format!("rest.health.fields[{index}]"), message);
-            self.found.push(mistake.near(unknown, HEALTH_FIELDS));
-        }
-        Some(fields)
     }
 
     pub(super) fn built_ins(&mut self, written: BTreeMap<String, settings::BuiltIn>) -> BuiltIns {

@@ -22,11 +22,12 @@ impl Check<'_> {
         let database = written
             .database
             .and_then(|url| self.url("store.database", url, &["sqlite", "postgres"], DatabaseUrl::parse));
+        let redis = written
+            .redis
+            .and_then(|url| self.url("store.redis", url, &["redis", "rediss", "unix"], RedisUrl::parse));
         Settings {
-            database: database.unwrap_or(default.database),
-            redis: written
-                .redis
-                .and_then(|url| self.url("store.redis", url, &["redis", "rediss", "unix"], RedisUrl::parse)),
+            database: database.map_or(default.database, |(url, _)| url),
+            redis: redis.map(|(url, _)| url),
             timeout: self.time("store.timeout", written.timeout, default.timeout),
             connect_timeout: self.time(
                 "store.connect_timeout",
@@ -86,14 +87,14 @@ impl Check<'_> {
         }
     }
 
-    /// Where a store is. One with a password is a secret, and stands elsewhere.
-    fn url<T, E: Display>(
+    /// Where a store is, and the secret that says so. One with a password stands elsewhere.
+    pub(super) fn url<T, E: Display>(
         &mut self,
         path: &str,
         written: settings::Text,
         known: &[&str],
         parse: fn(&str) -> Result<T, E>,
-    ) -> Option<T> {
+    ) -> Option<(T, Secret)> {
         let literal = matches!(written, settings::Text::Literal(_));
         // What a reference leads to is not told, not even its beginning.
         let scheme = match &written {
@@ -116,7 +117,8 @@ impl Check<'_> {
             if looks && password.is_some_and(|password| Secret::new(&password).placeholder().is_some()) {
                 return Err("the value is refused: its password is a placeholder, not a secret".to_owned());
             }
-            parse(url.expose()).map_err(|error| error.to_string())
+            let read = parse(url.expose()).map_err(|error| error.to_string())?;
+            Ok((read, url))
         });
         let why = match url {
             Ok(url) => return Some(url),

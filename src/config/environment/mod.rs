@@ -3,6 +3,7 @@
 
 mod callers;
 mod names;
+mod opentelemetry;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -11,7 +11,7 @@ use super::{
         api_token, calls, default_tier, milliseconds, minutes, no_burst, per_minute, proxies, service_link,
         shown_docs,
     },
-    list, shout,
+    list, opentelemetry, shout,
 };
 use crate::config::{
     DEFAULT_LISTEN,
@@ -22,10 +22,10 @@ use crate::config::{
 const SERVICE_LINK: &str = "this is the address of a service link";
 
 /// A variable, the key it sets, and how.
-struct Name {
-    name: &'static str,
-    key: &'static str,
-    read: fn(&str, &Node) -> Read,
+pub(super) struct Name {
+    pub(super) name: &'static str,
+    pub(super) key: &'static str,
+    pub(super) read: fn(&str, &Node) -> Read,
 }
 
 /// What a variable's text says.
@@ -76,7 +76,7 @@ const NAMES: [Name; 30] = [
 
 /// Puts what these variables say over what the file says. An empty one says nothing.
 pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mistakes) {
-    for Name { name, key, read } in NAMES {
+    for Name { name, key, read } in NAMES.into_iter().chain(opentelemetry::NAMES) {
         let Some(written) = environment.get(name).map(str::trim).filter(|text| !text.is_empty()) else {
             continue;
         };
@@ -98,6 +98,7 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
     api_token(environment, root);
     default_tier(environment, root);
     shown_docs(environment, root);
+    opentelemetry::apply(environment, root, found);
     service_urls(environment, root, found);
 }
 
@@ -161,11 +162,11 @@ fn port(written: &str, root: &Node) -> Read {
     }
 }
 
-fn here(_: &str, _: &Node) -> Read {
+pub(super) fn here(_: &str, _: &Node) -> Read {
     Read::Here
 }
 
-fn text(written: &str, _: &Node) -> Read {
+pub(super) fn text(written: &str, _: &Node) -> Read {
     Read::Value(written.into())
 }
 
@@ -231,7 +232,7 @@ fn neither(written: &str) -> Read {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::NAMES;
+    use super::{NAMES, opentelemetry};
 
     const EXAMPLE: &str = include_str!("../../../config/propylon.example.toml");
 
@@ -241,8 +242,8 @@ mod tests {
         let words = list.split(|sign: char| !(sign.is_ascii_alphanumeric() || sign == '_'));
         let listed: BTreeSet<&str> =
             words.filter(|word| word.len() > 2 && *word == word.to_ascii_uppercase()).collect();
-        let mut read: BTreeSet<&str> = NAMES.iter().map(|row| row.name).collect();
-        read.insert("API_TOKEN");
+        let rows = NAMES.iter().chain(&opentelemetry::NAMES).map(|row| row.name);
+        let read: BTreeSet<&str> = rows.chain(opentelemetry::OTHERS).chain(["API_TOKEN"]).collect();
         assert_eq!(listed, read);
     }
 }

@@ -3,6 +3,8 @@
 //! `super::check` turns it into the config as meant.
 
 mod callers;
+mod health;
+mod otlp;
 mod resilience;
 mod rest;
 mod routes;
@@ -19,6 +21,8 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
+    health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
+    otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry, RouteRetry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
@@ -40,6 +44,10 @@ pub(super) struct Settings {
     pub(super) admin: Admin,
     /// What is logged, and how.
     pub(super) log: Log,
+    /// Where telemetry is sent.
+    pub(super) otlp: Otlp,
+    /// The traces of calls.
+    pub(super) traces: Traces,
     /// What a client's connection may cost.
     pub(super) connections: Connections,
     /// How long messages and calls may be.
@@ -54,6 +62,8 @@ pub(super) struct Settings {
     pub(super) store: Store,
     /// The gateway's own accounts.
     pub(super) accounts: Accounts,
+    /// How the gateway says how it is, and which services it asks for that.
+    pub(super) health: GatewayHealth,
     /// Which pages of other origins may call. A route may have its own.
     pub(super) cors: Cors,
     /// The REST face of the deployment.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::OneOrMore;
+
 /// `[rest]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -64,6 +66,9 @@ pub(in crate::config) struct Errors {
     /// What stands for `message`, by HTTP status; ${message} is what it would have said, and the places of [[routes]]
     /// respond are known but ${path.NAME}. Default: the failure's own message.
     pub(in crate::config) messages: BTreeMap<String, String>,
+    /// The same as messages, in their place, where gateway.environment is not development: what is nobody's business but the
+    /// developer's. Default: none.
+    pub(in crate::config) outside_development: BTreeMap<String, String>,
     /// HTTP statuses by google.rpc.Code's names. Default: those of google/rpc/code.proto.
     pub(in crate::config) statuses: BTreeMap<String, u16>,
 }
@@ -72,9 +77,24 @@ pub(in crate::config) struct Errors {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct HealthBody {
-    /// The members of the body of GET /health. Default: all of them (status, timestamp, version, environment, uptime,
-    /// services, checks, summary, cache_hit).
+    /// The members of the body of GET /health in their order, each a name or NAME=VALUE; GET /health/services has those of them
+    /// that it knows. Default: all of them (status, timestamp, version, environment, uptime, services, checks, summary,
+    /// cache_hit).
     pub(in crate::config) fields: Option<Vec<String>>,
+    /// The members of each service: some of status, latency_ms and message; a single name that is no list stands for its value
+    /// alone, in place of an object. Default: all of them.
+    pub(in crate::config) service_fields: Option<OneOrMore>,
+    /// The members of each check: some of name, status, message, latency_ms, details and checked_at. Default: all of them.
+    pub(in crate::config) check_fields: Option<Vec<String>>,
+    /// Milliseconds as whole numbers. Default: false.
+    pub(in crate::config) whole_milliseconds: Option<bool>,
+    /// What checks of the process say, by their names; ${message} is what one would have said, and its figures are known by
+    /// their names, those in bytes as NAME_mib too. What keeps the server from taking calls is said all the same. Default: the
+    /// checks' own words.
+    pub(in crate::config) messages: BTreeMap<String, String>,
+    /// The details of checks of the process, by their names: each with a text as above; a place alone is the figure itself.
+    /// Default: all of their figures.
+    pub(in crate::config) details: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// `[builtin.NAME]`

@@ -3,19 +3,26 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 use tonic::Status;
 
 use super::{
-    Asked, Balance, Endpoint, Failure, Plan, Reach, Verdict, backoff, breaker::Pass, load::Place, refusal,
+    Asked, Balance, Endpoint, backoff,
+    breaker::Pass,
+    load::Place,
+    plan::{Failure, Plan, Reach, Verdict},
+    refusal,
     set::Tried,
 };
-use crate::{route::RetryRules, status::Fault};
+use crate::{call::trace::Fact, route::RetryRules, status::Fault};
 
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
 /// Who gives a call less time than this, and gives up, says nothing of the upstream.
 pub(in crate::dispatch) const FAIR: Duration = Duration::from_secs(10);
+/// As much is shown of why a call is sent again, in characters.
+const MOST_SHOWN: usize = 200;
 /// How long an endpoint is left alone at most because it asks for it.
 const MOST_AWAY: Duration = Duration::from_secs(60);
 
@@ -25,6 +32,8 @@ pub(in crate::dispatch) struct Attempts<T> {
     plan: Plan,
     began: Instant,
     pass: Pass,
+    /// The record's number of the current attempt.
+    recorded: usize,
     /// Where it is now, and since when.
     at: Option<(Arc<Endpoint<T>>, Instant)>,
     tried: Tried<T>,
@@ -57,6 +66,7 @@ impl<T> Attempts<T> {
             balance: Arc::clone(balance),
             began,
             pass: Pass::Free,
+            recorded: 0,
             at: None,
             tried: Vec::new(),
             number: 0,
@@ -73,7 +83,13 @@ impl<T> Attempts<T> {
             return Ok(attempts);
         }
         if let Some(breaker) = &balance.breaker {
-            attempts.pass = breaker.enter(now).map_err(|shut| refusal::shut(&balance.label, &shut))?;
+            attempts.pass = breaker.enter(now).map_err(|shut| {
+                attempts.happened("breaker open", || vec![("why", Fact::Text(shut.why.to_string()))]);
+                refusal::shut(&balance.label, &shut)
+            })?;
+            if attempts.pass == Pass::Probe {
+                attempts.happened("breaker half-open", Vec::new);
+            }
         }
         // From here on its end is told.
         attempts.judged = false;
@@ -112,6 +128,9 @@ impl<T> Attempts<T> {
         let Some(endpoint) = picked else { return Err(refusal::nowhere(&balance.label, "has no endpoint")) };
         endpoint.take();
         self.at = Some((Arc::clone(endpoint), now));
+        if let Some(record) = &self.plan.record {
+            self.recorded = record.tries(&balance.name, endpoint.address, now.into_std());
+        }
         self.number += 1;
         self.sent += 1;
         Ok(Arc::clone(endpoint))
@@ -149,6 +168,7 @@ impl<T> Attempts<T> {
     /// can be sent again.
     pub(in crate::dispatch) fn again(&mut self, failure: &Failure, whole: bool) -> Option<Duration> {
         let now = Instant::now();
+        self.tell(&failure.status, now);
         let verdict = self.fairly(failure.verdict, now);
         if verdict == Verdict::Good {
             self.praise(now);
@@ -159,7 +179,18 @@ impl<T> Attempts<T> {
             self.plan.deadline().is_none_or(|deadline| now + *wait < deadline)
         });
         match (wait, verdict) {
-            (Some(_), _) => self.said.push(failure.status.message().to_owned()),
+            (Some(wait), _) => {
+                let why = failure.status.message();
+                self.happened("retry", || {
+                    let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+                    vec![
+                        ("attempt", Fact::Number(i64::from(self.sent) + 1)),
+                        ("wait_ms", Fact::Number(millis)),
+                        ("why", Fact::Text(why.chars().take(MOST_SHOWN).collect())),
+                    ]
+                });
+                self.said.push(why.to_owned());
+            }
             (None, Verdict::Good) => self.went_well(),
             (None, Verdict::Bad) => self.ended_badly(&failure.status),
             (None, _) => self.left(),
@@ -235,8 +266,34 @@ impl<T> Attempts<T> {
         self.tried.push(endpoint);
     }
 
-    /// The head of an answer has come.
-    pub(in crate::dispatch) fn answered(&self) {
+    /// Tells the record what happened to the call, at this upstream.
+    fn happened(&self, what: &'static str, facts: impl FnOnce() -> Vec<(&'static str, Fact)>) {
+        if let Some(record) = &self.plan.record {
+            record.happened(what, || {
+                let mut facts = facts();
+                facts.push(("upstream", Fact::Text(self.balance.name.to_string())));
+                facts
+            });
+        }
+    }
+
+    /// What the endpoint of the current attempt is told of its place in a trace, where it is not the request's own.
+    pub(in crate::dispatch) fn traceparent(&self) -> Option<HeaderValue> {
+        self.plan.record.as_ref()?.traceparent(self.recorded)
+    }
+
+    /// Tells the record that the current attempt has failed.
+    fn tell(&self, status: &Status, now: Instant) {
+        if let Some(record) = &self.plan.record {
+            record.tried(self.recorded, status, now.into_std());
+        }
+    }
+
+    /// The head of an answer has come, with this status where that is HTTP's own.
+    pub(in crate::dispatch) fn answered(&self, status: Option<StatusCode>) {
+        if let Some(record) = &self.plan.record {
+            record.answered(self.recorded, status, Instant::now().into_std());
+        }
         if let Some((endpoint, since)) = &self.at
             && matches!(self.balance.rules.balance, super::Balancing::PeakEwma)
         {
@@ -256,6 +313,7 @@ impl<T> Attempts<T> {
             let was_closed = breaker.is_closed();
             breaker.went_well(self.pass, millis);
             if !was_closed && breaker.is_closed() {
+                self.happened("breaker closed", Vec::new);
                 tracing::info!("{} is called again", self.balance.label);
             }
         }
@@ -271,6 +329,7 @@ impl<T> Attempts<T> {
     /// It failed after its answer had begun.
     pub(in crate::dispatch) fn ended_with(&mut self, failure: &Failure) {
         let now = Instant::now();
+        self.tell(&failure.status, now);
         match self.fairly(failure.verdict, now) {
             Verdict::Good => self.went_well(),
             Verdict::Bad => {
@@ -290,6 +349,7 @@ impl<T> Attempts<T> {
         let Some(breaker) = self.balance.breaker.as_ref().filter(|_| !judged) else { return };
         let (began, now) = (self.balance.millis(self.began), self.balance.millis(Instant::now()));
         if breaker.failed(self.pass, began, now, status.message()) {
+            self.happened("breaker opened", Vec::new);
             tracing::warn!("{} is not called for a while: {}", self.balance.label, status.message());
         }
     }
@@ -332,6 +392,9 @@ impl<T> Attempts<T> {
 
 impl<T> Drop for Attempts<T> {
     fn drop(&mut self) {
+        if let Some(record) = &self.plan.record {
+            record.left(self.recorded, Instant::now().into_std());
+        }
         if self.judged {
             if let Some((endpoint, _)) = self.at.take() {
                 endpoint.leave();
@@ -366,13 +429,22 @@ mod tests {
         let hosts = (1..=endpoints).map(|port| Host { host: "127.0.0.1".to_owned(), port }).collect();
         let make = Box::new(|_, _, _: &Arc<str>| ());
         let label = "upstream \"u\"".into();
-        Arc::new(Balance::new(label, rules, hosts, Duration::from_secs(1), Arc::new(System), make))
+        Arc::new(Balance::new(
+            "u".into(),
+            label,
+            rules,
+            hosts,
+            Duration::from_secs(1),
+            Arc::new(System),
+            make,
+        ))
     }
 
     async fn begin(balance: &Arc<Balance<()>>, repeatable: bool, seconds: u64) -> Attempts<()> {
         let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
+        let (retry, record) = (None, None);
         let plan =
-            Plan { repeatable, retry: None, deadline, fair: FAIR, key: None, own: false, tunnel: false };
+            Plan { repeatable, retry, deadline, fair: FAIR, key: None, own: false, tunnel: false, record };
         Attempts::begin(balance, plan).await.unwrap()
     }
 
@@ -452,6 +524,7 @@ mod tests {
                     key: None,
                     own: false,
                     tunnel: false,
+                    record: None,
                 };
                 let mut call = Attempts::begin(&balance, plan).await;
                 if let Ok(call) = &mut call {

@@ -101,6 +101,11 @@ impl Breaker {
         }
     }
 
+    /// Calls fail at once: nobody is let through to see how they go.
+    pub(super) fn is_open(&self, now: u64) -> bool {
+        !self.closed.load(Relaxed) && matches!(&*self.lock(), State::Open { until, .. } if *until > now)
+    }
+
     /// A call that began at `began` went well.
     pub(super) fn went_well(&self, pass: Pass, now: u64) {
         match pass {

@@ -84,6 +84,11 @@ impl<T> Endpoint<T> {
         self.health.load(Relaxed) != SICK
     }
 
+    /// Health checks speak for it.
+    pub(super) fn is_found_healthy(&self) -> bool {
+        self.health.load(Relaxed) == HEALTHY
+    }
+
     /// It is left out for its failures.
     pub(super) fn is_out(&self, now: u64) -> bool {
         self.out_until.load(Relaxed) > now

@@ -7,6 +7,7 @@ mod attempts;
 mod backoff;
 mod breaker;
 mod budget;
+mod condition;
 mod endpoint;
 mod key;
 mod latency;
@@ -43,6 +44,7 @@ pub(super) use self::{
 };
 use self::{breaker::Breaker, budget::Budget, load::Load, names::Names, set::Set};
 pub use self::{
+    condition::Condition,
     names::Host,
     rules::{Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience},
 };
@@ -54,6 +56,8 @@ pub(super) type Make<T> = Box<dyn Fn(usize, SocketAddr, &Arc<str>) -> T + Send +
 const LOOK_UP_AGAIN: Duration = Duration::from_millis(500);
 
 pub(super) struct Balance<T> {
+    /// Its name in the config.
+    pub(super) name: Arc<str>,
     /// `upstream "orders"`
     pub(super) label: Arc<str>,
     pub(super) rules: Resilience,
@@ -75,6 +79,7 @@ pub(super) struct Balance<T> {
 impl<T> Balance<T> {
     /// Nothing is looked up before the first call. `patience`: how long that may take.
     pub(super) fn new(
+        name: Arc<str>,
         label: Arc<str>,
         rules: Resilience,
         hosts: Vec<Host>,
@@ -93,6 +98,7 @@ impl<T> Balance<T> {
             load: rules.limits.clone().map(Load::new),
             told: Mutex::default(),
             begun: Instant::now(),
+            name,
             label,
             rules,
         };
@@ -219,7 +225,15 @@ mod tests {
         let make = Box::new(|_, address, _: &Arc<str>| address);
         let resolver = Arc::clone(told) as Arc<dyn Resolve>;
         let patience = Duration::from_secs(1);
-        Balance::new("upstream \"shop\"".into(), Resilience::default(), hosts, patience, resolver, make)
+        Balance::new(
+            "shop".into(),
+            "upstream \"shop\"".into(),
+            Resilience::default(),
+            hosts,
+            patience,
+            resolver,
+            make,
+        )
     }
 
     fn address(last: u8) -> SocketAddr {

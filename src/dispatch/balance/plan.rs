@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::Asked;
 use crate::{
+    call::Record,
     dispatch::upload::Until,
     route::RetryRules,
     status::{Fault, Whose},
@@ -26,6 +27,8 @@ pub(in crate::dispatch) struct Plan {
     pub(in crate::dispatch) own: bool,
     /// It may become a tunnel.
     pub(in crate::dispatch) tunnel: bool,
+    /// Told of each attempt.
+    pub(in crate::dispatch) record: Option<Arc<Record>>,
 }
 
 impl Plan {

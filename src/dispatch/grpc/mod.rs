@@ -23,7 +23,7 @@ pub(super) use self::reply::Relayed;
 use self::reply::{Begun, Held};
 pub use self::settings::Settings;
 use super::{
-    balance::{Asked, Attempts, Balance, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep},
+    balance::{Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep},
     deadline::Limit,
     dial::Dial,
     http2::{self, Pools},
@@ -33,7 +33,10 @@ use super::{
     tls::{Connector, Speaks},
     upload::Until,
 };
-use crate::{call::Frames, route::RetryRules};
+use crate::{
+    call::{Frames, Record, trace::TRACEPARENT},
+    route::RetryRules,
+};
 
 /// What an attempt gives: an answer, or why there is none, with the answer to give where it is not sent again.
 type Attempt = Result<Opened<Relayed>, (Failure, Option<Opened<Relayed>>)>;
@@ -72,6 +75,7 @@ pub(super) struct Question {
     pub(super) retry: Option<Arc<RetryRules>>,
     /// The reply is known to be one message.
     pub(super) unary: bool,
+    pub(super) record: Option<Arc<Record>>,
 }
 
 impl Upstream {
@@ -96,6 +100,7 @@ impl Upstream {
         let (wire, connect_timeout, handshake_timeout) =
             (settings.wire(), settings.connect_timeout, settings.handshake_timeout);
         let balance = Balance::new(
+            settings.name,
             Arc::clone(&label),
             settings.resilience,
             settings.hosts,
@@ -117,13 +122,27 @@ impl Upstream {
         self.upkeep.get_or_init(|| Upkeep::begin(&self.balance, health::Health(Arc::clone(&self.head))));
     }
 
+    /// What its calls and its health checks have told of it.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.balance.condition()
+    }
+
+    /// Connects to one of its endpoints.
+    ///
+    /// # Errors
+    /// None can be connected to; in words that follow its name.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.balance.reach().await
+    }
+
     /// Sends one call and waits for its reply's head.
     ///
     /// # Errors
     /// UNAVAILABLE, with why: it was not sent, or no endpoint could answer it; DEADLINE_EXCEEDED for one that took too long;
     /// the client's own mistake; the upstream's own status where its reply is only a status.
-    pub(super) async fn call(&self, question: Question) -> Result<Opened<Relayed>, Status> {
-        let Question { path, mut headers, frames, deadline, usual, client, repeatable, retry, unary } =
+    pub(super) fn call(&self, question: Question) -> impl Future<Output = Result<Opened<Relayed>, Status>> {
+        let Question { path, mut headers, frames, deadline, usual, client, repeatable, retry, unary, record } =
             question;
         for (name, value) in &self.head.metadata {
             headers.insert(name, value.clone());
@@ -131,20 +150,20 @@ impl Upstream {
         let fair = usual.map_or(FAIR, |usual| usual.min(FAIR));
         let key = self.balance.key(&headers, path.path(), client);
         let deadline = deadline.map(Until::At);
-        let plan = Plan { repeatable, retry, deadline, fair, key, own: false, tunnel: false };
-        self.run(plan, path, headers, frames, unary).await
+        let plan = Plan { repeatable, retry, deadline, fair, key, own: false, tunnel: false, record };
+        self.run(plan, path, headers, frames, unary)
     }
 
     /// Asks what the gateway itself wants to know: the breaker and the limit are no matter, and it is not counted.
     ///
     /// # Errors
     /// As [`Upstream::call`].
-    pub(super) async fn ask(
+    pub(super) fn ask(
         &self,
         path: PathAndQuery,
         headers: HeaderMap,
         frames: Frames,
-    ) -> Result<Opened<Relayed>, Status> {
+    ) -> impl Future<Output = Result<Opened<Relayed>, Status>> {
         let plan = Plan {
             repeatable: false,
             retry: None,
@@ -153,55 +172,55 @@ impl Upstream {
             key: None,
             own: true,
             tunnel: false,
+            record: None,
         };
-        self.run(plan, path, headers, frames, false).await
+        self.run(plan, path, headers, frames, false)
     }
 
-    async fn run(
+    fn run(
         &self,
         plan: Plan,
         path: PathAndQuery,
         headers: HeaderMap,
         frames: Frames,
         unary: bool,
-    ) -> Result<Opened<Relayed>, Status> {
-        let mut call = Attempts::begin(&self.balance, plan).await?;
-        let most = call.retry().body_bytes;
+    ) -> impl Future<Output = Result<Opened<Relayed>, Status>> {
+        let most = plan.retry.as_deref().unwrap_or(&self.balance.rules.retry).body_bytes;
         let mut outgoing = Outgoing::new(frames, most);
-        loop {
-            let endpoint =
-                call.next().await.map_err(|status| call.ended(Failure::new(status, Reach::Nowhere)))?;
-            let mut headers = headers.clone();
-            if let Some(deadline) = call.deadline().filter(|_| call.sent() > 1 || call.until().is_some()) {
-                request::tell(&mut headers, deadline);
-            }
-            let request = self.head.request(endpoint.origin, path.clone(), headers)?;
-            let tried = self.attempt(&endpoint, &call, request, &mut outgoing, unary).await;
-            let (failure, answer) = match tried {
-                Err(failed) => failed,
-                Ok(mut opened) => {
-                    opened.attempts = call.sent();
-                    if !unary {
-                        // A stream may go on for days.
-                        call.went_well();
+        let call = Attempts::begin(&self.balance, plan);
+        async move {
+            let mut call = call.await?;
+            loop {
+                let endpoint =
+                    call.next().await.map_err(|status| call.ended(Failure::new(status, Reach::Nowhere)))?;
+                let tried = self.attempt(&endpoint, &call, (&path, &headers), &mut outgoing, unary).await;
+                let (failure, answer) = match tried {
+                    Err(failed) => failed,
+                    Ok(mut opened) => {
+                        opened.attempts = call.sent();
+                        if !unary {
+                            // A stream may go on for days.
+                            call.went_well();
+                        }
+                        let call = match opened.body.as_mut().and_then(normal::Normal::get_mut) {
+                            Some(relayed) => relayed.carry(call),
+                            None => Some(call),
+                        };
+                        if let Some(mut call) = call {
+                            call.went_well();
+                        }
+                        return Ok(opened);
                     }
-                    let call = match opened.body.as_mut().and_then(normal::Normal::get_mut) {
-                        Some(relayed) => relayed.carry(call),
-                        None => Some(call),
-                    };
-                    if let Some(mut call) = call {
-                        call.went_well();
+                };
+                let whole =
+                    outgoing.is_whole() && (failure.reach != Reach::Seen || outgoing.length() <= most);
+                match call.again(&failure, whole).filter(|_| outgoing.rewind()) {
+                    Some(wait) if wait.is_zero() => {}
+                    Some(wait) => sleep(wait).await,
+                    None => {
+                        let answer = answer.map(|answer| Opened { attempts: call.sent(), ..answer });
+                        return answer.ok_or_else(|| call.ended(failure));
                     }
-                    return Ok(opened);
-                }
-            };
-            let whole = outgoing.is_whole() && (failure.reach != Reach::Seen || outgoing.length() <= most);
-            match call.again(&failure, whole).filter(|_| outgoing.rewind()) {
-                Some(wait) if wait.is_zero() => {}
-                Some(wait) => sleep(wait).await,
-                None => {
-                    let answer = answer.map(|answer| Opened { attempts: call.sent(), ..answer });
-                    return answer.ok_or_else(|| call.ended(failure));
                 }
             }
         }
@@ -211,7 +230,7 @@ impl Upstream {
         &self,
         endpoint: &Endpoint<Pools>,
         call: &Attempts<Pools>,
-        request: Request<()>,
+        (path, headers): (&PathAndQuery, &HeaderMap),
         outgoing: &mut Outgoing,
         unary: bool,
     ) -> Attempt {
@@ -232,11 +251,20 @@ impl Upstream {
             (None, whole) => limit(whole, PER_TRY, "did not begin to answer"),
             (first, _) => limit(first, FIRST_BYTE, "did not begin to answer"),
         };
+        let mut headers = headers.clone();
+        if let Some(parent) = call.traceparent() {
+            headers.insert(TRACEPARENT, parent);
+        }
+        if let Some(deadline) = call.deadline().filter(|_| call.sent() > 1 || whole.is_some()) {
+            request::tell(&mut headers, deadline);
+        }
+        let request = self.head.request(endpoint.origin, path.clone(), headers);
+        let request = request.map_err(|status| failed(status, Reach::Seen))?;
         let sent = head.hold(http2::send(lease, request, outgoing, &endpoint.label)).await;
         let response = sent.map_err(|http2::Failed { status, unsent }| {
             failed(status, if unsent { Reach::Unseen } else { Reach::Seen })
         })?;
-        call.answered();
+        call.answered(None);
         let (head, body) = response.into_parts();
         let live = |begun, body| (Relayed::live(begun, body, &endpoint.label, rules.idle_timeout), None);
         let (relayed, verdict) = if unary && call.may_repeat() {

@@ -48,7 +48,12 @@ impl Ask<Transport> for Health {
                 upload: None,
                 until: None,
             };
-            let why = |status: tonic::Status| status.message().to_owned();
+            let label = Arc::clone(&endpoint.label);
+            let why = |status: tonic::Status| {
+                // The words are said behind its name.
+                let words = status.message();
+                words.strip_prefix(&*label).unwrap_or(words).trim_start().to_owned()
+            };
             let request = head.request(endpoint.origin, &outline).map_err(why)?;
             let outgoing = Outgoing::new(Frames::Stream(Body::empty()), 0);
             let mut sent = match &endpoint.transport {

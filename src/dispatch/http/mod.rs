@@ -9,6 +9,7 @@ mod headers;
 mod health;
 mod lend;
 mod outline;
+mod post;
 mod settings;
 mod transport;
 mod tunnel;
@@ -26,7 +27,6 @@ use http::{
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-pub use self::settings::HttpSettings;
 use self::{
     answer::Relayed,
     headers::Came,
@@ -34,8 +34,11 @@ use self::{
     outline::{Head, Outline, is_idempotent, until},
     transport::{Clients, Lost, Sent, Transport},
 };
+pub use self::{post::Posted, settings::HttpSettings};
 use super::{
-    balance::{Asked, Attempts, Balance, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep, Verdict},
+    balance::{
+        Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep, Verdict,
+    },
     body::Bounded,
     deadline::{self, Limit},
     dial::Dial,
@@ -46,7 +49,7 @@ use super::{
     upload::Until,
 };
 use crate::{
-    call::{Body, Frames, Guards, HttpHead, HttpStatus, Reply, Upgrade},
+    call::{Body, Frames, Guards, HttpHead, HttpStatus, Record, Reply, Upgrade, trace::TRACEPARENT},
     route::{Limits, Proxy, RetryRules},
     status::Fault,
 };
@@ -81,6 +84,7 @@ pub(super) struct Proxied {
     /// How it is sent again, where its route says so.
     pub(super) retry: Option<Arc<RetryRules>>,
     pub(super) guards: Guards,
+    pub(super) record: Option<Arc<Record>>,
 }
 
 /// What an attempt gives: a response, or why there is none, with the one to give where it is not sent again.
@@ -102,6 +106,7 @@ impl HttpUpstream {
         let connectors = connectors.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         let HttpSettings { http2, connect_timeout, handshake_timeout, .. } = settings;
         let balance = Balance::new(
+            Arc::clone(&settings.name),
             Arc::clone(&label),
             settings.resilience.clone(),
             settings.hosts.clone(),
@@ -129,6 +134,20 @@ impl HttpUpstream {
         self.upkeep.get_or_init(|| Upkeep::begin(&self.balance, health::Health(Arc::clone(&self.head))));
     }
 
+    /// What its calls and its health checks have told of it.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.balance.condition()
+    }
+
+    /// Connects to one of its endpoints.
+    ///
+    /// # Errors
+    /// None can be connected to; in words that follow its name.
+    pub async fn reach(&self) -> Result<(), String> {
+        self.balance.reach().await
+    }
+
     /// What it was made with.
     #[must_use]
     pub fn settings(&self) -> &HttpSettings {
@@ -153,9 +172,13 @@ impl HttpUpstream {
             usual,
             retry,
             guards,
+            record,
         } = proxied;
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
+        if let Some(record) = &record {
+            record.sends_as(path.path());
+        }
         let came = Came { uri: &head.uri, version: head.version, client, secure };
         self.head(&mut headers, proxy, &came);
         // HTTP/2 has no upgrades (RFC 9113, 8.6): the request goes on without.
@@ -185,6 +208,7 @@ impl HttpUpstream {
             key: self.balance.key(&headers, path.path(), Some(client)),
             own: false,
             tunnel: upgrade.is_some(),
+            record,
         };
         let (method, keep_host) = (head.method.clone(), proxy.keep_host);
         let request = Outline { method, path, headers, keep_host, expected, upload, until };
@@ -246,7 +270,11 @@ impl HttpUpstream {
     ) -> Attempt {
         let (rules, retry, label) = (&self.balance.rules, call.retry(), &endpoint.label);
         let failed = |Lost { status, reach }| (Failure::new(status, reach), None);
-        let request = self.head.request(endpoint.origin, outline).map_err(|status| failed(status.into()))?;
+        let mut request =
+            self.head.request(endpoint.origin, outline).map_err(|status| failed(status.into()))?;
+        if let Some(parent) = call.traceparent() {
+            request.headers_mut().insert(TRACEPARENT, parent);
+        }
         let now = Instant::now();
         let after = |limit| (Until::after(now, limit, outline.upload.as_ref()), limit);
         let whole = call.until().map(|(_, limit)| limit);
@@ -258,7 +286,7 @@ impl HttpUpstream {
         let whole = whole.map(after);
         let limit = Limit::new(time.map(after), name, "did not begin to answer", label);
         let response = limit.hold(endpoint.transport.send(request, sent, label)).await.map_err(failed)?;
-        call.answered();
+        call.answered(Some(response.status()));
         let (head, body) = response.into_parts();
         let body = if answer::short(&body, retry.body_bytes) {
             let limit = Limit::new(whole, PER_TRY, "did not end its response", label);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::AbortHandle;
@@ -40,31 +40,54 @@ impl From<Status> for Failed {
 
 /// Sends a request and waits for the head of its response. Dropping the future, or the response's body, resets the
 /// stream with CANCEL; what has been read of `outgoing` by then is still its own to keep.
-pub(in crate::dispatch) async fn send(
+pub(in crate::dispatch) fn send<'a>(
     mut lease: Lease,
     request: Request<()>,
-    outgoing: &mut Outgoing,
-    label: &Arc<str>,
-) -> Result<Response<UpstreamBody>, Failed> {
-    let nothing = match &*outgoing {
+    outgoing: &'a mut Outgoing,
+    label: &'a Arc<str>,
+) -> impl Future<Output = Result<Response<UpstreamBody>, Failed>> + use<'a> {
+    // The head is sent before there is a future, so that none has to hold it.
+    let begun = begin(&mut lease, request, outgoing, label);
+    async move { answered(begun?, lease, outgoing, label).await }
+}
+
+/// What is known of a call whose head is on its way: the response to come, and the stream for what is still to be sent.
+type Begun = (ResponseFuture, Option<SendStream<Bytes>>);
+
+fn begin(lease: &mut Lease, request: Request<()>, outgoing: &Outgoing, label: &str) -> Result<Begun, Failed> {
+    let nothing = match outgoing {
         Outgoing::Whole(message) => message.is_empty(),
         Outgoing::Stream(body) => body.is_end_stream(),
         Outgoing::Gone => true,
     };
-    let broke = |error: h2::Error| Failed { unsent: is_unsent(&error), status: failure(label, &error) };
-    let (mut response, mut stream) = lease.sender.send_request(request, nothing).map_err(|error| {
+    let (response, mut stream) = lease.sender.send_request(request, nothing).map_err(|error| {
         // Nothing has been written.
         let unsent = error.is_io() || error.is_go_away();
         Failed { unsent, status: failure(label, &error) }
     })?;
-    let mistake = matches!(outgoing, Outgoing::Stream(_)).then(Mistake::default);
-    let mut upload = None;
-    match &*outgoing {
-        _ if nothing => drop(stream),
+    let upload = match outgoing {
+        _ if nothing => None,
         // h2 holds the message and sends it as the upstream's window allows.
-        Outgoing::Whole(message) => stream.send_data(message.clone(), true).map_err(broke)?,
-        Outgoing::Stream(_) | Outgoing::Gone => upload = Some(stream),
-    }
+        Outgoing::Whole(message) => {
+            stream.send_data(message.clone(), true).map_err(|error| broke(label, &error))?;
+            None
+        }
+        Outgoing::Stream(_) | Outgoing::Gone => Some(stream),
+    };
+    Ok((response, upload))
+}
+
+fn broke(label: &str, error: &h2::Error) -> Failed {
+    Failed { unsent: is_unsent(error), status: failure(label, error) }
+}
+
+async fn answered(
+    (mut response, mut upload): Begun,
+    mut lease: Lease,
+    outgoing: &mut Outgoing,
+    label: &Arc<str>,
+) -> Result<Response<UpstreamBody>, Failed> {
+    let mistake = matches!(outgoing, Outgoing::Stream(_)).then(Mistake::default);
     let head = std::future::poll_fn(|cx| {
         if let (Some(stream), Outgoing::Stream(body), Some(mistake)) = (&mut upload, &mut *outgoing, &mistake)
             && let Poll::Ready(sent) = poll_upload(stream, body, mistake, cx)
@@ -74,7 +97,7 @@ pub(in crate::dispatch) async fn send(
                 return Poll::Ready(Err(Failed { status, unsent: false }));
             }
         }
-        Pin::new(&mut response).poll(cx).map_err(broke)
+        Pin::new(&mut response).poll(cx).map_err(|error| broke(label, &error))
     });
     let (head, receiving) = head.await?.into_parts();
     // Only a request that is still going on when its reply begins needs a task of its own.

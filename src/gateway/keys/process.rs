@@ -1,9 +1,46 @@
 //! The keys of the process itself: its connections and their certificates, who is known and how.
 
 use super::Keys;
-use crate::config::{Accounts, Callers, Clients, Connections, Tls};
+use crate::{
+    config::{Accounts, Callers, Clients, Connections, Tls, Traces},
+    health,
+};
+
+/// What sends traces is made when the process starts; which of them are made may change.
+pub(super) fn hold_traces(next: &mut Traces, now: &Traces) {
+    next.collector.clone_from(&now.collector);
+    next.resource.clone_from(&now.resource);
+    (next.queue, next.batch, next.delay) = (now.queue, now.batch, now.delay);
+}
 
 impl Keys {
+    pub(super) fn traces(&mut self, traces: &Traces) {
+        let Traces {
+            collector,
+            resource,
+            sample,
+            by_parent,
+            trust,
+            context,
+            baggage,
+            user_ids,
+            queue,
+            batch,
+            delay,
+        } = traces;
+        let headers = collector.iter().flat_map(|collector| &collector.headers);
+        let secrets: Vec<u64> = headers.map(|(_, secret)| secret.fingerprint()).collect();
+        self.long("otlp", &(collector, secrets, resource));
+        self.add("traces.sample", sample);
+        self.add("traces.by_parent", by_parent);
+        self.text("traces.trust", &format!("{trust:?}").to_lowercase());
+        self.add("traces.propagators", &[("tracecontext", context), ("baggage", baggage)]);
+        self.add("traces.user_ids", user_ids);
+        self.add("traces.queue", queue);
+        self.add("traces.batch", batch);
+        self.add("traces.delay", delay);
+    }
+
     /// Whether there is any is told with its certificates.
     pub(super) fn tls(&mut self, tls: Option<&Tls>) {
         let Some(tls) = tls else { return };
@@ -32,6 +69,37 @@ impl Keys {
         self.add("accounts.refresh_lifetime", &rules.refresh_lifetime);
         self.text("accounts.admin_email", admin_email);
         self.long("accounts.admin_password", admin_password);
+    }
+
+    pub(super) fn health(&mut self, health: &health::Settings) {
+        let health::Settings {
+            cache,
+            cache_key,
+            as_checks,
+            probes,
+            checks,
+            memory_limit,
+            degraded,
+            unhealthy,
+        } = health;
+        self.add("health.cache", cache);
+        self.text("health.cache_key", cache_key);
+        self.text("health.probes_in", if *as_checks { "checks" } else { "services" });
+        self.long("health.checks", checks);
+        self.add("health.memory_limit", memory_limit);
+        self.long("health.degraded", degraded);
+        self.long("health.unhealthy", unhealthy);
+        for probe in probes {
+            let health::Probe { name, target, timeout, critical, may_be_absent, secrets, files: _ } = probe;
+            self.thing(&format!("probe {name}"));
+            let key = |key: &str| format!("health.probes.{name}.{key}");
+            // That a secret is another one is seen, and what it is is not.
+            self.long(&key("url"), &(target, secrets));
+            self.add(&key("timeout"), timeout);
+            self.add(&key("critical"), critical);
+            self.add(&key("may_be_absent"), may_be_absent);
+        }
+        self.order("the order of probes", probes.iter().map(|probe| probe.name.to_string()));
     }
 
     pub(super) fn connections(&mut self, connections: &Connections) {

@@ -17,7 +17,7 @@ use self::assets::Asset;
 use super::{Gateway, operator};
 use crate::{
     auth::digest,
-    call::{Body, Call, Caller, Guards, HttpHead, Message, Road, Target},
+    call::{Body, Call, Caller, Guards, HttpHead, Message, Record, Road, Target},
     config::{Config, Page},
     route::router::TrailingSlash,
     services::NotServing,
@@ -119,6 +119,7 @@ pub(super) async fn serve(
         metadata: metadata::of_http_request(std::mem::take(&mut parts.headers)),
         message: Message::Body(body),
         peer: surface::peer(&parts.extensions),
+        record: Record::of(&parts.extensions),
         timeout: None,
         deadline: None,
         caller: Caller::default(),

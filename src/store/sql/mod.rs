@@ -149,6 +149,21 @@ impl Database {
         self.run(self.rows("SELECT name FROM locks WHERE name = $1", args!["admins"])).await.map(drop)
     }
 
+    /// Asks whether the database answers, and makes nothing in it.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(super) async fn answers(&self) -> Result<(), StoreError> {
+        let doubtful = !matches!(self.gate.state(), State::Up { .. });
+        let asking = async {
+            if doubtful {
+                self.knock().await?;
+            }
+            self.rows("SELECT 1", Vec::new()).await.map(drop)
+        };
+        self.gate.run(asking).await
+    }
+
     /// Runs one statement that reads.
     async fn rows(&self, sql: &'static str, args: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         Ok(match &self.pools {

@@ -16,7 +16,7 @@ use super::{
     stream,
 };
 use crate::{
-    call::{Body, Encoding, FrameReader, Reply},
+    call::{Body, Encoding, FrameReader, Reply, trace::Part},
     status::{self, Fault, Whose},
     surface::{self, Answer, Protocol, handshake::Handshake, http, metadata},
 };
@@ -69,9 +69,7 @@ impl Answer for RestAnswer {
             (Target::Endpoint { endpoint, form, .. }, Ok(reply)) if endpoint.method().server_streaming => {
                 stream::response(endpoint, form, reply, None, origin.head()).await
             }
-            (Target::Endpoint { endpoint, .. }, Ok(reply)) => {
-                unary(&endpoint, origin.accept_encoding.as_ref(), reply, origin.head()).await
-            }
+            (Target::Endpoint { endpoint, .. }, Ok(reply)) => unary(&endpoint, &origin, reply).await,
         };
         answered.unwrap_or_else(|status| error::response(&status, &origin))
     }
@@ -96,12 +94,8 @@ async fn coded(response: surface::Response, origin: &Origin) -> Result<surface::
 }
 
 /// The response of a unary call that went well so far.
-async fn unary(
-    endpoint: &Endpoint,
-    accept_encoding: Option<&HeaderValue>,
-    reply: Reply,
-    head: bool,
-) -> Result<surface::Response, Status> {
+async fn unary(endpoint: &Endpoint, origin: &Origin, reply: Reply) -> Result<surface::Response, Status> {
+    let (accept_encoding, head) = (origin.accept_encoding.as_ref(), origin.head());
     let Reply { metadata: mut headers, body, http_status, guards, .. } = reply;
     let mut reader = reader(endpoint, &headers, body);
     let message = reader.next().await?;
@@ -115,6 +109,7 @@ async fn unary(
     }
     let trailers = outcome(&headers, reader.take_trailers())?;
     let message = message.ok_or_else(|| miscounted("no message"))?;
+    let _transcoding = Part::begin(origin.record.as_ref(), "transcode response");
     metadata::to_response(&mut headers, Protocol::Rest);
     if let Some(trailers) = trailers {
         merge_trailers(&mut headers, trailers);

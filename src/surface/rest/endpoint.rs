@@ -6,7 +6,10 @@ use std::{borrow::Cow, sync::Arc};
 use bytes::Bytes;
 use tonic::Status;
 
-use super::error::{self, Errors};
+use super::{
+    error::{self, Errors},
+    health_body::HealthBody,
+};
 use crate::{
     call::{HEADER_BYTES, Target},
     route::Route,
@@ -22,6 +25,8 @@ use crate::{
 pub struct Endpoint {
     pub(super) binding: Binding,
     pub(super) route: Arc<Route>,
+    /// The binding's path template.
+    pub(super) template: Arc<str>,
     /// How its failures are written.
     pub(super) errors: Arc<Errors>,
     plan: RequestPlan,
@@ -40,8 +45,8 @@ pub struct Format {
     pub tables: Arc<Tables>,
     pub style: JsonStyle,
     pub input: JsonInput,
-    /// The fields of its replies that are written, by their names in the proto file and in this order; all of them without.
-    pub members: Option<Arc<[String]>>,
+    /// What its replies look like where that is not as their message has it.
+    pub body: Option<Arc<HealthBody>>,
 }
 
 /// What a request's body is.
@@ -57,8 +62,8 @@ pub(super) enum Input {
 /// What a reply's body is.
 enum Output {
     Message(Codec),
-    /// Some fields of the message, each with its key, in the order of the body.
-    Members(Vec<(String, FieldCodec)>),
+    /// The message as the deployment has it.
+    Shaped(Codec, Arc<HealthBody>),
     Field(FieldCodec),
     /// The bytes of a `google.api.HttpBody`: the whole reply, or this field of it.
     Raw(Option<FieldCodec>),
@@ -90,15 +95,15 @@ impl Endpoint {
         format: Format,
         errors: Arc<Errors>,
     ) -> Result<Self, String> {
-        let Format { tables, style, input, members } = format;
+        let Format { tables, style, input, body } = format;
         let codec = |name: &str| {
             tables.codec(name).ok_or_else(|| format!("{binding}: the schema has no message {name}"))
         };
         let output = codec(binding.method.descriptor.output().full_name())?;
         let response = match &binding.response_body {
             None if output.name() == HTTP_BODY => Output::Raw(None),
-            None => match members {
-                Some(names) => Output::Members(members_of(&output, &names, style)),
+            None => match body {
+                Some(body) => Output::Shaped(output, body),
                 None => Output::Message(output),
             },
             Some(field) => {
@@ -129,7 +134,8 @@ impl Endpoint {
         } else {
             None
         };
-        Ok(Self { binding, route, errors, plan, socket_plan, input, style, request, response })
+        let template = binding.template.as_str().into();
+        Ok(Self { binding, route, template, errors, plan, socket_plan, input, style, request, response })
     }
 
     /// The verb and path template, with what they bind.
@@ -144,13 +150,11 @@ impl Endpoint {
         (self.style, self.input)
     }
 
-    /// The only fields of the reply that are printed, by their proto names; `None` where all are.
+    /// What its replies look like where that is not as their message has it.
     #[must_use]
-    pub fn members(&self) -> Option<Vec<String>> {
+    pub fn body(&self) -> Option<&Arc<HealthBody>> {
         match &self.response {
-            Output::Members(members) => {
-                Some(members.iter().map(|(_, field)| field.name().to_owned()).collect())
-            }
+            Output::Shaped(_, body) => Some(body),
             Output::Message(_) | Output::Field(_) | Output::Raw(_) => None,
         }
     }
@@ -284,7 +288,7 @@ impl Endpoint {
         let style = JsonStyle { pretty: self.style.pretty && !one_line, ..self.style };
         match &self.response {
             Output::Message(codec) => codec.to_json(message, &style, out),
-            Output::Members(members) => members_to_json(members, message, &style, out),
+            Output::Shaped(codec, body) => shaped(codec, body, message, style, out),
             Output::Field(field) => field.to_json(message, &style, out),
             Output::Raw(_) => Ok(()),
         }
@@ -303,7 +307,7 @@ impl Endpoint {
         let taken = || -> Result<RawBody, TranscodeError> {
             let inner = match &self.response {
                 Output::Raw(Some(field)) => message_in(message, field)?,
-                Output::Raw(None) | Output::Message(_) | Output::Members(_) | Output::Field(_) => {
+                Output::Raw(None) | Output::Message(_) | Output::Shaped(..) | Output::Field(_) => {
                     Cow::Borrowed(message.as_ref())
                 }
             };
@@ -322,30 +326,21 @@ impl Endpoint {
     }
 }
 
-/// The fields of these names, each with its key; a name that the message does not have is left out.
-fn members_of(message: &Codec, names: &[String], style: JsonStyle) -> Vec<(String, FieldCodec)> {
-    let fields = names.iter().filter_map(|name| message.field(name));
-    let key =
-        |field: &FieldCodec| if style.proto_names { field.name() } else { field.json_name() }.to_owned();
-    fields.map(|field| (key(&field), field)).collect()
-}
-
-fn members_to_json(
-    members: &[(String, FieldCodec)],
+/// A message as the deployment has it.
+fn shaped(
+    codec: &Codec,
+    body: &HealthBody,
     message: &[u8],
-    style: &JsonStyle,
+    style: JsonStyle,
     out: &mut Vec<u8>,
 ) -> Result<(), TranscodeError> {
-    out.push(b'{');
-    for (at, (key, field)) in members.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        // A field's name is letters, digits and underscores.
-        out.extend_from_slice(format!("\"{key}\":").as_bytes());
-        field.to_json(message, style, out)?;
+    let mut whole = Vec::new();
+    codec.to_json(message, &JsonStyle { proto_names: true, pretty: false, ..style }, &mut whole)?;
+    // What was written as JSON is read as JSON; if not, it is answered as it is.
+    match serde_json::from_slice(&whole) {
+        Ok(value) => out.extend_from_slice(body.shape(value).to_string().as_bytes()),
+        Err(_) => out.extend_from_slice(&whole),
     }
-    out.push(b'}');
     Ok(())
 }
 

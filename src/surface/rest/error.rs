@@ -28,7 +28,7 @@ use super::{
     profile::{ErrorValue, Profile},
 };
 use crate::{
-    call::{Body, RequestValues},
+    call::{Body, Record, RequestValues},
     route::Text,
     status::{self, Fault, Refusal},
     surface::{Failed, Protocol, Response, metadata, peer},
@@ -62,6 +62,8 @@ pub(super) struct Origin {
     /// Kept where the profile's messages have places that headers fill.
     headers: Option<Box<HeaderMap>>,
     pub(super) errors: Arc<Errors>,
+    /// Where what is found out of the request is written.
+    pub(super) record: Option<Arc<Record>>,
 }
 
 impl Origin {
@@ -75,6 +77,7 @@ impl Origin {
             client: peer(&parts.extensions).address,
             headers: errors.headers.then(|| Box::new(parts.headers.clone())),
             errors: Arc::clone(errors),
+            record: Record::of(&parts.extensions),
         }
     }
 
@@ -92,6 +95,7 @@ impl Origin {
             client: self.client,
             message: status.message(),
             limit: status.metadata().get(LIMIT).and_then(|limit| limit.to_str().ok()),
+            retry_after: retry_after(status),
         };
         text.fill(&values, |_, value, out| out.push_str(value))
     }

@@ -14,6 +14,7 @@ pub mod elements;
 mod endpoint;
 mod error;
 mod explain;
+pub mod health_body;
 mod paths;
 mod profile;
 mod request;
@@ -23,6 +24,7 @@ mod websocket;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, HeaderName, Method, Uri, header, request::Parts};
+use futures_util::future::BoxFuture;
 use tonic::Status;
 
 use self::{
@@ -50,7 +52,7 @@ use super::{
     metadata, peer, timeout,
 };
 use crate::{
-    call::{Body, Call, Caller, Guards, Message, Pending, Road},
+    call::{Body, Call, Caller, Guards, Message, Pending, Record, Road},
     route::{
         Asked, Conditions, Hosts, Route, Routes, RpcTable, Weighted,
         router::{Conflict, Router, Settings},
@@ -192,11 +194,17 @@ impl Rest {
     }
 
     /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
-    pub async fn serve<R: Road + 'static>(&self, road: &Arc<R>, mut request: Request) -> Response {
+    ///
+    /// What becomes of it is boxed where its kind is known: what one kind needs, the others do not carry along.
+    pub fn serve<'a, R: Road + 'static>(
+        &'a self,
+        road: &'a Arc<R>,
+        mut request: Request,
+    ) -> BoxFuture<'a, Response> {
         if websocket::wanted(&request) {
             match self.paths.talks_to(&mut request) {
                 Ok(Socket::Method(endpoint, head)) => {
-                    return websocket::serve(endpoint, head, road, request).await;
+                    return Box::pin(websocket::serve(endpoint, head, road, request));
                 }
                 Ok(Socket::Upstream | Socket::Nothing) => {}
                 Err(status) => {
@@ -208,24 +216,15 @@ impl Rest {
                     let (method, uri) = (origin.method.clone(), origin.uri.clone());
                     let call = http::settled(route, method, uri, parts, Err(status));
                     let answer = RestAnswer { origin, target: Wanted::Nothing };
-                    return answer.close(road.run(call).await).await;
+                    return Box::pin(async move { answer.close(road.run(call).await).await });
                 }
             }
         }
-        let (answer, mut call) = self.open(request).await;
-        let Some((endpoint, form)) = answer.eager() else {
-            return answer.close(road.run(call).await).await;
-        };
-        if let Err(status) = road.admit(&mut call).await {
-            return answer.close(Err(status)).await;
+        let (answer, call) = self.opened(request);
+        if answer.eager().is_some() {
+            return Box::pin(eagerly(answer, call, road));
         }
-        let ahead = road.ahead(&call);
-        let road = Arc::clone(road);
-        let opening = Box::pin(async move { road.dispatch(call).await });
-        match stream::begin(endpoint, form, opening, ahead, answer.origin.head()).await {
-            Ok(response) => response,
-            Err(status) => answer.close(Err(status)).await,
-        }
+        Box::pin(async move { answer.close(road.run(call).await).await })
     }
 
     /// The answer to a request that is refused before it is opened.
@@ -247,10 +246,33 @@ impl Rest {
     }
 }
 
+/// Serves a call whose response begins before the upstream's reply does.
+async fn eagerly<R: Road + 'static>(answer: RestAnswer, mut call: Call, road: &Arc<R>) -> Response {
+    if let Err(status) = road.admit(&mut call).await {
+        return answer.close(Err(status)).await;
+    }
+    let Some((endpoint, form)) = answer.eager() else {
+        return answer.close(road.dispatch(call).await).await;
+    };
+    let ahead = road.ahead(&call);
+    let road = Arc::clone(road);
+    let opening = Box::pin(async move { road.dispatch(call).await });
+    match stream::begin(endpoint, form, opening, ahead, answer.origin.head()).await {
+        Ok(response) => response,
+        Err(status) => answer.close(Err(status)).await,
+    }
+}
+
 impl Surface for Rest {
     type Answer = RestAnswer;
 
     async fn open(&self, request: Request) -> (RestAnswer, Call) {
+        self.opened(request)
+    }
+}
+
+impl Rest {
+    fn opened(&self, request: Request) -> (RestAnswer, Call) {
         let (mut parts, body) = request.into_parts();
         let found = self.paths.look_up(&parts.method, &parts.uri, &parts.headers);
         let (endpoint, head) = match found {
@@ -280,13 +302,17 @@ impl Surface for Rest {
             }
         };
         let origin = Origin::take(&mut parts, &endpoint.errors);
+        if let Some(record) = &origin.record {
+            record.matched(&endpoint.template);
+        }
         let opened = negotiate(&endpoint, &parts.headers, &body);
         let (form, layout, coding) = match opened {
             Ok(opened) => opened,
             Err(status) => {
                 let (metadata, _) = metadata::of_request(parts.headers, Protocol::Rest);
-                let peer = peer(&parts.extensions);
-                let call = Call::settled(&endpoint.route, endpoint.rpc(), metadata, peer, Err(status));
+                let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
+                let call =
+                    Call::settled(&endpoint.route, endpoint.rpc(), metadata, peer, record, Err(status));
                 return (RestAnswer { origin, target: Wanted::Nothing }, call);
             }
         };
@@ -296,12 +322,12 @@ impl Surface for Rest {
             Input::Raw => text(&parts.headers, header::CONTENT_TYPE),
             Input::None | Input::Json => String::new(),
         };
-        let peer = peer(&parts.extensions);
+        let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
         let (route, rpc) = (Arc::clone(&endpoint.route), endpoint.rpc());
         let (metadata, timeout) = call_head(std::mem::take(&mut parts.headers));
         let timeout = match timeout {
             Ok(timeout) => timeout,
-            Err(status) => return (answer, Call::settled(&route, rpc, metadata, peer, Err(status))),
+            Err(status) => return (answer, Call::settled(&route, rpc, metadata, peer, record, Err(status))),
         };
         let unread = Unread { endpoint, head, body, coding, layout, content_type };
         let call = Call {
@@ -314,6 +340,7 @@ impl Surface for Rest {
             deadline: None,
             caller: Caller::default(),
             guards: Guards::default(),
+            record,
         };
         (answer, call)
     }

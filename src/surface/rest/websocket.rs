@@ -30,7 +30,7 @@ use super::{
     error::{self, Origin},
 };
 use crate::{
-    call::{Body, Call, Caller, FrameReader, Frames, Guards, Lasting, Message, Pending, Reply, Road},
+    call::{Body, Call, Caller, FrameReader, Frames, Guards, Lasting, Message, Pending, Record, Reply, Road},
     status::{Refusal, refuse},
     surface::{Answer as _, Request, Response, peer},
     transcode::HttpBody,
@@ -77,13 +77,16 @@ pub(super) async fn serve<R: Road + 'static>(
         let message = format!("this is no WebSocket handshake: {}", rejection.body_text());
         Status::invalid_argument(message)
     });
-    let peer = peer(&parts.extensions);
+    let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
+    if let Some(record) = &record {
+        record.matched(&endpoint.template);
+    }
     let lasting = parts.extensions.remove::<Lasting>();
     let (metadata, timeout) = call_head(parts.headers);
     let (upgrade, timeout) = match upgrade.and_then(|upgrade| Ok((upgrade, timeout?))) {
         Ok(read) => read,
         Err(status) => {
-            let call = Call::settled(&endpoint.route, endpoint.rpc(), metadata, peer, Err(status));
+            let call = Call::settled(&endpoint.route, endpoint.rpc(), metadata, peer, record, Err(status));
             let answer = RestAnswer { origin, target: Asked::Nothing };
             return answer.close(road.run(call).await).await;
         }
@@ -100,6 +103,7 @@ pub(super) async fn serve<R: Road + 'static>(
         deadline: None,
         caller: Caller::default(),
         guards: Guards::default(),
+        record,
     };
     if let Err(status) = road.admit(&mut call).await {
         return error::response(&status, &origin);

@@ -22,6 +22,10 @@ pub(super) struct Contract {
     _documented_ports: Value,
     #[serde(rename = "routes", default)]
     _routes: Value,
+    #[serde(rename = "documented_defaults", default)]
+    _documented_defaults: Value,
+    #[serde(rename = "listens", default)]
+    _listens: Value,
     #[serde(rename = "stand_ins")]
     _stand_ins: Value,
     #[serde(rename = "fixtures")]
@@ -40,6 +44,9 @@ pub(super) struct Case {
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Option<Value>,
     pub(super) body_text: Option<String>,
+    /// So many bytes as its body.
+    #[serde(rename = "body_bytes", default)]
+    _body_bytes: Value,
     pub(super) expect: Map<String, Value>,
     #[serde(default)]
     pub(super) needs: Vec<Map<String, Value>>,
@@ -108,6 +115,23 @@ impl Names {
             rest = behind;
         }
         out + rest
+    }
+
+    /// A value in which `$same:name` is the text that is kept under that name.
+    pub(super) fn same(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => match text.strip_prefix("$same:") {
+                Some(name) => {
+                    self.0.get(name).cloned().unwrap_or_else(|| panic!("nothing kept {name}")).into()
+                }
+                None => value.clone(),
+            },
+            Value::Array(items) => items.iter().map(|item| self.same(item)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), self.same(value))).collect()
+            }
+            other => other.clone(),
+        }
     }
 
     /// The same, of each text in a value.

@@ -79,7 +79,17 @@ fn matcher(text: &str, found: Option<&Value>) -> bool {
         }
         "$oneof" => argument.split('|').any(|one| one == said(found)),
         "$not" => argument != said(found),
-        "$len" => found.as_array().is_some_and(|items| Some(items.len()) == argument.parse().ok()),
+        "$len" => {
+            let length =
+                found.as_array().map(Vec::len).or_else(|| found.as_object().map(serde_json::Map::len));
+            length.is_some() && length == argument.parse().ok()
+        }
+        "$contains" => {
+            let wanted: Value =
+                serde_json::from_str(argument).unwrap_or_else(|error| panic!("{argument}: {error}"));
+            let mut items = found.as_array().into_iter().flatten();
+            items.any(|item| matches(&wanted, Some(item), "").is_ok())
+        }
         _ => panic!("{name} is no matcher"),
     }
 }
@@ -117,6 +127,11 @@ mod tests {
         check(json!("$gte:1000"), json!(999), false);
         check(json!("$oneof:a|b"), json!("b"), true);
         check(json!([1, 2]), json!([1]), false);
+        check(json!("$len:1"), json!({ "a": 2 }), true);
+        check(json!("$len:2"), json!([1]), false);
+        let list = json!([{ "name": "a", "n": 1 }, { "name": "b", "n": 2 }]);
+        check(json!(r#"$contains:{"name": "b", "n": "$gte:2"}"#), list.clone(), true);
+        check(json!(r#"$contains:{"name": "a", "n": 2}"#), list, false);
         assert!(matches_text(&json!("$int"), Some("60"), "it").is_ok());
         assert!(matches_text(&json!("$int"), Some("soon"), "it").is_err());
         assert!(matches_text(&json!("60"), Some("60"), "it").is_ok());

@@ -12,31 +12,86 @@ mod world;
 
 use self::{replay::replay, world::Accounts};
 
-/// What says something of the gateway that it does not tell yet.
-const OF_HEALTH_AND_LOG: [&str; 10] = [
-    "health",
-    "health-redis-down",
+/// What is said by metrics, by the log of requests and by the statistics of the gateway, which it does not have yet.
+const OF_TELEMETRY: [&str; 18] = [
     "log-line",
     "log-slow",
     "log-5xx",
-    "health-services-all-up",
-    "health-services-one-down",
     "metrics",
     "log-correlation",
     "log-level-debug",
+    "log-wrong-token",
+    "log-json-no-emoji",
+    "metrics-type",
+    "metrics-counter",
+    "metrics-histogram",
+    "metrics-info",
+    "metrics-counts-404",
+    "admin-stats-anonymous",
+    "admin-stats",
+    "admin-keys-use",
+    "log-requests-off",
+    "log-level-error",
 ];
+
+/// What is asked of MCP, which comes with it.
+const OF_MCP: [&str; 29] = [
+    "mcp-tools-list-bare",
+    "mcp-string-id",
+    "mcp-params-object",
+    "mcp-initialize",
+    "mcp-wrong-version",
+    "mcp-missing-version",
+    "mcp-missing-method",
+    "mcp-method-not-string",
+    "mcp-id-boolean",
+    "mcp-malformed-json",
+    "mcp-batch",
+    "mcp-unknown-method",
+    "mcp-notification",
+    "mcp-get",
+    "mcp-trailing-slash",
+    "mcp-under-1mib",
+    "mcp-over-1mib",
+    "mcp-foreign-origin",
+    "oauth-no-header",
+    "oauth-not-bearer",
+    "oauth-bad-token",
+    "oauth-wrong-audience",
+    "oauth-valid",
+    "oauth-invalid-request",
+    "oauth-metadata",
+    "cors-preflight",
+    "circuit-breaker",
+    "perf-mcp",
+    "request-timeout",
+];
+
+/// Both: lines of the log about calls of MCP.
+const OF_BOTH: [&str; 2] = ["log-request-fields", "log-mcp-method"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dream_with_a_service_that_keeps_accounts() {
-    replay("dream", Accounts::Behind, &OF_HEALTH_AND_LOG).await;
+    replay("dream", Accounts::Behind, &OF_TELEMETRY).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dream_with_the_gateways_own_accounts() {
-    replay("dream", Accounts::Own, &OF_HEALTH_AND_LOG).await;
+    replay("dream", Accounts::Own, &OF_TELEMETRY).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn presencepro() {
-    replay("presencepro", Accounts::MadeUp, &OF_HEALTH_AND_LOG).await;
+    replay("presencepro", Accounts::MadeUp, &OF_TELEMETRY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn friday() {
+    replay("friday", Accounts::MadeUp, &OF_TELEMETRY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twinmcp() {
+    let left_out = [&OF_TELEMETRY[..], &OF_MCP, &OF_BOTH].concat();
+    replay("twinmcp", Accounts::Kept, &left_out).await;
 }

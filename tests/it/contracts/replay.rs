@@ -2,12 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
+    convert::Infallible,
+    net::{IpAddr, TcpListener},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use propylon::call::Body;
 use serde_json::Value;
 
 use super::{
@@ -17,7 +19,7 @@ use super::{
     stand_in::{Seen, StandIn, State},
     world::{Accounts, SECRET, Variables, World},
 };
-use crate::support::servers::Server;
+use crate::support::{library, servers::Server};
 
 /// How long a case of load lasts: its figures are a release build's on a machine of its own, and `scripts/bench` has those.
 const LOAD: Duration = Duration::from_secs(3);
@@ -72,15 +74,25 @@ impl Replay {
     async fn prepare(&mut self) {
         let places = self.contract.environment.values();
         let services: Vec<String> = places
-            .filter_map(|value| value.strip_prefix("${")?.strip_suffix('}').map(str::to_owned))
+            .filter_map(|value| value.split_once("${")?.1.split_once('}').map(|(name, _)| name.to_owned()))
             .filter(|name| !matches!(name.as_str(), "secret48" | "postgres" | "redis" | "port"))
             .collect();
         for service in services {
             self.stand_in(&service, &format!("{service}-service")).await;
         }
         self.stand_in("replacement", "replacement").await;
+        if self.accounts == Accounts::Kept {
+            self.stand_in("slow", "slow").await;
+            self.names.set("library", format!("http://{}", library::serve(broken).await));
+        }
         self.names.set("secret48", SECRET);
         self.names.set("port", "0");
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        self.names.set("other_port", free.to_string());
+        // The one token of a system that has one.
+        if let Some(token) = self.contract.environment.get("API_TOKEN") {
+            self.names.set("token.owner", token.clone());
+        }
         self.names.set("redis", self.redis.url("0"));
     }
 
@@ -111,7 +123,8 @@ impl Replay {
             variables.insert("RATE_LIMIT_REQUESTS_PER_MINUTE".to_owned(), Some("100000".to_owned()));
         }
         let Some(case) = case else { return variables };
-        if case.need("service").is_some_and(|services| services.to_string().contains("hang")) {
+        let hangs = case.need("service").is_some_and(|services| services.to_string().contains("hang"));
+        if hangs && !case.path.contains("health") {
             variables.insert("PROPYLON_LIMITS__TIMEOUT".to_owned(), Some("300ms".to_owned()));
         }
         if let Some(Value::Object(changes)) = case.need("env") {
@@ -142,7 +155,9 @@ impl Replay {
         let client = redis::Client::open(self.redis.url("0")).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
-        let own = ["fresh", "env", "service"].iter().any(|need| case.need(need).is_some());
+        let needs = ["fresh", "env", "service", "memory_percent", "port_taken"];
+        let own =
+            needs.iter().any(|need| case.need(need).is_some()) || case.kind.as_deref() == Some("signal");
         if !own && !self.worlds.is_empty() {
             return Ok(0);
         }
@@ -170,7 +185,20 @@ impl Replay {
     /// Starts a world with a database of its own; for a case, or for all that need nothing.
     async fn begin(&mut self, case: Option<&Case>) -> Result<usize, (i32, String)> {
         self.fresh_database().await;
-        let variables = self.variables(case).await;
+        let mut variables = self.variables(case).await;
+        let taken =
+            case.and_then(|case| case.need("port_taken")).map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        if let Some(taken) = &taken {
+            let port = taken.local_addr().unwrap().port().to_string();
+            variables.insert("GATEWAY_PORT".to_owned(), Some(port.clone()));
+            self.names.set("taken_port", port);
+        }
+        if let Some(percent) = case.and_then(|case| case.need("memory_percent")).and_then(Value::as_f64) {
+            // What it holds when it has begun, the next one holds too.
+            let first = World::start(&self.contract, self.accounts, &variables, &self.names)?;
+            let limit = first.rss() as f64 * 100.0 / percent;
+            variables.insert("PROPYLON_HEALTH__MEMORY_LIMIT".to_owned(), Some(format!("{limit:.0}")));
+        }
         let world = World::start(&self.contract, self.accounts, &variables, &self.names)?;
         let number = self.databases - 1;
         self.worlds.insert(number, world);
@@ -182,11 +210,11 @@ impl Replay {
             Ok(world) => world,
             Err(ended) => {
                 let seen = BTreeMap::new();
-                let came = Came { answers: &[], seen: &seen, reads: None, ended: Some(&ended) };
-                return holds(&case.expect, &came);
+                let came = Came { ended: Some(&ended), ..Came::of(&[], &seen) };
+                return holds(&self.expected(case), &came);
             }
         };
-        if case.kind.as_deref() == Some("startup") {
+        if case.kind.as_deref() == Some("startup") && case.expect.contains_key("exit") {
             return Err("the gateway runs".to_owned());
         }
         self.ran_in.insert(case.id.clone(), world);
@@ -198,6 +226,7 @@ impl Replay {
             .iter()
             .filter_map(|text| text.split_once("${token.")?.1.split_once('}'))
             .map(|(name, _)| name)
+            .filter(|name| *name != "owner")
         {
             let token = self.at(world).token(name).await;
             self.names.set(format!("token.{name}"), token);
@@ -205,7 +234,21 @@ impl Replay {
         self.sicken(case, world).await;
         let reads = case.expect.contains_key("store_reads_of_user");
         let before = if reads { self.reads().await } else { 0 };
-        let answers = self.send(case, world).await;
+        let signalled = case.need("signal").is_some();
+        let (answers, stopped, refuses) = match signalled {
+            true => self.send_and_stop(case, world).await,
+            false => {
+                let answers = self.send(case, world).await;
+                let ends = case.kind.as_deref() == Some("signal");
+                (answers, ends.then(|| self.at(world).stop()), false)
+            }
+        };
+        let kept = match case.expect.get("redis") {
+            Some(expected) => self.kept(expected["key"].as_str().unwrap()).await,
+            None => None,
+        };
+        let rss_mb =
+            case.expect.contains_key("rss_mb_max").then(|| self.worlds[&world].rss() as f64 / 1_048_576.0);
         let reads = if reads { Some(self.reads().await - before) } else { None };
         let seen: BTreeMap<String, (Vec<Seen>, usize)> = self
             .stand_ins
@@ -214,7 +257,9 @@ impl Replay {
             .collect();
         self.heal(case).await;
         let answers = answers?;
-        let held = holds(&case.expect, &Came { answers: &answers, seen: &seen, reads, ended: None });
+        let at = Some(self.worlds[&world].address);
+        let came = Came { reads, kept, rss_mb, at, stopped, refuses, ..Came::of(&answers, &seen) };
+        let held = holds(&self.expected(case), &came);
         held.map_err(|why| format!("{why}\n{}", tail(&self.worlds[&world].program.output())))?;
         self.keep(case, answers.last())
     }
@@ -229,9 +274,9 @@ impl Replay {
         for (name, state) in case.need("service").and_then(Value::as_object).into_iter().flatten() {
             let state = state.as_str().unwrap();
             match name.as_str() {
-                "redis" => {
+                "redis" | "postgresql" | "database" => {
                     assert_eq!(state, "refused");
-                    self.redis.kill();
+                    if name == "redis" { self.redis.kill() } else { self.postgres.kill() }
                 }
                 _ if state == "two replicas" => {}
                 _ => {
@@ -243,8 +288,12 @@ impl Replay {
     }
 
     async fn heal(&mut self, case: &Case) {
-        if case.need("service").is_some_and(|services| services.get("redis").is_some()) {
+        let sick = |name: &str| case.need("service").is_some_and(|services| services.get(name).is_some());
+        if sick("redis") {
             self.redis.start();
+        }
+        if sick("postgresql") || sick("database") {
+            self.postgres.start();
         }
         for stand_in in self.stand_ins.values_mut() {
             stand_in.become_(State::Up).await;
@@ -255,15 +304,17 @@ impl Replay {
         let to = self.worlds[&world].address;
         let from: Option<IpAddr> =
             case.need("peer").and_then(Value::as_str).map(|peer| peer.parse().unwrap());
-        let headers: Vec<(String, String)> =
-            case.headers.iter().map(|(name, value)| (name.clone(), self.names.fill(value))).collect();
+        let headers = |number: usize| -> Vec<(String, String)> {
+            let fill = |value: &String| self.names.fill(&value.replace("${i}", &(number + 1).to_string()));
+            case.headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
+        };
         let body = match (&case.body, &case.body_text) {
             (Some(body), _) => self.names.fill_value(body).to_string().into(),
             (None, Some(text)) => text.clone().into(),
             (None, None) => Bytes::new(),
         };
         let path = self.names.fill(&case.path);
-        let one = || request(&case.method, &path, headers.clone(), body.clone());
+        let one = || request(&case.method, &path, headers(0), body.clone());
         if case.concurrent {
             return at_once(case.repeat, || (Client::new(to, from), one())).await;
         }
@@ -273,10 +324,52 @@ impl Replay {
         }
         let mut client = Client::new(to, from);
         let mut answers = Vec::with_capacity(case.repeat);
-        for _ in 0..case.repeat {
-            answers.push(client.send(one()).await?);
+        let pause = case.need("pause_between_ms").and_then(Value::as_u64).unwrap_or_default();
+        for number in 0..case.repeat {
+            answers.push(client.send(request(&case.method, &path, headers(number), body.clone())).await?);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
         Ok(answers)
+    }
+
+    /// Sends, and tells the gateway to stop while the request is on its way.
+    async fn send_and_stop(
+        &mut self,
+        case: &Case,
+        world: usize,
+    ) -> (Result<Vec<Answer>, String>, Option<(i32, String)>, bool) {
+        let address = self.worlds[&world].address;
+        let id = self.worlds[&world].program.id();
+        let stopping = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let sent = std::process::Command::new("kill").args(["-TERM", &id.to_string()]).status();
+            assert!(sent.unwrap().success());
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            tokio::net::TcpStream::connect(address).await.is_err()
+        });
+        let answers = self.send(case, world).await;
+        let refuses = stopping.await.unwrap();
+        let stopped = self.at(world).stopped();
+        (answers, Some(stopped), refuses)
+    }
+
+    /// What is expected, with the names that cases before have kept.
+    fn expected(&self, case: &Case) -> serde_json::Map<String, Value> {
+        let mut names = self.names.clone();
+        if let Some(taken) = case.need("port_taken").and(self.names.0.get("taken_port")) {
+            names.set("port", taken.clone());
+        }
+        let fill = |value: &Value| names.same(&names.fill_value(value));
+        case.expect.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
+    }
+
+    /// What Redis keeps under a key, and for how long.
+    async fn kept(&self, key: &str) -> Option<(i64, Value)> {
+        let client = redis::Client::open(self.redis.url("0")).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let ttl: i64 = redis::cmd("TTL").arg(key).query_async(&mut connection).await.unwrap();
+        let text: Option<String> = redis::cmd("GET").arg(key).query_async(&mut connection).await.unwrap();
+        Some((ttl, serde_json::from_str(&text?).unwrap()))
     }
 
     /// How often accounts were read from the database.
@@ -298,6 +391,13 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// A service of gRPC that fails by itself.
+async fn broken(_: http::Request<hyper::body::Incoming>) -> Result<http::Response<Body>, Infallible> {
+    let response = http::Response::builder().header("content-type", "application/grpc");
+    let response = response.header("grpc-status", "13").header("grpc-message", "the shelves fell over");
+    Ok(response.body(Body::empty()).unwrap())
 }
 
 /// The last lines of what a gateway printed.

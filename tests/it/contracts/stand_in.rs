@@ -54,7 +54,8 @@ impl State {
         match (name, number.parse::<u64>()) {
             ("up", _) => Self::Up,
             ("down", _) => Self::Status(500),
-            ("refused", _) => Self::Refused,
+            // That it was never there either is for who asks for the first time.
+            ("refused" | "absent", _) => Self::Refused,
             ("hang", _) => Self::Hang,
             ("garbage", _) => Self::Garbage,
             ("close", _) => Self::Close,

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::support::{
     gateway::listening,
+    library::DESCRIPTORS,
     process::Program,
     tokens::{self, hs256, token},
     tools::package,
@@ -32,6 +33,8 @@ pub(super) enum Accounts {
     Behind,
     /// The gateway's own services, in place of the routes to the service.
     Own,
+    /// The gateway's own services, as the preset has them.
+    Kept,
 }
 
 /// A running gateway of the preset's.
@@ -55,7 +58,7 @@ impl World {
         names: &Names,
     ) -> Result<Self, (i32, String)> {
         let folder = tempfile::tempdir().unwrap();
-        let preset = preset(contract, accounts, &folder);
+        let preset = preset(contract, accounts, &folder, names);
         let mut command = gateway(&preset, &folder);
         let mut listens = false;
         for (name, value) in variables {
@@ -65,7 +68,7 @@ impl World {
                 None => command.env_remove(name),
             };
         }
-        if accounts == Accounts::Own {
+        if matches!(accounts, Accounts::Own | Accounts::Kept) {
             command.envs(admin());
         }
         if !listens {
@@ -88,13 +91,39 @@ impl World {
         assert!(self.folder.path().is_dir());
     }
 
+    /// What the gateway holds in memory, in bytes.
+    pub(super) fn rss(&self) -> u64 {
+        let file = format!("/proc/{}/status", self.program.id());
+        let status = std::fs::read_to_string(&file).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Tells it to stop, and waits for its end.
+    pub(super) fn stop(&mut self) -> (i32, String) {
+        self.program.signal("TERM");
+        self.stopped()
+    }
+
+    /// Waits for its end: its exit code, and what it printed.
+    pub(super) fn stopped(&mut self) -> (i32, String) {
+        let code = self.program.exit_code(Duration::from_secs(30)).unwrap();
+        (code, self.program.output())
+    }
+
     /// A token that a case needs, by its name.
     pub(super) async fn token(&mut self, name: &str) -> String {
         if let Some(token) = self.tokens.get(name) {
             return token.clone();
         }
         let own = matches!(name, "free" | "premium" | "elite" | "to_delete");
-        let token = if own && self.accounts != Accounts::MadeUp {
+        let token = if self.accounts == Accounts::Kept {
+            assert_eq!(name, "admin");
+            let login = json!({ "email": "root@example.com", "password": ADMIN_PASSWORD });
+            let mut client = Client::new(self.address, None);
+            let made = call(&mut client, "POST", "/api/v1/auth/login", None, &login).await;
+            made["access_token"].as_str().unwrap().to_owned()
+        } else if own && self.accounts != Accounts::MadeUp {
             self.registered(name).await
         } else {
             made_up(name)
@@ -170,8 +199,16 @@ pub(super) fn made_up(name: &str) -> String {
 }
 
 /// The preset's file; where the gateway keeps the accounts itself, without the routes to the service that would.
-fn preset(contract: &Contract, accounts: Accounts, folder: &tempfile::TempDir) -> PathBuf {
+fn preset(contract: &Contract, accounts: Accounts, folder: &tempfile::TempDir, names: &Names) -> PathBuf {
     let file = package().join(&contract.preset);
+    if accounts == Accounts::Kept {
+        // What a case asks of it that is none of the system's own: a service that is slow, and one that fails.
+        let text = std::fs::read_to_string(&file).unwrap() + &names.fill(BESIDE);
+        std::fs::write(folder.path().join("library.binpb"), DESCRIPTORS.as_slice()).unwrap();
+        let copy = folder.path().join("preset.toml");
+        std::fs::write(&copy, text).unwrap();
+        return copy;
+    }
     if accounts != Accounts::Own {
         return file;
     }
@@ -194,6 +231,30 @@ fn preset(contract: &Contract, accounts: Accounts, folder: &tempfile::TempDir) -
     std::fs::write(&copy, config.to_string()).unwrap();
     copy
 }
+
+const BESIDE: &str = r#"
+[[upstreams]]
+name = "slow"
+http = "${slow}"
+
+[[routes]]
+path = "/slow"
+upstream = "slow"
+access = { public = true }
+
+[[upstreams]]
+name = "library"
+grpc = "${library}"
+descriptors = "library.binpb"
+
+[[http_rules]]
+selector = "library.v1.Library.Fail"
+get = "/__fault/panic"
+
+[[access.rules]]
+match = ["library.v1.Library/Fail"]
+public = true
+"#;
 
 fn gateway(config: &std::path::Path, folder: &tempfile::TempDir) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));

@@ -171,6 +171,7 @@ fn as_other_user(program: &Path, folder: &Path) -> Command {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -31,6 +31,7 @@ fn what_the_example_only_mentions_is_right_too() {
     fs::write(folder.path().join("tokens.key"), "Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scvq9Zr2").unwrap();
     fs::write(folder.path().join("operator.key"), "Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
     fs::write(folder.path().join("admin.password"), "Xy4Tn6Yb1Kd3Mf5Hg7").unwrap();
+    fs::write(folder.path().join("collector.headers"), "authorization=Basic%20Xy4Tn6Yb1Kd3Mf5Hg7").unwrap();
     fs::write(folder.path().join("films.binpb"), crate::proto::FILE_DESCRIPTOR_SET).unwrap();
     let ca = rcgen::generate_simple_self_signed(["books.internal".to_owned()]).unwrap();
     for name in ["books-ca.pem", "clients-ca.pem", "tls.crt", "shop.crt", "gateway.crt"] {
@@ -44,7 +45,7 @@ fn what_the_example_only_mentions_is_right_too() {
     let (config, warnings) = sources.inspect().accept().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (4, 7, 2));
     // What is only mentioned does nothing as long as clients are not asked, and an upstream is in plain text.
-    assert_eq!(warnings.count(), (0, 6), "{warnings}");
+    assert_eq!(warnings.count(), (0, 8), "{warnings}");
     let metadata: Vec<_> =
         config.upstreams[0].metadata.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
     let want =

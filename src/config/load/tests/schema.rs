@@ -58,6 +58,13 @@ fn least(definition: &str, key: &str) -> (serde_json::Value, &'static str) {
         "BuiltIn" => (json!({}), "/builtin/index"),
         "Errors" => (json!({}), "/rest/errors"),
         "HealthBody" => (json!({}), "/rest/health"),
+        "GatewayHealth" => (json!({}), "/health"),
+        "Degraded" => (json!({}), "/health/degraded"),
+        "Unhealthy" => (json!({}), "/health/unhealthy"),
+        "Probe" => {
+            let probe = json!({ "name": "a", "kind": "tcp", "url": "h:1" });
+            (json!({ "health": { "probes": [probe] } }), "/health/probes/0")
+        }
         "RateLimits" => (json!({}), "/rate_limits"),
         section => (json!({}), Box::leak(format!("/{}", section.to_ascii_lowercase()).into_boxed_str())),
     }
@@ -179,6 +186,8 @@ fn what_the_schema_demands_is_demanded() {
         ("/routes", json!({ "path": "/a", "redirect": { "to": "/b" } })),
         ("/routes", json!({ "service": "a.B" })),
         ("/http_rules", rule),
+        ("/health/probes", json!({ "name": "a", "kind": "redis" })),
+        ("/health/probes", json!({ "name": "a", "upstream": "books" })),
         ("/http_rules", json!({ "selector": "a.B.C", "custom": { "kind": "HEAD", "path": "/a" } })),
     ];
     for (list, entry) in entries {

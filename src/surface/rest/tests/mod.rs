@@ -121,7 +121,7 @@ fn rest_of(settings: Settings, style: JsonStyle, profile: Profile) -> Rest {
     for method in schema.methods() {
         for binding in bindings(method, &[], true).0 {
             let tables = Arc::clone(&tables);
-            let format = Format { tables, style, input: JsonInput::default(), members: None };
+            let format = Format { tables, style, input: JsonInput::default(), body: None };
             builder.add(&binding, &Arc::clone(&route).into(), &format).unwrap();
         }
     }

@@ -6,49 +6,48 @@
 
 use std::{fs, path::Path};
 
-use super::{Finding, State};
+use super::{Finding, bytes, mib, percent, state};
+use crate::health::Settings;
 
-/// From this share of the limit on, the check says degraded.
-const DEGRADED: f64 = 0.85;
-/// From this share of the limit on, the check says unhealthy: the kernel is about to end the process.
-const UNHEALTHY: f64 = 0.97;
-
-/// Bytes used, and bytes there are.
+/// Bytes used, how many of them others may use too, and how many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
-    pub(super) rss: u64,
-    pub(super) limit: u64,
+    rss: u64,
+    shared: u64,
+    limit: u64,
 }
 
-/// Reads both; `None` on a system that does not tell.
-pub(super) fn usage() -> Option<Usage> {
+/// Reads all; `None` on a system that does not tell. `limit`: what the config says there is.
+pub(super) fn usage(limit: Option<u64>) -> Option<Usage> {
     let read = |path: &str| fs::read_to_string(path).ok();
-    let rss = kib(&read("/proc/self/status")?, "VmRSS:")?;
-    let machine = kib(&read("/proc/meminfo")?, "MemTotal:")?;
-    let group =
-        read("/proc/self/cgroup").and_then(|groups| group_limit(&groups, Path::new("/sys/fs/cgroup")));
-    Some(Usage { rss, limit: group.map_or(machine, |group| group.min(machine)) })
+    let status = read("/proc/self/status")?;
+    let rss = kib(&status, "VmRSS:")?;
+    let of = |key| kib(&status, key).unwrap_or_default();
+    let shared = of("RssFile:").saturating_add(of("RssShmem:"));
+    let limit = match limit {
+        Some(limit) => limit,
+        None => {
+            let machine = kib(&read("/proc/meminfo")?, "MemTotal:")?;
+            let group = read("/proc/self/cgroup");
+            let group = group.and_then(|groups| group_limit(&groups, Path::new("/sys/fs/cgroup")));
+            group.map_or(machine, |group| group.min(machine))
+        }
+    };
+    Some(Usage { rss, shared, limit })
 }
 
 /// What a usage means.
-pub(super) fn judge(usage: Usage) -> Finding {
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people: 2^53 bytes are 8 PiB")]
-    let (rss, limit) = (usage.rss as f64, usage.limit.max(1) as f64);
-    let share = rss / limit;
-    let state = match share {
-        share if share >= UNHEALTHY => State::Unhealthy,
-        share if share >= DEGRADED => State::Degraded,
-        _ => State::Healthy,
-    };
-    let mib = |bytes: f64| bytes / 1_048_576.0;
-    let percent = share * 100.0;
+pub(super) fn judge(usage: Usage, settings: &Settings) -> Finding {
+    let (rss, limit) = (bytes(usage.rss), bytes(usage.limit.max(1)));
+    let share = rss / limit * 100.0;
     Finding {
-        state,
-        message: format!("uses {:.1} MiB of {:.0} MiB ({percent:.1} %)", mib(rss), mib(limit)),
+        state: state(share, settings.degraded.memory, settings.unhealthy.memory),
+        message: format!("uses {} of {} ({} %)", mib(rss), mib(limit), percent(share)),
         details: vec![
-            ("rss_bytes", rss),
-            ("limit_bytes", limit),
-            ("used_percent", (percent * 100.0).round() / 100.0),
+            ("rss_bytes", rss.into()),
+            ("shared_bytes", bytes(usage.shared).into()),
+            ("limit_bytes", limit.into()),
+            ("used_percent", percent(share).into()),
         ],
     }
 }
@@ -87,18 +86,30 @@ fn group_limit(groups: &str, root: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::State;
 
     #[test]
     fn a_share_of_the_limit_is_judged() {
-        let check = |rss, want: State| assert_eq!(judge(Usage { rss, limit: 1000 }).state, want, "{rss}");
+        let settings = Settings::default();
+        let of = |rss, limit| judge(Usage { rss, shared: 0, limit }, &settings);
+        let check = |rss, want: State| assert_eq!(of(rss, 1000).state, want, "{rss}");
         check(0, State::Healthy);
         check(849, State::Healthy);
         check(850, State::Degraded);
         check(969, State::Degraded);
         check(970, State::Unhealthy);
         check(2000, State::Unhealthy);
-        let finding = judge(Usage { rss: 10 << 20, limit: 40 << 20 });
-        assert_eq!(finding.message, "uses 10.0 MiB of 40 MiB (25.0 %)");
+        assert_eq!(of(10 << 20, 40 << 20).message, "uses 10.0 MiB of 40.0 MiB (25 %)");
+    }
+
+    #[test]
+    fn the_configs_limit_goes_before_the_machines() {
+        #[cfg(target_os = "linux")]
+        {
+            let own = usage(Some(1 << 20)).unwrap();
+            assert!(own.limit == 1 << 20 && own.rss > own.limit && own.shared < own.rss, "{own:?}");
+            assert!(usage(None).unwrap().limit > 64 << 20);
+        }
     }
 
     #[test]

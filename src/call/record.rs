@@ -1,0 +1,363 @@
+//! What is known of one request when it has ended. The door makes the record where somebody wants it; whoever finds
+//! something out on the way writes it there; it is closed when the last byte of the response has gone, when the client has,
+//! or when the tunnel that it became has ended. Then its observers see it whole: metrics, the access log, traces.
+
+mod traced;
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use http::{Extensions, HeaderValue, Method, StatusCode, Uri, Version};
+use tonic::{Code, Status};
+
+pub use self::traced::Traced;
+use super::{
+    Call, Lasting, Target,
+    trace::{SpanId, TraceContext},
+};
+use crate::{auth::Principal, route::Route};
+
+/// Who looks at records that are closed, in this order. The slice is as short as its list in the gateway.
+pub type Observers = Arc<[Arc<dyn Observer>]>;
+
+/// Looks at records that are closed. It is called by the task that served the request, so it does not wait.
+pub trait Observer: Send + Sync + fmt::Debug {
+    fn ended(&self, call: &Ended<'_>);
+}
+
+/// One request on its way.
+pub struct Record {
+    arrived: Arrived,
+    observers: Observers,
+    found: Mutex<Found>,
+}
+
+/// What a request's head says, and its connection.
+#[derive(Debug, Clone)]
+pub struct Arrived {
+    pub at: Instant,
+    /// The protocol that it was taken for.
+    pub way: Way,
+    pub method: Method,
+    /// As it was sent: its query may hold what nobody else may read.
+    pub uri: Uri,
+    pub version: Version,
+    /// It came by TLS.
+    pub secure: bool,
+    /// The other end of its connection.
+    pub peer: IpAddr,
+    /// Whom it is for, where its URI does not say.
+    pub host: Option<HeaderValue>,
+    pub user_agent: Option<HeaderValue>,
+    pub request_id: HeaderValue,
+    /// What it says of its body's length, in bytes.
+    pub request_bytes: Option<u64>,
+    /// The trace that it is part of; `None` where there is none.
+    pub trace: Option<TraceContext>,
+}
+
+/// The way a call came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    Grpc,
+    GrpcWeb,
+    /// JSON over a gRPC method's binding.
+    Rest,
+    /// What is answered in HTTP itself: an HTTP upstream, a page, a response of the config's.
+    Http,
+}
+
+impl Way {
+    /// Its name in logs and labels.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc_web",
+            Self::Rest => "rest",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// One sending of a call to an endpoint.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The upstream's name in the config.
+    pub upstream: Arc<str>,
+    pub endpoint: SocketAddr,
+    pub began: Instant,
+    /// When the head of an answer came, if one did.
+    pub answered: Option<Instant>,
+    /// The HTTP status of an HTTP upstream's answer.
+    pub http_status: Option<u16>,
+    pub ended: Option<Instant>,
+    pub outcome: Outcome,
+    /// Its span, where the call is traced.
+    pub span: Option<SpanId>,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is still on its way, or the call was given up before anybody could say.
+    Open,
+    /// It was answered, and the answer was passed on.
+    Answered,
+    /// It failed, or was answered with a failure.
+    Failed { code: Code, message: String },
+}
+
+/// What became of a request, for its observers.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    pub arrived: &'a Arrived,
+    pub way: Way,
+    /// `None` for what was refused before anything looked for one.
+    pub route: Option<&'a Arc<Route>>,
+    /// Who called, if policies found out.
+    pub principal: Option<&'a Principal>,
+    /// Where the call came from: whom a trusted proxy spoke for, or the connection's other end.
+    pub client: IpAddr,
+    attempts: &'a Attempts,
+    /// What a trace tells of it.
+    pub traced: &'a Traced,
+    /// `None`: the client went away before there was an answer.
+    pub http_status: Option<StatusCode>,
+    /// The gRPC status of the call, where it has one: a plain HTTP answer has none unless it is a failure of ours.
+    pub code: Option<Code>,
+    /// What the caller was told went wrong.
+    pub message: Option<&'a str>,
+    /// Bytes of the response's body that the server took.
+    pub response_bytes: u64,
+    /// From the request's head to the end of the response's body, or of the tunnel.
+    pub took: Duration,
+    /// The client went away before the end of the response.
+    pub cancelled: bool,
+}
+
+impl Ended<'_> {
+    /// Its attempts, in the order in which they began.
+    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.first.iter().chain(&self.attempts.others)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    way: Option<Way>,
+    route: Option<Arc<Route>>,
+    principal: Option<Arc<Principal>>,
+    client: Option<IpAddr>,
+    attempts: Attempts,
+    traced: Traced,
+    http_status: Option<StatusCode>,
+    code: Option<Code>,
+    message: Option<String>,
+    tunnel: Tunnel,
+    closed: bool,
+}
+
+/// Mostly there is one, and no list is made for it.
+#[derive(Debug, Default)]
+struct Attempts {
+    first: Option<Attempt>,
+    others: Vec<Attempt>,
+}
+
+impl Attempts {
+    fn get(&mut self, number: usize) -> Option<&mut Attempt> {
+        match number.checked_sub(1) {
+            None => self.first.as_mut(),
+            Some(other) => self.others.get_mut(other),
+        }
+    }
+}
+
+/// Whether a request became a tunnel. Its end may be told before its beginning.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Tunnel {
+    #[default]
+    None,
+    Open,
+    Ended,
+}
+
+impl Record {
+    /// Begins a record that its observers see at the end.
+    #[must_use]
+    pub fn begin(arrived: Arrived, observers: &Observers) -> Arc<Self> {
+        Arc::new(Self { arrived, observers: Arc::clone(observers), found: Mutex::default() })
+    }
+
+    /// The record of a request, as the door put it into its extensions.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<Arc<Self>> {
+        extensions.get().cloned()
+    }
+
+    /// Goes along with a request; what may become a tunnel then closes it at the tunnel's end.
+    pub fn attach(self: &Arc<Self>, extensions: &mut Extensions) {
+        if let Some(lasting) = extensions.remove::<Lasting>() {
+            extensions.insert(Lasting::new((lasting, TunnelEnd(Arc::clone(self)))));
+        }
+        extensions.insert(Arc::clone(self));
+    }
+
+    /// What was known when it began.
+    #[must_use]
+    pub fn arrived(&self) -> &Arrived {
+        &self.arrived
+    }
+
+    /// What a call is and who makes it, as far as policies have found out.
+    pub fn admitted(&self, call: &Call) {
+        let mut found = self.found();
+        if matches!(call.target, Target::Http(_)) {
+            found.way = Some(Way::Http);
+        }
+        found.route = Some(Arc::clone(&call.route));
+        found.client = call.caller.client.map(|client| client.address);
+        found.principal.clone_from(&call.caller.principal);
+    }
+
+    /// The gRPC status that a call ends with, as its trailers say.
+    pub fn said(&self, outcome: Result<(), &Status>) {
+        match outcome {
+            Ok(()) => self.found().code = Some(Code::Ok),
+            Err(status) => self.failed(status.code(), status.message()),
+        }
+    }
+
+    /// It failed, and its caller is told so.
+    pub fn failed(&self, code: Code, message: &str) {
+        let mut found = self.found();
+        found.code = Some(code);
+        found.message = Some(message.to_owned());
+    }
+
+    /// An attempt begins; gives its number.
+    pub(crate) fn tries(&self, upstream: &Arc<str>, endpoint: SocketAddr, now: Instant) -> usize {
+        let attempt = Attempt {
+            upstream: Arc::clone(upstream),
+            endpoint,
+            began: now,
+            answered: None,
+            http_status: None,
+            ended: None,
+            outcome: Outcome::Open,
+            span: self.is_traced().then(SpanId::new),
+        };
+        let attempts = &mut self.found().attempts;
+        if attempts.first.is_none() {
+            attempts.first = Some(attempt);
+            return 0;
+        }
+        attempts.others.push(attempt);
+        attempts.others.len()
+    }
+
+    /// The head of an attempt's answer has come.
+    pub(crate) fn answered(&self, attempt: usize, http_status: Option<StatusCode>, now: Instant) {
+        if let Some(attempt) = self.found().attempts.get(attempt) {
+            attempt.answered = Some(now);
+            attempt.http_status = http_status.map(|status| status.as_u16());
+        }
+    }
+
+    /// An attempt has failed, with the status that the call would end with.
+    pub(crate) fn tried(&self, attempt: usize, status: &Status, now: Instant) {
+        if let Some(attempt) = self.found().attempts.get(attempt) {
+            attempt.ended = Some(now);
+            attempt.outcome = Outcome::Failed { code: status.code(), message: status.message().to_owned() };
+        }
+    }
+
+    /// An attempt is over, if nobody has said so before: with its answer, or given up.
+    pub(crate) fn left(&self, attempt: usize, now: Instant) {
+        if let Some(attempt) = self.found().attempts.get(attempt)
+            && attempt.ended.is_none()
+        {
+            attempt.ended = Some(now);
+            if attempt.answered.is_some() {
+                attempt.outcome = Outcome::Answered;
+            }
+        }
+    }
+
+    /// The head of the response. `true`: it became a tunnel, which closes the record at its end.
+    pub(super) fn responds(&self, status: StatusCode, tunnel: bool) -> bool {
+        let mut found = self.found();
+        found.http_status = Some(status);
+        if tunnel && found.tunnel == Tunnel::None {
+            found.tunnel = Tunnel::Open;
+            return true;
+        }
+        false
+    }
+
+    /// Ends it, once: whoever comes second changes nothing.
+    pub(super) fn close(&self, response_bytes: u64, cancelled: bool) {
+        // What observers look at nobody writes any more, and they are not called under the lock.
+        let found = {
+            let mut found = self.found();
+            if found.closed {
+                return;
+            }
+            std::mem::replace(&mut *found, Found { closed: true, ..Found::default() })
+        };
+        let took = self.arrived.at.elapsed();
+        let code = found.code.or(cancelled.then_some(Code::Cancelled));
+        let ended = Ended {
+            arrived: &self.arrived,
+            way: found.way.unwrap_or(self.arrived.way),
+            route: found.route.as_ref(),
+            principal: found.principal.as_deref(),
+            client: found.client.unwrap_or(self.arrived.peer),
+            attempts: &found.attempts,
+            traced: &found.traced,
+            http_status: found.http_status,
+            code,
+            message: found.message.as_deref(),
+            response_bytes,
+            took,
+            cancelled,
+        };
+        for observer in &*self.observers {
+            observer.ended(&ended);
+        }
+    }
+
+    fn tunnel_ended(&self) {
+        let mut found = self.found();
+        let was = std::mem::replace(&mut found.tunnel, Tunnel::Ended);
+        drop(found);
+        if was == Tunnel::Open {
+            self.close(0, false);
+        }
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        // What a panic left half-written is at worst a line that says less.
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Record({} {})", self.arrived.method, self.arrived.uri.path())
+    }
+}
+
+/// Held by what a request became when its connection was handed over.
+struct TunnelEnd(Arc<Record>);
+
+impl Drop for TunnelEnd {
+    fn drop(&mut self) {
+        self.0.tunnel_ended();
+    }
+}
