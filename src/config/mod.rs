@@ -40,7 +40,7 @@ pub use self::{
     environment::Environment,
     excerpt::Span,
     json_schema::json_schema,
-    load::{ConfigError, Flag, Loaded, Sources},
+    load::{ConfigError, Flag, Loaded, SERVICES, Sources},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
     otlp::{Collector, Resource, Traces},
@@ -55,7 +55,7 @@ use crate::{
     dispatch::Resilience,
     route::{
         Conditions, Cors, HeaderRules, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
-        router::Settings as Paths,
+        RetryChanges, router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
     surface::rest::{Profile, health_body::HealthBody},
@@ -93,6 +93,8 @@ pub struct Config {
     pub limits: Limits,
     /// The most bytes of one request's headers.
     pub header_bytes: u32,
+    /// The most headers of a request of HTTP/1.1.
+    pub headers: usize,
     /// The longest a unary call may take.
     pub timeout: Duration,
     pub cors: Cors,
@@ -304,6 +306,8 @@ pub struct PathRoute {
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,
     pub template: Template,
+    /// Of a prefix, the path that it is itself; `None` where it is every path.
+    pub prefix: Option<Template>,
     /// Which of its requests.
     pub when: Conditions,
     pub action: Action,
@@ -328,6 +332,8 @@ pub struct Rules {
     pub cors: Option<Arc<Cors>>,
     /// What is changed of headers.
     pub headers: Option<Arc<HeaderRules>>,
+    /// Which calls are sent again, and how.
+    pub retry: Option<RetryChanges>,
     /// Who may call.
     pub access: Option<Arc<Rule>>,
 }

@@ -255,12 +255,9 @@ pub enum HeadFault {
     Malformed(String),
     /// Its first line is too long.
     UriTooLong,
-    /// It is so far over the limit that it was not read to its end, or has more than [`MOST_HEADERS`] headers.
+    /// It is so far over the limit that it was not read to its end, or has more headers than there may be.
     TooLarge,
 }
-
-/// The most headers that a request of HTTP/1.1 may have. (HTTP/2 cuts one cookie into many: only their bytes count there.)
-pub const MOST_HEADERS: usize = 100;
 
 impl HeadFault {
     fn status(&self, config: &Config) -> Status {
@@ -280,9 +277,9 @@ impl HeadFault {
                 refuse(Refusal::UriTooLong, "the URI of the request is longer than any that is read")
             }
             Self::TooLarge => {
-                let bytes = config.header_bytes;
+                let Config { header_bytes: bytes, headers, .. } = config;
                 let message = format!(
-                    "the head of the request is over a limit: {bytes} bytes, or {MOST_HEADERS} headers"
+                    "the head of the request is over a limit: {bytes} bytes, or {headers} headers"
                 );
                 refuse(Refusal::HeadersTooLarge, message)
             }

@@ -17,7 +17,7 @@ use super::{
     refusal,
     set::Tried,
 };
-use crate::status::Fault;
+use crate::{route::RetryRules, status::Fault};
 
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
@@ -49,7 +49,9 @@ pub(in crate::dispatch) struct Attempts<T> {
     said: Vec<String>,
     /// How it went is known.
     judged: bool,
-    _place: Option<Place>,
+    place: Option<Place>,
+    /// Its place among tunnels.
+    tunnel: Option<Place>,
 }
 
 impl<T> Attempts<T> {
@@ -73,7 +75,8 @@ impl<T> Attempts<T> {
             closed: false,
             said: Vec::new(),
             judged: true,
-            _place: None,
+            place: None,
+            tunnel: None,
             plan,
         };
         if attempts.plan.own {
@@ -93,9 +96,17 @@ impl<T> Attempts<T> {
         balance.budget.call(now);
         if let Some(load) = &balance.load {
             let busy = |why: String| refusal::busy(&balance.label, &why, load.wait());
-            attempts._place = Some(load.enter().await.map_err(busy)?);
+            if attempts.plan.tunnel {
+                attempts.tunnel = load.tunnel().map_err(busy)?;
+            }
+            attempts.place = Some(load.enter().await.map_err(busy)?);
         }
         Ok(attempts)
+    }
+
+    /// Whether and how it is sent again.
+    pub(in crate::dispatch) fn retry(&self) -> &RetryRules {
+        self.plan.retry.as_deref().unwrap_or(&self.balance.rules.retry)
     }
 
     /// Where it goes next.
@@ -127,18 +138,25 @@ impl<T> Attempts<T> {
 
     /// Until when the current attempt may take, if there may be others.
     pub(in crate::dispatch) fn until(&self) -> Option<(Instant, Duration)> {
-        let limit = self.balance.rules.retry.per_try_timeout.filter(|_| self.plan.repeatable)?;
+        let limit = self.retry().per_try_timeout.filter(|_| self.plan.repeatable)?;
         self.at.as_ref().map(|(_, since)| (*since + limit, limit))
     }
 
     /// What is left of its time for the current attempt.
     pub(in crate::dispatch) fn deadline(&self) -> Option<Instant> {
-        self.until().map(|(until, _)| until).into_iter().chain(self.plan.deadline).min()
+        self.until().map(|(until, _)| until).into_iter().chain(self.plan.deadline()).min()
     }
 
     /// True where its reply is held until it is whole, so that it can be sent again if it is not.
     pub(in crate::dispatch) fn may_repeat(&self) -> bool {
-        self.plan.repeatable && self.balance.rules.retry.attempts > 1
+        self.plan.repeatable && self.retry().attempts > 1
+    }
+
+    /// It goes on as a tunnel, for as long as that likes: its place is for the next call.
+    pub(in crate::dispatch) fn switched(self) -> Self {
+        let mut switched = self;
+        switched.place = None;
+        switched
     }
 
     /// How often it has been sent.
@@ -158,7 +176,7 @@ impl<T> Attempts<T> {
         self.leave((verdict == Verdict::Bad).then_some(failure.asked), now);
         let wait = self.wait(failure, whole, now).filter(|wait| {
             // What could not be sent in time is not sent.
-            self.plan.deadline.is_none_or(|deadline| now + *wait < deadline)
+            self.plan.deadline().is_none_or(|deadline| now + *wait < deadline)
         });
         match (wait, verdict) {
             (Some(wait), _) => {
@@ -182,8 +200,8 @@ impl<T> Attempts<T> {
     }
 
     fn wait(&mut self, failure: &Failure, whole: bool, now: Instant) -> Option<Duration> {
-        let balance = Arc::clone(&self.balance);
-        let (rules, millis) = (&balance.rules.retry, balance.millis(now));
+        let (balance, retry) = (Arc::clone(&self.balance), self.plan.retry.clone());
+        let (rules, millis) = (retry.as_deref().unwrap_or(&balance.rules.retry), balance.millis(now));
         if !whole || failure.asked == Some(Asked::Never) {
             return None;
         }
@@ -362,8 +380,8 @@ impl<T> Drop for Attempts<T> {
             return;
         }
         let now = Instant::now();
-        let late =
-            self.plan.deadline.is_some_and(|deadline| deadline <= now) && now - self.began >= self.plan.fair;
+        let late = self.plan.deadline().is_some_and(|deadline| deadline <= now)
+            && now - self.began >= self.plan.fair;
         let label = self.at.as_ref().map_or(&self.balance.label, |(endpoint, _)| &endpoint.label);
         let label = Arc::clone(label);
         self.leave(late.then_some(None), now);
@@ -378,7 +396,10 @@ impl<T> Drop for Attempts<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::balance::{Host, Resilience, System};
+    use crate::dispatch::{
+        balance::{Host, Resilience, System},
+        upload::Until,
+    };
 
     fn balance(endpoints: u16, change: impl FnOnce(&mut Resilience)) -> Arc<Balance<()>> {
         let mut rules = Resilience::default();
@@ -398,8 +419,10 @@ mod tests {
     }
 
     async fn begin(balance: &Arc<Balance<()>>, repeatable: bool, seconds: u64) -> Attempts<()> {
-        let deadline = Some(Instant::now() + Duration::from_secs(seconds));
-        let plan = Plan { repeatable, deadline, fair: FAIR, key: None, own: false, record: None };
+        let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
+        let (retry, record) = (None, None);
+        let plan =
+            Plan { repeatable, retry, deadline, fair: FAIR, key: None, own: false, tunnel: false, record };
         Attempts::begin(balance, plan).await.unwrap()
     }
 
@@ -470,9 +493,17 @@ mod tests {
         let balance = balance(2, |_| {});
         for (seconds, closed) in [(0, true), (2, true), (11, false)] {
             for _ in 0..10 {
-                let deadline = Some(Instant::now() + Duration::from_secs(seconds));
-                let plan =
-                    Plan { repeatable: false, deadline, fair: FAIR, key: None, own: false, record: None };
+                let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
+                let plan = Plan {
+                    repeatable: false,
+                    retry: None,
+                    deadline,
+                    fair: FAIR,
+                    key: None,
+                    own: false,
+                    tunnel: false,
+                    record: None,
+                };
                 let mut call = Attempts::begin(&balance, plan).await;
                 if let Ok(call) = &mut call {
                     call.next().await.unwrap();

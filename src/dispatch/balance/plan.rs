@@ -1,4 +1,4 @@
-//! What is known of a call before it is sent, and what is made of an attempt that failed.
+//! What is known of a call before it is sent, and what one of its attempts came to.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,6 +8,8 @@ use tonic::Status;
 use super::Asked;
 use crate::{
     call::Record,
+    dispatch::upload::Until,
+    route::RetryRules,
     status::{Fault, Whose},
 };
 
@@ -15,14 +17,25 @@ use crate::{
 pub(in crate::dispatch) struct Plan {
     /// It does no harm to send it twice.
     pub(in crate::dispatch) repeatable: bool,
-    pub(in crate::dispatch) deadline: Option<Instant>,
+    /// How it is sent again; `None`: as its upstream's rules say.
+    pub(in crate::dispatch) retry: Option<Arc<RetryRules>>,
+    pub(in crate::dispatch) deadline: Option<Until>,
     /// Who waits less than this and gives up says nothing of the upstream.
     pub(in crate::dispatch) fair: Duration,
     pub(in crate::dispatch) key: Option<u64>,
     /// The gateway's own question: it is not counted, and nothing stops it.
     pub(in crate::dispatch) own: bool,
+    /// It may become a tunnel.
+    pub(in crate::dispatch) tunnel: bool,
     /// Told of each attempt.
     pub(in crate::dispatch) record: Option<Arc<Record>>,
+}
+
+impl Plan {
+    /// Until when it may take, as things are now.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline.as_ref().and_then(Until::at)
+    }
 }
 
 /// How far an attempt came that failed.

@@ -127,6 +127,11 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
             if let Ok(location) = HeaderValue::try_from(location) {
                 headers.insert(header::LOCATION, location);
             }
+            // It is no failure: there is nothing to read.
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+            let mut response = http::Response::new(Body::empty());
+            (*response.status_mut(), *response.headers_mut()) = (http, headers);
+            return response;
         }
         _ => {}
     }
