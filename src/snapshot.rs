@@ -8,6 +8,7 @@ mod paths;
 mod rules;
 mod shadow;
 mod terms;
+mod tools;
 mod upstreams;
 
 use std::{
@@ -33,7 +34,13 @@ use crate::{
     route::{Asked, Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
     services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
-    surface::{Protocol, grpc::Grpc, grpc_web::GrpcWeb, rest::Rest},
+    surface::{
+        Protocol, Request, classify,
+        grpc::Grpc,
+        grpc_web::GrpcWeb,
+        mcp::{self, Board, Mcp},
+        rest::Rest,
+    },
     telemetry::Telemetry,
     transcode::Tables,
 };
@@ -72,6 +79,8 @@ pub struct Parts {
     /// The probes of this config.
     pub monitor: Arc<Monitor>,
     pub policies: Arc<Policies>,
+    /// What MCP's sessions and listeners outlive a snapshot by.
+    pub mcp: Arc<Board>,
     /// Who looks at what became of requests; nobody where it is `None`.
     pub observers: Option<Observers>,
     /// The instruments; `None` where no numbers are kept.
@@ -104,6 +113,7 @@ pub struct Snapshot {
     pub grpc: Grpc,
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
+    pub mcp: Option<Mcp>,
     pub catalog: Arc<Catalog>,
     /// The gateway's own pages.
     pub pages: Vec<OwnPage>,
@@ -208,6 +218,7 @@ impl Snapshot {
             grpc: Grpc { table: Arc::clone(&table), nothing: Arc::clone(&built.no_method) },
             grpc_web: GrpcWeb { table: Arc::clone(&table), nothing: built.no_method },
             rest: built.rest.build(table, built.no_path),
+            mcp: built.mcp.map(|route| mcp(parts, route, built.toolbox)),
             catalog,
             policies: Arc::clone(&parts.policies),
             observers: parts.observers.clone(),
@@ -254,6 +265,17 @@ impl Snapshot {
         self.dispatch.figures()
     }
 
+    /// The protocol that a request speaks here.
+    #[must_use]
+    pub fn protocol_of(&self, request: &Request) -> Protocol {
+        match classify(request) {
+            Protocol::Rest if self.mcp.as_ref().is_some_and(|mcp| mcp.has(request.uri().path())) => {
+                Protocol::Mcp
+            }
+            protocol => protocol,
+        }
+    }
+
     /// The route that a request will meet, by its head alone. Where it is not known how it will be called (a preflight does
     /// not say), a gRPC method that is known goes first, as it would come by gRPC-Web.
     #[must_use]
@@ -264,12 +286,15 @@ impl Snapshot {
         asked: &Asked<'_>,
         protocol: Option<Protocol>,
     ) -> Option<&Arc<Route>> {
+        let mcp = self.mcp.as_ref().filter(|mcp| mcp.has(uri.path())).map(Mcp::route);
         let rest = || self.rest.route_of(method, uri, asked);
         let rpc = self.grpc.table.known(uri.path());
         let rpc = rpc.and_then(|(routes, method)| Some((routes.choose(asked)?.first(), method)));
         match protocol {
             Some(Protocol::Grpc | Protocol::GrpcWeb { .. }) => rpc.map(|(route, _)| route),
+            Some(Protocol::Mcp) => mcp,
             Some(Protocol::Rest) => rest(),
+            None if mcp.is_some() => mcp,
             None => match rpc.filter(|_| *method == Method::POST) {
                 Some((route, Some(_))) => Some(route),
                 unknown => rest().or(unknown.map(|(route, _)| route)),
@@ -282,6 +307,22 @@ impl Snapshot {
     pub fn socket_route_of(&self, uri: &Uri, asked: &Asked<'_>) -> Option<&Arc<Route>> {
         self.rest.socket_route_of(uri, asked)
     }
+}
+
+/// The MCP surface over a snapshot's tools.
+fn mcp(parts: &Parts, route: Arc<Route>, toolbox: mcp::Toolbox) -> Mcp {
+    let (config, rest) = (&parts.config.mcp, &parts.config.rest);
+    let settings = mcp::Settings {
+        title: Arc::clone(&rest.title),
+        version: rest.version.clone().unwrap_or_else(|| parts.about.version.as_str().into()),
+        instructions: config.instructions.clone(),
+        page_size: config.page_size,
+        list_ttl: config.list_ttl,
+        session_lifetime: config.session_lifetime,
+        bounds: config.bounds,
+        listeners: config.listeners,
+    };
+    Mcp::new(&config.path, rest.paths.trailing_slash, route, toolbox, &parts.mcp, settings)
 }
 
 /// Hands the servers of the services that are switched on to dispatch: neither knows the other.
@@ -317,6 +358,19 @@ impl services::Registry for Servers<'_> {
 }
 
 impl Road for Snapshot {
+    async fn identify(&self, call: &mut Call) -> Result<(), Status> {
+        let identified = self.policies.identify(call).await;
+        // Of one that is refused here nobody finds out more.
+        if let (Err(_), Some(record)) = (&identified, &call.record) {
+            record.admitted(call);
+        }
+        identified
+    }
+
+    fn permits(&self, call: &Call, route: &Route) -> bool {
+        self.policies.permits(call, route)
+    }
+
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
         let policing = Part::begin(call.record.as_ref(), "policies");
         let admitted = self.policies.admit(call).await;

@@ -69,6 +69,9 @@ pub struct Caller {
     pub principal: Option<Arc<Principal>>,
     /// The limit with the least left, of those that the call was counted by: told to the caller with the reply.
     pub counted: Option<Counted>,
+    /// The route of the endpoint that it came by, of a call whose caller was found out there ([`Road::identify`]) before it
+    /// was known what is called. Its limits hold beside those of the call's own route.
+    pub entry: Option<Arc<Route>>,
 }
 
 /// What is left of a limit.
@@ -344,6 +347,23 @@ pub trait Road: Send + Sync {
     /// # Errors
     /// Whatever went wrong before the reply's first byte, the upstream's own status included.
     fn dispatch(&self, call: Call) -> impl Future<Output = Result<Reply, Status>> + Send;
+
+    /// Finds out who calls, and whether they may call at the call's route at all, for a surface that must read something of the
+    /// body before it knows what is called. [`Road::admit`] does the rest, for that route or for another that the call was
+    /// given meanwhile.
+    ///
+    /// # Errors
+    /// The first refusal.
+    fn identify(&self, call: &mut Call) -> impl Future<Output = Result<(), Status>> + Send {
+        // A road without policies asks nothing.
+        let _ = call;
+        std::future::ready(Ok(()))
+    }
+
+    /// Whether the caller of a call that was identified may call a route. Nothing is counted.
+    fn permits(&self, _call: &Call, _route: &Route) -> bool {
+        true
+    }
 
     /// What the caller of an admitted call is told in a head that it gets before the reply's.
     fn ahead(&self, _call: &Call) -> HeaderMap {

@@ -7,6 +7,8 @@ pub enum Way {
     GrpcWeb,
     /// JSON over a gRPC method's binding.
     Rest,
+    /// A tool's call, or what else MCP asks for.
+    Mcp,
     /// What is answered in HTTP itself: an HTTP upstream, a page, a response of the config's.
     Http,
 }
@@ -19,6 +21,7 @@ impl Way {
             Self::Grpc => "grpc",
             Self::GrpcWeb => "grpc_web",
             Self::Rest => "rest",
+            Self::Mcp => "mcp",
             Self::Http => "http",
         }
     }

@@ -91,6 +91,7 @@ impl Sheet {
             "grpc-web" => "gRPC-Web",
             "rest" => "REST",
             "websocket" => "WebSocket",
+            "mcp" => "MCP",
             "http" => "plain HTTP",
             "preflight" => "CORS preflight",
             "page" => "one of the gateway's own pages",

@@ -27,7 +27,7 @@ const EXIT_CONFIG: u8 = 78;
 /// A bug of this program (sysexits.h, EX_SOFTWARE).
 const EXIT_BUG: u8 = 70;
 
-/// A gRPC-first gateway: gRPC, gRPC-Web and REST/JSON on one port, from one protobuf contract.
+/// A gRPC-first gateway: gRPC, gRPC-Web, REST/JSON and MCP on one port, from one protobuf contract.
 #[derive(Debug, Parser)]
 #[command(name = "propylon", version, args_conflicts_with_subcommands = true)]
 struct Cli {

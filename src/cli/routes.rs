@@ -90,6 +90,7 @@ fn drawn(answer: &ListRoutesResponse, paint: Paint) -> String {
                 "page" => "the gateway's own page".to_owned(),
                 "redirect" => format!("redirects to {}", path.target),
                 "respond" => format!("responds {}", path.target),
+                "mcp" => "tools for agents".to_owned(),
                 kind => format!("{kind} {}", path.target),
             };
             let verbs = paint.bold(&format!("{verbs:verb_width$}"));
@@ -103,7 +104,8 @@ fn drawn(answer: &ListRoutesResponse, paint: Paint) -> String {
     out.trim_start().to_owned()
 }
 
-/// A row for the method and its first binding, and one for each further binding: the method, what streams, REST.
+/// A row for the method and its first binding, and one for each further binding, with the tool as the last: the method, what
+/// streams, REST.
 fn rows(route: &RouteInfo) -> Vec<[String; 3]> {
     let name = route.path.rsplit('/').next().unwrap_or_default();
     let (name, streams) = match (route.path.ends_with('*'), route.client_streaming, route.server_streaming) {
@@ -113,7 +115,8 @@ fn rows(route: &RouteInfo) -> Vec<[String; 3]> {
         (_, true, false) => (name.to_owned(), "client stream"),
         (_, true, true) => (name.to_owned(), "both streams"),
     };
-    let mut bindings = route.rest.iter().cloned();
+    let tool = Some(&route.tool).filter(|name| !name.is_empty()).map(|name| format!("tool {name}"));
+    let mut bindings = route.rest.iter().cloned().chain(tool);
     let first = bindings.next().unwrap_or_default();
     let mut rows = vec![[name, streams.to_owned(), first]];
     rows.extend(bindings.map(|binding| [String::new(), String::new(), binding]));

@@ -1,4 +1,4 @@
-//! The table of what is served: every method with its gRPC, gRPC-Web and REST address.
+//! The table of what is served: every method with its gRPC, gRPC-Web and REST address, and the tool that it is to agents.
 
 use super::{paint::Paint, words::Words};
 use crate::route::{Destination, catalog::MethodEntry};
@@ -15,17 +15,31 @@ pub(super) fn table(words: &Words<'_>, paint: Paint) -> String {
             let Some(methods) = &service.methods else { continue };
             out += &format!("\n  {}\n", paint.cyan(&service.name));
             let rows: Vec<_> = methods.iter().flat_map(rows).collect();
-            let heading = ["gRPC, gRPC-Web", "", "REST"].map(str::to_owned);
+            let tools = methods.iter().any(|method| method.tool.is_some());
+            let heading =
+                ["gRPC, gRPC-Web", "", "REST", if tools { "MCP tool" } else { "" }].map(str::to_owned);
             let width = |column: usize| {
                 let rows = rows.iter().chain([&heading]);
                 rows.map(|row| row[column].chars().count()).max().unwrap_or_default()
             };
             let (name, shape) = (width(0), width(1));
-            let verb =
-                rows.iter().filter_map(|[_, _, rest]| Some(address(rest)?.0.len())).max().unwrap_or_default();
-            let [left, _, right] = &heading;
-            out += &format!("    {}\n", paint.dim(&format!("{left:name$}  {:shape$}  {right}", "")));
-            for [method, streams, rest] in &rows {
+            let verb = rows
+                .iter()
+                .filter_map(|[_, _, rest, _]| Some(address(rest)?.0.len()))
+                .max()
+                .unwrap_or_default();
+            // Verbs are as wide as the widest.
+            let shown = |rest: &str| match address(rest) {
+                Some((word, path)) => format!("{word:verb$} {path}"),
+                None => rest.to_owned(),
+            };
+            let rests = rows.iter().map(|[_, _, rest, _]| shown(rest).chars().count());
+            let wide = rests.max().unwrap_or_default().max(heading[2].len());
+            let [left, _, right, last] = &heading;
+            let titles = format!("{left:name$}  {:shape$}  {right:wide$}  {last}", "");
+            out += &format!("    {}\n", paint.dim(titles.trim_end()));
+            for [method, streams, rest, tool] in &rows {
+                let space = if tool.is_empty() { 0 } else { 2 + wide - shown(rest).chars().count() };
                 let (method, streams) = (format!("{method:name$}"), format!("{streams:shape$}"));
                 // What tells one from the other stands out.
                 let method = match method.rsplit_once('/') {
@@ -36,7 +50,8 @@ pub(super) fn table(words: &Words<'_>, paint: Paint) -> String {
                     Some((word, path)) => format!("{} {path}", paint.green(&format!("{word:verb$}"))),
                     None => paint.dim(rest),
                 };
-                out += &format!("    {method}  {}  {rest}\n", paint.yellow(&streams));
+                let tool = format!("{:space$}{}", "", paint.cyan(tool));
+                out += &format!("    {method}  {}  {rest}{}\n", paint.yellow(&streams), tool.trim_end());
             }
         }
         out.push('\n');
@@ -50,8 +65,8 @@ fn address(rest: &str) -> Option<(&str, &str)> {
 }
 
 /// A row for the method and its first binding, and one for each further binding: the address over gRPC and gRPC-Web, what
-/// streams, REST.
-fn rows(method: &MethodEntry) -> Vec<[String; 3]> {
+/// streams, REST, and the tool.
+fn rows(method: &MethodEntry) -> Vec<[String; 4]> {
     let streams = match (method.client_streaming, method.server_streaming) {
         (false, false) => "",
         (false, true) => "server stream",
@@ -59,12 +74,13 @@ fn rows(method: &MethodEntry) -> Vec<[String; 3]> {
         (true, true) => "both streams",
     };
     let none = "(gRPC and gRPC-Web only)".to_owned();
+    let tool = method.tool.as_deref().unwrap_or_default().to_owned();
     // Every method is at its own path too: that is said once, below the table.
     let own = format!("POST {}", method.path);
     let mut bindings = method.rest.iter().filter(|rest| **rest != own || method.rest.len() == 1);
     let mut rows =
-        vec![[method.path.to_string(), streams.to_owned(), bindings.next().cloned().unwrap_or(none)]];
-    rows.extend(bindings.map(|rest| [String::new(), String::new(), rest.clone()]));
+        vec![[method.path.to_string(), streams.to_owned(), bindings.next().cloned().unwrap_or(none), tool]];
+    rows.extend(bindings.map(|rest| [String::new(), String::new(), rest.clone(), String::new()]));
     rows
 }
 
@@ -85,6 +101,7 @@ mod tests {
             rest: rest.iter().map(|text| (*text).to_owned()).collect(),
             route: path.into(),
             variants: Vec::new(),
+            tool: None,
         };
         let mut catalog = Catalog::default();
         catalog.push(Source {

@@ -3,7 +3,7 @@
 use super::{Failure, Up, say, serve, table, warn};
 use crate::{
     auth::Rule,
-    config::{BuiltIn, Config, Own, Source as Written, Sources, Upstream, upstream_address},
+    config::{BuiltIn, Config, Glob, Own, Source as Written, Sources, Upstream, upstream_address},
     gateway::Source,
     route::Origins,
 };
@@ -16,13 +16,20 @@ pub(super) fn run(arguments: &Up) -> Result<(), Failure> {
     // What it runs on are the command line and the environment: reading them again gives the same.
     serve::serve(&written, Source::fixed(config), |words, paint| {
         let title = format!("propylon {}", env!("CARGO_PKG_VERSION"));
-        say(&format!("{}  {}\n", paint.bold(&title), paint.dim("gRPC, gRPC-Web and REST on the one port")));
+        say(&format!(
+            "{}  {}\n",
+            paint.bold(&title),
+            paint.dim("gRPC, gRPC-Web, REST and MCP on the one port")
+        ));
         say(table::table(words, paint).trim_end());
         say("");
         say(&paint.dim("Over REST each method is at POST /package.Service/Method too."));
         let pages = words.pages();
         if !pages.is_empty() {
             say(&format!("{}  {}", paint.dim("pages"), pages.join("  ")));
+        }
+        if let Some(mcp) = words.mcp() {
+            say(&format!("{}    {mcp}", paint.dim("MCP")));
         }
         say("");
         let calls = words.calls();
@@ -41,6 +48,7 @@ pub(super) fn config(upstreams: &[String], listen: Option<&str>) -> Result<(Conf
     let sources = Sources::of_process(None).with_flag("--listen", "gateway.listen", listen);
     let (mut config, written) = serve::load(&sources)?;
     config.rest.method_paths = true;
+    config.mcp.expose = vec![Glob::all()];
     // Nothing is kept for it: no file is made where it is started.
     for own in [Own::Auth, Own::Users] {
         let off = BuiltIn { enabled: false, ..config.built_ins.get(own) };

@@ -51,7 +51,7 @@ impl Words<'_> {
         let mut row = |label: &str, text: &str| {
             out.push_str(&format!("  {}  {text}\n", paint.dim(&format!("{label:9}"))));
         };
-        row("speaks", "gRPC, gRPC-Web and REST, on the one port");
+        row("speaks", "gRPC, gRPC-Web, REST and MCP, on the one port");
         let own = self.sources().filter(|source| source.destination == Destination::Local);
         row("services", &format!("{} of its own", own.map(|source| source.services.len()).sum::<usize>()));
         let upstreams: Vec<_> = self.upstreams().collect();
@@ -93,11 +93,14 @@ impl Words<'_> {
         if !pages.is_empty() {
             row("pages", &pages.join("  "));
         }
+        if let Some(mcp) = self.mcp() {
+            row("MCP", &mcp);
+        }
         let health = self.health();
         if !health.is_empty() {
             row("health", &health.join("  "));
         }
-        let lines = [self.curl(), self.grpcurl()];
+        let lines = [self.curl(), self.grpcurl(), self.list_tools()];
         if lines.iter().any(Option::is_some) {
             out.push('\n');
         }
@@ -138,6 +141,8 @@ impl Words<'_> {
             "upstreams": upstreams.collect::<Vec<Value>>(),
             "stores": stores.collect::<Vec<Value>>(),
             "pages": self.pages(),
+            "mcp": self.catalog.mcp(),
+            "tools": self.tools(),
             "health": self.health(),
         });
         line.to_string()
@@ -173,6 +178,24 @@ impl Words<'_> {
         reflection.then(|| format!("grpcurl {}{} list", self.trust().1, self.reachable()))
     }
 
+    /// Where MCP is spoken, and how many tools it has.
+    pub(super) fn mcp(&self) -> Option<String> {
+        Some(format!("{}, {}", self.catalog.mcp()?, count(self.tools(), "tool")))
+    }
+
+    /// A request for the tools there are, where there are any.
+    fn list_tools(&self) -> Option<String> {
+        let path = self.catalog.mcp().filter(|_| self.tools() > 0)?;
+        let json = "-H 'content-type: application/json' -d '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}'";
+        Some(format!("curl {}{json} {}://{}{path}", self.trust().0, self.scheme(), self.reachable()))
+    }
+
+    fn tools(&self) -> usize {
+        let services = self.sources().flat_map(|source| &source.services);
+        let methods = services.flat_map(|service| service.methods.iter().flatten());
+        methods.filter(|method| method.tool.is_some()).count()
+    }
+
     /// Calls of one method of an upstream, over REST and over gRPC: of a method that takes and gives one message, and
     /// rather of one whose path has no variables.
     pub(super) fn calls(&self) -> Vec<String> {
@@ -195,7 +218,7 @@ impl Words<'_> {
         let name = method.path.trim_start_matches('/');
         let by_grpcurl = format!("grpcurl {grpcurl}-d '{{}}' {address} {name}");
         let reflection = self.config.built_ins.get(Own::Reflection).enabled;
-        [Some(by_curl), reflection.then_some(by_grpcurl)].into_iter().flatten().collect()
+        [Some(by_curl), reflection.then_some(by_grpcurl), self.list_tools()].into_iter().flatten().collect()
     }
 
     /// What is known of an upstream, and whether that is as it should be.
@@ -272,6 +295,7 @@ mod tests {
             rest: rest.iter().map(|text| (*text).to_owned()).collect(),
             route: path.into(),
             variants: Vec::new(),
+            tool: None,
         }
     }
 
@@ -330,7 +354,7 @@ mod tests {
         let words = Words { config: &config, catalog: &catalog, address, admin: None, stores: &stores() };
         let want = format!(
             "propylon {VERSION} is listening on http://0.0.0.0:8080\n
-  speaks     gRPC, gRPC-Web and REST, on the one port
+  speaks     gRPC, gRPC-Web, REST and MCP, on the one port
   services   1 of its own
   upstream   books  http://127.0.0.1:9000  does not answer yet; its methods appear when it does
   store      sqlite:data/propylon.db

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Accounts, Addresses, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, LogFormat,
-    LogLevel, Rest, SchemaSource, Traces, Upstream,
+    LogLevel, Mcp, Rest, SchemaSource, Traces, Upstream,
 };
 use crate::{
     dispatch::Resilience,
@@ -40,6 +40,7 @@ impl Default for Config {
             health: crate::health::Settings::default(),
             cors: Cors::default(),
             rest: Rest::default(),
+            mcp: Mcp::default(),
             built_ins: BuiltIns::default(),
             upstreams: Vec::new(),
             services: Vec::new(),

@@ -11,6 +11,7 @@ mod environment;
 mod excerpt;
 mod json_schema;
 mod load;
+mod mcp;
 mod mistake;
 mod nearby;
 mod otlp;
@@ -41,6 +42,7 @@ pub use self::{
     excerpt::Span,
     json_schema::json_schema,
     load::{ConfigError, Flag, Loaded, SERVICES, Sources},
+    mcp::{Glob, Mcp, ToolRule},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
     otlp::{Collector, Resource, Traces},
@@ -103,6 +105,7 @@ pub struct Config {
     pub accounts: Accounts,
     pub health: crate::health::Settings,
     pub rest: Rest,
+    pub mcp: Mcp,
     pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
     pub services: Vec<ServiceRoute>,

@@ -104,6 +104,7 @@ mod tests {
                 rest: if rest.is_empty() { vec![] } else { vec![(*rest).to_owned()] },
                 route: "".into(),
                 variants: Vec::new(),
+                tool: None,
             };
             let methods = methods.map(|methods| methods.iter().map(method).collect());
             catalog.push(Source {

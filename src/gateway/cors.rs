@@ -10,8 +10,8 @@ use crate::{
     call::Peer,
     route::{Asked as Asks, Cors, Origins, Route},
     snapshot::Snapshot,
-    status::Fault,
-    surface::{Request, Response, classify, rest::is_socket},
+    status::{self, Fault},
+    surface::{Request, Response, rest::is_socket},
 };
 
 /// What a page that sends credentials may read of every response, beside the headers which that response has: those of
@@ -94,6 +94,17 @@ impl<'a> Page<'a> {
         ))))
     }
 
+    /// Refuses tools to a foreign page: MCP has servers check the origin of every request, whatever the browser would show.
+    fn may_use_tools(&self, own: bool) -> Result<(), Status> {
+        if (self.own && own) || self.allowed() {
+            return Ok(());
+        }
+        let origin = &self.origin;
+        Err(Fault::client().on(Status::permission_denied(format!(
+            "pages of {origin:?} may not use tools here: they are none of [cors] origins"
+        ))))
+    }
+
     fn allowed(&self) -> bool {
         match &self.cors.origins {
             Origins::None => false,
@@ -101,6 +112,32 @@ impl<'a> Page<'a> {
             Origins::Loopback => is_loopback(&self.origin),
             Origins::Listed(origins) => origins.iter().any(|named| self.origin == named.as_str()),
         }
+    }
+}
+
+/// Whether a request for tools may come from where it does: from no page, from one of the origins allowed, or from one of the
+/// gateway's own; and not under a name that somebody else may have let lead to this machine.
+///
+/// # Errors
+/// PERMISSION_DENIED naming the origin, or the host.
+pub(super) fn may_use_tools(
+    snapshot: &Snapshot,
+    page: Option<&Page<'_>>,
+    request: &Request,
+) -> Result<(), Status> {
+    // A host that the config names is the gateway's, wherever its name leads.
+    let foreign = snapshot.config.hosts.is_empty()
+        && request.extensions().get::<Peer>().is_some_and(|peer| peer.foreign_name);
+    match page {
+        Some(page) => page.may_use_tools(!foreign),
+        None if foreign => {
+            let host = Asks::of(request.uri(), request.headers()).host().unwrap_or_default().to_owned();
+            Err(Fault::client().on(Status::permission_denied(format!(
+                "a browser asks for {}, which is no name of this machine: [gateway] hosts says which are",
+                status::shown(&host)
+            ))))
+        }
+        None => Ok(()),
     }
 }
 
@@ -135,7 +172,7 @@ fn route<'a>(snapshot: &'a Snapshot, request: &Request, asked: Option<&Asked>) -
             snapshot.route_of(&method, uri, &Asks::by_preflight(uri, headers), None)
         }
         None if is_socket(request) => snapshot.socket_route_of(uri, &known),
-        None => snapshot.route_of(request.method(), uri, &known, Some(classify(request))),
+        None => snapshot.route_of(request.method(), uri, &known, Some(snapshot.protocol_of(request))),
     };
     found.map(|route| &**route)
 }

@@ -1,6 +1,6 @@
 //! The door: what every request meets before and behind its surface. Request ids, header limits, CORS, panics and the
 //! headers that every response has are here; the gateway's own pages are `pages`'s; all else is a surface's, chosen by
-//! `surface::classify`.
+//! `Snapshot::protocol_of`.
 
 use std::{
     net::Ipv4Addr,
@@ -33,7 +33,7 @@ use crate::{
     route::{Asked, path},
     snapshot::Snapshot,
     status::{self, Fault, Refusal, refuse},
-    surface::{self, Answer as _, Failed, Protocol, Request, Response, Surface as _, classify},
+    surface::{self, Answer as _, Failed, Protocol, Request, Response, Surface as _},
     telemetry::Open,
 };
 
@@ -67,7 +67,7 @@ impl Door {
     /// Serves one request: whatever becomes of it, its client is answered in its own protocol.
     pub async fn serve(self, mut request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
-        let arrival = Arrival::of(&mut request);
+        let arrival = Arrival::of(&snapshot, &mut request);
         let (id, method) = (arrival.id.to_str().unwrap_or_default(), arrival.method.as_str());
         debug!(request_id = id, method, path = arrival.uri.path(), "a request begins");
         let recorded = snapshot.observers.as_ref().map(|observers| {
@@ -122,7 +122,7 @@ impl Door {
         road: &'a Arc<R>,
         mut request: Request,
     ) -> impl Future<Output = Response> + Send + 'a {
-        let arrival = Arrival::of(&mut request);
+        let arrival = Arrival::of(snapshot, &mut request);
         self.pass(snapshot, road, arrival, request)
     }
 
@@ -140,7 +140,7 @@ impl Door {
         // Native gRPC is not spoken by pages: neither CORS nor what browsers are told concerns it.
         let page = match arrival.protocol {
             Protocol::Grpc => None,
-            Protocol::GrpcWeb { .. } | Protocol::Rest => Page::of(snapshot, &request),
+            Protocol::GrpcWeb { .. } | Protocol::Mcp | Protocol::Rest => Page::of(snapshot, &request),
         };
         cors::forget_certificate(page.as_ref(), &mut request);
         let answer = match &page {
@@ -197,7 +197,7 @@ impl Door {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        let arrival = Arrival::of(&mut request);
+        let arrival = Arrival::of(snapshot, &mut request);
         let mut response = arrival.refuse(snapshot, status).await;
         headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, arrival.id);
@@ -225,6 +225,13 @@ impl Door {
         Ok(match arrival.protocol {
             Protocol::Grpc => Box::pin(surface::serve(&snapshot.grpc, &**road, request)),
             Protocol::GrpcWeb { .. } => Box::pin(surface::serve(&snapshot.grpc_web, &**road, request)),
+            Protocol::Mcp => match &snapshot.mcp {
+                Some(mcp) if !self.operator => {
+                    let page = cors::may_use_tools(snapshot, page, &request);
+                    Box::pin(mcp.serve(road, request, page))
+                }
+                _ => return Err(operator::elsewhere(request.uri().path())),
+            },
             Protocol::Rest => {
                 let refused = |why| Fault::client().on(Status::invalid_argument(why));
                 path::readable(request.uri().path()).map_err(refused)?;
@@ -327,11 +334,11 @@ struct Arrival {
 }
 
 impl Arrival {
-    fn of(request: &mut Request) -> Self {
+    fn of(snapshot: &Snapshot, request: &mut Request) -> Self {
         Self {
             at: Instant::now(),
             id: request_id::of(request.headers_mut()),
-            protocol: classify(request),
+            protocol: snapshot.protocol_of(request),
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
@@ -349,6 +356,7 @@ impl Arrival {
             way: match self.protocol {
                 Protocol::Grpc => Way::Grpc,
                 Protocol::GrpcWeb { .. } => Way::GrpcWeb,
+                Protocol::Mcp => Way::Mcp,
                 Protocol::Rest => Way::Rest,
             },
             method: self.method.clone(),
@@ -372,7 +380,7 @@ impl Arrival {
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.method = match self.protocol {
             Protocol::Grpc | Protocol::GrpcWeb { .. } => Method::POST,
-            Protocol::Rest => self.method.clone(),
+            Protocol::Mcp | Protocol::Rest => self.method.clone(),
         };
         parts.uri = self.uri.clone();
         parts.version = self.version;
@@ -384,7 +392,8 @@ impl Arrival {
             Protocol::GrpcWeb { .. } => {
                 snapshot.grpc_web.open(request(parts)).await.0.close(Err(status)).await
             }
-            Protocol::Rest => snapshot.rest.refuse(parts, &status),
+            Protocol::Mcp if let Some(mcp) = &snapshot.mcp => mcp.refuse(&parts, &status),
+            Protocol::Mcp | Protocol::Rest => snapshot.rest.refuse(parts, &status),
         }
     }
 }

@@ -78,7 +78,7 @@ impl Gateway {
         let request = || Request::from_parts(parts.clone(), Body::from(body.clone()));
         let asked = request();
         let question = Question {
-            protocol: classify(&asked),
+            protocol: snapshot.protocol_of(&asked),
             socket: rest::is_socket(&asked),
             preflight: Page::of(&snapshot, &asked).is_some_and(|page| page.preflight()),
             parts: &parts,
@@ -147,6 +147,11 @@ impl Question<'_> {
                     route = route.or(Some(rpc.route));
                 }
             }
+            Protocol::Mcp => {
+                if let Some((_, Target::Rpc { path, method: known })) = call {
+                    explained.method = Some(method(path.path(), known.as_deref()));
+                }
+            }
             Protocol::Rest => {
                 if let Some(found) = snapshot.rest.explain(self.parts, body, self.socket) {
                     explained.method = Some(method(found.method.path.as_str(), Some(&found.method)));
@@ -213,6 +218,7 @@ impl Question<'_> {
             _ if page => "page",
             Protocol::Grpc => "grpc",
             Protocol::GrpcWeb { .. } => "grpc-web",
+            Protocol::Mcp => "mcp",
             Protocol::Rest if self.socket => "websocket",
             Protocol::Rest => "rest",
         }
@@ -239,7 +245,7 @@ impl Question<'_> {
 
     fn near(&self) -> Vec<NearMiss> {
         let (snapshot, parts) = (self.snapshot, self.parts);
-        if self.protocol == Protocol::Rest {
+        if self.protocol.is_json() {
             return snapshot.rest.near(parts, NEAR);
         }
         let mut near = Vec::new();

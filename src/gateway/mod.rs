@@ -60,6 +60,7 @@ use crate::{
     },
     snapshot::{Known, Parts, Snapshot},
     store::StoreHealth,
+    surface::mcp::Board,
     telemetry::Telemetry,
 };
 
@@ -69,6 +70,8 @@ pub struct Gateway {
     /// Where the config comes from.
     source: Source,
     board: Arc<HealthBoard>,
+    /// Those who listen for changes of the tools.
+    mcp: Arc<Board>,
     accounts: accounts::Accounts,
     /// The stores are in use: not so for who only asks what would be served.
     opened: bool,
@@ -163,6 +166,7 @@ impl Gateway {
     /// Says that no new calls should come; those in flight go on.
     pub fn drain(&self) {
         self.board.drain();
+        self.mcp.drain();
     }
 
     /// Loads the config again, for `who` asks, and takes over what has changed: whole, or not at all. The upstreams'
@@ -189,6 +193,9 @@ impl Gateway {
     /// Swaps in a snapshot; whoever calls it holds `current`.
     fn show(&self, snapshot: Snapshot) {
         self.board.show(&snapshot.catalog);
+        if let Some(mcp) = &snapshot.mcp {
+            self.mcp.show(mcp.toolbox());
+        }
         self.snapshot.store(Arc::new(snapshot));
     }
 

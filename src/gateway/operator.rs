@@ -9,7 +9,7 @@ use tonic::Status;
 use crate::{
     call::{Call, Message, Reply, Road, Target},
     config::Page,
-    route::Destination,
+    route::{Destination, Route},
     snapshot::Snapshot,
     status::Fault,
 };
@@ -46,6 +46,14 @@ pub(super) fn elsewhere(path: &str) -> Status {
 pub(super) struct OperatorRoad(pub(super) Arc<Snapshot>);
 
 impl Road for OperatorRoad {
+    async fn identify(&self, call: &mut Call) -> Result<(), Status> {
+        self.0.identify(call).await
+    }
+
+    fn permits(&self, call: &Call, route: &Route) -> bool {
+        self.0.permits(call, route)
+    }
+
     async fn admit(&self, call: &mut Call) -> Result<(), Status> {
         let path = match &call.target {
             Target::Rpc { path, .. } => path.path(),

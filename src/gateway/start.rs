@@ -31,6 +31,7 @@ use crate::{
         admin::{Mistake, Reload},
     },
     snapshot::{Known, Parts, Snapshot, SnapshotError},
+    surface::mcp::Board,
 };
 
 /// Why a gateway could not start.
@@ -105,6 +106,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         reload: Arc::new(Queue::new().0),
         explain: Arc::new(Explainer::default()),
         directory: Arc::clone(&accounts.directory),
+        mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
         built_in,
         config: Arc::new(config.clone()),
         upstreams,
@@ -186,6 +188,7 @@ impl Gateway {
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
             explain: Arc::clone(&explainer) as Arc<dyn Explain>,
             directory: Arc::clone(&accounts.directory),
+            mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
             built_in,
             config: Arc::new(config),
             upstreams,
@@ -208,6 +211,9 @@ impl Gateway {
         let first_admin =
             if opens { accounts.start(&parts.config.accounts, &parts.board).await } else { None };
         parts.board.show(&snapshot.catalog);
+        if let Some(mcp) = &snapshot.mcp {
+            parts.mcp.show(mcp.toolbox());
+        }
         if opens {
             look_after(&parts);
         }
@@ -218,6 +224,7 @@ impl Gateway {
             figures,
             first_admin: Mutex::new(first_admin),
             board: Arc::clone(&parts.board),
+            mcp: Arc::clone(&parts.mcp),
             current: Mutex::new(Current {
                 parts,
                 reached: prepared.reached,

@@ -146,6 +146,7 @@ impl Writer<'_> {
         let settings = |suffix: String| Settings {
             style: first.style,
             ignore_unknown: first.input.ignore_unknown,
+            plain: false,
             references: "#/components/schemas/",
             suffix,
             // Of an upstream's fields nobody here knows more than its schema says.

@@ -108,7 +108,7 @@ impl Finished {
         // A route may be for all methods of a service: of gRPC the path is the method's.
         let rpc = match call.way {
             Way::Grpc | Way::GrpcWeb => Some(arrived.uri.path()),
-            Way::Rest | Way::Http => route.map(|route| &*route.name),
+            Way::Rest | Way::Mcp | Way::Http => route.map(|route| &*route.name),
         };
         let rpc = rpc.filter(|_| is_rpc).map(|path| cut(path.trim_start_matches('/'), MOST_TEXT));
         let template = call.binding.map(|binding| &*binding.template);

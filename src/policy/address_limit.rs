@@ -16,6 +16,10 @@ use crate::{
 };
 
 pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
+    if call.caller.entry.is_some() {
+        // It was counted when it was found out who calls.
+        return Ok(());
+    }
     let brought = brought(policies, call);
     if let Brought::Known(caller) = brought {
         if let Some(record) = &call.record {

@@ -22,6 +22,10 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     if call.caller.principal.is_some() || !policies.verifier.knows_anybody() {
         return Ok(());
     }
+    let identified = call.caller.entry.is_some();
+    if identified && nobody_asks(policies, call) {
+        return Ok(());
+    }
     let presented = Presented::read(&call.metadata);
     let failed = match presented {
         Ok(None) => match by_certificate(policies, call) {
@@ -46,7 +50,8 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     };
     let open = nobody_asks(policies, call);
     // A probe that nobody may be kept from tells nothing of credentials; one with rules does, and is no way to try them.
-    if !(open && call.route.terms.uncounted) {
+    // What an endpoint that is open to everyone let pass is counted already; where it is called, it is told what is wrong.
+    if !(identified || (open && call.route.terms.uncounted)) {
         address_limit::charge(policies, call).await?;
     }
     if open {

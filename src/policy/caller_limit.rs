@@ -22,15 +22,17 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     let caller = caller.as_deref();
     let own = caller.and_then(|caller| policies.limits.of(caller));
     let route = Arc::clone(&call.route);
-    let limits = &route.terms.limits;
-    if own.is_none() && limits.is_empty() {
+    // Those of the endpoint that it came by too, where that is another route.
+    let entry = call.caller.entry.clone().filter(|entry| !Arc::ptr_eq(entry, &route));
+    let limits = || route.terms.limits.iter().chain(entry.iter().flat_map(|entry| &entry.terms.limits));
+    if own.is_none() && limits().next().is_none() {
         return Ok(());
     }
-    let mut asked = Vec::with_capacity(1 + limits.len());
+    let mut asked = Vec::with_capacity(1 + route.terms.limits.len());
     if let (Some(caller), Some(limit)) = (caller, &own) {
         asked.push(Asked::of_caller(limit, caller));
     }
-    for RouteLimit { limit, scope } in limits {
+    for RouteLimit { limit, scope } in limits() {
         asked.push(match (scope, caller) {
             (Scope::Everyone, _) => Asked::of_everyone(limit),
             (Scope::Caller, Some(caller)) => Asked::of_caller(limit, caller),

@@ -19,6 +19,7 @@ pub use self::limits::{Limits, Reset, Settings as LimitSettings, Told};
 use crate::{
     auth::{Proxies, Verifier},
     call::{Call, trace::Fact},
+    route::Route,
 };
 
 /// What the policies decide by. The gateway makes one for each config; counters and what was verified outlive it.
@@ -48,6 +49,34 @@ impl Policies {
                 Err(self.told(call).of_refusal(status))
             }
         }
+    }
+
+    /// The first half of [`Policies::admit`], by the head alone: who calls, and whether they may call at the call's route. It is
+    /// not done again when the call is admitted, by this route or another.
+    ///
+    /// # Errors
+    /// The first policy's refusal, as of [`Policies::admit`].
+    pub async fn identify(&self, call: &mut Call) -> Result<(), Status> {
+        let found = async {
+            client::admit(self, call);
+            address_limit::admit(self, call).await?;
+            authenticate::admit(self, call).await?;
+            authorize::admit(self, call)
+        };
+        match found.await {
+            Ok(()) => {
+                call.caller.entry = Some(Arc::clone(&call.route));
+                Ok(())
+            }
+            Err(status) => Err(self.told(call).of_refusal(status)),
+        }
+    }
+
+    /// Whether the caller of an identified call may call a route. Nothing is counted.
+    #[must_use]
+    pub fn permits(&self, call: &Call, route: &Route) -> bool {
+        let access = &route.terms.access;
+        access.decide(call.caller.principal.as_deref(), &client::of(self, call)).is_ok()
     }
 
     async fn every(&self, call: &mut Call) -> Result<(), Status> {

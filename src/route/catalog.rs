@@ -15,6 +15,7 @@ pub struct Catalog {
     conflicts: Vec<Conflict>,
     paths: Vec<PathEntry>,
     pages: Vec<Arc<str>>,
+    mcp: Option<Arc<str>>,
 }
 
 /// A path that is answered by what the config says.
@@ -68,6 +69,17 @@ pub struct MethodEntry {
     pub route: Arc<str>,
     /// Where some of its calls go, in words (see [`variants`]).
     pub variants: Vec<String>,
+    /// The name of the tool that it is to agents, if it is one.
+    pub tool: Option<Arc<str>>,
+}
+
+/// What a list says of a method beside what its schema says.
+#[derive(Debug, Clone, Default)]
+pub struct Described {
+    pub route: Arc<str>,
+    pub rest: Vec<String>,
+    pub variants: Vec<String>,
+    pub tool: Option<Arc<str>>,
 }
 
 /// A file name that stands for different contents in two sources. By name the first is answered; a symbol is answered
@@ -127,6 +139,17 @@ impl Catalog {
         &self.pages
     }
 
+    /// Says where MCP's endpoint is.
+    pub fn set_mcp(&mut self, path: &str) {
+        self.mcp = Some(path.into());
+    }
+
+    /// Where MCP's endpoint is, if there is one.
+    #[must_use]
+    pub fn mcp(&self) -> Option<&str> {
+        self.mcp.as_deref()
+    }
+
     /// All sources in their order.
     #[must_use]
     pub fn sources(&self) -> &[Source] {
@@ -179,15 +202,15 @@ impl Catalog {
 }
 
 impl Source {
-    /// A source whose schema is known. `describe` names a method's route, its bindings and its variants.
+    /// A source whose schema is known. `describe` says of a method what its schema does not.
     pub fn of(
         destination: Destination,
         address: impl Into<Arc<str>>,
         schema: &Schema,
-        mut describe: impl FnMut(&schema::Method) -> (Arc<str>, Vec<String>, Vec<String>),
+        mut describe: impl FnMut(&schema::Method) -> Described,
     ) -> Self {
         let mut method = |method: &Arc<schema::Method>| {
-            let (route, rest, variants) = describe(method);
+            let Described { route, rest, variants, tool } = describe(method);
             MethodEntry {
                 path: method.path.as_str().into(),
                 client_streaming: method.client_streaming,
@@ -195,6 +218,7 @@ impl Source {
                 rest,
                 route,
                 variants,
+                tool,
             }
         };
         let services = schema.services().iter().map(|service| ServiceEntry {
@@ -275,7 +299,7 @@ mod tests {
         let schema =
             Schema::from_files([prost::Message::encode_to_vec(file.file_descriptor_proto())]).unwrap();
         let destination = Destination::Upstream(name.into());
-        let mut source = Source::of(destination, "", &schema, |_| (Arc::default(), Vec::new(), Vec::new()));
+        let mut source = Source::of(destination, "", &schema, |_| Described::default());
         source.services = services
             .iter()
             .map(|name| ServiceEntry {

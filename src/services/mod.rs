@@ -139,7 +139,7 @@ impl About {
             version: version.into(),
             environment: environment.into(),
             instance: uuid::Uuid::now_v7().to_string(),
-            protocols: ["grpc", "grpc-web", "rest"].map(str::to_owned).into(),
+            protocols: ["grpc", "grpc-web", "rest", "mcp"].map(str::to_owned).into(),
             started: Instant::now(),
             started_at: SystemTime::now(),
         }
@@ -190,13 +190,16 @@ pub(crate) mod tests {
             FILE_DESCRIPTOR_SET,
             gateway_v1::{ExplainRouteRequest, ExplainRouteResponse},
         },
-        route::{Destination, catalog::Source},
+        route::{
+            Destination,
+            catalog::{Described, Source},
+        },
         schema::{Method, Schema},
     };
 
-    fn describe(method: &Method) -> (Arc<str>, Vec<String>, Vec<String>) {
+    fn describe(method: &Method) -> Described {
         let rest = method.rules.iter().map(ToString::to_string).collect();
-        (method.path.as_str().into(), rest, Vec::new())
+        Described { route: method.path.as_str().into(), rest, ..Described::default() }
     }
 
     /// The catalogue of the built-in services alone.

@@ -141,7 +141,13 @@ fn paths(catalog: &Catalog) -> Vec<PathInfo> {
         kind: "page".to_owned(),
         ..PathInfo::default()
     });
-    let mut paths: Vec<_> = configured.chain(pages).collect();
+    let mcp = catalog.mcp().map(|path| PathInfo {
+        verbs: ["POST", "GET", "DELETE"].map(str::to_owned).into(),
+        path: path.to_owned(),
+        kind: "mcp".to_owned(),
+        ..PathInfo::default()
+    });
+    let mut paths: Vec<_> = configured.chain(pages).chain(mcp).collect();
     paths.sort_by(|a, b| a.path.cmp(&b.path));
     paths
 }
@@ -171,6 +177,7 @@ fn routes(source: &Source, service: &ServiceEntry) -> Vec<RouteInfo> {
         rest: method.rest.clone(),
         route: method.route.to_string(),
         variants: method.variants.clone(),
+        tool: method.tool.as_deref().unwrap_or_default().to_owned(),
         ..common.clone()
     });
     routes.collect()

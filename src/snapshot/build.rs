@@ -20,10 +20,13 @@ use crate::{
     config::{BuiltIn, BuiltIns, Config, Own, Rules},
     route::{
         Conditions, Destination, Limits, RetryRules, Route, Routes, RpcTable,
-        catalog::{Catalog, Source, variants},
+        catalog::{Catalog, Described, Source, variants},
     },
     schema::{Binding, Files, Method, Template, Verb, bindings},
-    surface::rest::{Format, RestBuilder},
+    surface::{
+        mcp::Toolbox,
+        rest::{Format, RestBuilder},
+    },
     telemetry::Label,
     transcode::{JsonInput, JsonStyle},
 };
@@ -43,6 +46,8 @@ pub(super) struct Build<'a> {
     /// Who may call what, how often; and which of these rules are about anything.
     pub(super) book: Rulebook,
     pub(super) used: Used,
+    /// Which of `mcp.expose` match a method.
+    pub(super) exposing: HashSet<usize>,
     /// Where `http_rules` are written of which it has been told that they are wrong, or that others hide them.
     pub(super) hidden: HashSet<Arc<str>>,
     pub(super) built: Built,
@@ -54,6 +59,9 @@ pub(super) struct Built {
     pub(super) rest: RestBuilder,
     pub(super) catalog: Catalog,
     pub(super) pages: Vec<OwnPage>,
+    /// The route of MCP's endpoint, where there is one.
+    pub(super) mcp: Option<Arc<Route>>,
+    pub(super) toolbox: Toolbox,
     /// The route of gRPC requests that find nothing, and that of all others.
     pub(super) no_method: Arc<Route>,
     pub(super) no_path: Arc<Route>,
@@ -84,16 +92,19 @@ impl<'a> Build<'a> {
             config,
             mistakes: rules.twins(),
             rules,
-            shadows: Shadows::new(&config.built_ins),
+            shadows: Shadows::new(&config.built_ins, config.mcp.enabled.then_some(&*config.mcp.path)),
             passing: HashSet::new(),
             book,
             used: Used::default(),
+            exposing: HashSet::new(),
             hidden: unreadable,
             built: Built {
                 table: RpcTable::default(),
                 rest: RestBuilder::new(config.rest.paths, Arc::new(config.rest.profile.clone())),
                 catalog: Catalog::default(),
                 pages: Vec::new(),
+                mcp: None,
+                toolbox: Toolbox::default(),
                 no_method,
                 no_path,
             },
@@ -129,7 +140,9 @@ impl<'a> Build<'a> {
             let route = self.route(&path, Destination::Page, timeout, Rules::default(), terms, None);
             self.built.pages.push(OwnPage { path, page, route });
         }
+        self.mcp();
         self.unmatched(schemas, &built_in.schema);
+        self.unused_tools(schemas);
         self.unused_rules(schemas);
         if self.mistakes.is_empty() { Ok(self.built) } else { Err(SnapshotError(self.mistakes)) }
     }
@@ -163,7 +176,7 @@ impl<'a> Build<'a> {
         let mut source = Source::of(Destination::Local, "", &known.schema, |method| {
             let service = method.service_name();
             if !built_ins.has_service(service) {
-                return (Arc::default(), Vec::new(), Vec::new());
+                return Described::default();
             }
             let own = BuiltIns::of_service(service).map(|own| (own, built_ins.get(own)));
             let proto_names = own.as_ref().is_none_or(|(_, built_in)| built_in.proto_names);
@@ -178,7 +191,12 @@ impl<'a> Build<'a> {
             };
             let paths = self.paths_of(&face, method);
             let routes = self.routes_of_method(&face, method, &paths, None);
-            (method.path.as_str().into(), self.method(&face, method, &routes), variants(&routes))
+            Described {
+                route: method.path.as_str().into(),
+                rest: self.method(&face, method, &routes),
+                variants: variants(&routes),
+                tool: self.tool(&face, method, &routes, &paths),
+            }
         });
         let known_services = source.services.len();
         source.services.retain(|service| built_ins.has_service(&service.name));

@@ -36,13 +36,14 @@ impl Place {
 }
 
 impl Shadows {
-    pub(super) fn new(built_ins: &BuiltIns) -> Self {
+    /// `mcp`: where MCP's endpoint is, if there is one.
+    pub(super) fn new(built_ins: &BuiltIns, mcp: Option<&str>) -> Self {
         let pages = built_ins.pages().into_iter().map(|(path, page)| Place {
             path,
             below: matches!(page, Page::Docs | Page::Redoc),
             own: Some(page.own()),
         });
-        let kept = ["/mcp", WELL_KNOWN];
+        let kept = mcp.into_iter().chain([WELL_KNOWN]);
         let kept = kept.map(|path| Place { path: path.to_owned(), below: true, own: None });
         Self(pages.chain(kept).collect())
     }
@@ -147,7 +148,7 @@ mod tests {
     fn of_two_pages_at_one_path_the_one_that_was_moved_there_is_told() {
         let check = |moved: &[(Own, &str)], want: &[(&str, &str)]| {
             let all = built_ins(moved, &[]);
-            let told = Shadows::new(&all).among_pages(&all);
+            let told = Shadows::new(&all, Some("/mcp")).among_pages(&all);
             let told: Vec<_> = told.iter().map(|(key, why)| (key.as_str(), why.as_str())).collect();
             assert_eq!(told, want, "{moved:?}");
         };
@@ -158,12 +159,12 @@ mod tests {
             (vec![(Own::Redoc, "/docs")], "builtin.redoc.prefix"),
         ] {
             let all = built_ins(&moved, &[]);
-            let told = Shadows::new(&all).among_pages(&all);
+            let told = Shadows::new(&all, Some("/mcp")).among_pages(&all);
             assert_eq!(told.len(), 1, "{told:?}");
             assert!(told[0].0 == want && told[0].1.starts_with(at_docs), "{told:?}");
         }
         let all = built_ins(&[(Own::Docs, "/x"), (Own::Redoc, "/x")], &[]);
-        assert_eq!(Shadows::new(&all).among_pages(&all).len(), 1);
+        assert_eq!(Shadows::new(&all, Some("/mcp")).among_pages(&all).len(), 1);
         check(
             &[(Own::Probes, "/mcp")],
             &[
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn pages_hide_what_is_wholly_theirs() {
         let check = |built_ins: BuiltIns, template: &str, want: bool| {
-            let found = Shadows::new(&built_ins).page(&Template::parse(template).unwrap());
+            let found = Shadows::new(&built_ins, Some("/mcp")).page(&Template::parse(template).unwrap());
             assert_eq!(found.is_some(), want, "{template}: {found:?}");
         };
         let as_is = || built_ins(&[], &[]);

@@ -114,7 +114,12 @@ impl Build<'_> {
             Page::Metrics => Whose::Figures,
             Page::Index | Page::Openapi | Page::Docs | Page::Redoc | Page::Jwks => Whose::Page,
         };
-        let place = Place { method: "", paths: &[(Verb::Get, template)] };
+        self.terms_of_own(&key, &[(Verb::Get, template)], whose)
+    }
+
+    /// The terms of paths that the gateway answers at its door; `key` is what says where they are.
+    pub(super) fn terms_of_own(&mut self, key: &str, paths: &[(Verb, Arc<Template>)], whose: Whose) -> Terms {
+        let place = Place { method: "", paths };
         self.terms(&place, None, whose, &Destination::Page).unwrap_or_else(|why| {
             self.mistakes.push(Mistake::new(key, why));
             nobody()
@@ -168,7 +173,7 @@ impl Build<'_> {
             self.built.catalog.services().map(|(_, service)| &*service.name).collect();
         let of_service = |name: &&str| name.rsplit_once('.').map(|(package, _)| format!("{package}.*"));
         let packages: BTreeSet<String> = services.iter().filter_map(of_service).collect();
-        let pages = self.built.pages.iter().map(|page| page.path.as_str());
+        let pages = self.built.pages.iter().map(|page| page.path.as_str()).chain(self.built.catalog.mcp());
         let paths: BTreeSet<&str> = self.built.rest.templates().chain(pages).collect();
         // A pattern is like those of its own kind.
         let near = |pattern: &str| -> Option<String> {

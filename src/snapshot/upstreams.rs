@@ -17,7 +17,7 @@ use crate::{
     config::{self, SERVICES, SchemaSource},
     route::{
         Destination,
-        catalog::{EVERY_SERVERS_OWN, Source, variants},
+        catalog::{Described, EVERY_SERVERS_OWN, Source, variants},
     },
     schema::{Method, Schema},
 };
@@ -66,11 +66,16 @@ impl<'a> Build<'a> {
         let mut source =
             Source::of(destination.clone(), upstream.addresses.to_string(), &known.schema, |method| {
                 if !ours.iter().any(|service| **service == *method.service_name()) {
-                    return (Arc::default(), Vec::new(), Vec::new());
+                    return Described::default();
                 }
                 let paths = self.paths_of(&face, method);
                 let routes = self.routes_of_method(&face, method, &paths, Some(upstream));
-                (method.path.as_str().into(), self.method(&face, method, &routes), variants(&routes))
+                Described {
+                    route: method.path.as_str().into(),
+                    rest: self.method(&face, method, &routes),
+                    variants: variants(&routes),
+                    tool: self.tool(&face, method, &routes, &paths),
+                }
             });
         source.services.retain(|service| ours.contains(&service.name));
         self.built.catalog.push(source);

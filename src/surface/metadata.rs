@@ -102,7 +102,7 @@ pub fn to_response(metadata: &mut HeaderMap, protocol: Protocol) {
     for name in metadata.keys() {
         match place(name.as_str()) {
             Some((place, Whom::All)) => removed |= 1 << place,
-            _ if protocol == Protocol::Rest && is_grpc(name) => rare.push(name.clone()),
+            _ if protocol.is_json() && is_grpc(name) => rare.push(name.clone()),
             _ => {}
         }
     }
@@ -151,7 +151,8 @@ enum Whom {
     All,
     /// Those that are not native gRPC.
     Http,
-    Rest,
+    /// REST's and MCP's.
+    Json,
 }
 
 /// A name that is removed, and from whose requests.
@@ -191,9 +192,9 @@ static REMOVED: [Removed; 23] = [
     removed("accept-encoding", Whom::Http),
     removed("accept-charset", Whom::Http),
     removed("x-grpc-web", Whom::Http),
-    removed("x-request-timeout", Whom::Rest),
-    removed("connect-timeout-ms", Whom::Rest),
-    removed("connect-protocol-version", Whom::Rest),
+    removed("x-request-timeout", Whom::Json),
+    removed("connect-timeout-ms", Whom::Json),
+    removed("connect-protocol-version", Whom::Json),
 ];
 
 fn place(name: &str) -> Option<(usize, Whom)> {
@@ -211,14 +212,16 @@ fn rule(name: &HeaderName, protocol: Protocol) -> Rule {
         let applies = match whom {
             Whom::All => true,
             Whom::Http => protocol != Protocol::Grpc,
-            Whom::Rest => protocol == Protocol::Rest,
+            Whom::Json => protocol.is_json(),
         };
         return if applies { Rule::Remove(place) } else { Rule::Keep };
     }
     let rare = if is_grpc(name) {
         !passes(text, protocol)
     } else {
-        (protocol == Protocol::Rest && text.starts_with("sec-websocket-")) || is_identity(text)
+        (protocol.is_json() && text.starts_with("sec-websocket-"))
+            || (protocol == Protocol::Mcp && is_mcp(text))
+            || is_identity(text)
     };
     if rare { Rule::RemoveRare } else { Rule::Keep }
 }
@@ -228,12 +231,17 @@ fn is_grpc(name: &HeaderName) -> bool {
     name.as_str().starts_with("grpc-")
 }
 
+/// True for the names of MCP's own: its session is between its client and this gateway.
+fn is_mcp(name: &str) -> bool {
+    name.starts_with("mcp-") || name == "last-event-id"
+}
+
 /// The reserved names that are meant for the upstream: tracing, attempts, and where the client's own frames pass,
 /// what these are compressed with.
 fn passes(name: &str, protocol: Protocol) -> bool {
     match name {
         "grpc-trace-bin" | "grpc-tags-bin" | "grpc-previous-rpc-attempts" => true,
-        "grpc-encoding" | "grpc-accept-encoding" => protocol != Protocol::Rest,
+        "grpc-encoding" | "grpc-accept-encoding" => !protocol.is_json(),
         _ => false,
     }
 }

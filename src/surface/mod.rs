@@ -6,6 +6,7 @@ pub mod grpc_web;
 mod handshake;
 pub mod http;
 mod json;
+pub mod mcp;
 pub mod metadata;
 pub mod rest;
 pub mod timeout;
@@ -78,12 +79,26 @@ pub enum Protocol {
     Grpc,
     /// gRPC-Web; `text` where its body is base64.
     GrpcWeb { text: bool },
+    /// Model Context Protocol: what is sent to its endpoint and is not gRPC.
+    Mcp,
     /// Everything else.
     Rest,
 }
 
-/// Says which protocol a request speaks: its content type alone decides, whatever its method and path. A CORS
-/// preflight has none, and has been answered before.
+impl Protocol {
+    /// True where messages are JSON on the client's side, and headers are plain HTTP's.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        match self {
+            Self::Grpc | Self::GrpcWeb { .. } => false,
+            Self::Mcp | Self::Rest => true,
+        }
+    }
+}
+
+/// Says which protocol a request speaks: its content type decides, whatever its method and path. A CORS preflight has
+/// none, and has been answered before. What is REST here is [`Protocol::Mcp`] at the path that the config gives to that, as
+/// the snapshot knows.
 #[must_use]
 pub fn classify<B>(request: &::http::Request<B>) -> Protocol {
     content_type(request.headers()).map_or(Protocol::Rest, |(protocol, _)| protocol)

@@ -632,8 +632,8 @@ async fn upstreams_are_asked_what_they_serve_and_one_that_is_away_is_named() {
     let (code, text) = propylon(&["routes", "--grpc", &upstream, "--service", "shop.v1.Shop"]);
     let want = format!(
         "{upstream}  http://{upstream}\n\n  shop.v1.Shop\n    \
-         Get                   GET    /v1/items/{{name}}\n                          POST   /shop.v1.Shop/Get\n    \
-         Watch  server stream  GET    /v1/watch\n                          POST   /shop.v1.Shop/Watch\n\n\
+         Get                   GET    /v1/items/{{name}}\n                          POST   /shop.v1.Shop/Get\n                          tool   shop_v1_Shop_Get\n    \
+         Watch  server stream  GET    /v1/watch\n                          POST   /shop.v1.Shop/Watch\n                          tool   shop_v1_Shop_Watch\n\n\
          every method is at POST /package.Service/Method too, by gRPC and gRPC-Web"
     );
     assert_eq!((code, text.as_str()), (0, want.as_str()), "\n{text}");
@@ -696,4 +696,37 @@ fn a_typo_is_answered_with_the_nearest() {
     check(&["explain", "GET", "/", "-H", "accept"], "\"accept\" is not a header; it is 'name: value'");
     check(&["routes", "--server", "127.0.0.1:1"], "cannot connect to http://127.0.0.1:1");
     check(&["routes", "--config", "/nowhere.toml"], "/nowhere.toml");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_s_call_is_explained_as_it_is_served() {
+    let gateway = World::with_library(crate::support::library::start().await)
+        .with_config("[mcp]\nexpose = [\"library.*\"]\nnames = \"method\"\n")
+        .start();
+    let server = gateway.address.to_string();
+    let ask = |message: &str| {
+        propylon(&[
+            "explain",
+            "POST",
+            "/mcp",
+            "-H",
+            "content-type: application/json",
+            "-d",
+            message,
+            "--server",
+            &server,
+        ])
+    };
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"GetBook","arguments":{"name":"a"}}}"#;
+    let (code, text) = ask(call);
+    assert!(code == 0 && text.contains("goes to upstream library"), "{code} {text}");
+    for words in ["surface      MCP", "method       library.v1.Library/GetBook", "authorize"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let (_, text) = ask(&call.replace("\"name\":\"a\"", "\"nmae\":\"a\""));
+    assert!(text.contains("did you mean `name`"), "{text}");
+    let (_, text) = ask(&call.replace("GetBook", "GetBok"));
+    assert!(text.contains("Unknown tool: GetBok"), "{text}");
+    let (_, text) = ask(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#);
+    assert!(text.contains("is answered 200 OK"), "{text}");
 }

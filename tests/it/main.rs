@@ -6,7 +6,7 @@
 //! surface; `resilience` is upstreams with several instances, under load and one rule at a time; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `proxy` is plain HTTP on its way to upstreams, `times` how long these may take, `smuggling` what could be read in two ways on it, `bodies` what bodies owe both sides; `routing` is which of several routes a request meets; `failures` are upstreams that misbehave; `dispatch` is the road to
 //! upstreams on its own; `routes` is what the config says of routes, built-ins and error bodies; `schemas` is where
 //! contracts come from and what becomes of them; `reload` reads the config again, `reload_load` under load, `many_routes` with ten thousand routes; `startup` is
-//! what a gateway says when it starts, or cannot; `explain` holds what is explained against what is served; `openapi` is
+//! what a gateway says when it starts, or cannot; `explain` holds what is explained against what is served; `mcp` is the gateway as agents meet it; `openapi` is
 //! the document and the pages, as tools and a browser see them, `schemathesis` the document against the gateway; `readme` runs README.md; `real_clients` drives the
 //! gateway's binary with the clients that people use (grpcio, grpcurl, buf, a browser) before an upstream of published
 //! services; `health` is how the gateway says how it and what it stands on are; `deploy` is the image, the compose file and the manifests; `conformance` runs the protobuf conformance suite over the converter; `stores` runs one suite over SQLite and
@@ -39,6 +39,7 @@ mod failures;
 mod floods;
 mod health;
 mod many_routes;
+mod mcp;
 mod openapi;
 mod proxy;
 mod readme;

@@ -71,7 +71,8 @@ async fn a_person_sees_what_is_reachable_and_what_to_type() {
         "  1 service, 2 methods".to_owned(),
         format!("upstream   away  http://{away}"),
         "  does not answer yet; its methods appear when it does".to_owned(),
-        "speaks     gRPC, gRPC-Web and REST".to_owned(),
+        "speaks     gRPC, gRPC-Web, REST and MCP".to_owned(),
+        "MCP        /mcp, 0 tools".to_owned(),
         "health     /livez  /readyz  /health".to_owned(),
     ] {
         assert!(lines.iter().any(|line| line.contains(&words)), "{words}\n{}", lines.join("\n"));
@@ -125,9 +126,10 @@ async fn up_says_what_is_not_there_and_takes_it_when_it_comes() {
         Program::start_on_terminal("propylon", propylon(&arguments).env("NO_COLOR", "1")).unwrap();
     let address = listening(&mut program);
     let lines = printed(&program);
-    let row = "    /shop.v1.Shop/Watch  server stream  GET /v1/watch";
+    let row = "    /shop.v1.Shop/Watch  server stream  GET /v1/watch         shop_v1_Shop_Watch";
     assert!(lines.iter().any(|line| line == row), "{}", lines.join("\n"));
-    for start in ["  curl ", "  grpcurl "] {
+    assert!(lines.iter().any(|line| line == "MCP    /mcp, 2 tools"), "{}", lines.join("\n"));
+    for start in ["  curl ", "  grpcurl ", "  curl -H 'content-type: application/json' -d '{\"jsonrpc\""] {
         runs(lines.iter().find(|line| line.starts_with(start)).unwrap());
     }
     drop(program);

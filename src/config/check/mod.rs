@@ -12,6 +12,7 @@ mod health_body;
 mod http_rules;
 mod http_upstreams;
 mod log;
+mod mcp;
 mod meant;
 mod metrics;
 mod otlp;
@@ -93,6 +94,7 @@ impl<'a> Check<'a> {
             health,
             cors,
             rest,
+            mcp,
             builtin,
             upstreams,
             routes,
@@ -165,6 +167,7 @@ impl<'a> Check<'a> {
             cors: self.cors("cors", cors),
             built_ins,
             rest: self.rest(rest, &environment, proto_names),
+            mcp: self.mcp(mcp),
             upstreams,
             http_upstreams,
             services,

@@ -225,7 +225,7 @@ fn http_status(text: &str) -> Result<u16, String> {
     status.ok_or_else(|| format!("{text:?} is not the HTTP status of an error (400 to 599)"))
 }
 
-fn prefix(text: &str) -> Result<Arc<str>, String> {
+pub(super) fn prefix(text: &str) -> Result<Arc<str>, String> {
     let trimmed = text.trim_end_matches('/');
     let fits = trimmed.is_empty()
         || (trimmed.starts_with('/')

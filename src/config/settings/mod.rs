@@ -4,6 +4,7 @@
 
 mod callers;
 mod health;
+mod mcp;
 mod metrics;
 mod otlp;
 mod resilience;
@@ -23,6 +24,7 @@ pub(super) use self::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
     health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
+    mcp::{Mcp, Names as ToolNames, Tool},
     metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry, RouteRetry},
@@ -72,6 +74,8 @@ pub(super) struct Settings {
     pub(super) cors: Cors,
     /// The REST face of the deployment.
     pub(super) rest: Rest,
+    /// MCP: gRPC methods as tools for agents.
+    pub(super) mcp: Mcp,
     /// The gateway's own services and pages, by name: each can be switched off or moved.
     #[schemars(extend("propertyNames" = { "enum": super::Own::ALL.map(super::Own::name) }))]
     pub(super) builtin: BTreeMap<String, BuiltIn>,
@@ -94,7 +98,7 @@ pub(super) struct Time(pub(super) String);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Gateway {
-    /// The address to listen on, IP:PORT; gRPC, gRPC-Web and REST share it. --listen goes before it. Default: 127.0.0.1:8080.
+    /// The address to listen on, IP:PORT; gRPC, gRPC-Web, REST and MCP share it. --listen goes before it. Default: 127.0.0.1:8080.
     pub(super) listen: Option<String>,
     /// Workers: each is a thread with a listener socket and upstream connections of its own. Default: 0, one per core.
     #[schemars(range(max = 1024))]

@@ -85,7 +85,9 @@ fn page(snapshot: &Snapshot, request: &Parts) -> Result<Response, Status> {
     let head =
         format!("<link rel=\"stylesheet\" href=\"{}\">\n", html::escape(&assets::path(&base, "page.css")));
     let description = match &*config.rest.description {
-        "" => "One port for gRPC, gRPC-Web and REST, from one protobuf contract. This is what it serves.",
+        "" => {
+            "One port for gRPC, gRPC-Web, REST and MCP, from one protobuf contract. This is what it serves."
+        }
         own => own,
     };
     let mut body = String::new();

@@ -118,11 +118,11 @@ pub fn accepts_gzip(accepted: &http::HeaderValue) -> bool {
 }
 
 /// One entry of a weighted list.
-pub(super) struct Range {
+pub(in crate::surface) struct Range {
     /// In lower case.
-    pub(super) name: String,
+    pub(in crate::surface) name: String,
     /// Thousandths, 0 to 1000.
-    pub(super) weight: u16,
+    pub(in crate::surface) weight: u16,
 }
 
 impl Range {
@@ -139,7 +139,7 @@ impl Range {
 }
 
 /// The entries of one field value, such as `a/b;q=0.5, c/d`.
-pub(super) fn ranges(value: &http::HeaderValue) -> Vec<Range> {
+pub(in crate::surface) fn ranges(value: &http::HeaderValue) -> Vec<Range> {
     let Ok(value) = value.to_str() else { return Vec::new() };
     let entries = value.split(',').filter(|entry| !entry.trim().is_empty());
     entries

@@ -217,7 +217,10 @@ pub(super) fn reader(endpoint: &Endpoint, headers: &HeaderMap, body: Body) -> Fr
 }
 
 /// How a reply ended, by its trailers or, where it has none, by its head.
-pub(super) fn outcome(head: &HeaderMap, trailers: Option<HeaderMap>) -> Result<Option<HeaderMap>, Status> {
+pub(in crate::surface) fn outcome(
+    head: &HeaderMap,
+    trailers: Option<HeaderMap>,
+) -> Result<Option<HeaderMap>, Status> {
     let found = trailers.as_ref().and_then(status::from_trailers).or_else(|| status::from_trailers(head));
     match found {
         Some(Ok(())) => Ok(trailers),

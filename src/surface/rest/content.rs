@@ -14,7 +14,7 @@ use crate::status::{Refusal, refuse};
 
 /// A content coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(in crate::surface) enum Coding {
     Gzip,
     /// The zlib format, as RFC 9110 means `deflate`.
     Deflate,
@@ -37,7 +37,7 @@ impl Coding {
     ///
     /// # Errors
     /// 415 for a coding not known here, and for more than one.
-    pub(super) fn of_request(headers: &HeaderMap) -> Result<Option<Self>, Status> {
+    pub(in crate::surface) fn of_request(headers: &HeaderMap) -> Result<Option<Self>, Status> {
         let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
         let Some(value) = values.next() else { return Ok(None) };
         match value.as_bytes().trim_ascii().to_ascii_lowercase().as_slice() {

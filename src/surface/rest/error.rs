@@ -114,35 +114,16 @@ const LIMIT: &str = "x-ratelimit-limit";
 pub(super) fn response(status: &Status, origin: &Origin) -> Response {
     let profile = &origin.errors.profile;
     let http = profile.http(status);
-    let mut headers = status.metadata().as_ref().clone();
-    metadata::to_response(&mut headers, Protocol::Rest);
-    match Fault::of(status).and_then(|fault| fault.refusal.as_ref()) {
-        Some(Refusal::MethodNotAllowed { allow }) => {
-            let allow: Vec<_> = allow.iter().map(http::Method::as_str).collect();
-            if let Ok(allow) = HeaderValue::try_from(allow.join(", ")) {
-                headers.insert(header::ALLOW, allow);
-            }
-        }
-        Some(Refusal::Redirect { location }) => {
-            if let Ok(location) = HeaderValue::try_from(location) {
-                headers.insert(header::LOCATION, location);
-            }
-            // It is no failure: there is nothing to read.
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
-            let mut response = http::Response::new(Body::empty());
-            (*response.status_mut(), *response.headers_mut()) = (http, headers);
-            return response;
-        }
-        _ => {}
-    }
-    if http == StatusCode::UNAUTHORIZED {
-        // RFC 9110, 11.6.1: who is turned away is told how to come back, whoever has turned it away.
-        headers.entry(header::WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
+    let mut headers = headers(status, http);
+    let refusal = Fault::of(status).and_then(|fault| fault.refusal.as_ref());
+    if matches!(refusal, Some(Refusal::Redirect { .. })) {
+        // It is no failure: there is nothing to read.
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+        let mut response = http::Response::new(Body::empty());
+        (*response.status_mut(), *response.headers_mut()) = (http, headers);
+        return response;
     }
     let retry_after = retry_after(status);
-    if let Some(seconds) = retry_after {
-        headers.entry(header::RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
-    }
     let mut body = Vec::with_capacity(256);
     for field in &profile.error_fields {
         let retry_after = retry_after.filter(|_| http == StatusCode::TOO_MANY_REQUESTS);
@@ -194,15 +175,43 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
     response
 }
 
+/// What the head of a failure's response says beside its status: what came with it, how to come back, when to try again.
+pub(in crate::surface) fn headers(status: &Status, http: StatusCode) -> HeaderMap {
+    let mut headers = status.metadata().as_ref().clone();
+    metadata::to_response(&mut headers, Protocol::Rest);
+    match Fault::of(status).and_then(|fault| fault.refusal.as_ref()) {
+        Some(Refusal::MethodNotAllowed { allow }) => {
+            let allow: Vec<_> = allow.iter().map(http::Method::as_str).collect();
+            if let Ok(allow) = HeaderValue::try_from(allow.join(", ")) {
+                headers.insert(header::ALLOW, allow);
+            }
+        }
+        Some(Refusal::Redirect { location }) => {
+            if let Ok(location) = HeaderValue::try_from(location) {
+                headers.insert(header::LOCATION, location);
+            }
+        }
+        _ => {}
+    }
+    if http == StatusCode::UNAUTHORIZED {
+        // RFC 9110, 11.6.1: who is turned away is told how to come back, whoever has turned it away.
+        headers.entry(header::WWW_AUTHENTICATE).or_insert(HeaderValue::from_static("Bearer"));
+    }
+    if let Some(seconds) = retry_after(status) {
+        headers.entry(header::RETRY_AFTER).or_insert_with(|| HeaderValue::from(seconds));
+    }
+    headers
+}
+
 /// The error as a stream's last element: `{"error":{"code":…,"status":…,"message":…,"details":[…]}}`.
-pub(super) fn terminal(status: &Status, tables: Option<&Arc<Tables>>, out: &mut Vec<u8>) {
+pub(in crate::surface) fn terminal(status: &Status, tables: Option<&Arc<Tables>>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"error\":{");
     fields(status, tables, out);
     out.extend_from_slice(b"}}");
 }
 
 /// INVALID_ARGUMENT for a request whose field at `path` (empty for the whole body) is wrong, with google.rpc.BadRequest.
-pub(super) fn invalid(path: &str, problem: &impl Display) -> Status {
+pub(in crate::surface) fn invalid(path: &str, problem: &impl Display) -> Status {
     let message = problem.to_string();
     let details = ErrorDetails::with_bad_request_violation(path, message.as_str());
     Fault::client().on(Status::with_error_details(Code::InvalidArgument, message, details))

@@ -27,10 +27,16 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use ::http::{HeaderMap, HeaderName, Method, Uri, header, request::Parts};
 use tonic::Status;
 
+pub(super) use self::{
+    accept::ranges,
+    answer::outcome,
+    content::Coding,
+    error::{headers as error_headers, invalid, terminal},
+    request::whole,
+};
 use self::{
     accept::{Content, Form},
     answer::Target as Wanted,
-    content::Coding,
     elements::Layout,
     endpoint::Input,
     error::{Errors, Origin},

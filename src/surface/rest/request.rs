@@ -78,7 +78,11 @@ impl Unread {
 }
 
 /// Reads a body of at most `request_bytes`, decoded, which may pause for `request_pause`.
-async fn whole(body: Body, coding: Option<Coding>, limits: Limits) -> Result<Bytes, Status> {
+pub(in crate::surface) async fn whole(
+    body: Body,
+    coding: Option<Coding>,
+    limits: Limits,
+) -> Result<Bytes, Status> {
     let limit = limits.request_bytes;
     let known = body.size_hint();
     if known.lower() > limit as u64 {

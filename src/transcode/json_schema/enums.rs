@@ -14,6 +14,9 @@ impl Walker {
         if direction == Direction::Output && self.settings.style.enum_numbers {
             return json!({"type": "integer", "format": "int32"});
         }
+        if direction == Direction::Input && self.settings.plain {
+            return self.enum_values(descriptor, direction);
+        }
         self.reference(descriptor.full_name(), direction, || Type::Enum(descriptor.clone()))
     }
 
@@ -24,6 +27,7 @@ impl Walker {
         let closed = descriptor.parent_file().syntax() == Syntax::Proto2;
         let names = json!({"type": "string", "enum": names});
         let numbers = match (closed, direction) {
+            (_, Direction::Input) if self.settings.plain => None,
             (true, Direction::Output) => None,
             (true, Direction::Input) => {
                 let mut numbers: Vec<_> = descriptor.values().map(|value| value.number()).collect();

@@ -8,11 +8,13 @@
 
 mod behavior;
 mod comments;
+mod demanded;
 mod enums;
 mod example;
 mod likely;
 mod oneof;
 mod scalar;
+mod tool;
 mod well_known;
 
 use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
@@ -23,7 +25,9 @@ use serde_json::{Map, Value, json};
 use self::behavior::Behavior;
 pub use self::{
     comments::{Comments, first_sentence},
+    demanded::{demands, missing},
     example::quoted,
+    tool::{Contained, contained},
 };
 use super::JsonStyle;
 
@@ -44,6 +48,9 @@ pub struct Settings {
     pub ignore_unknown: bool,
     /// What a reference begins with, such as `#/components/schemas/` or `#/$defs/`.
     pub references: &'static str,
+    /// What is sent is said in the plainest way that is accepted, for models: no `null`, one type for each value, an enum by its
+    /// names, and of oneofs in words alone.
+    pub plain: bool,
     /// What every definition's name ends in; empty unless two sources have different messages of one name.
     pub suffix: String,
     /// What a field, by its full name, must hold beyond its type, where whoever answers it is known to see to that.
@@ -139,11 +146,10 @@ impl Walker {
     pub fn field(&mut self, field: &FieldDescriptor, direction: Direction) -> Value {
         let mut schema = self.value(field, direction);
         if direction == Direction::Input {
-            schema = match self.form(field) {
-                Some(form) if form.required => formed(schema, form),
-                Some(form) => nullable(formed(schema, form)),
-                None => nullable(schema),
-            };
+            let form = self.form(field).unwrap_or_default();
+            let required = form.required || self.settings.plain;
+            schema = formed(schema, form);
+            schema = if required { schema } else { nullable(schema) };
         }
         let description = self.description(field);
         let behavior = Behavior::of(field);
@@ -239,7 +245,7 @@ impl Walker {
     }
 
     fn definition_name(&self, full_name: &str, direction: Direction) -> String {
-        let input = if direction == Direction::Input { "-Input" } else { "" };
+        let input = if direction == Direction::Input && !self.settings.plain { "-Input" } else { "" };
         format!("{full_name}{input}{}", self.settings.suffix)
     }
 
@@ -259,6 +265,7 @@ impl Walker {
         match field.kind() {
             Kind::Message(message) => self.message(&message, direction),
             Kind::Enum(descriptor) => self.enumeration(&descriptor, direction),
+            kind if self.settings.plain && direction == Direction::Input => scalar::plain(&kind),
             kind => scalar::schema(&kind, direction),
         }
     }
@@ -285,7 +292,10 @@ impl Walker {
             let demanded = |form: Form| form.required;
             let required_here = match direction {
                 Direction::Output => printed,
-                Direction::Input => self.form(&field).is_some_and(demanded),
+                Direction::Input => {
+                    self.form(&field).is_some_and(demanded)
+                        || (self.settings.plain && Behavior::of(&field).required)
+                }
             };
             if required_here {
                 required.push(name.clone());
@@ -317,6 +327,7 @@ impl Walker {
             let fields = message.fields().count();
             match exclusive.as_slice() {
                 [] => {}
+                _ if self.settings.plain => {}
                 [(names, _)] if names.len() == fields => {
                     schema.insert("maxProperties".to_owned(), 1.into());
                 }

@@ -86,6 +86,14 @@ pub(super) fn text(kind: &Kind) -> Value {
     }
 }
 
+/// A scalar in a body, in the one form that is best sent.
+pub(super) fn plain(kind: &Kind) -> Value {
+    match kind {
+        Kind::Bytes => json!({"type": "string", "contentEncoding": "base64"}),
+        other => text(other),
+    }
+}
+
 /// What the keys of a map are, where they are not any text.
 pub(super) fn map_key(kind: &Kind) -> Option<Value> {
     match kind {

@@ -49,6 +49,7 @@ fn walker(style: JsonStyle) -> Walker {
         style,
         ignore_unknown: false,
         references: "#/$defs/",
+        plain: false,
         suffix: String::new(),
         forms: |_| None,
     })

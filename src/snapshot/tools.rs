@@ -1,0 +1,175 @@
+//! The methods that are tools for agents: those that `[mcp] expose` names, each with its name and what is said of it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tracing::warn;
+
+use super::{
+    Known, Mistake,
+    build::{Build, Face, key},
+};
+use crate::{
+    auth::Whose,
+    config::{Rules, SchemaSource, ToolRule},
+    route::{Destination, Route, Routes},
+    schema::{Method, Template, Verb, nearest},
+    surface::mcp::{Naming, Said, Tool, name},
+};
+
+impl Build<'_> {
+    /// Makes a tool of a method, if it is to be one, and answers its name; `paths` are those of its rules.
+    pub(super) fn tool(
+        &mut self,
+        face: &Face<'_>,
+        method: &Method,
+        routes: &Routes,
+        paths: &[(Verb, Arc<Template>)],
+    ) -> Option<Arc<str>> {
+        let (mcp, called, own) = (&self.config.mcp, key(method), face.own.is_some());
+        if !mcp.enabled {
+            return None;
+        }
+        let mut exact = false;
+        for (at, _) in mcp.expose.iter().enumerate().filter(|(_, glob)| glob.matches(called, own)) {
+            self.exposing.insert(at);
+            exact |= mcp.expose.get(at).is_some_and(|glob| glob.is_exact());
+        }
+        let exposed = mcp.expose.iter().any(|glob| glob.matches(called, own));
+        if !exposed || mcp.hide.iter().any(|glob| glob.matches(called, false)) {
+            return None;
+        }
+        if method.client_streaming && !exact {
+            // It is no tool, and a glob means those that can be.
+            return None;
+        }
+        let rule = mcp.tools.iter().find(|rule| rule.method == called);
+        let known = face.known.schema.method(method.path.as_str())?;
+        let verbs: Vec<Verb> = paths.iter().map(|(verb, _)| verb.clone()).collect();
+        let said = rule.map(|rule| rule.said.clone()).unwrap_or_default();
+        let make = |name: Arc<str>, said: Said| {
+            Tool::new(name, known, routes.clone(), &face.known.tables, face.style, &verbs, said)
+        };
+        let given = rule.and_then(|rule| rule.name.clone());
+        let named = given.clone().unwrap_or_else(|| name(called, mcp.naming).into());
+        match self.add(make(Arc::clone(&named), said.clone())) {
+            Ok(()) => return Some(named),
+            // A short name that is taken gives way to the one that nobody else can have.
+            Err(Taken::By(_)) if given.is_none() && mcp.naming != Naming::Full => {}
+            Err(taken) => {
+                self.no_tool(face, called, rule, taken, &named);
+                return None;
+            }
+        }
+        let full: Arc<str> = name(called, Naming::Full).into();
+        match self.add(make(Arc::clone(&full), said)) {
+            Ok(()) => Some(full),
+            Err(taken) => {
+                self.no_tool(face, called, rule, taken, &full);
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, made: Result<Tool, String>) -> Result<(), Taken> {
+        self.built.toolbox.add(made.map_err(Taken::Impossible)?).map_err(Taken::By)
+    }
+
+    /// Says that a method is no tool, and why.
+    fn no_tool(&mut self, face: &Face<'_>, called: &str, rule: Option<&ToolRule>, taken: Taken, name: &str) {
+        let message = match taken {
+            Taken::Impossible(why) => why,
+            Taken::By(other) => {
+                format!(
+                    "{called} and {other} are both the tool {name:?}; [[mcp.tools]] gives one another name"
+                )
+            }
+        };
+        let entry = match rule.filter(|rule| rule.name.is_some()) {
+            Some(rule) => format!("mcp.tools[{}].name", rule.entry),
+            None => "mcp.expose".to_owned(),
+        };
+        self.mistake(face, Some(&entry), message);
+    }
+
+    /// The route of the endpoint: that of a page of the gateway's own, and on its terms.
+    pub(super) fn mcp(&mut self) {
+        let mcp = &self.config.mcp;
+        if !mcp.enabled {
+            return;
+        }
+        let template = match Template::parse(&mcp.path) {
+            Ok(template) => Arc::new(template),
+            Err(problem) => {
+                self.mistakes.push(Mistake::new("mcp.path", format!("{}: {problem}", mcp.path)));
+                return;
+            }
+        };
+        let paths = [Verb::Post, Verb::Get, Verb::Delete].map(|verb| (verb, Arc::clone(&template)));
+        let terms = self.terms_of_own("mcp.path", &paths, Whose::Page);
+        let route: Arc<Route> = self.route(&mcp.path, Destination::Page, None, Rules::default(), terms, None);
+        self.built.catalog.set_mcp(&mcp.path);
+        self.built.mcp = Some(route);
+    }
+
+    /// What exposes or describes nothing is a mistake, once every schema is known; where some come by reflection, it is only
+    /// told.
+    pub(super) fn unused_tools(&mut self, schemas: &HashMap<Arc<str>, Arc<Known>>) {
+        let (mcp, upstreams) = (&self.config.mcp, &self.config.upstreams);
+        let known = |upstream: &crate::config::Upstream| {
+            schemas.contains_key(&upstream.name) || upstream.schema == SchemaSource::Unknown
+        };
+        if !mcp.enabled || !upstreams.iter().all(known) {
+            return;
+        }
+        let mut mistakes = Vec::new();
+        let served = || {
+            let services = self.built.catalog.services();
+            let methods = services.flat_map(|(_, service)| service.methods.iter().flatten());
+            methods.map(|method| (method.path.trim_start_matches('/'), method.tool.is_some()))
+        };
+        let needs: &[&str] = &["upstreams", "builtin", "routes", "mcp"];
+        let mistake = |path: String, message: String, wanted: &str| {
+            let services = self.built.catalog.services().map(|(_, service)| &*service.name);
+            // A pattern is like those of its own kind.
+            let near = match wanted.contains('/') {
+                true => nearest(wanted, served().map(|(method, _)| method)),
+                false => nearest(wanted, services),
+            };
+            let near = near.filter(|near| *near != wanted).map(str::to_owned);
+            let mut mistake = Mistake::new(path, message).needing(needs);
+            mistake.told = mistake.told.meaning(near);
+            mistake
+        };
+        // With nothing behind the gateway there is nothing that `*` could be about.
+        let empty = |text: &str| text == "*" && upstreams.is_empty();
+        for (at, glob) in mcp.expose.iter().enumerate() {
+            let text = glob.to_string();
+            if !self.exposing.contains(&at) && !empty(&text) {
+                let message = format!("no method that is served is {text:?}");
+                mistakes.push(mistake(format!("mcp.expose[{at}]"), message, &text));
+            }
+        }
+        for rule in &mcp.tools {
+            let message = match served().find(|(method, _)| *method == rule.method) {
+                Some((_, true)) => continue,
+                Some((_, false)) => format!("{} is no tool: mcp.expose does not name it", rule.method),
+                None => format!("no method that is served is {:?}", rule.method),
+            };
+            mistakes.push(mistake(format!("mcp.tools[{}].method", rule.entry), message, &rule.method));
+        }
+        if upstreams.iter().any(|upstream| matches!(upstream.schema, SchemaSource::Reflection { .. })) {
+            for mistake in mistakes {
+                warn!("{mistake}");
+            }
+        } else {
+            self.mistakes.extend(mistakes);
+        }
+    }
+}
+
+/// Why a tool was not added.
+enum Taken {
+    Impossible(String),
+    /// Another method has its name.
+    By(Arc<str>),
+}

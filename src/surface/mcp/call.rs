@@ -1,0 +1,136 @@
+//! `tools/call`: the tool's method is called by its own routes, down the same road as by any other surface, and what comes of
+//! it is the tool's result. Policies refuse in HTTP; all else that fails is a result too, which says so.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{
+    Mcp,
+    answer::{Client, events},
+    cancel::Ongoing,
+    era::{Era, Meta},
+    error::RpcError,
+    members::Members,
+    result::{Outcome, unary},
+    session_header,
+    streamed::Streamed,
+    tool::Tool,
+};
+use crate::{
+    call::{Call, Message, Pending, Road, Target},
+    route::Asked,
+    status::shown,
+    surface::{Failed, Protocol, Response, metadata},
+};
+
+/// A request for a tool.
+pub(super) struct Asking<'a> {
+    pub(super) client: &'a Client,
+    pub(super) era: Era,
+    pub(super) id: &'a str,
+    pub(super) meta: &'a Meta<'a>,
+    pub(super) params: &'a Members<'a>,
+    /// The whole body, of which `params` are a part.
+    pub(super) body: &'a Bytes,
+}
+
+impl Mcp {
+    /// Calls a tool. `call` is identified; its metadata are the headers as they came.
+    ///
+    /// # Errors
+    /// −32602 for a tool that there is not, with the call, which has not been admitted.
+    pub(super) async fn call_tool<R: Road + 'static>(
+        &self,
+        road: &Arc<R>,
+        mut call: Call,
+        asking: Asking<'_>,
+    ) -> Result<Response, (Box<Call>, RpcError)> {
+        let Asking { client, era, id, meta, params, body } = asking;
+        let Ok(Some(name)) = params.text("name") else {
+            return Err((Box::new(call), RpcError::params("params: name is the name of a tool")));
+        };
+        let Some(tool) = self.toolbox.get(&name).cloned() else {
+            return Err((Box::new(call), unknown(&name)));
+        };
+        let Target::Http(head) = &call.target else { return Err((Box::new(call), unknown(&name))) };
+        let chosen = tool
+            .routes()
+            .choose(&Asked::of(&head.uri, &call.metadata))
+            .map(|routes| Arc::clone(routes.pick()));
+        // There may be none for the host that was asked.
+        let Some(route) = chosen else { return Err((Box::new(call), unknown(&name))) };
+        let arguments = match params.get("arguments").map(|arguments| arguments.get()) {
+            None | Some("null") => Bytes::from_static(b"{}"),
+            Some(json) => body.slice_ref(json.as_bytes()),
+        };
+        let session = call.metadata.get(session_header()).and_then(|session| session.to_str().ok());
+        let ongoing =
+            session.filter(|_| era != Era::Modern).map(|session| self.board.calls.begin(session, id));
+        let (metadata, clean) = metadata::of_request(std::mem::take(&mut call.metadata), Protocol::Mcp);
+        let method = Arc::clone(tool.method());
+        call.metadata = metadata;
+        call.target = Target::Rpc { path: method.path.clone(), method: Some(method) };
+        call.message = message(&tool, arguments, route.limits.request_bytes, clean);
+        call.route = route;
+        if let Err(status) = road.admit(&mut call).await {
+            return Ok(client.refusal(Some(id), &status));
+        }
+        let told = road.ahead(&call);
+        let route = Arc::clone(&call.route);
+        let record = call.record.clone();
+        let outcome = if tool.streams() {
+            let road = Arc::clone(road);
+            let opening = Box::pin(async move { road.dispatch(call).await });
+            let streamed = Streamed::new(tool, route, self.settings.bounds, opening);
+            if let Some(token) = meta.progress.filter(|_| client.events) {
+                let (client, id, token) = (client.clone(), id.to_owned(), token.get().to_owned());
+                let body = streamed.events(client, era, id, token, ongoing, record);
+                return Ok(events(body, told));
+            }
+            unless_taken_back(ongoing, streamed.collect()).await
+        } else {
+            let answer = async { unary(&tool, &route, road.dispatch(call).await).await };
+            unless_taken_back(ongoing, answer).await
+        };
+        Ok(match outcome {
+            Some(outcome) => answered(client, era, id, outcome, told),
+            None => client.error(Some(id), &RpcError::taken_back(), told),
+        })
+    }
+}
+
+/// What comes of a call; `None` where its client takes it back before, which ends it.
+async fn unless_taken_back(ongoing: Option<Ongoing>, call: impl Future<Output = Outcome>) -> Option<Outcome> {
+    let Some(ongoing) = ongoing else { return Some(call.await) };
+    tokio::select! {
+        () = ongoing.taken_back() => None,
+        outcome = call => Some(outcome),
+    }
+}
+
+fn answered(client: &Client, era: Era, id: &str, outcome: Outcome, told: HeaderMap) -> Response {
+    let Outcome { members, failed } = outcome;
+    let message = client.result(id, era, |out| out.extend_from_slice(&members));
+    let mut response = client.message(StatusCode::OK, message, told);
+    if let Some(status) = failed {
+        // It failed, whatever HTTP says.
+        let failed = Failed { code: status.code(), message: status.message().to_owned() };
+        response.extensions_mut().insert(failed);
+    }
+    response
+}
+
+/// The arguments as the method's message, read once the call is admitted.
+fn message(tool: &Arc<Tool>, arguments: Bytes, limit: usize, clean: Result<(), tonic::Status>) -> Message {
+    let tool = Arc::clone(tool);
+    Message::Pending(Pending::new(move || async move {
+        clean?;
+        tool.frames(&arguments, limit)
+    }))
+}
+
+fn unknown(name: &str) -> RpcError {
+    RpcError::params(format!("Unknown tool: {}", shown(name)))
+}

@@ -1,0 +1,228 @@
+//! Streams that tell of changes: `subscriptions/listen` of the newest version, which is acknowledged first and tells what was
+//! asked for, and GET of the older ones, which tells everything. Neither holds the drain up: they end when it begins.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    answer::{Client, event},
+    board::{Listening, Told},
+    era::Era,
+    error::RpcError,
+    members::{Members, is_object},
+    streamed::KEEP_ALIVE,
+};
+use crate::call::Body;
+
+const FILTER: &[&str] =
+    &["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
+
+/// What a client wants to be told, of what there is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Filter {
+    tools: bool,
+}
+
+impl Filter {
+    /// Reads the `notifications` of `subscriptions/listen`.
+    ///
+    /// # Errors
+    /// −32602 for what is not as the protocol has it.
+    pub(super) fn of(params: &Members<'_>) -> Result<Self, RpcError> {
+        let wrong = |why: &str| RpcError::params(format!("notifications: {why}"));
+        let asked = params.get("notifications").ok_or_else(|| wrong("it says what to tell"))?;
+        if !is_object(asked) {
+            return Err(wrong("it is an object"));
+        }
+        let asked =
+            Members::read(asked.get().as_bytes(), FILTER).map_err(|unread| wrong(&unread.to_string()))?;
+        match asked.get("toolsListChanged").map(|value| value.get()) {
+            None | Some("false" | "null") => Ok(Self { tools: false }),
+            Some("true") => Ok(Self { tools: true }),
+            Some(_) => Err(wrong("toolsListChanged is true or false")),
+        }
+    }
+}
+
+/// A stream of changes.
+pub(super) struct Changes {
+    listening: Listening,
+    tools: bool,
+    /// What its client knows of; `None` before it was told that the stream has begun.
+    known: Option<Told>,
+    way: Way,
+    over: bool,
+}
+
+/// How a stream is spoken.
+enum Way {
+    /// As the answer to the request of this id, whose notifications bear it.
+    Modern { client: Client, id: String },
+    /// Its events have ids, by which one who comes again says what it knows.
+    Legacy,
+}
+
+impl Changes {
+    pub(super) fn modern(listening: Listening, filter: Filter, client: Client, id: &str) -> Self {
+        let way = Way::Modern { client, id: id.to_owned() };
+        Self { listening, tools: filter.tools, known: None, way, over: false }
+    }
+
+    /// `known`: the id of the last event that its client has seen.
+    pub(super) fn legacy(mut listening: Listening, known: Option<&str>) -> Self {
+        let now = *listening.told.borrow_and_update();
+        let seen = known.and_then(|id| id.parse().ok()).unwrap_or(now.tools);
+        let known = Some(Told { tools: seen, ends: false });
+        Self { listening, tools: true, known, way: Way::Legacy, over: false }
+    }
+
+    /// The events.
+    pub(super) fn body(self) -> Body {
+        let events = stream::unfold(self, async |mut changes| {
+            Some((Ok::<_, Infallible>(changes.next().await?), changes))
+        });
+        Body::from_stream(events)
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        let Some(known) = self.known else {
+            let now = *self.listening.told.borrow_and_update();
+            self.known = Some(Told { ends: false, ..now });
+            return Some(self.acknowledged());
+        };
+        let alive = Instant::now() + KEEP_ALIVE;
+        loop {
+            let now = *self.listening.told.borrow_and_update();
+            if now.ends {
+                self.over = true;
+                return self.ended();
+            }
+            self.known = Some(now);
+            if now.tools != known.tools && self.tools {
+                return Some(self.changed(now));
+            }
+            match timeout_at(alive, self.listening.told.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return Some(Bytes::from_static(b": keep-alive\n\n")),
+            }
+        }
+    }
+
+    fn acknowledged(&self) -> Bytes {
+        let honoured = if self.tools { "{\"toolsListChanged\":true}" } else { "{}" };
+        self.notification(
+            "notifications/subscriptions/acknowledged",
+            &format!("\"notifications\":{honoured}"),
+        )
+    }
+
+    fn changed(&self, now: Told) -> Bytes {
+        let said = self.notification("notifications/tools/list_changed", "");
+        match self.way {
+            Way::Modern { .. } => said,
+            Way::Legacy => {
+                let mut out = format!("id: {}\n", now.tools).into_bytes();
+                out.extend_from_slice(&said);
+                out.into()
+            }
+        }
+    }
+
+    fn notification(&self, method: &str, params: &str) -> Bytes {
+        let params = match &self.way {
+            Way::Modern { id, .. } => {
+                let comma = if params.is_empty() { "" } else { "," };
+                format!(
+                    ",\"params\":{{\"_meta\":{{\"io.modelcontextprotocol/subscriptionId\":{id}}}{comma}{params}}}"
+                )
+            }
+            Way::Legacy => String::new(),
+        };
+        event(format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\"{params}}}").as_bytes()).into()
+    }
+
+    /// The answer to the request that began it.
+    fn ended(&self) -> Option<Bytes> {
+        let Way::Modern { client, id } = &self.way else { return None };
+        let subscription = format!("\"io.modelcontextprotocol/subscriptionId\":{id}");
+        let message = client.result(id, Era::Modern, |_| {});
+        // The result's `_meta` has whose it is; the subscription stands beside.
+        let message = String::from_utf8_lossy(&message).replacen(
+            "\"_meta\":{",
+            &format!("\"_meta\":{{{subscription},"),
+            1,
+        );
+        Some(event(message.as_bytes()).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http_body_util::BodyExt as _;
+
+    use super::{
+        super::{board::Board, toolbox::Toolbox},
+        *,
+    };
+    use crate::store::MemoryCache;
+
+    fn board() -> Arc<Board> {
+        Arc::new(Board::new(Arc::<MemoryCache>::default()))
+    }
+
+    fn client() -> Client {
+        Client::of(&http::HeaderMap::new(), &r#"{"name":"p","version":"1"}"#.into())
+    }
+
+    async fn event(body: &mut Body) -> String {
+        let frame = body.frame().await.unwrap().unwrap();
+        String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_acknowledged_first_and_ends_with_a_result() {
+        let board = board();
+        let filter = Filter { tools: true };
+        let mut body = Changes::modern(board.listen(1).unwrap(), filter, client(), "7").body();
+        let acknowledged = event(&mut body).await;
+        assert!(acknowledged.contains("notifications/subscriptions/acknowledged"), "{acknowledged}");
+        assert!(acknowledged.contains(r#""notifications":{"toolsListChanged":true}"#), "{acknowledged}");
+        assert!(acknowledged.contains(r#""io.modelcontextprotocol/subscriptionId":7"#), "{acknowledged}");
+        assert_eq!(event(&mut body).await, ": keep-alive\n\n");
+        board.drain();
+        let last = event(&mut body).await;
+        let json = last.strip_prefix("event: message\ndata: ").unwrap();
+        let json: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
+        assert_eq!(json["result"]["resultType"], "complete");
+        assert_eq!(json["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"], 7);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_was_asked_for_is_told() {
+        let board = board();
+        board.show(&Arc::new(Toolbox::default()));
+        let mut body =
+            Changes::modern(board.listen(9).unwrap(), Filter { tools: false }, client(), "1").body();
+        assert!(event(&mut body).await.contains(r#""notifications":{}"#));
+        assert_eq!(event(&mut body).await, ": keep-alive\n\n");
+        // One who comes again and has missed something is told at once.
+        let mut again = Changes::legacy(board.listen(9).unwrap(), Some("99")).body();
+        let told = event(&mut again).await;
+        assert_eq!(
+            told,
+            "id: 0\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n"
+        );
+        let mut first = Changes::legacy(board.listen(9).unwrap(), None).body();
+        assert_eq!(event(&mut first).await, ": keep-alive\n\n");
+    }
+}

@@ -1,0 +1,358 @@
+//! MCP, the Model Context Protocol, over streamable HTTP: gRPC methods as tools for agents. One endpoint serves both eras of
+//! the protocol: requests of 2026-07-28 say everything themselves, older clients open a session, and what says nothing is
+//! answered without one.
+//!
+//! ```text
+//!  POST ─▶ who calls (by the head) ─▶ body ▸ message ▸ era ─▶ tools/call ─▶ the tool's method, by its own routes
+//!                                                         └─▶ all else: answered here, once it is admitted
+//!  GET, DELETE ─▶ a session's stream of changes, its end
+//! ```
+//! Specification: modelcontextprotocol.io, 2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26 and 2024-11-05; JSON-RPC 2.0.
+
+mod answer;
+mod board;
+mod call;
+mod cancel;
+mod era;
+mod error;
+mod list;
+mod listen;
+mod members;
+mod message;
+mod methods;
+mod name;
+mod result;
+mod session;
+mod streamed;
+mod tool;
+mod toolbox;
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use serde_json::json;
+use tonic::Status;
+
+use self::{
+    answer::{Client, empty},
+    era::{Era, Meta},
+    error::RpcError,
+    message::{Kind, Message as Rpc, NoMessage},
+};
+pub use self::{
+    board::Board,
+    name::{Naming, check as check_name, name},
+    streamed::Bounds,
+    tool::{Said, Tool},
+    toolbox::Toolbox,
+};
+use super::{Request, Response, peer, rest, timeout};
+use crate::{
+    call::{Body, Call, Caller, Guards, HttpHead, Message, Record, Road, Target},
+    route::{Route, router::TrailingSlash},
+    status::{Refusal, refuse},
+};
+
+/// What the config says of the surface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What clients are told the server is.
+    pub title: Arc<str>,
+    pub version: Arc<str>,
+    /// How it is meant to be used, for models to read.
+    pub instructions: Option<Arc<str>>,
+    /// The most tools in one page of a list.
+    pub page_size: usize,
+    /// How long a client may keep a list.
+    pub list_ttl: Duration,
+    /// A session ends when it was not used for so long.
+    pub session_lifetime: Duration,
+    /// How much of a stream is a result.
+    pub bounds: Bounds,
+    /// The most streams that tell of changes, at once.
+    pub listeners: usize,
+}
+
+/// The MCP surface over the tools of one snapshot.
+#[derive(Debug)]
+pub struct Mcp {
+    path: Arc<str>,
+    slash: TrailingSlash,
+    /// That of the endpoint: a tool's call has its own.
+    route: Arc<Route>,
+    toolbox: Arc<Toolbox>,
+    board: Arc<Board>,
+    settings: Settings,
+    /// `{"name":…,"version":…}`
+    server: Arc<str>,
+    /// `"instructions":…` with a comma before it, or nothing.
+    instructions: Arc<str>,
+}
+
+/// Whether a path is that of the surface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Here,
+    /// It has a slash too many, and who asks is sent on.
+    Elsewhere,
+}
+
+impl Mcp {
+    /// The surface at a path of this route.
+    #[must_use]
+    pub fn new(
+        path: &str,
+        slash: TrailingSlash,
+        route: Arc<Route>,
+        toolbox: Toolbox,
+        board: &Arc<Board>,
+        settings: Settings,
+    ) -> Self {
+        let server = json!({"name": &*settings.title, "version": &*settings.version}).to_string();
+        let instructions = settings.instructions.as_ref();
+        let instructions =
+            instructions.map(|text| format!(",\"instructions\":{}", json!(&**text))).unwrap_or_default();
+        Self {
+            path: path.into(),
+            slash,
+            route,
+            toolbox: Arc::new(toolbox),
+            board: Arc::clone(board),
+            settings,
+            server: server.into(),
+            instructions: instructions.into(),
+        }
+    }
+
+    /// The route of the endpoint.
+    #[must_use]
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    #[must_use]
+    pub fn toolbox(&self) -> &Arc<Toolbox> {
+        &self.toolbox
+    }
+
+    /// True for a path that is the surface's.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.at(path).is_some()
+    }
+
+    fn at(&self, path: &str) -> Option<At> {
+        if *path == *self.path {
+            return Some(At::Here);
+        }
+        let bare = path.strip_suffix('/')?;
+        match self.slash {
+            _ if *bare != *self.path => None,
+            TrailingSlash::Strict => None,
+            TrailingSlash::Ignore => Some(At::Here),
+            TrailingSlash::Redirect => Some(At::Elsewhere),
+        }
+    }
+
+    /// Serves one request. `page`: whether the page that it comes from, if any, may call here.
+    pub async fn serve<R: Road + 'static>(
+        &self,
+        road: &Arc<R>,
+        request: Request,
+        page: Result<(), Status>,
+    ) -> Response {
+        let (parts, body) = request.into_parts();
+        let client = Client::of(&parts.headers, &self.server);
+        let (mut call, timeout) = self.open(parts);
+        if let Err(status) = road.identify(&mut call).await {
+            return client.refusal(None, &status);
+        }
+        let (method, fits) = match &call.target {
+            Target::Http(head) => (head.method.clone(), self.fits(&client, head, &call.metadata, &body)),
+            Target::Rpc { .. } => (Method::POST, Ok(())),
+        };
+        let fits = page.and(fits).and(timeout);
+        if let Err(status) = fits {
+            return match road.admit(&mut call).await {
+                Ok(()) => client.refusal(None, &status),
+                Err(refused) => client.refusal(None, &refused),
+            };
+        }
+        match method {
+            Method::POST => self.post(road, call, client, body).await,
+            Method::GET => self.get(&**road, call, client).await,
+            Method::DELETE => self.delete(&**road, call, client).await,
+            _ => match road.admit(&mut call).await {
+                Ok(()) => empty(StatusCode::NO_CONTENT, allow()),
+                Err(status) => client.refusal(None, &status),
+            },
+        }
+    }
+
+    /// The answer to a request that is refused before it comes here.
+    #[must_use]
+    pub fn refuse(&self, head: &Parts, status: &Status) -> Response {
+        Client::of(&head.headers, &self.server).refusal(None, status)
+    }
+
+    /// A call of the endpoint, by its head; and whether that has a timeout that can be read. Its metadata are the headers as
+    /// they came.
+    fn open(&self, parts: Parts) -> (Call, Result<(), Status>) {
+        let timeout = timeout::of_rest(&parts.headers);
+        let record = Record::of(&parts.extensions);
+        if let Some(record) = &record {
+            record.matched(&self.path);
+        }
+        let head = HttpHead {
+            method: parts.method,
+            uri: parts.uri,
+            captured: Vec::new(),
+            upgrade: None,
+            version: parts.version,
+            expects: false,
+        };
+        let call = Call {
+            route: Arc::clone(&self.route),
+            target: Target::Http(Box::new(head)),
+            metadata: parts.headers,
+            message: Message::Body(Body::empty()),
+            peer: peer(&parts.extensions),
+            record,
+            timeout: timeout.as_ref().ok().copied().flatten(),
+            deadline: None,
+            caller: Caller::default(),
+            guards: Guards::default(),
+        };
+        (call, timeout.map(drop))
+    }
+
+    /// Refuses what cannot be read by its head.
+    fn fits(&self, client: &Client, head: &HttpHead, headers: &HeaderMap, body: &Body) -> Result<(), Status> {
+        if self.at(head.uri.path()) == Some(At::Elsewhere) {
+            let location = self.path.to_string();
+            return Err(refuse(Refusal::Redirect { location }, "this path has no slash at its end"));
+        }
+        match head.method {
+            Method::OPTIONS => return Ok(()),
+            Method::POST => {}
+            // What they are about is a session's.
+            Method::GET | Method::DELETE if headers.contains_key(session_header()) => return Ok(()),
+            _ => {
+                let allow = vec![Method::POST];
+                let message = format!("{} takes POST; a session has GET and DELETE too", self.path);
+                return Err(refuse(Refusal::MethodNotAllowed { allow }, message));
+            }
+        }
+        if client.takes_nothing() {
+            let message = "accept excludes all there is: application/json and text/event-stream";
+            return Err(refuse(Refusal::NotAcceptable, message));
+        }
+        let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let essence = content_type.map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default());
+        match essence.map(<[u8]>::trim_ascii) {
+            Some(essence) if essence.eq_ignore_ascii_case(b"application/json") => Ok(()),
+            // Any page may send a body of no type to any address, without asking first.
+            None if !headers.contains_key(header::ORIGIN) || http_body::Body::is_end_stream(body) => Ok(()),
+            _ => {
+                let message = "a message is JSON: content-type application/json";
+                Err(refuse(Refusal::UnsupportedMediaType, message))
+            }
+        }
+    }
+
+    async fn post<R: Road + 'static>(
+        &self,
+        road: &Arc<R>,
+        mut call: Call,
+        client: Client,
+        body: Body,
+    ) -> Response {
+        let coding = rest::Coding::of_request(&call.metadata);
+        let read = match coding {
+            Ok(coding) => rest::whole(body, coding, self.route.limits).await,
+            Err(status) => Err(status),
+        };
+        let body = match read {
+            Ok(body) => body,
+            Err(status) => {
+                return match road.admit(&mut call).await {
+                    Ok(()) => client.refusal(None, &status),
+                    Err(refused) => client.refusal(None, &refused),
+                };
+            }
+        };
+        let message = match Rpc::read(&body) {
+            Ok(message) => message,
+            Err(NoMessage { id, error }) => {
+                return refused(&**road, call, &client, id.as_deref(), error).await;
+            }
+        };
+        let id = message.id();
+        let read = message.params().and_then(|params| {
+            let meta = Meta::of(&params)?;
+            Ok((era::of(&call.metadata, &message, &params, &meta)?, params, meta))
+        });
+        let (era, params, meta) = match read {
+            Ok(read) => read,
+            Err(error) => return refused(&**road, call, &client, id, error).await,
+        };
+        let era = match self.session_of(&call.metadata, call.caller.principal.as_deref(), era).await {
+            Ok(session) => session,
+            Err(error) => return refused(&**road, call, &client, id, error).await,
+        };
+        let id = match message.kind {
+            Kind::Request(id) => id,
+            Kind::Response if matches!(era, Era::Modern) => {
+                let error = RpcError::invalid("Nothing was asked of the client: there is nothing to answer");
+                return refused(&**road, call, &client, None, error).await;
+            }
+            Kind::Notification | Kind::Response => {
+                let session = call.metadata.get(session_header()).cloned();
+                return match road.admit(&mut call).await {
+                    Ok(()) => {
+                        if message.method == "notifications/cancelled" {
+                            self.take_back(era, session.as_ref(), &params);
+                        }
+                        empty(StatusCode::ACCEPTED, road.ahead(&call))
+                    }
+                    Err(status) => client.refusal(None, &status),
+                };
+            }
+        };
+        if message.method == "tools/call" {
+            let asking = call::Asking { client: &client, era, id, meta: &meta, params: &params, body: &body };
+            return match self.call_tool(road, call, asking).await {
+                Ok(response) => response,
+                Err((call, error)) => refused(&**road, *call, &client, Some(id), error).await,
+            };
+        }
+        self.answer(&**road, call, &client, &message.method, (era, id, &params)).await
+    }
+}
+
+/// The answer of an error, once the call is admitted: it costs its caller what any call does.
+async fn refused(
+    road: &impl Road,
+    mut call: Call,
+    client: &Client,
+    id: Option<&str>,
+    error: RpcError,
+) -> Response {
+    match road.admit(&mut call).await {
+        Ok(()) => client.error(id, &error, road.ahead(&call)),
+        Err(status) => client.refusal(id, &status),
+    }
+}
+
+fn session_header() -> http::HeaderName {
+    http::HeaderName::from_static("mcp-session-id")
+}
+
+fn allow() -> HeaderMap {
+    HeaderMap::from_iter([(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE, OPTIONS"))])
+}

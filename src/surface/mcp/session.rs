@@ -1,0 +1,139 @@
+//! The sessions of the older versions: what was agreed upon with `initialize`, under an id that nobody can guess, for its
+//! caller alone. They are kept where replicas share them, so that any of them may be asked next.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::era::legacy;
+use crate::{
+    auth::{Principal, digest, now},
+    store::{Cache, StoreError},
+};
+
+/// Where sessions are kept.
+pub(super) struct Sessions {
+    cache: Arc<dyn Cache>,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) version: &'static str,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    version: String,
+    /// A digest of whose it is; empty for somebody whom nobody knows.
+    whose: String,
+    /// When it was used last, in seconds since 1970; not written each time.
+    used: u64,
+}
+
+impl Sessions {
+    pub(super) fn new(cache: Arc<dyn Cache>) -> Self {
+        Self { cache }
+    }
+
+    /// Opens a session that ends when it was not used for `lifetime`, and answers its id.
+    ///
+    /// # Errors
+    /// It cannot be kept.
+    pub(super) async fn open(
+        &self,
+        version: &str,
+        caller: Option<&Principal>,
+        lifetime: Duration,
+    ) -> Result<String, StoreError> {
+        let mut bytes = [0; 24];
+        aws_lc_rs::rand::fill(&mut bytes)
+            .map_err(|_| StoreError::Broken("the machine gives no randomness".to_owned()))?;
+        let id = hex(&bytes);
+        let kept = Kept { version: version.to_owned(), whose: whose(caller), used: now() };
+        self.keep(&id, &kept, lifetime).await?;
+        Ok(id)
+    }
+
+    /// The session of an id, if it is this caller's.
+    ///
+    /// # Errors
+    /// Where sessions are kept nobody answers.
+    pub(super) async fn find(
+        &self,
+        id: &str,
+        caller: Option<&Principal>,
+        lifetime: Duration,
+    ) -> Result<Option<Session>, StoreError> {
+        let Some(value) = self.cache.get(&key(id)).await? else { return Ok(None) };
+        let Ok(mut kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(None) };
+        let Some(version) = legacy(&kept.version).filter(|_| kept.whose == whose(caller)) else {
+            return Ok(None);
+        };
+        let (now, often) = (now(), lifetime.as_secs() / 4);
+        if now.saturating_sub(kept.used) >= often.max(1) {
+            kept.used = now;
+            // It lives on a little shorter where this fails.
+            let _ = self.keep(id, &kept, lifetime).await;
+        }
+        Ok(Some(Session { version }))
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// Where sessions are kept nobody answers.
+    pub(super) async fn close(&self, id: &str) -> Result<(), StoreError> {
+        self.cache.delete(&key(id)).await
+    }
+
+    async fn keep(&self, id: &str, kept: &Kept, lifetime: Duration) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(kept).unwrap_or_default();
+        self.cache.set(&key(id), value.into(), lifetime).await
+    }
+}
+
+/// Under a digest: who reads the store can use no session.
+fn key(id: &str) -> String {
+    format!("propylon:mcp:session:{}", hex(&digest(id.as_bytes())))
+}
+
+fn whose(caller: Option<&Principal>) -> String {
+    let Some(caller) = caller else { return String::new() };
+    let by = caller.counted_by();
+    // The parts cannot run into each other.
+    hex(&digest(format!("{}\0{}\0{}", by.kind, by.realm, by.id).as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{auth::Means, store::MemoryCache};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_session_is_its_callers_alone() {
+        let sessions = Sessions::new(Arc::<MemoryCache>::default());
+        let of = |id: &str, means: Means| Principal::new(id, means);
+        let (a, b) = (of("a", Means::Own), of("b", Means::Own));
+        let elsewhere = of("a", Means::Token { issuer: "other".into() });
+        let id = sessions.open("2025-06-18", Some(&a), HOUR).await.unwrap();
+        assert!(id.len() == 48 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let found = async |caller| sessions.find(&id, caller, HOUR).await.unwrap();
+        assert_eq!(found(Some(&a)).await, Some(Session { version: "2025-06-18" }));
+        for caller in [Some(&b), Some(&elsewhere), None] {
+            assert_eq!(found(caller).await, None, "{caller:?}");
+        }
+        sessions.close(&id).await.unwrap();
+        assert_eq!(found(Some(&a)).await, None);
+        let anonymous = sessions.open("2025-03-26", None, HOUR).await.unwrap();
+        assert_eq!(sessions.find(&anonymous, Some(&a), HOUR).await.unwrap(), None);
+        assert!(sessions.find(&anonymous, None, HOUR).await.unwrap().is_some());
+        assert_eq!(sessions.find("", None, HOUR).await.unwrap(), None);
+    }
+}

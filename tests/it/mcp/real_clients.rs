@@ -1,0 +1,172 @@
+//! The clients that others have written, against the gateway's binary: MCP's conformance suite over both eras, its
+//! inspector, and the SDKs of its makers.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::upstream;
+use crate::support::{
+    process::Program,
+    tools::{directory, needs, package},
+};
+
+/// A client's time for all that it does; on a busy machine Node is slow to start.
+const DRIVE: Duration = Duration::from_secs(400);
+
+/// Scenarios about what no gRPC method is: prompts, resources, and tools that ask their client for something or speak to its
+/// log. By what their names begin with; extensions are among them.
+const OF_OTHER_SERVERS: [&str; 13] = [
+    "completion-complete",
+    "elicitation-",
+    "http-custom-header-server-validation",
+    "input-required-result-",
+    "json-schema-2020-12",
+    "logging-set-level",
+    "prompts-",
+    "resources-",
+    "tasks-",
+    "tools-call-elicitation",
+    "tools-call-mixed-content",
+    "tools-call-sampling",
+    "tools-call-with-logging",
+];
+
+/// Single checks of the same kind, in scenarios that are about more.
+const CHECKS_OF_OTHER_SERVERS: [&str; 7] = [
+    "sep-2575-server-rejects-undeclared-capability",
+    "sep-2575-missing-capability-http-400",
+    "sep-2575-http-server-no-independent-requests-on-stream",
+    "sep-2575-server-no-log-without-loglevel",
+    "sep-2549-prompts-list-caching-hints",
+    "sep-2549-resources-list-caching-hints",
+    "sep-2549-resources-templates-list-caching-hints",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_conformance_suite_of_the_newest_version() {
+    conformance("2026-07-28", 13, 60).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_conformance_suite_of_the_version_before() {
+    conformance("2025-11-25", 13, 26).await;
+}
+
+/// Runs all that a revision requires; at least so many scenarios and checks are about a server of this kind.
+async fn conformance(revision: &str, scenarios: usize, checks: usize) {
+    let Some(suite) = needs("mcp-conformance") else { return };
+    let gateway = upstream::world("").await.start();
+    let out = tempfile::tempdir().unwrap();
+    let mut command = Command::new(suite);
+    command.args(["server", "--url", &endpoint(gateway.address), "--requirements", revision]);
+    command.arg("-o").arg(out.path()).current_dir(out.path());
+    let mut program = Program::start("mcp-conformance", &mut command).unwrap();
+    // What is about other servers fails, and with it the run.
+    let _ = tokio::task::spawn_blocking(move || program.exit_code(DRIVE).unwrap()).await.unwrap();
+    let results = results(out.path());
+    let (mut ran, mut passed, mut failed) = (0, 0, Vec::new());
+    for (scenario, checks) in &results {
+        if OF_OTHER_SERVERS.iter().any(|prefix| scenario.starts_with(prefix)) {
+            // Of those what goes over the wire is looked at all the same.
+            let wire = checks.iter().filter(|(id, _)| id == "wire-schema-valid");
+            failed.extend(
+                wire.filter(|(_, status)| status == "FAILURE").map(|(id, _)| format!("{scenario}: {id}")),
+            );
+            continue;
+        }
+        ran += 1;
+        for (id, status) in checks {
+            match status.as_str() {
+                "SUCCESS" => passed += 1,
+                "FAILURE" if !CHECKS_OF_OTHER_SERVERS.contains(&id.as_str()) => {
+                    failed.push(format!("{scenario}: {id}"));
+                }
+                _ => {}
+            }
+        }
+    }
+    // Around libtest's capture, for `scripts/test` to show.
+    let _ = writeln!(
+        std::io::stderr(),
+        "MCP conformance {revision}: {ran} of {} scenarios are about a server of this kind, {passed} checks passed, {} failed",
+        results.len(),
+        failed.len()
+    );
+    assert_eq!(failed, Vec::<String>::new());
+    assert!(ran >= scenarios && passed >= checks, "{ran} scenarios, {passed} checks: {results:?}");
+}
+
+/// The checks of each scenario with what came of them, as the suite wrote them down.
+fn results(out: &Path) -> BTreeMap<String, Vec<(String, String)>> {
+    let mut all = BTreeMap::new();
+    for folder in std::fs::read_dir(out).unwrap() {
+        let folder = folder.unwrap();
+        let name = folder.file_name().into_string().unwrap();
+        // server-SCENARIO-2026-01-31T12-00-00-000Z
+        let Some(name) = name.strip_prefix("server-") else { continue };
+        let scenario = &name[..name.len() - "-2026-01-31T12-00-00-000Z".len()];
+        let text = std::fs::read_to_string(folder.path().join("checks.json")).unwrap();
+        let checks: Vec<Value> = serde_json::from_str(&text).unwrap();
+        let said = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        let checks = checks.iter().map(|check| (said(check, "id"), said(check, "status"))).collect();
+        all.insert(scenario.to_owned(), checks);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inspector_finds_nothing_wrong_in_any_era() {
+    let Some(inspector) = needs("mcp-inspector") else { return };
+    let gateway = upstream::world("").await.start();
+    let home = tempfile::tempdir().unwrap();
+    for era in ["modern", "legacy", "auto"] {
+        let ask = async |arguments: &[&str]| {
+            let mut command = Command::new(&inspector);
+            command.args(["--cli", &endpoint(gateway.address), "--transport", "http", "--protocol-era", era]);
+            command.args(arguments).env("HOME", home.path()).current_dir(home.path());
+            let program = Program::start("mcp-inspector", &mut command).unwrap();
+            tokio::task::spawn_blocking(move || program.finish(DRIVE).unwrap()).await.unwrap()
+        };
+        // Strict: a schema that some model's API would refuse ends it with another code.
+        let listed = ask(&["--method", "tools/list", "--strict"]).await;
+        assert!(listed.contains("\"test_simple_text\""), "{era}: {listed}");
+        let called =
+            ask(&["--method", "tools/call", "--tool-name", "echo", "--tool-arg", "text=hello"]).await;
+        assert!(called.contains("\"structuredContent\"") && called.contains("hello"), "{era}: {called}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sdks_connect_list_call_stream_and_give_up() {
+    let Some(node) = needs("node-for-mcp") else { return };
+    let gateway = upstream::world("").await.start();
+    let (before, _) = upstream::calls();
+    let clients = [("v1", "legacy"), ("v2", "legacy"), ("v2", "modern"), ("v2", "auto")];
+    for (sdk, era) in clients {
+        let mut command = Command::new(&node);
+        command.arg(package().join("tests/clients/mcp/client.mjs")).arg(modules());
+        command.args([&endpoint(gateway.address), sdk, era]);
+        let program = Program::start("an SDK", &mut command).unwrap();
+        let said = tokio::task::spawn_blocking(move || program.finish(DRIVE).unwrap()).await.unwrap();
+        assert!(said.contains("all as they should be"), "{sdk} {era}: {said}");
+    }
+    assert!(upstream::calls().0 >= before + clients.len());
+    super::tools::no_call_goes_on().await;
+}
+
+fn endpoint(address: SocketAddr) -> String {
+    format!("http://{address}/mcp")
+}
+
+/// Where npm's packages for MCP are.
+fn modules() -> PathBuf {
+    directory().join("mcp").join("node_modules")
+}
