@@ -91,10 +91,13 @@ fn seen(call: &Ended<'_>) -> Seen {
     let arrived = call.arrived;
     let kind = match call.way {
         Way::Grpc | Way::GrpcWeb => Kind::Rpc,
-        Way::Rest | Way::Http => Kind::Http,
+        Way::Rest | Way::Mcp | Way::Http => Kind::Http,
     };
+    let by_code = || call.code.is_some_and(|code| status::http_of(code).is_server_error());
     let failed = match kind {
-        Kind::Rpc => call.code.is_some_and(|code| status::http_of(code).is_server_error()),
+        Kind::Rpc => by_code(),
+        // A tool that failed is told of with a 200.
+        Kind::Http if call.way == Way::Mcp => by_code(),
         Kind::Http => call.http_status.is_some_and(|status| status.is_server_error()),
     };
     Seen {

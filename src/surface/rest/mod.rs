@@ -40,7 +40,7 @@ use self::{
     elements::Layout,
     endpoint::Input,
     error::{Errors, Origin},
-    paths::{Entry, Found, Paths, Socket},
+    paths::{Entry, Found, Paths},
     request::Unread,
 };
 pub use self::{
