@@ -340,9 +340,8 @@ pub struct PathRoute {
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,
     pub template: Template,
-    /// Of a prefix, the path that it is itself; `None` where it is every path.
+    /// Of a prefix that is not every path: the path that it is itself.
     pub prefix: Option<Template>,
-    /// Which of its requests.
     pub when: Conditions,
     pub action: Action,
     pub rules: Rules,

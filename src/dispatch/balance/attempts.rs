@@ -11,11 +11,11 @@ use super::{
     Asked, Balance, Endpoint, backoff,
     breaker::Pass,
     load::Place,
-    plan::{Failure, Plan, Reach, Verdict},
+    plan::{self, Failure, Plan, Reach, Verdict},
     refusal,
     set::Tried,
 };
-use crate::{call::trace::Fact, route::RetryRules, status::Fault};
+use crate::{call::trace::Fact, route::RetryRules};
 
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
@@ -370,23 +370,7 @@ impl<T> Attempts<T> {
         if self.sent < 2 || self.plan.own || said {
             return status;
         }
-        let mut said: Vec<&str> = Vec::with_capacity(self.said.len() + 1);
-        for one in self.said.iter().map(String::as_str).chain([status.message()]) {
-            if !said.contains(&one) {
-                said.push(one);
-            }
-        }
-        let message = format!("{} attempts: {}", self.sent, said.join("; "));
-        let mut ended = Status::with_details_and_metadata(
-            status.code(),
-            message,
-            status.details().to_vec().into(),
-            status.metadata().clone(),
-        );
-        if let Some(fault) = Fault::of(&status) {
-            ended = fault.clone().on(ended);
-        }
-        ended
+        plan::ended(self.sent, &self.said, &status)
     }
 }
 
@@ -422,6 +406,7 @@ mod tests {
         balance::{Host, Resilience, System},
         upload::Until,
     };
+    use crate::status::Fault;
 
     fn balance(endpoints: u16, change: impl FnOnce(&mut Resilience)) -> Arc<Balance<()>> {
         let mut rules = Resilience::default();
