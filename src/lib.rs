@@ -6,6 +6,7 @@
 
 pub mod proto;
 pub mod status;
+pub mod telemetry;
 
 pub mod schema;
 
@@ -14,6 +15,8 @@ pub mod auth;
 pub mod route;
 
 pub mod call;
+
+pub mod observe;
 
 pub mod transcode;
 

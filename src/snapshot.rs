@@ -25,7 +25,7 @@ use tracing::warn;
 use crate::{
     call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
-    dispatch::{Dispatch, HttpUpstream, Local, Upstream},
+    dispatch::{Dispatch, Figures, HttpUpstream, Local, Upstream},
     health::Monitor,
     openapi,
     otlp::Tracer,
@@ -34,6 +34,7 @@ use crate::{
     schema::{Schema, with_error_details},
     services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
     surface::{Protocol, grpc::Grpc, grpc_web::GrpcWeb, rest::Rest},
+    telemetry::Telemetry,
     transcode::Tables,
 };
 use build::Build;
@@ -73,6 +74,8 @@ pub struct Parts {
     pub policies: Arc<Policies>,
     /// Who looks at what became of requests; nobody where it is `None`.
     pub observers: Option<Observers>,
+    /// The instruments; `None` where no numbers are kept.
+    pub telemetry: Option<Arc<Telemetry>>,
     /// Says which requests are traced; none is where it is `None`.
     pub tracer: Option<Arc<Tracer>>,
     /// The schema of the gateway's own services.
@@ -94,6 +97,8 @@ pub struct OwnPage {
 #[derive(Debug)]
 pub struct Snapshot {
     pub config: Arc<Config>,
+    /// Which config it is, counted from 1.
+    pub generation: i32,
     /// Some answers differ by the page that asks: caches are told of it.
     pub by_origin: bool,
     pub grpc: Grpc,
@@ -178,18 +183,26 @@ impl Snapshot {
         }
         let mut local = Servers { local: Local::default(), config: &parts.config };
         let (reload, explain) = (&parts.reload, &parts.explain);
+        // It answers no call: the services are made before what sends calls to them.
+        let asked = Dispatch::new(Local::default(), parts.upstreams.clone(), parts.proxied.clone());
+        let numbers = services::Numbers {
+            telemetry: parts.telemetry.clone(),
+            upstreams: Some(Arc::new(move || asked.figures())),
+        };
         let outliving = services::Outliving {
             board: &parts.board,
             about: &parts.about,
             reload,
             explain,
             directory: &parts.directory,
+            numbers: &numbers,
             monitor: &parts.monitor,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),
+            generation: parts.loaded.generation,
             by_origin: parts.config.answers_by_origin(),
             pages: built.pages,
             grpc: Grpc { table: Arc::clone(&table), nothing: Arc::clone(&built.no_method) },
@@ -233,6 +246,12 @@ impl Snapshot {
             let answers = routes.map(|route| (&*route.name, &route.terms)).collect();
             openapi::Document::new(&self.config, listed, &answers)
         })
+    }
+
+    /// How the upstreams are doing now, by their names.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<(Arc<str>, Figures)> {
+        self.dispatch.figures()
     }
 
     /// The route that a request will meet, by its head alone. Where it is not known how it will be called (a preflight does

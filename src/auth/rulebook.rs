@@ -28,6 +28,8 @@ pub struct Rulebook {
     pub own: Vec<Entry<Arc<Rule>>>,
     /// What holds for the gateway's own pages that no rule names.
     pub pages: Arc<Rule>,
+    /// What holds for the page of its numbers.
+    pub figures: Arc<Rule>,
     /// What holds for requests that find nothing to answer them, where no rule is about everything.
     pub nothing: Arc<Rule>,
 }
@@ -39,6 +41,8 @@ pub enum Whose {
     Own,
     /// A page of the gateway's own.
     Page,
+    /// The page of the gateway's own that shows its numbers.
+    Figures,
     /// What says whether the gateway takes calls, a page or a service of its own: no limit is about it.
     Probe,
     /// Nothing at all: only rules about everything hold.
@@ -91,6 +95,9 @@ impl Default for Rulebook {
                 own(format!("{GATEWAY}.AuthService/Logout"), Rule::public),
             ],
             pages: Arc::new(Rule::public("the default of the gateway's own pages")),
+            figures: Arc::new(
+                Rule::role("the default of the gateway's numbers", "admin").or_loopback().or_admin_listener(),
+            ),
             nothing: Arc::new(Rule::public("the default of what is not there")),
         }
     }
@@ -195,6 +202,7 @@ impl Rulebook {
             Whose::Written => &self.answers,
             Whose::Nobody => &self.nothing,
             Whose::Page => &self.pages,
+            Whose::Figures => &self.figures,
             Whose::Probe if place.method.is_empty() => &self.pages,
             Whose::Own | Whose::Probe => {
                 let named = best(&self.own, |pattern| pattern.names(place), &mut Used::default());

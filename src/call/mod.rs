@@ -3,15 +3,18 @@
 //! A surface opens its request as a [`Call`]; policies admit it, dispatch answers it with a [`Reply`]; the surface
 //! closes the outcome in its own protocol. Nothing here knows any of them.
 
+mod attempt;
 mod frames;
 mod pace;
 mod record;
 mod recorded;
 mod request_values;
 pub mod trace;
+mod way;
 
 use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
+pub use attempt::{Attempt, Outcome};
 pub use axum::body::Body;
 use bytes::Bytes;
 pub(crate) use frames::status_of;
@@ -19,12 +22,13 @@ pub use frames::{Encoding, FrameGuard, FrameReader, HEADER_BYTES, frame};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode, Uri, uri::PathAndQuery};
 pub use pace::Pace;
-pub use record::{Arrived, Attempt, Ended, Observer, Observers, Outcome, Record, Traced, Way};
+pub use record::{Arrived, Ended, Observer, Observers, Record, Traced};
 pub(crate) use recorded::Told;
 pub use recorded::Unanswered;
 pub use request_values::RequestValues;
 use tokio::time::Instant;
 use tonic::Status;
+pub use way::Way;
 
 use crate::{
     auth::{Certificate, Client, Limit, Principal},

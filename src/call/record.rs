@@ -11,21 +11,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Extensions, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{Extensions, HeaderValue, StatusCode, Uri, Version};
 use tonic::{Code, Status};
 
 pub use self::traced::Traced;
 use super::{
     Call, Lasting, Target,
+    attempt::{Attempt, Attempts, Outcome},
     trace::{SpanId, TraceContext},
+    way::Way,
 };
-use crate::{auth::Principal, route::Route};
+use crate::{
+    auth::Principal,
+    route::{Binding, Route},
+    schema::Method,
+    telemetry::Credentials,
+};
 
 /// Who looks at records that are closed, in this order. The slice is as short as its list in the gateway.
 pub type Observers = Arc<[Arc<dyn Observer>]>;
 
 /// Looks at records that are closed. It is called by the task that served the request, so it does not wait.
 pub trait Observer: Send + Sync + fmt::Debug {
+    /// A request has come. It ends, too.
+    fn began(&self, _arrived: &Arrived) {}
+
+    /// It has ended.
     fn ended(&self, call: &Ended<'_>);
 }
 
@@ -42,7 +53,7 @@ pub struct Arrived {
     pub at: Instant,
     /// The protocol that it was taken for.
     pub way: Way,
-    pub method: Method,
+    pub method: http::Method,
     /// As it was sent: its query may hold what nobody else may read.
     pub uri: Uri,
     pub version: Version,
@@ -60,58 +71,6 @@ pub struct Arrived {
     pub trace: Option<TraceContext>,
 }
 
-/// The way a call came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Way {
-    Grpc,
-    GrpcWeb,
-    /// JSON over a gRPC method's binding.
-    Rest,
-    /// What is answered in HTTP itself: an HTTP upstream, a page, a response of the config's.
-    Http,
-}
-
-impl Way {
-    /// Its name in logs and labels.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Grpc => "grpc",
-            Self::GrpcWeb => "grpc_web",
-            Self::Rest => "rest",
-            Self::Http => "http",
-        }
-    }
-}
-
-/// One sending of a call to an endpoint.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    /// The upstream's name in the config.
-    pub upstream: Arc<str>,
-    pub endpoint: SocketAddr,
-    pub began: Instant,
-    /// When the head of an answer came, if one did.
-    pub answered: Option<Instant>,
-    /// The HTTP status of an HTTP upstream's answer.
-    pub http_status: Option<u16>,
-    pub ended: Option<Instant>,
-    pub outcome: Outcome,
-    /// Its span, where the call is traced.
-    pub span: Option<SpanId>,
-}
-
-/// What became of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is still on its way, or the call was given up before anybody could say.
-    Open,
-    /// It was answered, and the answer was passed on.
-    Answered,
-    /// It failed, or was answered with a failure.
-    Failed { code: Code, message: String },
-}
-
 /// What became of a request, for its observers.
 #[derive(Debug)]
 pub struct Ended<'a> {
@@ -119,6 +78,8 @@ pub struct Ended<'a> {
     pub way: Way,
     /// `None` for what was refused before anything looked for one.
     pub route: Option<&'a Arc<Route>>,
+    /// The path template of a method that was called over REST.
+    pub binding: Option<&'a Binding>,
     /// Who called, if policies found out.
     pub principal: Option<&'a Principal>,
     /// Where the call came from: whom a trusted proxy spoke for, or the connection's other end.
@@ -138,12 +99,18 @@ pub struct Ended<'a> {
     pub took: Duration,
     /// The client went away before the end of the response.
     pub cancelled: bool,
+    /// It was a stream or a tunnel: how long it took says nothing.
+    pub streams: bool,
+    /// What became of the credentials that it brought, if it did.
+    pub credentials: Option<Credentials>,
+    /// The limit that has refused it.
+    pub limited: Option<&'static str>,
 }
 
 impl Ended<'_> {
     /// Its attempts, in the order in which they began.
     pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
-        self.attempts.first.iter().chain(&self.attempts.others)
+        self.attempts.all()
     }
 }
 
@@ -151,6 +118,7 @@ impl Ended<'_> {
 struct Found {
     way: Option<Way>,
     route: Option<Arc<Route>>,
+    binding: Option<Arc<Binding>>,
     principal: Option<Arc<Principal>>,
     client: Option<IpAddr>,
     attempts: Attempts,
@@ -159,23 +127,10 @@ struct Found {
     code: Option<Code>,
     message: Option<String>,
     tunnel: Tunnel,
+    streams: bool,
+    credentials: Option<Credentials>,
+    limited: Option<&'static str>,
     closed: bool,
-}
-
-/// Mostly there is one, and no list is made for it.
-#[derive(Debug, Default)]
-struct Attempts {
-    first: Option<Attempt>,
-    others: Vec<Attempt>,
-}
-
-impl Attempts {
-    fn get(&mut self, number: usize) -> Option<&mut Attempt> {
-        match number.checked_sub(1) {
-            None => self.first.as_mut(),
-            Some(other) => self.others.get_mut(other),
-        }
-    }
 }
 
 /// Whether a request became a tunnel. Its end may be told before its beginning.
@@ -183,6 +138,8 @@ impl Attempts {
 enum Tunnel {
     #[default]
     None,
+    /// Somebody will say when it ends, if it begins.
+    Possible,
     Open,
     Ended,
 }
@@ -191,6 +148,9 @@ impl Record {
     /// Begins a record that its observers see at the end.
     #[must_use]
     pub fn begin(arrived: Arrived, observers: &Observers) -> Arc<Self> {
+        for observer in &**observers {
+            observer.began(&arrived);
+        }
         Arc::new(Self { arrived, observers: Arc::clone(observers), found: Mutex::default() })
     }
 
@@ -203,6 +163,7 @@ impl Record {
     /// Goes along with a request; what may become a tunnel then closes it at the tunnel's end.
     pub fn attach(self: &Arc<Self>, extensions: &mut Extensions) {
         if let Some(lasting) = extensions.remove::<Lasting>() {
+            self.found().tunnel = Tunnel::Possible;
             extensions.insert(Lasting::new((lasting, TunnelEnd(Arc::clone(self)))));
         }
         extensions.insert(Arc::clone(self));
@@ -217,12 +178,33 @@ impl Record {
     /// What a call is and who makes it, as far as policies have found out.
     pub fn admitted(&self, call: &Call) {
         let mut found = self.found();
-        if matches!(call.target, Target::Http(_)) {
-            found.way = Some(Way::Http);
+        match &call.target {
+            Target::Http(_) => found.way = Some(Way::Http),
+            // Of a method that is not known nobody can say.
+            Target::Rpc { method, .. } => {
+                let streams = |method: &Arc<Method>| method.client_streaming || method.server_streaming;
+                found.streams = method.as_ref().is_some_and(streams);
+            }
         }
         found.route = Some(Arc::clone(&call.route));
         found.client = call.caller.client.map(|client| client.address);
         found.principal.clone_from(&call.caller.principal);
+    }
+
+    /// It is for this path template of a method.
+    pub fn bound(&self, binding: &Arc<Binding>) {
+        self.matched(&binding.template);
+        self.found().binding = Some(Arc::clone(binding));
+    }
+
+    /// What became of the credentials that it brought.
+    pub fn presented(&self, credentials: Credentials) {
+        self.found().credentials = Some(credentials);
+    }
+
+    /// A limit has refused it.
+    pub fn limited(&self, limit: &'static str) {
+        self.found().limited = Some(limit);
     }
 
     /// The gRPC status that a call ends with, as its trailers say.
@@ -252,13 +234,7 @@ impl Record {
             outcome: Outcome::Open,
             span: self.is_traced().then(SpanId::new),
         };
-        let attempts = &mut self.found().attempts;
-        if attempts.first.is_none() {
-            attempts.first = Some(attempt);
-            return 0;
-        }
-        attempts.others.push(attempt);
-        attempts.others.len()
+        self.found().attempts.add(attempt)
     }
 
     /// The head of an attempt's answer has come.
@@ -269,11 +245,12 @@ impl Record {
         }
     }
 
-    /// An attempt has failed, with the status that the call would end with.
-    pub(crate) fn tried(&self, attempt: usize, status: &Status, now: Instant) {
+    /// An attempt has failed, with the status that the call would end with; `said`: by the upstream's own word.
+    pub(crate) fn tried(&self, attempt: usize, status: &Status, said: bool, now: Instant) {
         if let Some(attempt) = self.found().attempts.get(attempt) {
             attempt.ended = Some(now);
-            attempt.outcome = Outcome::Failed { code: status.code(), message: status.message().to_owned() };
+            let (code, message) = (status.code(), status.message().to_owned());
+            attempt.outcome = Outcome::Failed { code, message, said };
         }
     }
 
@@ -289,11 +266,12 @@ impl Record {
         }
     }
 
-    /// The head of the response. `true`: it became a tunnel, which closes the record at its end.
-    pub(super) fn responds(&self, status: StatusCode, tunnel: bool) -> bool {
+    /// The head of the response; `streams`: it says that its body is one. `true`: it became a tunnel, which closes the record at its end.
+    pub(super) fn responds(&self, status: StatusCode, streams: bool, tunnel: bool) -> bool {
         let mut found = self.found();
         found.http_status = Some(status);
-        if tunnel && found.tunnel == Tunnel::None {
+        found.streams |= streams || tunnel;
+        if tunnel && found.tunnel == Tunnel::Possible {
             found.tunnel = Tunnel::Open;
             return true;
         }
@@ -316,6 +294,7 @@ impl Record {
             arrived: &self.arrived,
             way: found.way.unwrap_or(self.arrived.way),
             route: found.route.as_ref(),
+            binding: found.binding.as_deref(),
             principal: found.principal.as_deref(),
             client: found.client.unwrap_or(self.arrived.peer),
             attempts: &found.attempts,
@@ -326,6 +305,9 @@ impl Record {
             response_bytes,
             took,
             cancelled,
+            streams: found.streams,
+            credentials: found.credentials,
+            limited: found.limited,
         };
         for observer in &*self.observers {
             observer.ended(&ended);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::Code;
 
@@ -31,7 +31,9 @@ impl Unanswered {
         let Some(record) = self.0.take() else { return response };
         let status = response.status();
         let connected = record.arrived().method == Method::CONNECT && status.is_success();
-        if record.responds(status, connected || status == StatusCode::SWITCHING_PROTOCOLS) {
+        let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+        let streams = kind.starts_with(b"text/event-stream");
+        if record.responds(status, streams, connected || status == StatusCode::SWITCHING_PROTOCOLS) {
             return response;
         }
         response.map(|body| {
@@ -151,7 +153,7 @@ mod tests {
     };
 
     use futures_util::stream;
-    use http::{Extensions, HeaderMap, HeaderValue, Version};
+    use http::{Extensions, HeaderMap, Version};
     use http_body_util::{BodyExt as _, StreamBody};
 
     use super::*;
@@ -171,7 +173,7 @@ mod tests {
                     let how = match &attempt.outcome {
                         Outcome::Open => "open".to_owned(),
                         Outcome::Answered => "answered".to_owned(),
-                        Outcome::Failed { code, message } => format!("{code:?} {message}"),
+                        Outcome::Failed { code, message, .. } => format!("{code:?} {message}"),
                     };
                     format!("{} {} {how}", attempt.upstream, attempt.endpoint)
                 })
@@ -336,7 +338,7 @@ mod tests {
         let (upstream, now) = (Arc::from("books"), Instant::now());
         let endpoint = |port| ([127, 0, 0, 1], port).into();
         let first = record.tries(&upstream, endpoint(1), now);
-        record.tried(first, &tonic::Status::unavailable("refused"), now);
+        record.tried(first, &tonic::Status::unavailable("refused"), false, now);
         let second = record.tries(&upstream, endpoint(2), now);
         record.answered(second, None, now);
         record.left(first, now);

@@ -5,7 +5,7 @@ use http::Uri;
 use super::{Failure, Openapi, say, serve, up};
 use crate::{
     config::{SchemaSource, Sources},
-    gateway::Gateway,
+    gateway::{Gateway, log},
 };
 
 /// An address of `--server`, without the slash at its end: the paths behind it begin with one.
@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &Openapi) -> Result<(), Failure> {
         // As `up` serves them.
         config.rest.method_paths = true;
     }
-    serve::start_log(config.log);
+    log::start(config.log);
     let asked: Vec<_> = config
         .upstreams
         .iter()

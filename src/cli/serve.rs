@@ -16,9 +16,9 @@ use tracing::info;
 
 use super::{Failure, Serve, check, ending, paint::Paint, say, say_error, warn, words::Words};
 use crate::{
-    config::{Config, Log, LogFormat, LogLevel, Source as Written, Sources, colours},
+    config::{Config, Source as Written, Sources, colours},
     dispatch::worker,
-    gateway::{Gateway, Source, StartError, door, operator_door},
+    gateway::{Gateway, Source, StartError, door, log, operator_door},
     server,
     services::{accounts::FirstAdmin, admin::Mistake},
     store::AT_START,
@@ -96,8 +96,7 @@ pub(super) fn serve(
     greet: impl FnOnce(&Words<'_>, Paint),
 ) -> Result<(), Failure> {
     let config = source.read().map_err(|mistakes| wrong(StartError::Config(mistakes)))?;
-    start_log(config.log);
-    info!(target: AT_START, event = "gateway_starting", "the gateway starts");
+    log::start(config.log);
     let mut rules = server::Rules {
         header_bytes: config.header_bytes,
         headers: config.headers,
@@ -120,6 +119,8 @@ pub(super) fn serve(
         StartError::Config(_) => wrong(written.report(&error.mistakes())),
         StartError::Machine(why) => Failure::system(why),
     })?;
+    // What cannot start says so in a sentence, and nothing before it.
+    info!(target: AT_START, event = "gateway_starting", "the gateway starts its workers");
     let server = server::Server::new(rules.clone());
     let (stop, stopping) = watch::channel(false);
     let (ending, mut ended) = mpsc::channel(1);
@@ -237,6 +238,7 @@ pub(super) fn serve(
     });
     main.block_on(gateway.close_stores());
     main.shutdown_background();
+    log::flush();
     match drained {
         None => info!("what is in flight is closed"),
         Some(Ok(Ok(()))) if asked => {}
@@ -327,29 +329,4 @@ impl Signals {
             }
         }
     }
-}
-
-/// The log goes to stderr: for a person on a terminal, as JSON otherwise, unless the config says how.
-pub(super) fn start_log(settings: Log) {
-    let level = match settings.level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn",
-        LogLevel::Info => "info",
-        LogLevel::Debug => "debug",
-        LogLevel::Trace => "trace",
-    };
-    let terminal = std::io::stderr().is_terminal();
-    let text = match settings.format {
-        LogFormat::Auto => terminal,
-        LogFormat::Json => false,
-        LogFormat::Text => true,
-    };
-    // A person is told by the words at start-up what a start finds as it should be.
-    let start = if text && level == "info" && std::io::stdout().is_terminal() { "warn" } else { level };
-    // h2 warns of what clients send, a line for each frame of theirs: that is for clients to read.
-    let level = tracing_subscriber::EnvFilter::new(format!("{level},h2=off,{AT_START}={start}"));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(level).with_ansi(terminal).with_writer(std::io::stderr);
-    // A second start in one process (a test) keeps the first log.
-    let _ = if text { log.try_init() } else { log.json().try_init() };
 }

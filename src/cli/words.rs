@@ -313,6 +313,9 @@ mod tests {
             address: address.to_owned(),
             state,
             latency: None,
+            answered: 0,
+            failed: 0,
+            outages: 0,
         };
         [
             store("database", "sqlite:data/propylon.db", State::Up { since }),

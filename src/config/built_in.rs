@@ -9,6 +9,8 @@ pub enum Own {
     Index,
     /// `/livez`, `/readyz`
     Probes,
+    /// `/metrics`
+    Metrics,
     /// `/openapi.json`
     Openapi,
     /// Swagger UI
@@ -35,6 +37,8 @@ pub enum Page {
     Livez,
     /// It takes calls.
     Readyz,
+    /// What the instruments show.
+    Metrics,
     /// The OpenAPI document.
     Openapi,
     /// Swagger UI; what it consists of is below its path.
@@ -61,9 +65,10 @@ pub struct BuiltIn {
 pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
 
 impl Own {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Index,
         Self::Probes,
+        Self::Metrics,
         Self::Openapi,
         Self::Docs,
         Self::Redoc,
@@ -83,6 +88,7 @@ impl Own {
         match self {
             Self::Index => "index",
             Self::Probes => "probes",
+            Self::Metrics => "metrics",
             Self::Openapi => "openapi",
             Self::Docs => "docs",
             Self::Redoc => "redoc",
@@ -107,6 +113,7 @@ impl Own {
             | Self::Routing
             | Self::GrpcHealth
             | Self::Reflection => "",
+            Self::Metrics => "/metrics",
             Self::Openapi => "/openapi.json",
             Self::Docs => "/docs",
             Self::Redoc => "/redoc",
@@ -121,7 +128,13 @@ impl Own {
     #[must_use]
     pub fn services(self) -> &'static [&'static str] {
         match self {
-            Self::Index | Self::Probes | Self::Openapi | Self::Docs | Self::Redoc | Self::Jwks => &[],
+            Self::Index
+            | Self::Probes
+            | Self::Metrics
+            | Self::Openapi
+            | Self::Docs
+            | Self::Redoc
+            | Self::Jwks => &[],
             Self::Health => &["propylon.gateway.v1.HealthService"],
             Self::Routing => &["propylon.gateway.v1.RoutingService"],
             Self::Auth => &["propylon.gateway.v1.AuthService"],
@@ -136,8 +149,16 @@ impl Own {
 }
 
 impl Page {
-    pub const ALL: [Self; 7] =
-        [Self::Index, Self::Livez, Self::Readyz, Self::Openapi, Self::Docs, Self::Redoc, Self::Jwks];
+    pub const ALL: [Self; 8] = [
+        Self::Index,
+        Self::Livez,
+        Self::Readyz,
+        Self::Metrics,
+        Self::Openapi,
+        Self::Docs,
+        Self::Redoc,
+        Self::Jwks,
+    ];
 
     /// The built-in that switches and moves it.
     #[must_use]
@@ -145,6 +166,7 @@ impl Page {
         match self {
             Self::Index => Own::Index,
             Self::Livez | Self::Readyz => Own::Probes,
+            Self::Metrics => Own::Metrics,
             Self::Openapi => Own::Openapi,
             Self::Docs => Own::Docs,
             Self::Redoc => Own::Redoc,
@@ -159,6 +181,7 @@ impl Page {
             Self::Index => "index",
             Self::Livez => "livez",
             Self::Readyz => "readyz",
+            Self::Metrics => "metrics",
             Self::Openapi => "openapi",
             Self::Docs => "docs",
             Self::Redoc => "redoc",
@@ -235,7 +258,7 @@ impl BuiltIns {
                 let needed = match page {
                     Page::Docs | Page::Redoc => self.get(Own::Openapi).enabled,
                     Page::Jwks => self.has_accounts(),
-                    Page::Index | Page::Livez | Page::Readyz | Page::Openapi => true,
+                    Page::Index | Page::Livez | Page::Readyz | Page::Metrics | Page::Openapi => true,
                 };
                 (built_in.enabled && needed).then_some((path, page))
             })

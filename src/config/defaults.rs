@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Accounts, Addresses, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, Rest,
-    SchemaSource, Traces, Upstream,
+    Accounts, Addresses, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, LogFormat,
+    LogLevel, Rest, SchemaSource, Traces, Upstream,
 };
 use crate::{
     dispatch::Resilience,
@@ -27,6 +27,7 @@ impl Default for Config {
             drain: Drain { delay: Duration::ZERO, timeout: Duration::from_secs(30) },
             watch_config: true,
             log: Log::default(),
+            metrics: Some(crate::telemetry::Settings::default()),
             traces: Traces::default(),
             connections: Connections::default(),
             limits: Limits::default(),
@@ -45,6 +46,17 @@ impl Default for Config {
             paths: Vec::new(),
             http_upstreams: Vec::new(),
             http_rules: Vec::new(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: LogLevel::default(),
+            format: LogFormat::default(),
+            requests: true,
+            slow: Duration::from_secs(1),
         }
     }
 }

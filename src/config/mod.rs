@@ -85,6 +85,7 @@ pub struct Config {
     /// Read the config again when its file, or one it names, changes.
     pub watch_config: bool,
     pub log: Log,
+    pub metrics: Option<crate::telemetry::Settings>,
     pub traces: Traces,
     pub connections: Connections,
     pub limits: Limits,
@@ -118,10 +119,14 @@ pub struct Drain {
 }
 
 /// `[log]`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
     pub level: LogLevel,
     pub format: LogFormat,
+    /// A line for each request.
+    pub requests: bool,
+    /// A request that takes this long is slow.
+    pub slow: Duration,
 }
 
 /// The least that is logged.

@@ -33,8 +33,8 @@ use tonic::Status;
 pub use self::{
     ask::{ask, ask_framed},
     balance::{
-        Balancing, BreakerRules, Condition, EjectionRules, HashBy, HealthKind, HealthRules, Host, LoadRules,
-        Resilience,
+        Balancing, BreakerRules, BreakerState, Condition, EjectionRules, Figures, HashBy, HealthKind,
+        HealthRules, Host, LoadRules, Resilience,
     },
     grpc::{Settings, Upstream},
     http::{HttpSettings, HttpUpstream, Posted},
@@ -182,6 +182,15 @@ impl Dispatch {
             };
             Ok(answer.reply(to, Some(sleep), guards, record))
         })
+    }
+
+    /// How the upstreams are doing now, by their names.
+    pub fn figures(&self) -> Vec<(Arc<str>, Figures)> {
+        let grpc = self.upstreams.iter().map(|(name, upstream)| (Arc::clone(name), upstream.figures()));
+        let http = self.proxied.iter().map(|(name, upstream)| (Arc::clone(name), upstream.figures()));
+        let mut all: Vec<_> = grpc.chain(http).collect();
+        all.sort_by(|one, other| one.0.cmp(&other.0));
+        all
     }
 
     fn find(&self, route: &Route) -> Result<To<'_>, Status> {

@@ -16,7 +16,7 @@ use futures_util::{
 use http::{HeaderValue, Method, Uri, Version, header, request};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-use tracing::error;
+use tracing::{debug, error};
 
 use super::{
     Gateway, PortTls,
@@ -33,6 +33,7 @@ use crate::{
     snapshot::Snapshot,
     status::{self, Fault, Refusal, refuse},
     surface::{self, Answer as _, Failed, Protocol, Request, Response, Surface as _, classify},
+    telemetry::Open,
 };
 
 /// When one who had a connection too many may come again.
@@ -66,6 +67,8 @@ impl Door {
     pub async fn serve(self, mut request: Request) -> Response {
         let snapshot = self.gateway.snapshot();
         let arrival = Arrival::of(&mut request);
+        let (id, method) = (arrival.id.to_str().unwrap_or_default(), arrival.method.as_str());
+        debug!(request_id = id, method, path = arrival.uri.path(), "a request begins");
         let recorded = snapshot.observers.as_ref().map(|observers| {
             // What is asked on the operator's listener is part of nobody's trace.
             let tracer = snapshot.tracer.as_ref().filter(|_| !self.operator);
@@ -94,6 +97,19 @@ impl Door {
     #[must_use]
     pub fn tls(&self) -> Option<Arc<PortTls>> {
         if self.operator { None } else { self.gateway.tls.load_full() }
+    }
+
+    /// A connection is open for as long as what is returned lives.
+    #[must_use]
+    pub fn connected(&self) -> Option<Open> {
+        self.gateway.telemetry.as_ref().map(|telemetry| telemetry.own.connected(self.operator))
+    }
+
+    /// A connection was refused for this reason, a word.
+    pub fn refused(&self, reason: &str) {
+        if let Some(telemetry) = &self.gateway.telemetry {
+            telemetry.own.refused(reason);
+        }
     }
 
     /// True for the operator's listener.

@@ -13,8 +13,8 @@ pub(super) const NEED_RESTART: [&str; 33] = [
     "gateway.listen",
     "admin.listen",
     "gateway.workers",
-    "log.level",
     "log.format",
+    "metrics",
     "otlp",
     "traces.queue",
     "traces.batch",
@@ -67,7 +67,8 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.admin = now.admin;
     next.proxy_protocol.clone_from(&now.proxy_protocol);
     next.workers = now.workers;
-    next.log = now.log;
+    next.log.format = now.log.format;
+    next.metrics.clone_from(&now.metrics);
     process::hold_traces(&mut next.traces, &now.traces);
     next.header_bytes = now.header_bytes;
     next.headers = now.headers;
@@ -125,6 +126,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         drain,
         watch_config,
         log,
+        metrics,
         traces,
         connections,
         limits,
@@ -159,6 +161,9 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("gateway.watch_config", watch_config);
     keys.add("log.level", &log.level);
     keys.add("log.format", &log.format);
+    keys.add("log.requests", &log.requests);
+    keys.add("log.slow", &log.slow);
+    keys.long("metrics", metrics);
     keys.traces(traces);
     keys.connections(connections);
     keys.add("limits.request_bytes", &limits.request_bytes);

@@ -14,6 +14,8 @@ mod headers;
 mod health;
 mod keyring;
 mod keys;
+pub mod log;
+mod observers;
 mod operator;
 mod pages;
 mod rebinding;
@@ -58,6 +60,7 @@ use crate::{
     },
     snapshot::{Known, Parts, Snapshot},
     store::StoreHealth,
+    telemetry::Telemetry,
 };
 
 /// A gateway that runs.
@@ -86,6 +89,8 @@ pub struct Gateway {
     traces: Option<traces::Traces>,
     /// The files that the config comes from and names, with what they held when it was read last.
     files: watch::Sender<Sight>,
+    /// The instruments; `None` where nobody wants numbers.
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 /// What the snapshot was built from.

@@ -27,7 +27,7 @@ const SERVICES: [&str; 6] = [
 /// True for a page that is served there.
 pub(super) fn has_page(page: Page) -> bool {
     match page {
-        Page::Livez | Page::Readyz => true,
+        Page::Livez | Page::Readyz | Page::Metrics => true,
         Page::Index | Page::Openapi | Page::Docs | Page::Redoc | Page::Jwks => false,
     }
 }

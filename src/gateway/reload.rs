@@ -14,13 +14,12 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Gateway, PortTls, callers, certificates, changes, health, keys,
+    Gateway, PortTls, callers, certificates, changes, health, keys, log, observers,
     schemas::{self, Reading, Unread, Watch},
     start::{built, dialled, look_after, version},
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
-    call::Observer,
     config::Config,
     dispatch::Upstream,
     services::{
@@ -75,6 +74,9 @@ pub(super) async fn run(gateway: Weak<Gateway>, mut asked: mpsc::UnboundedReceiv
         let outcome = AssertUnwindSafe(gateway.load()).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| Err(broken("the reload failed by a bug; the log has it")));
         log(&asks, &outcome);
+        if let Some(telemetry) = &gateway.telemetry {
+            telemetry.own.reloaded(outcome.is_ok());
+        }
         if asks.iter().any(|ask| ask.schemas) {
             gateway.read_schemas_now();
         }
@@ -227,6 +229,7 @@ impl Gateway {
         let before = (&*current.parts.policies, &*current.parts.config);
         let policies = callers::policies(&config, &self.accounts, Some(before))?;
         let tracer = self.traces.as_ref().map(|traces| traces.tracer(&config));
+        let observers = observers::of(&config, self.telemetry.as_ref(), tracer.as_ref());
         let before = Some(&*current.parts.monitor);
         let of = (&upstreams, &proxied);
         let monitor = health::monitor(&config, &self.accounts.stores, of, &self.figures, before);
@@ -247,7 +250,8 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied,
-            observers: tracer.clone().map(|tracer| [tracer as Arc<dyn Observer>].into()),
+            observers,
+            telemetry: self.telemetry.clone(),
             tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &schemas), mistakes)?;
@@ -258,6 +262,7 @@ impl Gateway {
         self.files.send_modify(|sight| sight.retain(|file, _| named.contains(file)));
         look_after(&parts);
         self.show(snapshot);
+        log::set_level(parts.config.log.level);
         self.tls.store(tls);
         let mut watches = ByName::new();
         for (name, interval) in schemas::reflecting(&parts.config) {

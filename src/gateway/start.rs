@@ -15,14 +15,13 @@ use super::{
     accounts::Accounts,
     callers, certificates,
     explain::Explainer,
-    files, health,
+    files, health, observers,
     reload::{self, Queue},
     schemas::{self, Watch},
     traces::Traces,
     upstreams::{self, ByName},
 };
 use crate::{
-    call::Observer,
     config::{self, Callers, Config},
     dispatch::Upstream,
     proto,
@@ -111,6 +110,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         upstreams,
         proxied: prepared.proxied.clone(),
         observers: None,
+        telemetry: None,
         tracer: None,
     };
     let mut told = StartError::Config(mistakes).mistakes();
@@ -172,6 +172,8 @@ impl Gateway {
         // Who only asks sends nothing.
         let traces = if opens { Traces::begin(&config, &about).map_err(StartError::Config)? } else { None };
         let tracer = traces.as_ref().map(|traces| traces.tracer(&config));
+        let telemetry = observers::telemetry(&config).map_err(StartError::Config)?;
+        let observers = observers::of(&config, telemetry.as_ref(), tracer.as_ref());
         let (upstreams, figures) = (dialled(&prepared.reached), health::figures(&config));
         let reached = (&upstreams, &prepared.proxied);
         let monitor = health::monitor(&config, &accounts.stores, reached, &figures, None);
@@ -188,7 +190,8 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied: prepared.proxied.clone(),
-            observers: tracer.clone().map(|tracer| [tracer as Arc<dyn Observer>].into()),
+            observers,
+            telemetry: telemetry.clone(),
             tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &prepared.described), prepared.mistakes)
@@ -227,6 +230,7 @@ impl Gateway {
             reloads,
             traces,
             files,
+            telemetry,
         });
         explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));

@@ -70,7 +70,9 @@ impl Service {
         Self { status: Status::Up, latency_ms, message: None }
     }
 
-    pub(super) fn not_up(status: Status, why: impl Into<String>) -> Self {
+    /// One that is not up, and why.
+    #[must_use]
+    pub fn not_up(status: Status, why: impl Into<String>) -> Self {
         Self { status, latency_ms: None, message: Some(why.into()) }
     }
 

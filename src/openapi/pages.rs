@@ -86,6 +86,10 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
                 ),
             ],
         ),
+        Page::Metrics => (
+            "The gateway's numbers, as Prometheus reads them",
+            vec![("200", of("The numbers.", "text/plain", text()))],
+        ),
         Page::Openapi => (
             "This document",
             vec![

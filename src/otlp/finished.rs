@@ -206,7 +206,7 @@ impl Tried {
         // What goes on when the call ends, ends with it.
         let ended = attempt.ended.map_or(whole, since);
         let failed = match &attempt.outcome {
-            Outcome::Failed { code, message } => Some((*code, cut(message, MOST_TEXT))),
+            Outcome::Failed { code, message, .. } => Some((*code, cut(message, MOST_TEXT))),
             Outcome::Open | Outcome::Answered => None,
         };
         Some(Self {

@@ -12,11 +12,15 @@ use super::{
 use crate::{
     auth::{Limit, Presented, Principal, now, place},
     call::{Call, Caller},
+    telemetry::Credentials,
 };
 
 pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
     let brought = brought(policies, call);
     if let Brought::Known(caller) = brought {
+        if let Some(record) = &call.record {
+            record.presented(Credentials::Cached);
+        }
         call.caller.principal = Some(caller);
         return Ok(());
     }

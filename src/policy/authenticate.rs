@@ -11,6 +11,7 @@ use crate::{
     auth::{Client, Failed, Presented, Principal, Refused, now},
     call::Call,
     status::Fault,
+    telemetry::Credentials,
 };
 
 pub(super) const DOMAIN: &str = "propylon";
@@ -33,6 +34,9 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
         },
         Ok(Some(presented)) => match policies.verifier.verify(&presented, now()).await {
             Ok(caller) => {
+                if let Some(record) = &call.record {
+                    record.presented(Credentials::Verified);
+                }
                 call.caller.principal = Some(caller);
                 return Ok(());
             }
@@ -45,7 +49,13 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     if !(open && call.route.terms.uncounted) {
         address_limit::charge(policies, call).await?;
     }
-    if open { Ok(()) } else { Err(refusal(&failed)) }
+    if open {
+        return Ok(());
+    }
+    if let (Failed::Refused(_), Some(record)) = (&failed, &call.record) {
+        record.presented(Credentials::Refused);
+    }
+    Err(refusal(&failed))
 }
 
 /// Who calls by the certificate of the connection. It is asked when the call brings nothing else: a token beside it says for

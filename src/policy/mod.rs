@@ -56,11 +56,12 @@ impl Policies {
         // Whose address it is, is asked by most of what follows.
         client::admit(self, call);
         // Before any credential is verified: a flood without a good one is limited too.
-        address_limit::admit(self, call).await?;
-        authenticate::admit(self, call).await?;
+        limited("address", address_limit::admit(self, call).await, call)?;
+        // It counts bad credentials for the address.
+        limited("address", authenticate::admit(self, call).await, call)?;
         authorize::admit(self, call)?;
         // After authorization: who may not call is not charged for it.
-        caller_limit::admit(self, call).await?;
+        limited("caller", caller_limit::admit(self, call).await, call)?;
         // After the limits: what is refused uncounted could be sent without end.
         deadline::admit(call)?;
         // Last: nothing that follows asks for the client's credentials any more.
@@ -105,6 +106,16 @@ impl Policies {
     pub fn told(&self, call: &Call) -> Told {
         Told::of(call, self.limits.settings.reset)
     }
+}
+
+/// Says which limit it was, where it was one.
+fn limited(limit: &'static str, admitted: Result<(), Status>, call: &Call) -> Result<(), Status> {
+    if let (Err(status), Some(record)) = (&admitted, &call.record)
+        && status.code() == Code::ResourceExhausted
+    {
+        record.limited(limit);
+    }
+    admitted
 }
 
 /// What the policies would do with a call.

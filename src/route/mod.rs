@@ -29,7 +29,7 @@ pub use self::{
     rpc_table::{Routes, Rpc, RpcMiss, RpcTable},
     weighted::Weighted,
 };
-use crate::auth::Terms;
+use crate::{auth::Terms, telemetry::Label};
 
 /// Where calls go and under which rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,15 @@ pub struct Route {
     pub when: Option<Arc<Conditions>>,
     /// What is changed of headers, both ways.
     pub headers: Option<Arc<HeaderRules>>,
+    /// What its calls are counted by.
+    pub label: Label,
+}
+
+/// The path template of a method's binding, by which its requests are counted.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    pub template: Arc<str>,
+    pub label: Label,
 }
 
 #[cfg(test)]
@@ -69,6 +78,7 @@ impl Route {
             cors: None,
             when: None,
             headers: None,
+            label: Label::default(),
         }
     }
 }

@@ -123,6 +123,7 @@ impl Server {
                 if worker.door.tls().is_none() {
                     self.telling.refuse(stream, address, full, &worker.door, connections);
                 }
+                worker.door.refused(full.word());
                 say_refused(&self.rules, full, address.ip());
             }
         }

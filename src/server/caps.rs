@@ -30,6 +30,16 @@ pub(super) enum Full {
     Address,
 }
 
+impl Full {
+    /// In one word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Address => "address",
+        }
+    }
+}
+
 /// The right to one connection; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Permit {

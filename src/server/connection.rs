@@ -60,6 +60,7 @@ pub(super) async fn asked(shutdown: &mut watch::Receiver<bool>) {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(mut worker: Worker, opened: Opened) {
+    let _open = worker.door.connected();
     let Some(ready) = opening::ready(&mut worker, opened).await else { return };
     let Ready { stream, start, speaks, peer, permit, watched, opened } = ready;
     let (limits, address) = (worker.rules.connections, peer.address);

@@ -78,6 +78,7 @@ pub(super) async fn ready(worker: &mut Worker, opened: Opened) -> Option<Ready> 
             Said::Unknown => peer.relayed = true,
         }
         if let Err(over) = permit.name(peer.address.ip()) {
+            worker.door.refused(over.word());
             say_refused(&worker.rules, over, peer.address.ip());
             if worker.door.tls().is_none() {
                 full::tell_in_time(stream, over, &worker.door).await;

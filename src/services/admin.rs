@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, PreconditionViolation, StatusExt as _};
 
 use super::{
-    Loaded,
+    Loaded, Numbers,
     accounts::{Caller, Context, Directory, private},
 };
 use crate::{
@@ -70,12 +70,13 @@ pub struct Mistake {
 pub struct Admin {
     reload: Arc<dyn Reload>,
     directory: Arc<Directory>,
+    numbers: Numbers,
 }
 
 impl Admin {
     #[must_use]
-    pub fn new(reload: Arc<dyn Reload>, directory: Arc<Directory>) -> Self {
-        Self { reload, directory }
+    pub fn new(reload: Arc<dyn Reload>, directory: Arc<Directory>, numbers: Numbers) -> Self {
+        Self { reload, directory, numbers }
     }
 }
 
@@ -110,7 +111,8 @@ impl AdminService for Admin {
         &self,
         request: Request<GetAdminStatsRequest>,
     ) -> Result<Response<GetAdminStatsResponse>, Status> {
-        self.directory.admin_stats(&request).await.map(private)
+        let stats = self.directory.admin_stats(&request).await?;
+        Ok(private(GetAdminStatsResponse { traffic: self.numbers.traffic(), ..stats }))
     }
 
     async fn list_api_keys(
@@ -299,7 +301,7 @@ pub(crate) mod tests {
     async fn a_caller_from_elsewhere_reloads_as_an_administrator_alone() {
         let folder = tempfile::tempdir().unwrap();
         let directory = crate::services::accounts::tests::directory(folder.path());
-        let admin = Admin::new(Arc::new(Nothing), directory);
+        let admin = Admin::new(Arc::new(Nothing), directory, Numbers::default());
         for (role, address, admitted) in [
             ("student", "10.0.0.1:1", false),
             ("admin", "10.0.0.1:1", true),

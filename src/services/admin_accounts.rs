@@ -48,6 +48,7 @@ impl Directory {
             sessions: count(sessions),
             api_keys: count(keys),
             stores: self.stores.health().into_iter().map(status).collect(),
+            traffic: None,
         })
     }
 

@@ -53,7 +53,12 @@ impl HealthBoard {
     pub fn show(&self, catalog: &Catalog) {
         let upstream = |destination: &Destination| match destination {
             Destination::Upstream(name) => Some(Arc::clone(name)),
-            _ => None,
+            Destination::Local
+            | Destination::Respond(_)
+            | Destination::Redirect(_)
+            | Destination::Proxy(_)
+            | Destination::Page
+            | Destination::Nothing => None,
         };
         let services = catalog.services().filter(|(_, service)| !service.name.ends_with('*'));
         let services = services

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::{About, HealthBoard, NotServing, accounts::Directory};
 use crate::{
     call::HttpStatus,
-    health::{Check, Figure, Finding, Found, Monitor, Service, State, Target},
+    health::{self, Check, Figure, Finding, Found, Monitor, Probe, Service, State, Target},
     proto::gateway_v1::{
         CheckRequest, CheckResponse, CheckServicesRequest, CheckServicesResponse, HealthCheck, HealthSummary,
         PingRequest, PingResponse, ServiceHealth, health_service_server::HealthService,
@@ -134,7 +134,13 @@ impl Health {
         });
         let of_stores = self.judge(&stores);
         let Some(Found { results, hit }) = self.monitor.look().await else {
-            return Services { at: SystemTime::now(), hit: false, probed: Vec::new(), stores, of_stores };
+            // Where there is something to ask, nobody does it any more.
+            let down = |probe: &Probe| {
+                let found = Service::not_up(health::Status::Down, "could not be asked");
+                (Arc::clone(&probe.name), probe.critical, found)
+            };
+            let probed = probes.iter().map(down).collect();
+            return Services { at: SystemTime::now(), hit: false, probed, stores, of_stores };
         };
         let probed = probes.iter().filter_map(|probe| {
             let found = results.services.get(&probe.name)?.clone();

@@ -8,6 +8,7 @@ mod admin_accounts;
 pub mod auth;
 pub mod grpc_health;
 pub mod health;
+mod numbers;
 pub mod reflection;
 pub mod routing;
 pub mod user;
@@ -33,6 +34,7 @@ use self::{
 };
 pub use self::{
     grpc_health::{HealthBoard, NotServing},
+    numbers::{Numbers, Upstreams},
     routing::Explain,
 };
 use crate::{
@@ -90,20 +92,21 @@ pub struct Outliving<'a> {
     pub reload: &'a Arc<dyn Reload>,
     pub explain: &'a Arc<dyn Explain>,
     pub directory: &'a Arc<Directory>,
+    pub numbers: &'a Numbers,
     pub monitor: &'a Arc<Monitor>,
 }
 
 /// Makes every local service's server for one snapshot, and hands it to `registry`.
 pub fn local(catalog: &Arc<Catalog>, loaded: Loaded, outliving: Outliving<'_>, registry: &mut impl Registry) {
-    let Outliving { board, about, reload, explain, directory, monitor } = outliving;
+    let Outliving { board, about, reload, explain, directory, numbers, monitor } = outliving;
     let most = registry.limits();
     let health =
         Health::new(Arc::clone(about), Arc::clone(board), Arc::clone(directory), Arc::clone(monitor));
     registry.add(server!(HealthServiceServer::new(health), most));
     let routing = Routing::new(Arc::clone(about), loaded, Arc::clone(catalog), Arc::clone(explain));
     registry.add(server!(RoutingServiceServer::new(routing), most));
-    registry
-        .add(server!(AdminServiceServer::new(Admin::new(Arc::clone(reload), Arc::clone(directory))), most));
+    let admin = Admin::new(Arc::clone(reload), Arc::clone(directory), numbers.clone());
+    registry.add(server!(AdminServiceServer::new(admin), most));
     registry.add(server!(AuthServiceServer::new(Auth(Arc::clone(directory))), most));
     registry.add(server!(UserServiceServer::new(Users(Arc::clone(directory))), most));
     registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board))), most));
@@ -267,6 +270,7 @@ pub(crate) mod tests {
             about: &about(),
             reload: &reload,
             explain: &explain(),
+            numbers: &Numbers::default(),
             monitor: &monitor(&directory),
             directory: &directory,
         };

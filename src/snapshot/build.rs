@@ -24,6 +24,7 @@ use crate::{
     },
     schema::{Binding, Files, Method, Template, Verb, bindings},
     surface::rest::{Format, RestBuilder},
+    telemetry::Label,
     transcode::{JsonInput, JsonStyle},
 };
 
@@ -205,7 +206,21 @@ impl<'a> Build<'a> {
         let Rules { cors, headers, retry, .. } = rules;
         let retry = retry.zip(self.retry_of(&destination)).map(|(retry, rules)| Arc::new(retry.over(rules)));
         let (name, repeatable) = (name.into(), false);
-        Arc::new(Route { name, destination, timeout, repeatable, retry, limits, terms, cors, when, headers })
+        let label = Label::default();
+        let route = Route {
+            name,
+            destination,
+            timeout,
+            repeatable,
+            retry,
+            limits,
+            terms,
+            cors,
+            when,
+            headers,
+            label,
+        };
+        Arc::new(route)
     }
 
     /// The rules about calls that are sent again, of the upstream that answers.

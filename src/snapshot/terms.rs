@@ -16,6 +16,7 @@ use crate::{
     config::{Config, Page, PathRoute, SchemaSource, ServiceRoute},
     route::{Destination, Route},
     schema::{Template, Verb, nearest},
+    telemetry::Label,
 };
 
 /// The rules of a config, those of its routes among them.
@@ -110,6 +111,7 @@ impl Build<'_> {
         };
         let whose = match page {
             Page::Livez | Page::Readyz => Whose::Probe,
+            Page::Metrics => Whose::Figures,
             Page::Index | Page::Openapi | Page::Docs | Page::Redoc | Page::Jwks => Whose::Page,
         };
         let place = Place { method: "", paths: &[(Verb::Get, template)] };
@@ -252,6 +254,7 @@ pub(super) fn nothing(config: &Config, everything: &str, book: &Rulebook) -> Arc
         terms,
         when: None,
         headers: None,
+        label: Label::default(),
     })
 }
 

@@ -57,12 +57,20 @@ struct Inner {
     failed: Option<Instant>,
     /// When it last answered, and how long that took.
     answered: Option<(Instant, Duration)>,
+    /// Operations that it answered, that it did not, and how often it was found to be away.
+    counts: (u64, u64, u64),
 }
 
 impl Gate {
     pub(super) fn new(store: &'static str, address: String, limit: Duration) -> Self {
-        let inner =
-            Inner { state: State::Unknown, failures: 0, next: Instant::now(), failed: None, answered: None };
+        let inner = Inner {
+            state: State::Unknown,
+            failures: 0,
+            next: Instant::now(),
+            failed: None,
+            answered: None,
+            counts: (0, 0, 0),
+        };
         Self { store, address, limit, inner: Mutex::new(inner) }
     }
 
@@ -73,7 +81,11 @@ impl Gate {
     /// How the store is doing, as far as is known.
     pub(super) fn health(&self) -> StoreHealth {
         let inner = self.inner();
+        let (answered, failed, outages) = inner.counts;
         StoreHealth {
+            answered,
+            failed,
+            outages,
             store: self.store,
             address: self.address.clone(),
             state: inner.state.clone(),
@@ -128,6 +140,7 @@ impl Gate {
     fn answered(&self, begun: Instant) {
         let mut inner = self.inner();
         inner.answered = Some((Instant::now(), begun.elapsed()));
+        inner.counts.0 += 1;
         if let State::Up { .. } = inner.state {
             return;
         }
@@ -146,6 +159,7 @@ impl Gate {
     /// Notes a failure of an operation that began at `begun`.
     fn failed(&self, why: &str, begun: Instant) -> StoreError {
         let mut inner = self.inner();
+        inner.counts.1 += 1;
         let error =
             |retry_after| StoreError::Away { store: self.store, retry_after, why: why.to_owned().into() };
         // Others were answered in the meantime: this one had bad luck, or the store is slow, but it is there.
@@ -165,6 +179,7 @@ impl Gate {
             _ => Micros::now(),
         };
         let before = std::mem::replace(&mut inner.state, State::Down { since, error: why.to_owned() });
+        inner.counts.2 += u64::from(!matches!(before, State::Down { .. }));
         drop(inner);
         if !matches!(before, State::Down { .. }) {
             warn!(store = self.store, address = self.address, "the store cannot be reached: {why}");

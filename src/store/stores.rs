@@ -104,6 +104,11 @@ pub struct StoreHealth {
     pub state: State,
     /// How long its last answer took; `None` while it is away, or nobody has asked it.
     pub latency: Option<Duration>,
+    /// Operations that it answered, and that it did not, since the start.
+    pub answered: u64,
+    pub failed: u64,
+    /// How often it was found to be away.
+    pub outages: u64,
 }
 
 impl Stores {

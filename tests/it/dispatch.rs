@@ -271,6 +271,7 @@ fn call(path: &'static str, message: impl Into<Frames>) -> Call {
         terms: Default::default(),
         when: None,
         headers: None,
+        label: Default::default(),
     };
     Call {
         route: Arc::new(route),

@@ -10,7 +10,7 @@
 //! the document and the pages, as tools and a browser see them, `schemathesis` the document against the gateway; `readme` runs README.md; `real_clients` drives the
 //! gateway's binary with the clients that people use (grpcio, grpcurl, buf, a browser) before an upstream of published
 //! services; `health` is how the gateway says how it and what it stands on are; `deploy` is the image, the compose file and the manifests; `conformance` runs the protobuf conformance suite over the converter; `stores` runs one suite over SQLite and
-//! PostgreSQL, and one over memory and Redis, with servers that come and go; `tls` is the port with
+//! PostgreSQL, and one over memory and Redis, with servers that come and go; `telemetry` is what is told of calls; `tls` is the port with
 //! certificates, and what stands beside it; `traces` are calls as a collector sees them, and collectors that are away; `tidy` holds the rules about the source.
 //! `support` has the worlds, the clients and the tools.
 
@@ -56,6 +56,7 @@ mod stores;
 mod streaming;
 mod support;
 mod surfaces;
+mod telemetry;
 mod tidy;
 mod times;
 mod tls;

@@ -11,11 +11,12 @@ const MOST_LINES: usize = 400;
 
 /// A module uses only what stands on a line above its own.
 const ORDER: &[&[&str]] = &[
-    &["proto", "status"],
+    &["proto", "status", "telemetry"],
     &["schema"],
     &["auth"],
     &["route"],
     &["call"],
+    &["observe"],
     &["transcode"],
     &["store"],
     &["policy", "dispatch"],

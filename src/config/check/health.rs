@@ -23,9 +23,10 @@ use crate::{
 /// How long an answer may take where the config says nothing.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The secrets that a probe is made of, and the files that they were read from.
+/// What a probe is made of beside its target: the secrets, and the files that they were read from.
 #[derive(Default)]
 struct Kept {
+    critical: bool,
     secrets: u64,
     files: Vec<PathBuf>,
 }
@@ -157,7 +158,7 @@ impl Check<'_> {
             self.found.add(key("may_be_absent"), message);
         }
         let timeout = self.time(&key("timeout"), timeout, TIMEOUT);
-        let mut kept = Kept::default();
+        let mut kept = Kept { critical, ..Kept::default() };
         let target = match (upstream, kind) {
             (Some(upstream), None) => {
                 if url.is_some() {
@@ -188,7 +189,7 @@ impl Check<'_> {
                 self.target(path, kind, url, (service, headers), around, &mut kept)
             }
         };
-        let Kept { secrets, files } = kept;
+        let Kept { critical, secrets, files } = kept;
         Some(Probe { name: name.into(), target: target?, timeout, critical, may_be_absent, secrets, files })
     }
 
@@ -230,14 +231,9 @@ impl Check<'_> {
         let at = format!("{path}.url");
         let Some(url) = url else {
             return match kind {
-                Kind::Postgres => self.own_database(path, around),
+                Kind::Postgres => self.own_database(path, around, kept.critical),
                 Kind::Redis if around.store.redis.is_some() => Some(Target::OwnRedis),
-                Kind::Redis => {
-                    let message =
-                        "the gateway has no Redis of its own (store.redis, REDIS_URL): it is not asked";
-                    self.found.push(Mistake::new(path, message).warning());
-                    None
-                }
+                Kind::Redis => self.none_of_its_own(path, "Redis", "store.redis, REDIS_URL", kept.critical),
                 Kind::Http | Kind::Tcp | Kind::Grpc => {
                     self.found.add(path, "it has no url: where the service is");
                     None
@@ -282,13 +278,25 @@ impl Check<'_> {
         }
     }
 
-    fn own_database(&mut self, path: &str, around: &Around<'_>) -> Option<Target> {
+    fn own_database(&mut self, path: &str, around: &Around<'_>, critical: bool) -> Option<Target> {
         if around.keeps || matches!(around.store.database, DatabaseUrl::Postgres(_)) {
             return Some(Target::OwnDatabase);
         }
-        let message =
-            "the gateway has no database of its own (store.database, DATABASE_URL): it is not asked";
-        self.found.push(Mistake::new(path, message).warning());
+        self.none_of_its_own(path, "database", "store.database, DATABASE_URL", critical)
+    }
+
+    /// There is nothing to ask: what is critical is missing then, and else is left out. Who serves nobody needs neither.
+    fn none_of_its_own(&mut self, path: &str, what: &str, keys: &str, critical: bool) -> Option<Target> {
+        // One that is written wrongly is told of already.
+        if self.found.below(keys.split(',').next().unwrap_or_default()) {
+            return None;
+        }
+        let message = format!("the gateway has no {what} of its own ({keys})");
+        if critical && self.looks.secrets {
+            self.found.add(path, format!("{message}, and this probe is critical"));
+        } else {
+            self.found.push(Mistake::new(path, format!("{message}: it is not asked")).warning());
+        }
         None
     }
 }

@@ -11,7 +11,9 @@ mod health;
 mod health_body;
 mod http_rules;
 mod http_upstreams;
+mod log;
 mod meant;
+mod metrics;
 mod otlp;
 mod places;
 mod proxy;
@@ -29,7 +31,7 @@ use self::health::Around;
 pub(super) use self::values::has_credentials;
 pub use self::values::{listen_address, time, upstream_address};
 use super::{
-    Config, Connections, Drain, Log, LogFormat, LogLevel, Own,
+    Config, Connections, Drain, Own,
     environment::Environment,
     mistake::{Mistake, Mistakes},
     settings::{self, Settings, Time},
@@ -78,6 +80,7 @@ impl<'a> Check<'a> {
             tls,
             admin,
             log,
+            metrics,
             otlp,
             traces,
             connections,
@@ -143,7 +146,8 @@ impl<'a> Check<'a> {
                 timeout: self.time("gateway.drain", gateway.drain, default.drain.timeout),
             },
             watch_config: gateway.watch_config.unwrap_or(default.watch_config),
-            log: self::log(&log),
+            log: self.log(log),
+            metrics: self.metrics(metrics),
             traces: self.traces(traces, &otlp),
             connections,
             limits: Limits {
@@ -288,23 +292,5 @@ impl<'a> Check<'a> {
             Some(Time(text)) if matches!(text.as_str(), "0" | "0s" | "0ms") => Duration::ZERO,
             written => self.time(path, written, default),
         }
-    }
-}
-
-fn log(written: &settings::Log) -> Log {
-    let default = Log::default();
-    Log {
-        level: written.level.map_or(default.level, |level| match level {
-            settings::Level::Error => LogLevel::Error,
-            settings::Level::Warn => LogLevel::Warn,
-            settings::Level::Info => LogLevel::Info,
-            settings::Level::Debug => LogLevel::Debug,
-            settings::Level::Trace => LogLevel::Trace,
-        }),
-        format: written.format.map_or(default.format, |format| match format {
-            settings::Format::Auto => LogFormat::Auto,
-            settings::Format::Json => LogFormat::Json,
-            settings::Format::Text => LogFormat::Text,
-        }),
     }
 }

@@ -40,7 +40,7 @@ pub(super) enum Read {
     Wrong(String),
 }
 
-const NAMES: [Name; 30] = [
+const NAMES: [Name; 31] = [
     Name { name: "GATEWAY_HOST", key: "gateway.listen", read: host },
     Name { name: "GATEWAY_PORT", key: "gateway.listen", read: port },
     Name { name: "NODE_ENV", key: "gateway.environment", read: text },
@@ -49,6 +49,7 @@ const NAMES: [Name; 30] = [
     Name { name: "DEBUG", key: "log.level", read: debug },
     Name { name: "LOG_LEVEL", key: "log.level", read: level },
     Name { name: "LOG_STRUCTURED", key: "log.format", read: structured },
+    Name { name: "LOG_REQUESTS", key: "log.requests", read: yes_or_no },
     Name { name: "BACKEND_CORS_ORIGINS", key: "cors.origins", read: origins },
     Name { name: "CORS_ORIGINS", key: "cors.origins", read: origins },
     Name { name: "CORS_ENABLED", key: "cors.origins", read: cors_enabled },

@@ -4,6 +4,7 @@
 
 mod callers;
 mod health;
+mod metrics;
 mod otlp;
 mod resilience;
 mod rest;
@@ -22,6 +23,7 @@ pub(super) use self::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
     health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
+    metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry, RouteRetry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
@@ -44,6 +46,8 @@ pub(super) struct Settings {
     pub(super) admin: Admin,
     /// What is logged, and how.
     pub(super) log: Log,
+    /// The gateway's numbers, and the page that shows them.
+    pub(super) metrics: Metrics,
     /// Where telemetry is sent.
     pub(super) otlp: Otlp,
     /// The traces of calls.
@@ -124,6 +128,10 @@ pub(super) struct Log {
     pub(super) level: Option<Level>,
     /// How: json, text, or auto, which is text on a terminal and json elsewhere. Default: auto.
     pub(super) format: Option<Format>,
+    /// A line for each request when it has ended: info, or a warning for what failed here (5xx) or was slow. Default: true.
+    pub(super) requests: Option<bool>,
+    /// A request that takes this long is slow, unless it is a stream. Default: 1s.
+    pub(super) slow: Option<Time>,
 }
 
 /// `[log] level`

@@ -168,7 +168,7 @@ impl<T> Attempts<T> {
     /// can be sent again.
     pub(in crate::dispatch) fn again(&mut self, failure: &Failure, whole: bool) -> Option<Duration> {
         let now = Instant::now();
-        self.tell(&failure.status, now);
+        self.tell(failure, now);
         let verdict = self.fairly(failure.verdict, now);
         if verdict == Verdict::Good {
             self.praise(now);
@@ -255,6 +255,7 @@ impl<T> Attempts<T> {
                 && set.can_spare(rules, millis)
             {
                 let time = endpoint.put_out(rules, millis);
+                self.balance.ejected();
                 tracing::warn!("{} is left out for {time:?}: it fails again and again", endpoint.label);
             }
             if let Some(Asked::Away(time)) = asked
@@ -283,9 +284,9 @@ impl<T> Attempts<T> {
     }
 
     /// Tells the record that the current attempt has failed.
-    fn tell(&self, status: &Status, now: Instant) {
+    fn tell(&self, failure: &Failure, now: Instant) {
         if let Some(record) = &self.plan.record {
-            record.tried(self.recorded, status, now.into_std());
+            record.tried(self.recorded, &failure.status, failure.said, now.into_std());
         }
     }
 
@@ -329,7 +330,7 @@ impl<T> Attempts<T> {
     /// It failed after its answer had begun.
     pub(in crate::dispatch) fn ended_with(&mut self, failure: &Failure) {
         let now = Instant::now();
-        self.tell(&failure.status, now);
+        self.tell(failure, now);
         match self.fairly(failure.verdict, now) {
             Verdict::Good => self.went_well(),
             Verdict::Bad => {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{rules::BreakerRules, window::Window};
+use super::{figures::BreakerState, rules::BreakerRules, window::Window};
 
 /// All times are milliseconds of the upstream's own clock.
 #[derive(Debug)]
@@ -175,6 +175,15 @@ impl Breaker {
     /// False while no call is let through.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Relaxed)
+    }
+
+    /// How it is, for those who ask.
+    pub(super) fn state(&self) -> BreakerState {
+        match &*self.lock() {
+            State::Closed => BreakerState::Closed,
+            State::Open { .. } => BreakerState::Open,
+            State::Probing { .. } => BreakerState::HalfOpen,
+        }
     }
 
     fn open(&self, state: &mut State, now: u64, why: String) {

@@ -9,6 +9,7 @@ mod breaker;
 mod budget;
 mod condition;
 mod endpoint;
+mod figures;
 mod key;
 mod latency;
 mod load;
@@ -25,7 +26,10 @@ mod window;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, atomic::AtomicUsize},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     time::Duration,
 };
 
@@ -45,6 +49,7 @@ pub(super) use self::{
 use self::{breaker::Breaker, budget::Budget, load::Load, names::Names, set::Set};
 pub use self::{
     condition::Condition,
+    figures::{BreakerState, Figures},
     names::Host,
     rules::{Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience},
 };
@@ -67,6 +72,8 @@ pub(super) struct Balance<T> {
     /// Held while names are looked up, with when and why that failed last.
     looking: tokio::sync::Mutex<Option<(Instant, String)>>,
     turn: AtomicUsize,
+    /// How often an endpoint was left out for its failures.
+    ejections: AtomicU64,
     breaker: Option<Breaker>,
     budget: Budget,
     load: Option<Load>,
@@ -93,6 +100,7 @@ impl<T> Balance<T> {
             make,
             looking: tokio::sync::Mutex::new(None),
             turn: AtomicUsize::new(0),
+            ejections: AtomicU64::new(0),
             breaker: rules.breaker.clone().map(Breaker::new),
             budget: Budget::new(rules.retry.budget_percent),
             load: rules.limits.clone().map(Load::new),

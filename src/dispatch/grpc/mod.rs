@@ -23,7 +23,9 @@ pub(super) use self::reply::Relayed;
 use self::reply::{Begun, Held};
 pub use self::settings::Settings;
 use super::{
-    balance::{Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep},
+    balance::{
+        Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Figures, Plan, Reach, System, Upkeep,
+    },
     deadline::Limit,
     dial::Dial,
     http2::{self, Pools},
@@ -114,6 +116,11 @@ impl Upstream {
         );
         let head = Arc::new(Head { scheme, authorities, metadata: settings.metadata });
         Ok(Self { balance: Arc::new(balance), head, upkeep: OnceLock::new() })
+    }
+
+    /// How it is doing now.
+    pub(super) fn figures(&self) -> Figures {
+        self.balance.figures()
     }
 
     /// Begins to look names up again and again, and to ask endpoints how they are, on the current runtime. It ends with

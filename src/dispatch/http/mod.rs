@@ -37,7 +37,8 @@ use self::{
 pub use self::{post::Posted, settings::HttpSettings};
 use super::{
     balance::{
-        Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Plan, Reach, System, Upkeep, Verdict,
+        Asked, Attempts, Balance, Condition, Endpoint, FAIR, Failure, Figures, Plan, Reach, System, Upkeep,
+        Verdict,
     },
     body::Bounded,
     deadline::{self, Limit},
@@ -126,6 +127,11 @@ impl HttpUpstream {
         let (scheme, headers) = (settings.scheme(), settings.headers.clone());
         let head = Arc::new(Head { scheme, places, host, headers });
         Ok(Self { settings, balance: Arc::new(balance), head, upkeep: OnceLock::new() })
+    }
+
+    /// How it is doing now.
+    pub(super) fn figures(&self) -> Figures {
+        self.balance.figures()
     }
 
     /// Begins to look names up again and again, and to ask endpoints how they are, on the current runtime. It ends with

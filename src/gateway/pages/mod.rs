@@ -6,6 +6,7 @@
 mod assets;
 mod html;
 mod index;
+mod metrics;
 
 use std::sync::Arc;
 
@@ -202,6 +203,7 @@ fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Parts) -> 
                 text(StatusCode::SERVICE_UNAVAILABLE, "a store cannot be reached\n")
             }
         }),
+        Page::Metrics => metrics::response(gateway, snapshot, &request.headers),
         Page::Openapi => {
             let document = snapshot.openapi();
             let kind = HeaderValue::from_static("application/json");

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     call::{HEADER_BYTES, Target},
-    route::Route,
+    route::{Binding as Counted, Route},
     schema::{Binding, Body, Method},
     status::{Fault, Refusal, refuse},
+    telemetry::Label,
     transcode::{
         Codec, FieldCodec, HTTP_BODY, HttpBody, JsonInput, JsonStyle, Parameter, RequestPlan, Tables,
         TranscodeError, message_in,
@@ -25,8 +26,8 @@ use crate::{
 pub struct Endpoint {
     pub(super) binding: Binding,
     pub(super) route: Arc<Route>,
-    /// The binding's path template.
-    pub(super) template: Arc<str>,
+    /// What its requests are counted by.
+    pub(super) counted: Arc<Counted>,
     /// How its failures are written.
     pub(super) errors: Arc<Errors>,
     plan: RequestPlan,
@@ -135,7 +136,8 @@ impl Endpoint {
             None
         };
         let template = binding.template.as_str().into();
-        Ok(Self { binding, route, template, errors, plan, socket_plan, input, style, request, response })
+        let counted = Arc::new(Counted { template, label: Label::default() });
+        Ok(Self { binding, route, counted, errors, plan, socket_plan, input, style, request, response })
     }
 
     /// The verb and path template, with what they bind.

@@ -18,13 +18,13 @@ pub mod health_body;
 mod paths;
 mod profile;
 mod request;
+mod serve;
 mod stream;
 mod websocket;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use ::http::{HeaderMap, HeaderName, Method, Uri, header, request::Parts};
-use futures_util::future::BoxFuture;
 use tonic::Status;
 
 use self::{
@@ -34,7 +34,7 @@ use self::{
     elements::Layout,
     endpoint::Input,
     error::{Errors, Origin},
-    paths::{Entry, Found, Paths, Socket},
+    paths::{Entry, Found, Paths},
     request::Unread,
 };
 pub use self::{
@@ -46,13 +46,13 @@ pub use self::{
     websocket::wanted as is_socket,
 };
 use super::{
-    Answer as _, Protocol, Request, Response, Surface,
+    Protocol, Request, Response, Surface,
     handshake::Handshake,
     http::{self, HttpEndpoint},
     metadata, peer, timeout,
 };
 use crate::{
-    call::{Body, Call, Caller, Guards, Message, Pending, Record, Road},
+    call::{Body, Call, Caller, Guards, Message, Pending, Record},
     route::{
         Asked, Conditions, Hosts, Route, Routes, RpcTable, Weighted,
         router::{Conflict, Router, Settings},
@@ -193,40 +193,6 @@ impl Rest {
         })
     }
 
-    /// Serves one request down the whole road; a WebSocket is admitted, upgraded, and only then dispatched.
-    ///
-    /// What becomes of it is boxed where its kind is known: what one kind needs, the others do not carry along.
-    pub fn serve<'a, R: Road + 'static>(
-        &'a self,
-        road: &'a Arc<R>,
-        mut request: Request,
-    ) -> BoxFuture<'a, Response> {
-        if websocket::wanted(&request) {
-            match self.paths.talks_to(&mut request) {
-                Ok(Socket::Method(endpoint, head)) => {
-                    return Box::pin(websocket::serve(endpoint, head, road, request));
-                }
-                Ok(Socket::Upstream | Socket::Nothing) => {}
-                Err(status) => {
-                    let mut parts = request.into_parts().0;
-                    let origin = Origin::take(&mut parts, &self.errors);
-                    let asked = Asked::of(&origin.uri, &parts.headers);
-                    let route = self.paths.route(&origin.method, origin.uri.path(), &asked);
-                    let route = route.unwrap_or(&self.nothing);
-                    let (method, uri) = (origin.method.clone(), origin.uri.clone());
-                    let call = http::settled(route, method, uri, parts, Err(status));
-                    let answer = RestAnswer { origin, target: Wanted::Nothing };
-                    return Box::pin(async move { answer.close(road.run(call).await).await });
-                }
-            }
-        }
-        let (answer, call) = self.opened(request);
-        if answer.eager().is_some() {
-            return Box::pin(eagerly(answer, call, road));
-        }
-        Box::pin(async move { answer.close(road.run(call).await).await })
-    }
-
     /// The answer to a request that is refused before it is opened.
     #[must_use]
     pub fn refuse(&self, mut head: Parts, status: &Status) -> Response {
@@ -243,23 +209,6 @@ impl Rest {
     #[must_use]
     pub fn socket_route_of(&self, uri: &Uri, asked: &Asked<'_>) -> Option<&Arc<Route>> {
         self.paths.socket_route(uri, asked)
-    }
-}
-
-/// Serves a call whose response begins before the upstream's reply does.
-async fn eagerly<R: Road + 'static>(answer: RestAnswer, mut call: Call, road: &Arc<R>) -> Response {
-    if let Err(status) = road.admit(&mut call).await {
-        return answer.close(Err(status)).await;
-    }
-    let Some((endpoint, form)) = answer.eager() else {
-        return answer.close(road.dispatch(call).await).await;
-    };
-    let ahead = road.ahead(&call);
-    let road = Arc::clone(road);
-    let opening = Box::pin(async move { road.dispatch(call).await });
-    match stream::begin(endpoint, form, opening, ahead, answer.origin.head()).await {
-        Ok(response) => response,
-        Err(status) => answer.close(Err(status)).await,
     }
 }
 
@@ -303,7 +252,7 @@ impl Rest {
         };
         let origin = Origin::take(&mut parts, &endpoint.errors);
         if let Some(record) = &origin.record {
-            record.matched(&endpoint.template);
+            record.bound(&endpoint.counted);
         }
         let opened = negotiate(&endpoint, &parts.headers, &body);
         let (form, layout, coding) = match opened {

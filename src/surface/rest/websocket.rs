@@ -79,7 +79,7 @@ pub(super) async fn serve<R: Road + 'static>(
     });
     let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
     if let Some(record) = &record {
-        record.matched(&endpoint.template);
+        record.bound(&endpoint.counted);
     }
     let lasting = parts.extensions.remove::<Lasting>();
     let (metadata, timeout) = call_head(parts.headers);

@@ -199,7 +199,7 @@ async fn what_was_done_leaves_a_line_and_what_was_refused_none() {
         let log = |line: &Value| {
             format!("{} by {}: {}", text(line, "action"), text(line, "actor"), text(line, "message"))
         };
-        let mut logged: Vec<_> = logged.iter().map(|line| log(&line["fields"])).collect();
+        let mut logged: Vec<_> = logged.iter().map(log).collect();
         logged.reverse();
         // The first admin is one gateway's of the two.
         let acts = |lines: &[String]| -> Vec<String> {

@@ -11,6 +11,7 @@ use super::{
     client::Answer,
     matcher::{matches, matches_text},
     stand_in::Seen,
+    telling,
 };
 
 /// What came of a case.
@@ -32,6 +33,8 @@ pub(super) struct Came<'a> {
     pub(super) refuses: bool,
     /// Exit code and output of a gateway that did not run.
     pub(super) ended: Option<&'a (i32, String)>,
+    /// What the gateway printed since the case began.
+    pub(super) printed: String,
 }
 
 impl<'a> Came<'a> {
@@ -47,6 +50,7 @@ impl<'a> Came<'a> {
             stopped: None,
             refuses: false,
             ended: None,
+            printed: String::new(),
         }
     }
 }
@@ -77,6 +81,9 @@ pub(super) fn holds(expect: &Map<String, Value>, came: &Came<'_>) -> Result<(), 
                 check(one_of, || format!("accounts were read {reads} times"))
             }
             "response_header_equals_upstream_header" => same_header(expected, came),
+            "log" => telling::log(expected, &came.printed),
+            "no_log" => telling::no_log(expected, &came.printed),
+            "log_request_id_equals_header" => telling::same_id(expected, &came.printed, last(came.answers)?),
             "redis" => kept(expected, came),
             "rss_mb_max" => {
                 let found = came.rss_mb.expect("its memory is looked at");
@@ -149,6 +156,7 @@ fn of_answer(name: &str, expected: &Value, answer: &Answer, came: &Came<'_>) -> 
                 serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", said()))?;
             matches(expected, Some(&found), "body").map_err(|why| format!("{why} in {}", said()))
         }
+        "metrics" => telling::metrics(expected, &String::from_utf8_lossy(&answer.body)),
         "text_contains" => {
             let text = String::from_utf8_lossy(&answer.body);
             let missing = expected.as_array().into_iter().flatten().filter_map(Value::as_str);

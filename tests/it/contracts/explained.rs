@@ -28,9 +28,21 @@ const PRESENCEPRO: &[Row] = &[
     ("PATCH", "/api/v1/justifications/3", Some("teacher"), &["upstream justification"]),
 ];
 
+const FRIDAY: &[Row] = &[
+    ("GET", "/api/v1/health", None, &["the gateway's own service", "everyone"]),
+    ("GET", "/api/v1/protected", None, &["✗ 401", "for authenticated callers"]),
+];
+
+const TWINMCP: &[Row] = &[
+    ("GET", "/health", None, &["the gateway's own service", "everyone"]),
+    ("POST", "/admin/keys", None, &["✗ 401", "role admin"]),
+    ("GET", "/nope", None, &["✗ 404"]),
+];
+
 #[test]
 fn a_dozen_requests_of_the_presets_are_explained() {
-    for (preset, rows) in [("dream", DREAM), ("presencepro", PRESENCEPRO)] {
+    let presets = [("dream", DREAM), ("presencepro", PRESENCEPRO), ("friday", FRIDAY), ("twinmcp", TWINMCP)];
+    for (preset, rows) in presets {
         for (method, path, caller, wants) in rows {
             let folder = tempfile::tempdir().unwrap();
             let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
@@ -39,7 +51,8 @@ fn a_dozen_requests_of_the_presets_are_explained() {
             if let Some(caller) = caller {
                 command.args(["-H", &format!("authorization: Bearer {}", made_up(caller))]);
             }
-            command.env("JWT_SECRET_KEY", SECRET).env_remove("PROPYLON_REQUIRE").current_dir(folder.path());
+            command.env("JWT_SECRET_KEY", SECRET).env("API_TOKEN", SECRET);
+            command.env_remove("PROPYLON_REQUIRE").current_dir(folder.path());
             let output = command.output().unwrap();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             for want in *wants {

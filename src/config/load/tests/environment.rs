@@ -43,6 +43,7 @@ fn every_listed_name_does_what_it_says() {
     check(&[("DEBUG", "true")], &|c| c.log.level == LogLevel::Debug);
     check(&[("DEBUG", "1"), ("LOG_LEVEL", "Warning")], &|c| c.log.level == LogLevel::Warn);
     check(&[("LOG_LEVEL", "ERROR")], &|c| c.log.level == LogLevel::Error);
+    check(&[("LOG_REQUESTS", "false")], &|c| !c.log.requests);
     check(&[("LOG_STRUCTURED", "true")], &|c| c.log.format == LogFormat::Json);
     check(&[("LOG_STRUCTURED", "False")], &|c| c.log.format == LogFormat::Text);
     let listed = "Listed([\"http://a.example\", \"http://b.example\"])";

@@ -187,7 +187,6 @@ fn what_the_schema_demands_is_demanded() {
         ("/routes", json!({ "service": "a.B" })),
         ("/http_rules", rule),
         ("/health/probes", json!({ "name": "a", "kind": "redis" })),
-        ("/health/probes", json!({ "name": "a", "upstream": "books" })),
         ("/http_rules", json!({ "selector": "a.B.C", "custom": { "kind": "HEAD", "path": "/a" } })),
     ];
     for (list, entry) in entries {

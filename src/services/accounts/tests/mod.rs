@@ -72,7 +72,7 @@ fn world(folder: &Path, rules: Rules) -> World {
     World {
         auth: Auth(Arc::clone(&directory)),
         users: Users(Arc::clone(&directory)),
-        admin: Admin::new(Arc::new(Nothing), Arc::clone(&directory)),
+        admin: Admin::new(Arc::new(Nothing), Arc::clone(&directory), crate::services::Numbers::default()),
         directory,
         verifier,
         keys,

@@ -1,0 +1,25 @@
+//! The ways in.
+
+/// The way a call came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    Grpc,
+    GrpcWeb,
+    /// JSON over a gRPC method's binding.
+    Rest,
+    /// What is answered in HTTP itself: an HTTP upstream, a page, a response of the config's.
+    Http,
+}
+
+impl Way {
+    /// Its name in logs and labels.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc_web",
+            Self::Rest => "rest",
+            Self::Http => "http",
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The numbers of calls: counted when they have ended, by their route, and what became of what was sent to upstreams.
+
+use std::sync::Arc;
+
+use http::Method;
+use prometheus::IntGauge;
+use tonic::Code;
+
+use crate::{
+    call::{Arrived, Attempt, Ended, Observer, Outcome, Way},
+    route::Destination,
+    status,
+    telemetry::{Kind, Seen, Telemetry},
+};
+
+/// The HTTP status of who went away before there was one.
+const CLIENT_CLOSED: u16 = 499;
+
+/// Counts calls.
+#[derive(Debug)]
+pub struct CallMetrics {
+    telemetry: Arc<Telemetry>,
+    /// On their way in plain text, and over TLS.
+    active: [IntGauge; 2],
+}
+
+impl CallMetrics {
+    #[must_use]
+    pub fn new(telemetry: Arc<Telemetry>) -> Self {
+        let active = ["http", "https"].map(|scheme| telemetry.calls.active(scheme));
+        Self { telemetry, active }
+    }
+
+    fn active(&self, secure: bool) -> &IntGauge {
+        let [plain, tls] = &self.active;
+        if secure { tls } else { plain }
+    }
+}
+
+impl Observer for CallMetrics {
+    fn began(&self, arrived: &Arrived) {
+        self.active(arrived.secure).inc();
+    }
+
+    fn ended(&self, call: &Ended<'_>) {
+        self.active(call.arrived.secure).dec();
+        let route = call.route.filter(|route| route.destination != Destination::Nothing);
+        let route = match (call.way, call.binding) {
+            (Way::Rest, Some(binding)) => Some((&binding.template, &binding.label)),
+            _ => route.map(|route| (&route.name, &route.label)),
+        };
+        self.telemetry.calls.ended(route, seen(call), call.took, call.arrived.at + call.took);
+        if let Some(limit) = call.limited {
+            self.telemetry.own.limited(limit);
+        }
+        if let Some(credentials) = call.credentials {
+            self.telemetry.own.presented(credentials);
+        }
+        self.upstream(call);
+    }
+}
+
+impl CallMetrics {
+    fn upstream(&self, call: &Ended<'_>) {
+        let mut attempts = call.attempts();
+        let Some(first) = attempts.next() else { return };
+        // A call goes to one upstream, however often.
+        let upstream = self.telemetry.upstreams.of(&first.upstream);
+        upstream.attempted(failed(first));
+        let (mut last, mut sent) = (first, 1);
+        for attempt in attempts {
+            upstream.attempted(failed(attempt));
+            (last, sent) = (attempt, sent + 1);
+        }
+        let ended = last.ended.unwrap_or_else(|| call.arrived.at + call.took);
+        upstream.called(sent, failed(last), ended.saturating_duration_since(first.began));
+    }
+}
+
+/// What an application answers is an answer, whatever it says.
+fn failed(attempt: &Attempt) -> bool {
+    match &attempt.outcome {
+        Outcome::Open | Outcome::Answered => false,
+        Outcome::Failed { code, said, .. } => {
+            !said || matches!(code, Code::Unavailable | Code::DeadlineExceeded)
+        }
+    }
+}
+
+fn seen(call: &Ended<'_>) -> Seen {
+    let arrived = call.arrived;
+    let kind = match call.way {
+        Way::Grpc | Way::GrpcWeb => Kind::Rpc,
+        Way::Rest | Way::Http => Kind::Http,
+    };
+    let failed = match kind {
+        Kind::Rpc => call.code.is_some_and(|code| status::http_of(code).is_server_error()),
+        Kind::Http => call.http_status.is_some_and(|status| status.is_server_error()),
+    };
+    Seen {
+        kind,
+        surface: call.way.name(),
+        method: method(&arrived.method),
+        scheme: if arrived.secure { "https" } else { "http" },
+        status: call.http_status.map_or(CLIENT_CLOSED, |status| status.as_u16()),
+        code: call.code.filter(|_| kind == Kind::Rpc).map(status::name),
+        failed,
+        cancelled: call.cancelled,
+    }
+}
+
+/// Those that everybody knows; what a client makes up is no label.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::CONNECT => "CONNECT",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::PATCH => "PATCH",
+        _ => "OTHER",
+    }
+}

@@ -1,0 +1,7 @@
+//! What the gateway tells of its calls: a line of the access log each, and numbers.
+
+mod access_log;
+mod dashboards;
+mod exposition;
+mod metrics;
+mod stats;
