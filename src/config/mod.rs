@@ -13,6 +13,7 @@ mod load;
 mod mistake;
 mod nearby;
 mod otlp;
+mod rules;
 mod secret;
 mod settings;
 mod shape;
@@ -43,6 +44,7 @@ pub use self::{
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
     otlp::{Collector, Resource, Traces},
+    rules::Rules,
     secret::Secret,
     source::{Report, Source},
     store::Accounts,
@@ -50,11 +52,11 @@ pub use self::{
     tls::{BadPair, Clients, Pair, ReadPair, Tls, authorities, certificates, not_good_at},
 };
 use crate::{
-    auth::{Network, Rule},
+    auth::Network,
     dispatch::{Host, Resilience},
     route::{
-        Conditions, Cors, HeaderRules, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
-        RetryChanges, router::Settings as Paths,
+        Conditions, Cors, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
+        router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
     surface::rest::{Profile, health_body::HealthBody},
@@ -359,21 +361,6 @@ pub enum Action {
     Redirect(Arc<Redirect>),
     /// At least one, each with its weight.
     Proxy(Vec<(u32, Arc<Proxy>)>),
-}
-
-/// Rules of a route, each in place of the general one.
-#[derive(Debug, Clone, Default)]
-pub struct Rules {
-    pub timeout: Option<Duration>,
-    pub request_bytes: Option<usize>,
-    pub response_bytes: Option<usize>,
-    pub cors: Option<Arc<Cors>>,
-    /// What is changed of headers.
-    pub headers: Option<Arc<HeaderRules>>,
-    /// Which calls are sent again, and how.
-    pub retry: Option<RetryChanges>,
-    /// Who may call.
-    pub access: Option<Arc<Rule>>,
 }
 
 impl Config {

@@ -96,9 +96,7 @@ impl<T> Attempts<T> {
         balance.budget.call(now);
         if let Some(load) = &balance.load {
             let busy = |why: String| refusal::busy(&balance.label, &why, load.wait());
-            if attempts.plan.tunnel {
-                attempts.tunnel = load.tunnel().map_err(busy)?;
-            }
+            attempts.tunnel = load.tunnel(attempts.plan.tunnel).map_err(busy)?;
             attempts.place = Some(load.enter().await.map_err(busy)?);
         }
         Ok(attempts)
