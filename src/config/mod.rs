@@ -15,6 +15,7 @@ mod mcp;
 mod mistake;
 mod nearby;
 mod otlp;
+mod rules;
 mod secret;
 mod settings;
 mod shape;
@@ -46,6 +47,7 @@ pub use self::{
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
     otlp::{Collector, Resource, Traces},
+    rules::Rules,
     secret::Secret,
     source::{Report, Source},
     store::Accounts,
@@ -53,11 +55,11 @@ pub use self::{
     tls::{BadPair, Clients, Pair, ReadPair, Tls, authorities, certificates, not_good_at},
 };
 use crate::{
-    auth::{Network, Rule},
+    auth::Network,
     dispatch::Resilience,
     route::{
-        Conditions, Cors, HeaderRules, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
-        RetryChanges, router::Settings as Paths,
+        Conditions, Cors, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
+        router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
     surface::rest::{Profile, health_body::HealthBody},
@@ -309,9 +311,8 @@ pub struct PathRoute {
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,
     pub template: Template,
-    /// Of a prefix, the path that it is itself; `None` where it is every path.
+    /// Of a prefix that is not every path: the path that it is itself.
     pub prefix: Option<Template>,
-    /// Which of its requests.
     pub when: Conditions,
     pub action: Action,
     pub rules: Rules,
@@ -324,21 +325,6 @@ pub enum Action {
     Redirect(Arc<Redirect>),
     /// At least one, each with its weight.
     Proxy(Vec<(u32, Arc<Proxy>)>),
-}
-
-/// Rules of a route, each in place of the general one.
-#[derive(Debug, Clone, Default)]
-pub struct Rules {
-    pub timeout: Option<Duration>,
-    pub request_bytes: Option<usize>,
-    pub response_bytes: Option<usize>,
-    pub cors: Option<Arc<Cors>>,
-    /// What is changed of headers.
-    pub headers: Option<Arc<HeaderRules>>,
-    /// Which calls are sent again, and how.
-    pub retry: Option<RetryChanges>,
-    /// Who may call.
-    pub access: Option<Arc<Rule>>,
 }
 
 impl Config {

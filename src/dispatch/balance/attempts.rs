@@ -13,11 +13,11 @@ use super::{
     Asked, Balance, Endpoint, backoff,
     breaker::Pass,
     load::Place,
-    plan::{Failure, Plan, Reach, Verdict},
+    plan::{self, Failure, Plan, Reach, Verdict},
     refusal,
     set::Tried,
 };
-use crate::{route::RetryRules, status::Fault};
+use crate::route::RetryRules;
 
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
@@ -96,9 +96,7 @@ impl<T> Attempts<T> {
         balance.budget.call(now);
         if let Some(load) = &balance.load {
             let busy = |why: String| refusal::busy(&balance.label, &why, load.wait());
-            if attempts.plan.tunnel {
-                attempts.tunnel = load.tunnel().map_err(busy)?;
-            }
+            attempts.tunnel = load.tunnel(attempts.plan.tunnel).map_err(busy)?;
             attempts.place = Some(load.enter().await.map_err(busy)?);
         }
         Ok(attempts)
@@ -348,23 +346,7 @@ impl<T> Attempts<T> {
         if self.sent < 2 || self.plan.own || said {
             return status;
         }
-        let mut said: Vec<&str> = Vec::with_capacity(self.said.len() + 1);
-        for one in self.said.iter().map(String::as_str).chain([status.message()]) {
-            if !said.contains(&one) {
-                said.push(one);
-            }
-        }
-        let message = format!("{} attempts: {}", self.sent, said.join("; "));
-        let mut ended = Status::with_details_and_metadata(
-            status.code(),
-            message,
-            status.details().to_vec().into(),
-            status.metadata().clone(),
-        );
-        if let Some(fault) = Fault::of(&status) {
-            ended = fault.clone().on(ended);
-        }
-        ended
+        plan::ended(self.sent, &self.said, &status)
     }
 }
 
@@ -400,6 +382,7 @@ mod tests {
         balance::{Host, Resilience, System},
         upload::Until,
     };
+    use crate::status::Fault;
 
     fn balance(endpoints: u16, change: impl FnOnce(&mut Resilience)) -> Arc<Balance<()>> {
         let mut rules = Resilience::default();

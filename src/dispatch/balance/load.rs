@@ -51,9 +51,9 @@ impl Load {
         }
     }
 
-    /// A place among the tunnels, where these are counted, or why there is none.
-    pub(super) fn tunnel(&self) -> Result<Option<Place>, String> {
-        let Some(tunnels) = &self.tunnels else { return Ok(None) };
+    /// A place among the tunnels, where these are counted and one is wanted, or why there is none.
+    pub(super) fn tunnel(&self, wanted: bool) -> Result<Option<Place>, String> {
+        let Some(tunnels) = self.tunnels.as_ref().filter(|_| wanted) else { return Ok(None) };
         let most = self.rules.tunnels.unwrap_or_default();
         let full = |_| format!("is busy: it has {most} tunnels, which are all it may");
         Arc::clone(tunnels).try_acquire_owned().map(Some).map_err(full)
@@ -105,9 +105,9 @@ mod tests {
         assert!(late.contains("none of them ended within 100ms"), "{late}");
         drop(third);
         assert!(load.enter().await.is_ok());
-        let tunnel = load.tunnel().unwrap();
-        assert_eq!(load.tunnel().unwrap_err(), "is busy: it has 1 tunnels, which are all it may");
+        let tunnel = load.tunnel(true).unwrap();
+        assert_eq!(load.tunnel(true).unwrap_err(), "is busy: it has 1 tunnels, which are all it may");
         drop(tunnel);
-        assert!(load.tunnel().unwrap().is_some());
+        assert!(load.tunnel(true).unwrap().is_some());
     }
 }

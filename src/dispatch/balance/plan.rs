@@ -83,3 +83,24 @@ impl Failure {
         Self { status, reach, passing: upstreams, verdict, asked: None, said: false }
     }
 }
+
+/// The last attempt's status of several, and what the others said.
+pub(super) fn ended(sent: u32, all: &[String], status: &Status) -> Status {
+    let mut said: Vec<&str> = Vec::with_capacity(all.len() + 1);
+    for one in all.iter().map(String::as_str).chain([status.message()]) {
+        if !said.contains(&one) {
+            said.push(one);
+        }
+    }
+    let message = format!("{} attempts: {}", sent, said.join("; "));
+    let mut ended = Status::with_details_and_metadata(
+        status.code(),
+        message,
+        status.details().to_vec().into(),
+        status.metadata().clone(),
+    );
+    if let Some(fault) = Fault::of(status) {
+        ended = fault.clone().on(ended);
+    }
+    ended
+}
