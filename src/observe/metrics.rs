@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{Method, StatusCode};
 use prometheus::IntGauge;
 use tonic::Code;
 
@@ -96,8 +96,8 @@ fn seen(call: &Ended<'_>) -> Seen {
     let by_code = || call.code.is_some_and(|code| status::http_of(code).is_server_error());
     let failed = match kind {
         Kind::Rpc => by_code(),
-        // A tool that failed is told of with a 200.
-        Kind::Http if call.way == Way::Mcp => by_code(),
+        // A tool that fails is answered with 200.
+        Kind::Http if call.way == Way::Mcp && call.http_status == Some(StatusCode::OK) => by_code(),
         Kind::Http => call.http_status.is_some_and(|status| status.is_server_error()),
     };
     Seen {

@@ -21,7 +21,7 @@ pub(in crate::config) struct Mcp {
     pub(in crate::config) hide: Vec<String>,
     /// What a tool's name is made of: full (package_Service_Method), service (Service_Method) or method (Method); where two
     /// are the same, the later has its full name. Default: full.
-    pub(in crate::config) names: Option<Names>,
+    pub(in crate::config) names: Option<ToolNames>,
     /// What the server is for and how its tools go together, for models to read. Default: nothing.
     pub(in crate::config) instructions: Option<String>,
     /// What single tools are called, and what is said of them, in place of what their methods say.
@@ -45,7 +45,7 @@ pub(in crate::config) struct Mcp {
 /// `[mcp] names`
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::config) enum Names {
+pub(in crate::config) enum ToolNames {
     Full,
     Service,
     Method,
