@@ -259,6 +259,12 @@ impl Snapshot {
         })
     }
 
+    /// How the upstreams are doing now, by their names.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<(Arc<str>, Figures)> {
+        self.dispatch.figures()
+    }
+
     /// The protocol that a request speaks here.
     #[must_use]
     pub fn protocol_of(&self, request: &Request) -> Protocol {
@@ -268,12 +274,6 @@ impl Snapshot {
             }
             protocol => protocol,
         }
-    }
-
-    /// How the upstreams are doing now, by their names.
-    #[must_use]
-    pub fn upstreams(&self) -> Vec<(Arc<str>, Figures)> {
-        self.dispatch.figures()
     }
 
     /// The route that a request will meet, by its head alone. Where it is not known how it will be called (a preflight does

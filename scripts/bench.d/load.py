@@ -65,8 +65,8 @@ def read(request, answer):
     return message, b""
 
 
-def drive(request, gateway, scratch, count, cores):
-    """Sends the request `count` times with h2load; returns requests per second once all were seen to succeed."""
+def load_command(request, gateway, scratch, count, cores):
+    """h2load that sends the request `count` times."""
     command = ["taskset", "--cpu-list", cores] if cores else []
     command += ["h2load", f"--requests={count}", f"--clients={min(request.clients, count)}"]
     command += [f"--max-concurrent-streams={request.streams}", "--threads=1"]
@@ -76,7 +76,13 @@ def drive(request, gateway, scratch, count, cores):
         command += ["--header", header]
     if request.body:
         command += ["--data", scratch / request.body]
-    out = subprocess.run([*command, gateway.origin + request.path], check=True, capture_output=True, text=True).stdout
+    return [*command, gateway.origin + request.path]
+
+
+def drive(request, gateway, scratch, count, cores):
+    """Sends the request `count` times with h2load; returns requests per second once all were seen to succeed."""
+    command = load_command(request, gateway, scratch, count, cores)
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     succeeded = number(r"(\d+) succeeded", out)
     good = number(r"(\d+) 2xx", out)

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from load import load_command
+
 ENVOY = "1.40.0"
 # Debian's packages for the commands that are not Rust's.
 COMMANDS = {"h2load": "nghttp2-client", "curl": "curl", "taskset": "util-linux", "redis-server": "redis-server"}
@@ -116,7 +118,7 @@ class Fleet:
         try:
             examples = self.tools.release / "examples"
             upstream = self.start("upstream", [examples / "bench-upstream", "127.0.0.1:0", self.scratch], self.load_cores)
-            address = upstream.origin.removeprefix("http://")
+            address = self.upstream = upstream.origin.removeprefix("http://")
             starts = {
                 "relay": lambda: self.start("relay", [examples / "bench-relay", address], self.gateway_core),
                 "envoy": lambda: self.start_envoy(address),
@@ -170,11 +172,13 @@ roles = ["caller"]
         self.start("redis", [*command, "--dir", self.scratch], self.load_cores, port)
         return f'redis = "redis://127.0.0.1:{port}"'
 
-    def start_propylon(self, name, upstream, access, store=""):
+    def start_propylon(self, name, upstream, access, store="", more=""):
+        """`store`: lines of that section; `more`: sections behind the others."""
         config = self.scratch / f"{name}.toml"
         config.write_text(
             f"""[gateway]
 workers = 1
+watch_config = false
 
 [[upstreams]]
 name = "bench"
@@ -193,7 +197,8 @@ upstream = "plain"
 database = "sqlite:{self.scratch / name}.db"
 {store}
 
-{access}"""
+{access}
+{more}"""
         )
         command = [self.tools.release / "propylon", "serve", "--config", config, "--listen", "127.0.0.1:0"]
         return self.start(name, command, self.gateway_core)
@@ -285,6 +290,11 @@ backend bench
             if address and answers(address):
                 return Gateway(name, process.pid, f"http://{address}")
         sys.exit(f"bench: {name} did not start:\n{log.read_text()}")
+
+    def driving(self, request, gateway, count):
+        """h2load that sends the request `count` times meanwhile: its output is to be read and judged."""
+        command = load_command(request, gateway, self.scratch, count, self.load_cores)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def memory_mb(self):
         """What each gateway holds after the run, in megabytes."""

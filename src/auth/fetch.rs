@@ -58,7 +58,14 @@ impl Endpoint {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(wrong("it has a user's name in it"));
         }
-        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let port = match uri.authority().and_then(|authority| authority.as_str().rsplit_once(':')) {
+            Some((_, port)) if !port.ends_with(']') => {
+                let port = port.parse::<u16>().ok().filter(|port| *port > 0);
+                port.ok_or_else(|| wrong("its port is not within 1 to 65535"))?
+            }
+            _ if tls => 443,
+            _ => 80,
+        };
         let path = uri.path_and_query().map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned());
         Ok(Self { tls, host, port, path })
     }
@@ -180,6 +187,9 @@ mod tests {
         check("http://[::1]:9000", Ok("http://[::1]:9000/"));
         check("http://a.example/keys", Err("over https"));
         check("https://user:secret@a.example/", Err("a user's name"));
+        check("https://a.example:99999/", Err("its port is not within"));
+        check("https://a.example:0/", Err("its port is not within"));
+        check("https://[::1]/keys", Ok("https://[::1]:443/keys"));
         check("ftp://a.example/", Err("it is https://HOST/PATH"));
         check("/keys", Err("no host"));
         check("", Err("it is https://HOST/PATH"));

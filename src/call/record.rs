@@ -179,6 +179,7 @@ impl Record {
     pub fn admitted(&self, call: &Call) {
         let mut found = self.found();
         match &call.target {
+            // A page of agents' is answered in HTTP, and is theirs all the same.
             Target::Http(_) if self.arrived.way == Way::Mcp => {}
             Target::Http(_) => found.way = Some(Way::Http),
             // Of a method that is not known nobody can say.

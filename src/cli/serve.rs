@@ -99,6 +99,7 @@ pub(super) fn serve(
     log::start(config.log);
     let mut rules = server::Rules {
         header_bytes: config.header_bytes,
+        headers: config.headers,
         connections: config.connections,
         proxy_protocol: config.proxy_protocol.as_slice().into(),
     };

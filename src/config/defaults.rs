@@ -32,6 +32,7 @@ impl Default for Config {
             connections: Connections::default(),
             limits: Limits::default(),
             header_bytes: 64 << 10,
+            headers: 100,
             timeout: Duration::from_secs(60),
             callers: Callers::default(),
             store: crate::store::Settings::default(),

@@ -15,8 +15,9 @@ const EXAMPLE: &str = include_str!("../../config/propylon.example.toml");
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
 /// Defaults that the example cannot show: those of entries of lists that it only mentions.
-const UNSHOWN: [(&str, &str, &str); 45] = [
+const UNSHOWN: [(&str, &str, &str); 46] = [
     ("/$defs/Upstream", "http2", "false"),
+    ("/$defs/Upstream", "tunnel_idle_timeout", "\"1h\""),
     ("/$defs/Retry", "statuses", "[502, 503, 504]"),
     ("/$defs/Health", "path", "\"/\""),
     ("/$defs/Health", "interval", "\"5s\""),

@@ -127,7 +127,7 @@ impl Mistake {
 }
 
 /// Keys of an upstream that do not decide which calls come to it.
-pub(super) const UPSTREAM_HOW: [&str; 25] = [
+pub(super) const UPSTREAM_HOW: [&str; 26] = [
     "authority",
     "balance",
     "breaker",
@@ -153,10 +153,11 @@ pub(super) const UPSTREAM_HOW: [&str; 25] = [
     "retry",
     "server_name",
     "timeout",
+    "tunnel_idle_timeout",
 ];
 
 /// Keys of a route that do not decide which calls come to it.
-pub(super) const ROUTE_HOW: [&str; 15] = [
+pub(super) const ROUTE_HOW: [&str; 16] = [
     "access",
     "add_prefix",
     "cors",
@@ -170,6 +171,7 @@ pub(super) const ROUTE_HOW: [&str; 15] = [
     "respond",
     "response_bytes",
     "response_headers",
+    "retry",
     "strip_segments",
     "timeout",
 ];
@@ -217,6 +219,11 @@ impl Mistakes {
     /// True if a mistake that is no warning is at this path or below.
     pub(super) fn below(&self, path: &str) -> bool {
         if path.is_empty() { !self.wrong.is_empty() } else { self.wrong.contains_key(path) }
+    }
+
+    /// The keys right below a path that have an error.
+    pub(super) fn keys_below(&self, path: &str) -> impl Iterator<Item = &str> {
+        self.wrong.get(path).into_iter().flatten().map(String::as_str)
     }
 
     /// True if an error at this entry, or below it, leaves open what it is about: all its keys but these say no more than

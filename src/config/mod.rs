@@ -1,6 +1,7 @@
 //! The config: as it is written (`settings`), found wrong or right (`document`, `shape`, `check`), and as it is meant. Every
 //! value is checked here, once, so that what holds a [`Config`] holds a valid one.
 
+mod address;
 mod built_in;
 pub mod callers;
 mod check;
@@ -15,6 +16,7 @@ mod mcp;
 mod mistake;
 mod nearby;
 mod otlp;
+mod rules;
 mod secret;
 mod settings;
 mod shape;
@@ -24,7 +26,6 @@ mod terminal;
 mod tls;
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -34,6 +35,7 @@ use std::{
 use http::{HeaderName, HeaderValue};
 
 pub use self::{
+    address::{Address, Addresses},
     built_in::{BuiltIn, BuiltIns, Own, Page},
     callers::Callers,
     check::{listen_address, time, upstream_address},
@@ -42,11 +44,12 @@ pub use self::{
     environment::Environment,
     excerpt::Span,
     json_schema::json_schema,
-    load::{ConfigError, Flag, Loaded, Sources},
+    load::{ConfigError, Flag, Loaded, SERVICES, Sources},
     mcp::{Glob, Mcp, ToolRule},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
     otlp::{Collector, Resource, Traces},
+    rules::Rules,
     secret::Secret,
     source::{Report, Source},
     store::Accounts,
@@ -54,10 +57,10 @@ pub use self::{
     tls::{BadPair, Clients, Pair, ReadPair, Tls, authorities, certificates, not_good_at},
 };
 use crate::{
-    auth::{Network, Rule},
-    dispatch::{Host, Resilience},
+    auth::Network,
+    dispatch::Resilience,
     route::{
-        Conditions, Cors, HeaderRules, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
+        Conditions, Cors, Host as HostName, Limits, Origins, Proxy, Redirect, Respond,
         router::Settings as Paths,
     },
     schema::{HttpRule, Template, Verb},
@@ -89,12 +92,15 @@ pub struct Config {
     /// Read the config again when its file, or one it names, changes.
     pub watch_config: bool,
     pub log: Log,
+    /// The numbers that are kept; `None`: none are.
     pub metrics: Option<crate::telemetry::Settings>,
     pub traces: Traces,
     pub connections: Connections,
     pub limits: Limits,
     /// The most bytes of one request's headers.
     pub header_bytes: u32,
+    /// The most headers of a request of HTTP/1.1.
+    pub headers: usize,
     /// The longest a unary call may take.
     pub timeout: Duration,
     pub cors: Cors,
@@ -254,47 +260,6 @@ pub struct HttpUpstream {
     pub forward_credentials: bool,
 }
 
-/// `http://HOST:PORT` or `https://HOST:PORT`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    pub tls: bool,
-    pub host: String,
-    pub port: u16,
-}
-
-/// The addresses of one upstream: at least one, all with TLS or all without.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addresses(pub Vec<Address>);
-
-impl Addresses {
-    /// They are `https`.
-    #[must_use]
-    pub fn tls(&self) -> bool {
-        self.0.iter().any(|address| address.tls)
-    }
-
-    /// Where that is.
-    pub fn hosts(&self) -> impl Iterator<Item = Host> {
-        self.0.iter().map(|Address { host, port, .. }| Host { host: host.clone(), port: *port })
-    }
-}
-
-impl From<Address> for Addresses {
-    fn from(address: Address) -> Self {
-        Self(vec![address])
-    }
-}
-
-/// With commas between them.
-impl fmt::Display for Addresses {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, address) in self.0.iter().enumerate() {
-            write!(f, "{}{address}", if at == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
-}
-
 /// Where an upstream's schema comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaSource {
@@ -339,7 +304,8 @@ pub struct PathRoute {
     /// At least one; [`Verb::Any`] for all.
     pub verbs: Vec<Verb>,
     pub template: Template,
-    /// Which of its requests.
+    /// Of a prefix that is not every path: the path that it is itself.
+    pub prefix: Option<Template>,
     pub when: Conditions,
     pub action: Action,
     pub rules: Rules,
@@ -352,19 +318,6 @@ pub enum Action {
     Redirect(Arc<Redirect>),
     /// At least one, each with its weight.
     Proxy(Vec<(u32, Arc<Proxy>)>),
-}
-
-/// Rules of a route, each in place of the general one.
-#[derive(Debug, Clone, Default)]
-pub struct Rules {
-    pub timeout: Option<Duration>,
-    pub request_bytes: Option<usize>,
-    pub response_bytes: Option<usize>,
-    pub cors: Option<Arc<Cors>>,
-    /// What is changed of headers.
-    pub headers: Option<Arc<HeaderRules>>,
-    /// Who may call.
-    pub access: Option<Arc<Rule>>,
 }
 
 impl Config {
@@ -381,16 +334,5 @@ impl Config {
             self.services.iter().map(|route| &route.rules).chain(self.paths.iter().map(|route| &route.rules));
         let named = |cors: &Cors| !matches!(cors.origins, Origins::None | Origins::Any);
         rules.filter_map(|rules| rules.cors.as_deref()).chain([&self.cors]).any(named)
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
     }
 }

@@ -303,6 +303,11 @@ fn wrong_type(value: &Value, types: &[&str], schema: &Json, path: &str) -> Mista
         (Value::Text(text), ["number"]) => text.parse::<f64>().ok().map(|number| number.to_string()),
         (Value::Text(text), ["integer"]) => text.parse::<i64>().ok().map(|number| number.to_string()),
         (Value::Text(text), ["array"]) => Some(format!("[{text:?}]")),
+        // Who writes thousands means milliseconds.
+        (Value::Integer(number), ["string"]) if time && *number >= 1000 => Some(match number % 1000 {
+            0 => format!("\"{}s\"", number / 1000),
+            _ => format!("\"{number}ms\""),
+        }),
         (Value::Integer(number), ["string"]) if time => Some(format!("\"{number}s\"")),
         (_, ["string"]) if schema["enum"].is_array() => None,
         (Value::Integer(_) | Value::Float(_) | Value::Bool(_), ["string"]) => match value {

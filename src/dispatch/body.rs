@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::Status;
 
-use super::request::Mistake;
+use super::{request::Mistake, upload::Upload};
 use crate::{
     call::{Body, Pace, status_of},
     route::Limits,
@@ -27,6 +27,8 @@ pub(super) struct Bounded {
     left: usize,
     pace: Pace,
     mistake: Mistake,
+    /// Told how far it has come.
+    upload: Option<Arc<Upload>>,
     /// Nothing is read before this.
     wait: Option<BoxFuture<'static, ()>>,
 }
@@ -41,12 +43,20 @@ impl Bounded {
         }
         let mistake = Mistake::default();
         let pace = Pace::new(limits.request_pause);
-        Ok((Self { body, limit, left: limit, pace, mistake: Arc::clone(&mistake), wait: None }, mistake))
+        let bounded =
+            Self { body, limit, left: limit, pace, mistake: Arc::clone(&mistake), upload: None, wait: None };
+        Ok((bounded, mistake))
     }
 
     /// Reads nothing before something has happened.
     pub(super) fn after(self, wait: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { wait: Some(Box::pin(wait)), ..self }
+    }
+
+    /// How far it has come from now on; `None`: there is nothing to it.
+    pub(super) fn watch(&mut self) -> Option<Arc<Upload>> {
+        self.upload = (!self.body.is_end_stream()).then(Upload::begin);
+        self.upload.clone()
     }
 
     fn fail(&self, status: Status) -> Status {
@@ -72,9 +82,15 @@ impl http_body::Body for Bounded {
             this.wait = None;
         }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            if let Some(upload) = &this.upload {
+                upload.waits();
+            }
             return this.pace.poll_pause(cx).map(|late| Some(Err(this.fail(late))));
         };
         this.pace.moved();
+        if let Some(upload) = &this.upload {
+            upload.moved();
+        }
         let Some(frame) = frame else { return Poll::Ready(None) };
         let frame = frame.map_err(|error| status_of(error, Whose::Client)).and_then(|frame| {
             let length = frame.data_ref().map_or(0, Bytes::len);

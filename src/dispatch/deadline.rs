@@ -14,9 +14,10 @@ use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep_until, timeout};
 use tonic::Status;
 
+use super::upload::Until;
 use crate::status::{Fault, Refusal, refuse, to_trailers};
 
 /// What a call ends with whose deadline passed before something happened at its destination.
@@ -60,22 +61,16 @@ pub(super) fn paused(label: &str, idle: Duration) -> Status {
 }
 
 /// A limit of one step on the way to an endpoint.
-#[derive(Clone, Copy)]
 pub(super) struct Limit<'a> {
     /// When it is over, and how long it is; `None`: there is none.
-    time: Option<(Instant, Duration)>,
+    time: Option<(Until, Duration)>,
     name: &'a str,
     what: &'a str,
     label: &'a str,
 }
 
 impl<'a> Limit<'a> {
-    pub(super) fn new(
-        time: Option<(Instant, Duration)>,
-        name: &'a str,
-        what: &'a str,
-        label: &'a str,
-    ) -> Self {
+    pub(super) fn new(time: Option<(Until, Duration)>, name: &'a str, what: &'a str, label: &'a str) -> Self {
         Self { time, name, what, label }
     }
 
@@ -111,10 +106,15 @@ impl<T, E: From<Status>, F: Future<Output = Result<T, E>>> Future for Holding<'_
         if let Poll::Ready(done) = this.step.poll(cx) {
             return Poll::Ready(done);
         }
-        let Limit { time, name, what, label } = *this.limit;
+        let Limit { time, name, what, label } = this.limit;
         let Some((until, limit)) = time else { return Poll::Pending };
-        ready!(this.timer.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(cx));
-        Poll::Ready(Err(late(label, what, limit, name).into()))
+        while let Some(again) = until.again() {
+            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(again)));
+            ready!(timer.as_mut().poll(cx));
+            // It may be later than it was.
+            *this.timer = None;
+        }
+        Poll::Ready(Err(late(label, what, *limit, name).into()))
     }
 }
 

@@ -17,9 +17,10 @@ mod reply;
 mod request;
 mod respond;
 mod tls;
+mod upload;
 pub mod worker;
 
-use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
+use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use ::http::HeaderMap;
 use futures_util::{
@@ -33,7 +34,7 @@ pub use self::{
     ask::{ask, ask_framed},
     balance::{
         Balancing, BreakerRules, BreakerState, Condition, EjectionRules, Figures, HashBy, HealthKind,
-        HealthRules, Host, LoadRules, Resilience, RetryRules,
+        HealthRules, Host, LoadRules, Resilience,
     },
     grpc::{Settings, Upstream},
     http::{HttpSettings, HttpUpstream, Posted},
@@ -43,7 +44,7 @@ pub use self::{
 use self::{http::Proxied, respond::Asked};
 use crate::{
     call::{Body, Call, Caller, Frames, Guards, Message, Peer, Record, Reply, Target, Told, trace::Part},
-    route::{Destination, Route},
+    route::{Destination, RetryRules, Route},
     status::{Fault, Whose},
 };
 
@@ -82,15 +83,34 @@ impl Dispatch {
 
     /// A call of what is spoken in HTTP.
     async fn http(&self, call: Call) -> Result<Reply, Status> {
-        let Call { route, target, metadata, message, peer, deadline, caller, guards, record, .. } = call;
+        let Call {
+            route, target, metadata, message, peer, timeout, deadline, caller, guards, record, ..
+        } = call;
         let Target::Http(head) = target else { return Err(misrouted(&route.name)) };
         if let Destination::Proxy(proxy) = &route.destination {
             let Message::Body(body) = message else { return Err(misrouted(&route.name)) };
             let upstream = self.proxied.get(&proxy.upstream).ok_or_else(|| not_there(&proxy.upstream))?;
             let client = caller.client.map_or(peer.address.ip(), |client| client.address);
+            // When its client will have gone, where it says so.
+            let own = timeout.zip(deadline).and_then(|(own, deadline)| {
+                deadline.checked_add(route.timeout.map_or(Duration::ZERO, |ours| own.saturating_sub(ours)))
+            });
             let (headers, secure, limits, usual) = (metadata, peer.secure, route.limits, route.timeout);
-            let proxied =
-                Proxied { head, headers, body, client, secure, limits, deadline, usual, guards, record };
+            let retry = route.retry.clone();
+            let proxied = Proxied {
+                head,
+                headers,
+                body,
+                client,
+                secure,
+                limits,
+                deadline,
+                own,
+                usual,
+                retry,
+                guards,
+                record,
+            };
             return upstream.call(proxy, proxied).await;
         }
         respond::drain(message, route.limits, deadline).await?;
@@ -116,7 +136,8 @@ impl Dispatch {
             Err(status) => return at_once(status),
         };
         let unary = method.is_some_and(|method| !method.server_streaming);
-        let (usual, repeatable) = (route.timeout, route.repeatable);
+        let (usual, retry) = (route.timeout, route.retry.clone());
+        let repeatable = retry.as_ref().and_then(|retry| retry.repeatable).unwrap_or(route.repeatable);
         let seen = record.clone();
         let sending = move |frames| {
             let sending = Sending {
@@ -128,6 +149,7 @@ impl Dispatch {
                 deadline,
                 usual,
                 repeatable,
+                retry,
                 unary,
                 record: seen,
             };
@@ -224,9 +246,11 @@ struct Sending {
     caller: Caller,
     deadline: Option<Instant>,
     /// How long a call of its kind may take.
-    usual: Option<std::time::Duration>,
+    usual: Option<Duration>,
     /// It does no harm to send it twice.
     repeatable: bool,
+    /// How it is sent again, where its route says so.
+    retry: Option<Arc<RetryRules>>,
     /// The reply is known to be one message.
     unary: bool,
     record: Option<Arc<Record>>,
@@ -268,8 +292,19 @@ impl<'a> To<'a> {
     }
 
     fn answer(self, sending: Sending) -> impl Future<Output = Result<Answer, Status>> + 'a {
-        let Sending { path, mut metadata, frames, peer, caller, deadline, usual, repeatable, unary, record } =
-            sending;
+        let Sending {
+            path,
+            mut metadata,
+            frames,
+            peer,
+            caller,
+            deadline,
+            usual,
+            repeatable,
+            retry,
+            unary,
+            record,
+        } = sending;
         request::head(&mut metadata, deadline);
         match self {
             Self::Local(local) => {
@@ -291,6 +326,7 @@ impl<'a> To<'a> {
                     usual,
                     client,
                     repeatable,
+                    retry,
                     unary,
                     record,
                 };

@@ -25,6 +25,7 @@ use super::{
     operator::{self, OperatorRoad},
     pages, rebinding,
     request_id::{self, REQUEST_ID},
+    traces,
 };
 use crate::{
     call::{Arrived, Body, Peer, Record, Road, Unanswered, Way, trace::TraceContext},
@@ -70,12 +71,7 @@ impl Door {
         let (id, method) = (arrival.id.to_str().unwrap_or_default(), arrival.method.as_str());
         debug!(request_id = id, method, path = arrival.uri.path(), "a request begins");
         let recorded = snapshot.observers.as_ref().map(|observers| {
-            // What is asked on the operator's listener is part of nobody's trace.
-            let tracer = snapshot.tracer.as_ref().filter(|_| !self.operator);
-            let trace = tracer.map(|tracer| {
-                let peer = surface::peer(request.extensions()).address.ip();
-                tracer.begin(request.headers_mut(), peer)
-            });
+            let trace = traces::place(&snapshot, self.operator, &mut request);
             let record = Record::begin(arrival.recorded(&request, trace), observers);
             record.attach(request.extensions_mut());
             (Unanswered::new(Arc::clone(&record)), record)
@@ -266,12 +262,9 @@ pub enum HeadFault {
     Malformed(String),
     /// Its first line is too long.
     UriTooLong,
-    /// It is so far over the limit that it was not read to its end, or has more than [`MOST_HEADERS`] headers.
+    /// It is so far over the limit that it was not read to its end, or has more headers than there may be.
     TooLarge,
 }
-
-/// The most headers that a request of HTTP/1.1 may have. (HTTP/2 cuts one cookie into many: only their bytes count there.)
-pub const MOST_HEADERS: usize = 100;
 
 impl HeadFault {
     fn status(&self, config: &Config) -> Status {
@@ -291,9 +284,9 @@ impl HeadFault {
                 refuse(Refusal::UriTooLong, "the URI of the request is longer than any that is read")
             }
             Self::TooLarge => {
-                let bytes = config.header_bytes;
+                let Config { header_bytes: bytes, headers, .. } = config;
                 let message = format!(
-                    "the head of the request is over a limit: {bytes} bytes, or {MOST_HEADERS} headers"
+                    "the head of the request is over a limit: {bytes} bytes, or {headers} headers"
                 );
                 refuse(Refusal::HeadersTooLarge, message)
             }

@@ -9,7 +9,7 @@ use crate::config::{Action, Config, Glob, Mcp, Own, PathRoute, Rest, ServiceRout
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 32] = [
+pub(super) const NEED_RESTART: [&str; 33] = [
     "gateway.listen",
     "admin.listen",
     "gateway.workers",
@@ -20,6 +20,7 @@ pub(super) const NEED_RESTART: [&str; 32] = [
     "traces.batch",
     "traces.delay",
     "limits.header_bytes",
+    "limits.headers",
     "connections.max",
     "connections.max_per_address",
     "connections.flood_wait",
@@ -70,6 +71,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.metrics.clone_from(&now.metrics);
     process::hold_traces(&mut next.traces, &now.traces);
     next.header_bytes = now.header_bytes;
+    next.headers = now.headers;
     next.connections = now.connections;
     next.callers.secret = now.callers.secret.clone();
     next.store = now.store.clone();
@@ -129,6 +131,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         connections,
         limits,
         header_bytes,
+        headers,
         timeout,
         callers,
         store,
@@ -167,6 +170,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("limits.request_bytes", &limits.request_bytes);
     keys.add("limits.response_bytes", &limits.response_bytes);
     keys.add("limits.header_bytes", header_bytes);
+    keys.add("limits.headers", headers);
     keys.add("limits.timeout", timeout);
     keys.callers(callers);
     keys.long("store", store);
@@ -309,7 +313,7 @@ impl Keys {
     }
 
     fn path(&mut self, route: &PathRoute) {
-        let PathRoute { name, verbs, template, when, action, rules, entry: _, written: _ } = route;
+        let PathRoute { name, verbs, template, when, action, rules, entry: _, written: _, prefix: _ } = route;
         let verbs: Vec<&str> = verbs.iter().map(|verb| verb.as_str()).collect();
         let name = format!("route {name} ({} {})", verbs.join(", "), template.as_str());
         self.thing(&name);
@@ -356,6 +360,19 @@ mod tests {
         assert_eq!(told, want);
         assert_eq!(changes(&now, &next), ["gateway.environment: production, was development"]);
         assert!(NEED_RESTART.iter().all(|key| keys(&now).get(*key) == keys(&next).get(*key)));
+    }
+
+    #[test]
+    fn which_traces_there_are_may_change_and_where_they_go_may_not() {
+        let now = config("[otlp]\nendpoint = \"http://c:4317\"\n[traces]\nqueue = 1000");
+        let mut next = config("[otlp]\nendpoint = \"http://d:4317\"\n[traces]\nqueue = 2000\nsample = 0.5");
+        let told = hold(&mut next, &now);
+        assert_eq!(told, ["otlp needs a restart", "traces.queue needs a restart; still 1000"]);
+        assert_eq!(changes(&now, &next), ["traces.sample: 0.5, was 0.1"]);
+        let same = |config: &Config| {
+            config.traces.collector.as_ref().map(|collector| collector.address.host.clone())
+        };
+        assert_eq!(same(&next), same(&now));
     }
 
     #[test]

@@ -40,7 +40,7 @@ use tonic::Status;
 pub use self::{
     accounts::directory,
     certificates::PortTls,
-    door::{Door, HeadFault, MOST_HEADERS, door, operator_door},
+    door::{Door, HeadFault, door, operator_door},
     source::Source,
     start::{StartError, rehearse},
 };

@@ -7,10 +7,13 @@ use std::{
 
 use super::upstreams;
 use crate::{
+    call::trace::TraceContext,
     config::{Collector, Config},
     dispatch::{Host, Tls},
     otlp::{self, Client, Exporter, Pace, Queue, Sampler, Terms, Tracer},
     services::{About, admin::Mistake},
+    snapshot::Snapshot,
+    surface::{self, Request},
 };
 
 /// What sends traces as long as the process runs.
@@ -63,6 +66,13 @@ impl Traces {
             exporter.finish(limit).await;
         }
     }
+}
+
+/// Where a request stands in a trace; `None` where there are none, and on the operator's listener, which is part of nobody's.
+pub(super) fn place(snapshot: &Snapshot, operator: bool, request: &mut Request) -> Option<TraceContext> {
+    let tracer = snapshot.tracer.as_ref().filter(|_| !operator)?;
+    let peer = surface::peer(request.extensions()).address.ip();
+    Some(tracer.begin(request.headers_mut(), peer))
 }
 
 /// A client of a collector; what is wrong, and with which key.

@@ -93,12 +93,11 @@ fn seen(call: &Ended<'_>) -> Seen {
         Way::Grpc | Way::GrpcWeb => Kind::Rpc,
         Way::Rest | Way::Mcp | Way::Http => Kind::Http,
     };
+    let by_code = || call.code.is_some_and(|code| status::http_of(code).is_server_error());
     let failed = match kind {
-        Kind::Rpc => call.code.is_some_and(|code| status::http_of(code).is_server_error()),
+        Kind::Rpc => by_code(),
         // A tool that fails is answered with 200.
-        Kind::Http if call.way == Way::Mcp && call.http_status == Some(StatusCode::OK) => {
-            call.code.is_some_and(|code| status::http_of(code).is_server_error())
-        }
+        Kind::Http if call.way == Way::Mcp && call.http_status == Some(StatusCode::OK) => by_code(),
         Kind::Http => call.http_status.is_some_and(|status| status.is_server_error()),
     };
     Seen {

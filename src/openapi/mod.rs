@@ -20,7 +20,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use utoipa::openapi::{
     ComponentsBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, Server,
@@ -33,7 +32,7 @@ use crate::{
     config::Config,
     schema::{Binding, Template, Verb},
     services::accounts,
-    surface::rest::health_body::HealthBody,
+    surface::rest::{Kept, health_body::HealthBody},
     transcode::{
         JsonInput, JsonStyle,
         json_schema::{Settings, Walker},
@@ -62,7 +61,7 @@ pub type Answers<'a> = HashMap<&'a str, &'a Terms>;
 /// A document as it is served.
 #[derive(Debug)]
 pub struct Document {
-    pub json: Bytes,
+    pub json: Kept,
     /// Changes with the document: an `ETag` with its quotes.
     pub etag: String,
 }
@@ -81,13 +80,13 @@ impl Document {
         settle(&mut value);
         let json = serde_json::to_vec(&value).unwrap_or_default();
         let etag = format!("\"{:016x}\"", fnv(&json));
-        Self { json: json.into(), etag }
+        Self { json: Kept::new(json.into()), etag }
     }
 
     /// The same, for people to read; of a gateway at these addresses, where any are given.
     #[must_use]
     pub fn pretty(&self, servers: &[String]) -> String {
-        let mut value: Value = serde_json::from_slice(&self.json).unwrap_or_default();
+        let mut value: Value = serde_json::from_slice(self.json.plain()).unwrap_or_default();
         if !servers.is_empty() {
             value["servers"] = servers.iter().map(|url| json!({ "url": url })).collect();
         }

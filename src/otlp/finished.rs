@@ -22,6 +22,10 @@ const MOST_TEXT: usize = 256;
 /// The longest path.
 const MOST_PATH: usize = 1024;
 
+/// How close two readings of clocks are that belong together, and how often they are read again for it.
+const CLOSE: Duration = Duration::from_micros(20);
+const MOST_READINGS: usize = 3;
+
 /// A call.
 #[derive(Debug)]
 pub(super) struct Finished {
@@ -107,9 +111,10 @@ impl Finished {
             Way::Rest | Way::Mcp | Way::Http => route.map(|route| &*route.name),
         };
         let rpc = rpc.filter(|_| is_rpc).map(|path| cut(path.trim_start_matches('/'), MOST_TEXT));
-        let template = call.traced.template.as_deref().or_else(|| route.map(|route| &*route.name));
+        let template = call.binding.map(|binding| &*binding.template);
+        let template =
+            template.or(call.traced.template.as_deref()).or_else(|| route.map(|route| &*route.name));
         let told = |value: &HeaderValue| cut(&String::from_utf8_lossy(value.as_bytes()), MOST_TEXT);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (mut parts, mut events) = (Vec::new(), Vec::new());
         for Note { name, at, what } in &call.traced.notes {
             let at = since(*at);
@@ -124,7 +129,7 @@ impl Finished {
         Some(Self {
             trace: owned(trace),
             way: call.way,
-            began: nanos(now.saturating_sub(call.took)),
+            began: nanos(on_the_wall(arrived.at)),
             took: call.took,
             method: cut(arrived.method.as_str(), MOST_TEXT),
             path: cut(arrived.uri.path(), MOST_PATH),
@@ -220,6 +225,25 @@ impl Tried {
             answered: attempt.answered.is_some(),
         })
     }
+}
+
+/// A time of the clock that never goes back as one since 1970. A thread that loses its core between the two clocks' readings
+/// would tell a wrong one: it reads them again.
+fn on_the_wall(at: Instant) -> Duration {
+    let read = || {
+        let before = Instant::now();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let apart = before.elapsed();
+        (apart, wall.saturating_sub(before.saturating_duration_since(at)))
+    };
+    let mut best = read();
+    for _ in 0..MOST_READINGS {
+        if best.0 <= CLOSE {
+            break;
+        }
+        best = read().min(best);
+    }
+    best.1
 }
 
 /// The same without a header that is kept with all others of its request.

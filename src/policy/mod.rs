@@ -143,6 +143,7 @@ fn limited(limit: &'static str, admitted: Result<(), Status>, call: &Call) -> Re
         && status.code() == Code::ResourceExhausted
     {
         record.limited(limit);
+        record.happened("rate limit exceeded", || vec![("limit", Fact::Text(limit.to_owned()))]);
     }
     admitted
 }

@@ -262,8 +262,8 @@ pub fn variants(routes: &Routes) -> Vec<String> {
         shares(all.into_iter())
     };
     let some =
-        routes.when.iter().map(|(when, routes)| format!("{}: {}", when.words().join(", "), to(routes)));
-    let several = routes.always.iter().filter(|routes| routes.iter().count() > 1);
+        routes.when().iter().map(|(when, routes)| format!("{}: {}", when.words().join(", "), to(routes)));
+    let several = routes.always().into_iter().filter(|routes| routes.iter().count() > 1);
     some.chain(several.map(to)).collect()
 }
 

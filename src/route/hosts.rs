@@ -1,9 +1,7 @@
-//! Routers by host: the request's own host first, then the longest `*.` that it is below, then what is for any. Which
-//! hosts there are costs a request nothing but a look-up for each part of its own.
-
-use std::{borrow::Cow, collections::HashMap};
+//! Routers by host: what a request finds by its host, method, path and headers.
 
 use super::{
+    by_host::ByHost,
     conditions::{Asked, Conditions, Host},
     router::{Conflict, Found, Miss, Near, Router, Settings},
 };
@@ -13,11 +11,7 @@ use crate::schema::{Template, Verb};
 #[derive(Debug)]
 pub struct Hosts<T> {
     settings: Settings,
-    any: Router<T>,
-    exact: HashMap<Box<str>, usize>,
-    below: HashMap<Box<str>, usize>,
-    /// Those of `exact` and `below`.
-    routers: Vec<(Host, Router<T>)>,
+    routers: ByHost<Router<T>>,
 }
 
 /// So many hosts are looked through for what is near.
@@ -28,13 +22,7 @@ const WRONG_HOST: f64 = 0.15;
 impl<T: Clone> Hosts<T> {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            any: Router::new(settings),
-            exact: HashMap::new(),
-            below: HashMap::new(),
-            routers: Vec::new(),
-        }
+        Self { settings, routers: ByHost::new(Router::new(settings)) }
     }
 
     /// Adds a value for requests that fulfil these conditions; `label` names it where another takes the same.
@@ -50,25 +38,13 @@ impl<T: Clone> Hosts<T> {
         value: T,
     ) -> Result<(), Conflict> {
         if conditions.hosts.is_empty() {
-            return self.any.insert_for(verb, template, &conditions.headers, label, value);
+            return self.routers.any.insert_for(verb, template, &conditions.headers, label, value);
         }
         for host in &conditions.hosts {
-            let router = self.router(host);
+            let router = self.routers.at(host, || Router::new(self.settings));
             router.insert_for(verb, template, &conditions.headers, label, value.clone())?;
         }
         Ok(())
-    }
-
-    fn router(&mut self, host: &Host) -> &mut Router<T> {
-        let new = self.routers.len();
-        let at = match host {
-            Host::Exact(name) => *self.exact.entry(name.clone()).or_insert(new),
-            Host::Below(name) => *self.below.entry(name.clone()).or_insert(new),
-        };
-        if at == new {
-            self.routers.push((host.clone(), Router::new(self.settings)));
-        }
-        self.routers.get_mut(at).map_or(&mut self.any, |(_, router)| router)
     }
 }
 
@@ -83,7 +59,9 @@ impl<T> Hosts<T> {
         raw_path: &'p str,
         asked: &Asked<'_>,
     ) -> Result<Found<'r, 'p, T>, Miss> {
-        if let Some(found) = self.of(asked).find_map(|router| router.find_for(method, raw_path, asked)) {
+        if let Some(found) =
+            self.routers.of(asked).find_map(|router| router.find_for(method, raw_path, asked))
+        {
             return found;
         }
         // All that the path has, whichever host says so.
@@ -93,13 +71,13 @@ impl<T> Hosts<T> {
 
     /// The value of a request, as [`Hosts::find`] finds it (or where it redirects to), and nothing more.
     pub fn get(&self, method: &http::Method, raw_path: &str, asked: &Asked<'_>) -> Option<&T> {
-        self.of(asked).find_map(|router| router.get(method, raw_path, asked))
+        self.routers.of(asked).find_map(|router| router.get(method, raw_path, asked))
     }
 
     /// The HTTP methods that a path has for a request, sorted.
     pub fn allow(&self, raw_path: &str, asked: &Asked<'_>) -> Vec<String> {
         let mut allow: Vec<String> =
-            self.of(asked).flat_map(|router| router.allow_for(raw_path, asked)).collect();
+            self.routers.of(asked).flat_map(|router| router.allow_for(raw_path, asked)).collect();
         allow.sort();
         allow.dedup();
         allow
@@ -107,8 +85,11 @@ impl<T> Hosts<T> {
 
     /// At most `most` templates of a request's own hosts near to it, the nearest first.
     pub fn near(&self, method: &http::Method, raw_path: &str, asked: &Asked<'_>, most: usize) -> Vec<Near> {
-        let mut near: Vec<_> =
-            self.of(asked).flat_map(|router| router.near_for(method, raw_path, asked, most)).collect();
+        let mut near: Vec<_> = self
+            .routers
+            .of(asked)
+            .flat_map(|router| router.near_for(method, raw_path, asked, most))
+            .collect();
         near.sort_by(|a, b| a.cost.total_cmp(&b.cost));
         near.truncate(most);
         near
@@ -124,7 +105,7 @@ impl<T> Hosts<T> {
     ) -> Vec<Near> {
         let own = |host: &Host| asked.host().is_some_and(|asked| host.is(asked));
         let mut all = Vec::new();
-        for (host, router) in self.routers.iter().filter(|(host, _)| !own(host)).take(MOST_COMPARED) {
+        for (host, router) in self.routers.named().filter(|(host, _)| !own(host)).take(MOST_COMPARED) {
             all.extend(router.near_for(method, raw_path, asked, most).into_iter().map(|mut near| {
                 let why = format!("its host is {host}, not {}", asked.host().unwrap_or("none"));
                 near.why = if near.why.is_empty() { why } else { format!("{}; {why}", near.why) };
@@ -139,42 +120,17 @@ impl<T> Hosts<T> {
 
     /// What was inserted for any host with this template, or one that differs in its variables' names alone.
     pub fn at(&self, template: &Template) -> impl Iterator<Item = (&Verb, &str, &T)> {
-        self.any.at(template)
+        self.routers.any.at(template)
     }
 
     /// Every template, those for any host first.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        self.all().flat_map(Router::templates)
+        self.routers.all().flat_map(Router::templates)
     }
 
     /// Every value, those for any host first; one that is for several hosts is there for each.
     pub fn values(&self) -> impl Iterator<Item = &T> {
-        self.all().flat_map(Router::values)
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Router<T>> {
-        std::iter::once(&self.any).chain(self.routers.iter().map(|(_, router)| router))
-    }
-
-    /// The routers that are for a request, the most exact host first.
-    fn of(&self, asked: &Asked<'_>) -> impl Iterator<Item = &Router<T>> {
-        let host = if self.routers.is_empty() { None } else { asked.host().map(lower) };
-        let own = host.as_deref().and_then(|host| self.exact.get(host)).copied();
-        let wild = host.filter(|_| !self.below.is_empty());
-        let below = wild.into_iter().flat_map(move |host| {
-            let dots: Vec<usize> = memchr::memchr_iter(b'.', host.as_bytes()).collect();
-            dots.into_iter().filter_map(move |dot| self.below.get(host.get(dot + 1..)?).copied())
-        });
-        let named = own.into_iter().chain(below);
-        named.filter_map(|at| self.routers.get(at).map(|(_, router)| router)).chain([&self.any])
-    }
-}
-
-fn lower(host: &str) -> Cow<'_, str> {
-    if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(host.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(host)
+        self.routers.all().flat_map(Router::values)
     }
 }
 

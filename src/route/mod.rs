@@ -1,5 +1,6 @@
 //! A route: what was decided about a group of calls when the config was loaded. Plain data, and the tables that find it.
 
+mod by_host;
 pub mod catalog;
 mod conditions;
 mod cors;
@@ -9,6 +10,7 @@ mod near_rpc;
 pub mod path;
 mod proxy;
 mod respond;
+mod retry;
 pub mod router;
 mod rpc_table;
 mod weighted;
@@ -23,6 +25,7 @@ pub use self::{
     near_rpc::NearRpc,
     proxy::Proxy,
     respond::{Piece, Place, Redirect, Respond, Text, Values, header},
+    retry::{RetryChanges, RetryRules},
     rpc_table::{Routes, Rpc, RpcMiss, RpcTable},
     weighted::Weighted,
 };
@@ -38,6 +41,8 @@ pub struct Route {
     pub timeout: Option<Duration>,
     /// It does no harm to call twice: so the method says, or its HTTP rules do.
     pub repeatable: bool,
+    /// Which of its calls are sent again, and how, where it is not as its upstream's are.
+    pub retry: Option<Arc<RetryRules>>,
     pub limits: Limits,
     /// Who may call, how often, and what becomes of credentials.
     pub terms: Terms,
@@ -67,6 +72,7 @@ impl Route {
             destination,
             timeout: None,
             repeatable: false,
+            retry: None,
             limits: Limits::default(),
             terms: Terms::default(),
             cors: None,

@@ -236,7 +236,7 @@ mod tests {
     #[tokio::test]
     async fn accepted_sockets_have_the_options_of_their_listener() {
         let connections = Connections { write_timeout: Duration::from_secs(7), ..Connections::default() };
-        let rules = Rules { header_bytes: 1, connections, proxy_protocol: [].into() };
+        let rules = Rules { header_bytes: 1, headers: 100, connections, proxy_protocol: [].into() };
         let listener = listen("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
         inherited(&listener, &rules);
         let address = listener.local_addr().unwrap();

@@ -22,6 +22,9 @@ use crate::call::Pace;
 /// are no longer than this, so that a client which takes nothing holds little.
 const PIECE: usize = 64 << 10;
 
+/// Stands for no block of headers, but the client's SETTINGS: they may take as long as a head.
+pub(super) const UNGREETED: u64 = u64::MAX;
+
 /// What goes on on one connection.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
@@ -35,7 +38,8 @@ pub(super) struct Gauges {
     /// Response bodies of which the client has not taken what they last gave; and parts taken, ever.
     pub(super) offered: AtomicU64,
     pub(super) taken: AtomicU64,
-    /// HTTP/2: the number of the block of headers that is being read, 0 between them.
+    /// HTTP/2: the number of the block of headers that is being read, 0 between them; [`UNGREETED`] before the client's
+    /// first frame has come.
     pub(super) block: AtomicU64,
     /// HTTP/1.1: a request was answered without reading its body to the end.
     pub(super) unread: AtomicBool,

@@ -55,6 +55,8 @@ pub(super) struct Frames {
     /// Blocks of headers begun; the last is still open where `open` says so.
     pub(super) blocks: u64,
     pub(super) open: bool,
+    /// Frames begun, as far as that matters: none, the client's SETTINGS, more.
+    begun: u8,
 }
 
 /// A client that sends more of a kind of frame than any use of the connection explains.
@@ -85,7 +87,13 @@ impl Frames {
             last_stream: 0,
             blocks: 0,
             open: false,
+            begun: 0,
         }
+    }
+
+    /// Whether the client's first frame, its SETTINGS, has come whole (RFC 9113, 3.4).
+    pub(super) fn greeted(&self) -> bool {
+        self.begun > 1 || (self.begun == 1 && self.skip == 0)
     }
 
     /// Bytes that were sent to the client.
@@ -151,6 +159,7 @@ impl Frames {
         let length = u32::from_be_bytes([0, a, b, c]);
         let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
         self.skip = length as usize;
+        self.begun = self.begun.saturating_add(1);
         let name = match kind {
             0x0 if length > 0 || flags & END_STREAM != 0 => return Ok(()),
             0x1 => {

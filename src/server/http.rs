@@ -6,7 +6,6 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::Rules;
-use crate::gateway::MOST_HEADERS;
 
 /// HTTP/2 flow-control windows in bytes: of a stream, of a connection. They bound what a client can send ahead of its
 /// upstream.
@@ -35,7 +34,7 @@ pub(super) fn http1(rules: &Rules) -> http1::Builder {
         .timer(TokioTimer::new())
         // Its clock would run between requests too; `checks` has one that starts with a head's first byte.
         .header_read_timeout(None)
-        .max_headers(MOST_HEADERS)
+        .max_headers(rules.headers)
         .max_buf_size(usize::try_from(header_bytes(rules)).unwrap_or(usize::MAX));
     builder
 }

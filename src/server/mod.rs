@@ -45,6 +45,8 @@ use full::Telling;
 pub struct Rules {
     /// The most bytes of one request's headers.
     pub header_bytes: u32,
+    /// The most headers of a request of HTTP/1.1.
+    pub headers: usize,
     pub connections: Connections,
     /// Whose connections begin with a PROXY header.
     pub proxy_protocol: Arc<[Network]>,

@@ -21,7 +21,7 @@ use tracing::warn;
 
 use super::{
     caps::Permit,
-    exchange::Gauges,
+    exchange::{Gauges, UNGREETED},
     frames::{Frames, SLICE},
     quiet::Quiet,
     refusal::{self, Kept},
@@ -89,6 +89,9 @@ impl Wire {
         write_timeout: Duration,
         permit: Permit,
     ) -> Self {
+        if frames.is_some() {
+            gauges.block.store(UNGREETED, Relaxed);
+        }
         let patience = Patience { most: write_timeout, clock: None, waiting: false };
         let gauges = Arc::clone(gauges);
         let kept = Kept::default();
@@ -184,7 +187,8 @@ impl Wire {
         gauges.reads.fetch_add(1, Relaxed);
         let Some(frames) = &mut self.frames else { return Ok(()) };
         let come = frames.come(bytes);
-        gauges.block.store(if frames.open { frames.blocks } else { 0 }, Relaxed);
+        let unfinished = if frames.open { frames.blocks } else { 0 };
+        gauges.block.store(if frames.greeted() { unfinished } else { UNGREETED }, Relaxed);
         let Err(flood) = come else { return Ok(()) };
         if self.whole {
             // One try: a client that floods is not waited for.

@@ -19,7 +19,7 @@ use crate::{
     auth::{Rulebook, Terms, Used},
     config::{BuiltIn, BuiltIns, Config, Own, Rules},
     route::{
-        Conditions, Destination, Limits, Route, Routes, RpcTable,
+        Conditions, Destination, Limits, RetryRules, Route, Routes, RpcTable,
         catalog::{Catalog, Described, Source, variants},
     },
     schema::{Binding, Files, Method, Template, Verb, bindings},
@@ -221,10 +221,42 @@ impl<'a> Build<'a> {
             ..self.config.limits
         };
         let timeout = rules.timeout.or(timeout);
-        let Rules { cors, headers, .. } = rules;
+        let Rules { cors, headers, retry, .. } = rules;
+        let retry = retry.zip(self.retry_of(&destination)).map(|(retry, rules)| Arc::new(retry.over(rules)));
         let (name, repeatable) = (name.into(), false);
         let label = Label::default();
-        Arc::new(Route { name, destination, timeout, repeatable, limits, terms, cors, when, headers, label })
+        Arc::new(Route {
+            name,
+            destination,
+            timeout,
+            repeatable,
+            retry,
+            limits,
+            terms,
+            cors,
+            when,
+            headers,
+            label,
+        })
+    }
+
+    /// The rules about calls that are sent again, of the upstream that answers.
+    fn retry_of(&self, destination: &Destination) -> Option<&RetryRules> {
+        let Config { upstreams, http_upstreams, .. } = self.config;
+        let resilience = match destination {
+            Destination::Upstream(name) => {
+                &upstreams.iter().find(|upstream| upstream.name == *name)?.resilience
+            }
+            Destination::Proxy(proxy) => {
+                &http_upstreams.iter().find(|upstream| upstream.name == proxy.upstream)?.resilience
+            }
+            Destination::Local
+            | Destination::Respond(_)
+            | Destination::Redirect(_)
+            | Destination::Page
+            | Destination::Nothing => return None,
+        };
+        Some(&resilience.retry)
     }
 
     /// Enters a method into the tables, and says its REST bindings.

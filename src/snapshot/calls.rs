@@ -51,7 +51,7 @@ impl Build<'_> {
             true => Arc::new(Route { repeatable, ..Arc::unwrap_or_clone(route) }),
             false => route,
         };
-        let mut routes = Routes::default();
+        let mut when = Vec::new();
         for some in self.rules.some_of(name) {
             let to = self.shares(&some.route.upstreams);
             let to = if to.is_empty() || owner.is_none() { always.clone() } else { to };
@@ -61,15 +61,15 @@ impl Build<'_> {
                 (weight, marked(route))
             });
             let made = Weighted::new(made.collect());
-            routes.when.extend(made.map(|made| (Arc::clone(&some.when), made)));
+            when.extend(made.map(|made| (Arc::clone(&some.when), made)));
         }
         let made = always.into_iter().map(|(weight, destination, timeout)| {
             let terms = self.terms_of(face, name, paths, None, &destination);
             let rules = self.rules.of(name);
             (weight, marked(self.route(method.path.as_str(), destination, timeout, rules, terms, None)))
         });
-        routes.always = Weighted::new(made.collect());
-        routes
+        let always = Weighted::new(made.collect());
+        Routes::new(when, always)
     }
 
     /// The routes of a service, a prefix or one method whose schema is not known, and the path of the first. `upstream`
@@ -93,7 +93,7 @@ impl Build<'_> {
         };
         let shares = self.rules.shares(pattern).map(|shares| self.shares(shares));
         let base = shares.filter(|to| !to.is_empty()).unwrap_or_else(|| vec![self.to(1, upstream)]);
-        let mut routes = Routes::default();
+        let mut when = Vec::new();
         for some in self.rules.some_of(pattern) {
             let to = self.shares(&some.route.upstreams);
             let to = if to.is_empty() { base.clone() } else { to };
@@ -103,16 +103,16 @@ impl Build<'_> {
                 (weight, self.for_some(&path, pattern, &some, destination, timeout, terms))
             });
             let made = Weighted::new(made.collect());
-            routes.when.extend(made.map(|made| (Arc::clone(&some.when), made)));
+            when.extend(made.map(|made| (Arc::clone(&some.when), made)));
         }
-        if always {
+        let always = always.then(|| {
             let made = base.into_iter().map(|(weight, destination, timeout)| {
                 let terms = self.terms_at(&at(&destination), &place, None, &destination);
                 (weight, self.route(&path, destination, timeout, self.rules.of(pattern), terms, None))
             });
-            routes.always = Weighted::new(made.collect());
-        }
-        routes
+            Weighted::new(made.collect())
+        });
+        Routes::new(when, always.flatten())
     }
 
     /// A route for some calls of a name; `path` is its name in lists, with what the calls are.

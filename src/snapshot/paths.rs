@@ -41,15 +41,20 @@ impl Build<'_> {
                 true => self.shadows.of(&self.built.rest, verb, template),
                 false => self.shadows.page(template),
             };
-            let added = match shadow {
-                Some(what) => Err(format!("{verb} {template} would never be reached: there is {what}")),
-                None if verb.as_str() == "CONNECT" => {
+            let (rest, some) = (&self.built.rest, !path.when.is_empty());
+            let of_prefix = |prefix| Some((prefix, self.shadows.of_prefix(rest, verb, prefix, some)?));
+            let added = match (shadow, path.prefix.as_ref().and_then(of_prefix)) {
+                (Some(what), _) => Err(format!("{verb} {template} would never be reached: there is {what}")),
+                (None, Some((prefix, what))) => {
+                    Err(format!("{verb} {prefix} itself would never be reached: there is {what}"))
+                }
+                _ if verb.as_str() == "CONNECT" => {
                     Err("CONNECT asks for a tunnel to a host; no path answers it".to_owned())
                 }
-                None if http::Method::from_bytes(verb.as_str().as_bytes()).is_err() => {
+                _ if http::Method::from_bytes(verb.as_str().as_bytes()).is_err() => {
                     Err(format!("{:?} is not an HTTP method", verb.as_str()))
                 }
-                None => self
+                _ => self
                     .built
                     .rest
                     .add_http(&path.when, verb, template, &key, &routes)

@@ -112,12 +112,16 @@ type Known = Vec<(Headers, usize)>;
 
 /// What rules do not say, others do.
 fn fill(all: &mut Rules, next: &Rules) {
-    let Rules { timeout, request_bytes, response_bytes, cors, headers, access: _ } = next;
+    let Rules { timeout, request_bytes, response_bytes, cors, headers, retry, access: _ } = next;
     all.timeout = all.timeout.or(*timeout);
     all.request_bytes = all.request_bytes.or(*request_bytes);
     all.response_bytes = all.response_bytes.or(*response_bytes);
     all.cors = all.cors.take().or_else(|| cors.clone());
     all.headers = all.headers.take().or_else(|| headers.clone());
+    all.retry = match (all.retry.take(), retry) {
+        (Some(mine), Some(others)) => Some(mine.or(others)),
+        (mine, others) => mine.or_else(|| others.clone()),
+    };
 }
 
 /// A route once for each of its hosts.

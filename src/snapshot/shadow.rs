@@ -82,6 +82,23 @@ impl Shadows {
         Some(self.0.iter().find(|page| hides(page, template))?.words())
     }
 
+    /// What of the gateway's own has the very path that a prefix of the config's is, which would be reached below it alone.
+    /// `some`: it is for some hosts or headers, and goes before methods.
+    pub(super) fn of_prefix(
+        &self,
+        rest: &RestBuilder,
+        verb: &Verb,
+        prefix: &Template,
+        some: bool,
+    ) -> Option<String> {
+        let what = if some { self.page(prefix) } else { self.of(rest, verb, prefix) }?;
+        let own = what.rsplit_once("[builtin.").and_then(|(_, rest)| rest.split(']').next());
+        let out = own.map(|own| {
+            format!("; builtin.{own}.prefix moves it, and builtin.{own}.enabled = false switches it off")
+        });
+        Some(format!("{what}{}", out.unwrap_or_default()))
+    }
+
     /// What hides a configured verb and template: a page, or a method of the gateway's own.
     pub(super) fn of(&self, rest: &RestBuilder, verb: &Verb, template: &Template) -> Option<String> {
         self.page(template).or_else(|| {

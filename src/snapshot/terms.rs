@@ -253,6 +253,7 @@ pub(super) fn nothing(config: &Config, everything: &str, book: &Rulebook) -> Arc
         destination: Destination::Nothing,
         timeout: None,
         repeatable: false,
+        retry: None,
         limits: config.limits,
         cors: None,
         terms,

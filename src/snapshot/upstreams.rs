@@ -14,7 +14,7 @@ use super::{
     rules::{covers, exactness},
 };
 use crate::{
-    config::{self, SchemaSource},
+    config::{self, SERVICES, SchemaSource},
     route::{
         Destination,
         catalog::{Described, EVERY_SERVERS_OWN, Source, variants},
@@ -219,7 +219,7 @@ impl<'a> Build<'a> {
             let mut mistake = Mistake::new(format!("routes[{}].service", route.entry), message).needing(&[
                 "upstreams",
                 "builtin",
-                "routes",
+                SERVICES,
             ]);
             mistake.told = mistake.told.near(&route.pattern, services().chain(keys));
             mistakes.push(mistake);

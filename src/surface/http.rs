@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, StatusCode, Uri, Version, header, request};
 use tonic::Status;
 
-use super::{Response, metadata, peer, timeout};
+use super::{Response, handshake::Handshake, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Record, Reply, Target, Upgrade},
     route::{Destination, Route},
@@ -98,6 +98,10 @@ fn upgrade(parts: &mut request::Parts) -> Option<Upgrade> {
         let tokens = value.to_str().unwrap_or_default().split(',');
         tokens.into_iter().any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
     };
+    if parts.extensions.remove::<Handshake>().is_some() {
+        let (on, protocol) = (parts.extensions.remove()?, HeaderValue::from_static("websocket"));
+        return Some(Upgrade { protocol, on, lasting: parts.extensions.remove() });
+    }
     let protocol = parts.headers.get(header::UPGRADE)?.clone();
     // What goes through a tunnel no rule sees: requests of HTTP itself are none of it.
     let of_http = |name: &[u8]| {

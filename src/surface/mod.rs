@@ -3,6 +3,7 @@
 
 pub mod grpc;
 pub mod grpc_web;
+mod handshake;
 pub mod http;
 mod json;
 pub mod mcp;

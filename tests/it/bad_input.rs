@@ -770,6 +770,7 @@ async fn options_head_and_slashes() {
     let redirecting = gateway("[rest]\ntrailing_slash = \"redirect\"").await;
     let redirected = send(&redirecting, &Method::GET, "/v1/shelves/1/books/2/?edition=1").await;
     assert_eq!((redirected.0, redirected.2.as_str()), (308, "/v1/shelves/1/books/2?edition=1"));
+    assert_eq!(redirected.3, 0, "a redirect is no failure, and says nothing of one");
 }
 
 /// The path of the deepest message, as messages shorten it: its first and last hundred bytes.

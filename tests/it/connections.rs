@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::support::{
@@ -23,8 +23,8 @@ use crate::support::{
     gateway::{TestGateway, World},
     library::{self, PATIENCE, framed},
     raw::{
-        ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
-        frame, head,
+        ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, Raw, SETTINGS,
+        WINDOW_UPDATE, frame, head,
     },
 };
 
@@ -92,6 +92,19 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
     let mut raw = Raw::connect(gateway.address, &[]).await;
     assert!(raw.send(&frame(HEADERS, 0, 1, &head("GET", "/ping", &[]))).await);
     while raw.next(PATIENCE).await.is_some() {}
+    // A preface without SETTINGS, or with half of them.
+    for half in [&b""[..], &frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9])[..12]] {
+        let begun = Instant::now();
+        let mut stream = connect(gateway.address, &[PREFACE, half].concat()).await;
+        let mut said = Vec::new();
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut said)).await.expect("an end in time");
+        assert!(begun.elapsed() >= Duration::from_millis(400), "after {:?}", begun.elapsed());
+    }
+    // Who has said them may be quiet.
+    let mut raw = Raw::connect(gateway.address, &[]).await;
+    sleep(Duration::from_millis(900)).await;
+    assert!(raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/ping", &[]))).await);
+    assert!(raw.wait_for(HEADERS, PATIENCE).await.is_some());
 }
 
 #[tokio::test]

@@ -264,6 +264,7 @@ fn call(path: &'static str, message: impl Into<Frames>) -> Call {
         name: path.into(),
         destination: Destination::Upstream("books".into()),
         timeout: None,
+        retry: None,
         repeatable: false,
         limits: Limits::default(),
         cors: None,

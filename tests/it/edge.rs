@@ -383,6 +383,19 @@ async fn long_answers_of_the_gateways_own_are_compressed_too() {
 }
 
 #[tokio::test]
+async fn so_many_headers_may_come_as_the_config_says() {
+    let gateway = World::new().with_config("[limits]\nheaders = 30\n").start();
+    for (count, want) in [(29, "HTTP/1.1 200"), (31, "HTTP/1.1 431")] {
+        // Two of them are said below.
+        let many: String = (2..count).map(|n| format!("x-{n}: 1\r\n")).collect();
+        let sent = format!("GET /ping HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{many}\r\n");
+        let (head, body) = answers(gateway.address, sent.as_bytes()).await.pop().unwrap();
+        assert!(head.starts_with(want), "{count}: {head}");
+        assert_eq!(body.contains("or 30 headers"), count > 30, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn the_slash_at_the_end_of_a_pages_path_is_what_the_config_says() {
     for (setting, want) in [("strict", (404, "")), ("ignore", (200, "")), ("redirect", (308, "/docs?a=b"))] {
         let gateway = World::new().with_config(&format!("[rest]\ntrailing_slash = \"{setting}\"\n")).start();

@@ -3,9 +3,9 @@
 //! `accounts` are users from their registration to their end, over each surface, both kinds of stores and replicas;
 //! `surfaces` is one table of calls through every surface; `check` is what is said of a wrong config; `credentials` are what
 //! the config has for its upstreams; `bad_input` is a row for each mistake of a client's, over each
-//! surface; `resilience` is upstreams with several instances, under load and one rule at a time; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `proxy` is plain HTTP on its way to upstreams, `smuggling` what could be read in two ways on it, `bodies` what bodies owe both sides; `routing` is which of several routes a request meets; `failures` are upstreams that misbehave; `dispatch` is the road to
+//! surface; `resilience` is upstreams with several instances, under load and one rule at a time; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `proxy` is plain HTTP on its way to upstreams, `times` how long these may take, `smuggling` what could be read in two ways on it, `bodies` what bodies owe both sides; `routing` is which of several routes a request meets; `failures` are upstreams that misbehave; `dispatch` is the road to
 //! upstreams on its own; `routes` is what the config says of routes, built-ins and error bodies; `schemas` is where
-//! contracts come from and what becomes of them; `reload` reads the config again, `reload_load` under load; `startup` is
+//! contracts come from and what becomes of them; `reload` reads the config again, `reload_load` under load, `many_routes` with ten thousand routes; `startup` is
 //! what a gateway says when it starts, or cannot; `explain` holds what is explained against what is served; `mcp` is the gateway as agents meet it; `openapi` is
 //! the document and the pages, as tools and a browser see them, `schemathesis` the document against the gateway; `readme` runs README.md; `real_clients` drives the
 //! gateway's binary with the clients that people use (grpcio, grpcurl, buf, a browser) before an upstream of published
@@ -38,6 +38,7 @@ mod explain;
 mod failures;
 mod floods;
 mod health;
+mod many_routes;
 mod mcp;
 mod openapi;
 mod proxy;
@@ -58,5 +59,6 @@ mod support;
 mod surfaces;
 mod telemetry;
 mod tidy;
+mod times;
 mod tls;
 mod traces;

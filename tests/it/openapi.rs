@@ -190,6 +190,7 @@ async fn the_root_is_json_for_programs_and_a_page_for_browsers() {
     let value: Value = serde_json::from_slice(json.body()).unwrap();
     assert_eq!((&value["name"], &value["description"]), (&"Gallery".into(), &"Pictures & <albums>.".into()));
     assert_eq!(value["endpoints"]["docs"], "/docs");
+    assert_eq!(value["endpoints"]["health"], "/health");
     let names: Vec<_> =
         value["services"].as_array().unwrap().iter().map(|service| &service["name"]).collect();
     assert!(names.contains(&&"gallery.v1.Gallery".into()), "{names:?}");

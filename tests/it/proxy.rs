@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -186,6 +186,70 @@ async fn an_upgrade_becomes_a_tunnel() {
         assert!(plain.status() == 200 && !seen.contains("upgrade"), "{protocol}: {seen}");
     }
     assert_eq!(upstream.requests(), 5);
+}
+
+#[tokio::test]
+async fn a_websocket_over_http2_reaches_an_upstream_of_http1() {
+    let (gateway, upstream) = start(
+        "[[routes]]\npath = \"/own\"\nrespond = { body = \"hello\" }\n[cors]\norigins = [\"https://shop.example\"]",
+    )
+    .await;
+    let stream = TcpStream::connect(gateway.address).await.unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    // The gateway's settings, which allow extended CONNECT, come with its first answer at the latest.
+    let warm_up = Request::get(format!("http://{}/livez", gateway.address));
+    let warm_up = client.send_request(warm_up.body(http_body_util::Empty::<Bytes>::new()).unwrap());
+    assert_eq!(timeout(PATIENCE, warm_up).await.unwrap().unwrap().status(), 200);
+    let mut connect = async |path: &str, protocol: Option<&'static str>, origin: &str| {
+        let mut request = Request::connect(format!("http://{}{path}", gateway.address))
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-protocol", "chat")
+            .header("origin", origin)
+            .body(http_body_util::Empty::<Bytes>::new())
+            .unwrap();
+        if let Some(protocol) = protocol {
+            request.extensions_mut().insert(hyper::ext::Protocol::from_static(protocol));
+        }
+        timeout(PATIENCE, client.send_request(request)).await.unwrap().unwrap()
+    };
+    let (websocket, page) = (Some("websocket"), "https://shop.example");
+    let response = connect("/raw/chat", websocket, page).await;
+    assert_eq!(response.status(), 200, "{response:?}");
+    for gone in ["sec-websocket-accept", "upgrade", "connection"] {
+        assert!(!response.headers().contains_key(gone), "{response:?}");
+    }
+    let mut io = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    for word in ["hello", "again"] {
+        io.write_all(word.as_bytes()).await.unwrap();
+        let mut said = [0; 5];
+        timeout(PATIENCE, io.read_exact(&mut said)).await.unwrap().unwrap();
+        assert_eq!(said, *word.to_ascii_uppercase().as_bytes());
+    }
+    // Its end is the upstream's end, and the connection is there for the next.
+    io.shutdown().await.unwrap();
+    assert_eq!(timeout(PATIENCE, io.read(&mut [0; 9])).await.unwrap().unwrap(), 0);
+    let before = upstream.requests();
+    for (path, protocol, origin, status, asked) in [
+        ("/raw/stubborn", websocket, page, 501, 1),
+        ("/raw/liar", websocket, page, 500, 1),
+        ("/raw/closes", websocket, page, 503, 1),
+        ("/own", websocket, page, 400, 0),
+        ("/nowhere", websocket, page, 404, 0),
+        ("/raw/chat", websocket, "https://evil.example", 403, 0),
+        ("/raw/chat", Some("connect-udp"), page, 405, 0),
+        ("/raw/chat", websocket, page, 200, 1),
+    ] {
+        let seen = upstream.requests();
+        let response = connect(path, protocol, origin).await;
+        assert_eq!(
+            (response.status().as_u16(), upstream.requests() - seen),
+            (status, asked),
+            "{path} {protocol:?}"
+        );
+    }
+    assert_eq!(upstream.requests() - before, 4);
 }
 
 async fn tunnel(protocol: &str, more: &str) {

@@ -159,6 +159,17 @@ fn the_contract_shown_is_the_one_that_is_run() {
     assert_eq!(shown, described(Schema::from_files(compiled(FIRST)).unwrap()));
 }
 
+/// What is in a fence is run, started with, or held against what is run: there is none that nobody looks at.
+#[test]
+fn every_block_is_of_a_kind_that_is_held() {
+    let text = std::fs::read_to_string(package().join("README.md")).unwrap();
+    let fences = text.lines().filter(|line| line.starts_with("```")).count();
+    let held = ["console", "toml", "proto"].map(|language| blocks(language).len());
+    assert_eq!(held.iter().sum::<usize>() * 2, fences, "{held:?}");
+    assert_eq!(held[2], 1, "the first contract alone is held against the one that is run");
+    assert!(!text.contains("~~~"), "a fence of another kind");
+}
+
 #[test]
 fn what_is_shown_may_leave_out() {
     let check =

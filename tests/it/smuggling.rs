@@ -76,6 +76,44 @@ async fn send(address: SocketAddr, bytes: &[u8]) -> Vec<u16> {
         .collect()
 }
 
+/// The headers that arrive beside what the gateway says of every request; of other rows there are none.
+const MORE: &[(&str, &[&str])] = &[("bare line feeds", &["x-a: 1"])];
+
+/// Holds the headers of what arrived against those of a request that says of itself what the gateway does: each once, the
+/// body's length or its chunks among them, and nothing else.
+fn hold_headers(name: &str, one: &Recorded) -> Result<(), String> {
+    let ours = [
+        "host: 127.0.0.1:",
+        "x-gateway-request-id: ",
+        "x-request-id: ",
+        "via: ",
+        "forwarded: for=127.0.0.1;",
+    ];
+    let ours =
+        ours.iter().chain(&["x-forwarded-for: 127.0.0.1", "x-forwarded-proto: http", "x-forwarded-host: a"]);
+    let more = MORE.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, more)| more);
+    let length = format!("content-length: {}", one.body.len());
+    let framed = [length.as_str(), "transfer-encoding: chunked"];
+    let mut seen = Vec::new();
+    for line in &one.headers {
+        let framing = framed.contains(&line.as_str());
+        let kind = match ours.clone().find(|begin| line.starts_with(**begin)) {
+            Some(begin) => *begin,
+            None if framing => "framing",
+            None if more.contains(&line.as_str()) => line,
+            None => return Err(format!("{name}: {line:?} is not to be there: {:?}", one.headers)),
+        };
+        if seen.contains(&kind) {
+            return Err(format!("{name}: {line:?} is there twice: {:?}", one.headers));
+        }
+        seen.push(kind);
+    }
+    let always = ["host: 127.0.0.1:", "via: ", "x-forwarded-for: 127.0.0.1", "x-forwarded-proto: http"];
+    let framing = (!one.body.is_empty()).then_some("framing");
+    let missing = always.iter().chain(more).copied().chain(framing).find(|kind| !seen.contains(kind));
+    missing.map_or(Ok(()), |kind| Err(format!("{name}: there is no {kind:?}: {:?}", one.headers)))
+}
+
 /// Holds what arrived against what was to.
 fn hold(name: &str, statuses: &[u16], arrived: &[Recorded], want: Want) -> Result<(), String> {
     let told = format!("{name}: {statuses:?} {arrived:?}");
@@ -87,7 +125,8 @@ fn hold(name: &str, statuses: &[u16], arrived: &[Recorded], want: Want) -> Resul
         One(line, body) => {
             let [one] = arrived else { return Err(told) };
             let same = one.line == format!("{line} HTTP/1.1") && one.body == body.as_bytes();
-            (same && statuses.first() == Some(&200)).then_some(()).ok_or(told)
+            (same && one.trailers.is_empty() && statuses.first() == Some(&200)).then_some(()).ok_or(told)?;
+            hold_headers(name, one)
         }
     }
 }
@@ -229,6 +268,9 @@ const HEADS: &[(&str, &str, Want)] = &[
     ("a second host", "GET /x HTTP/1.1\r\nhost: b\r\n\r\n", BAD),
     ("the same host again", "GET /x HTTP/1.1\r\nHost: a\r\n\r\n", BAD),
     ("an address of the same host", "GET http://a/x HTTP/1.1\r\n\r\n", One("GET /x", "")),
+    ("an address of another scheme", "GET ftp://a/x HTTP/1.1\r\n\r\n", BAD),
+    ("an address of a file", "GET file://a/x HTTP/1.1\r\n\r\n", BAD),
+    ("an address over TLS", "GET https://a/x HTTP/1.1\r\n\r\n", One("GET /x", "")),
     ("an address of another host", "GET http://b/x HTTP/1.1\r\n\r\n", BAD),
     ("an address with a user", "GET http://u@a/x HTTP/1.1\r\n\r\n", BAD),
     ("an address alone", "CONNECT a:80 HTTP/1.1\r\n\r\n", Refused(&[400, 404, 405])),
@@ -299,6 +341,14 @@ async fn a_request_of_http1_is_refused_or_arrives_once_as_it_is() {
         ("a host that is a list", "GET /x HTTP/1.1\r\nhost: a, b\r\n\r\n", BAD),
         ("a host with a path", "GET /x HTTP/1.1\r\nhost: a/../b\r\n\r\n", BAD),
         ("a host with a user", "GET /x HTTP/1.1\r\nhost: b@a\r\n\r\n", BAD),
+        ("a port of no number", "GET /x HTTP/1.1\r\nhost: a:notaport\r\n\r\n", BAD),
+        ("a port beyond", "GET /x HTTP/1.1\r\nhost: a:99999\r\n\r\n", BAD),
+        ("two ports", "GET /x HTTP/1.1\r\nhost: a:1:2\r\n\r\n", BAD),
+        ("half an address", "GET /x HTTP/1.1\r\nhost: [::1\r\n\r\n", BAD),
+        ("no address in brackets", "GET /x HTTP/1.1\r\nhost: [a]\r\n\r\n", BAD),
+        ("an escaped host", "GET /x HTTP/1.1\r\nhost: %61\r\n\r\n", BAD),
+        ("an address of another port", "GET http://a:81/x HTTP/1.1\r\nhost: a:80\r\n\r\n", BAD),
+        ("an address of a port beyond", "GET http://a:99999/x HTTP/1.1\r\nhost: a:99999\r\n\r\n", BAD),
         ("an empty line first", "\r\nGET /x HTTP/1.1\r\nhost: a\r\n\r\n", One("GET /x", "")),
         ("HTTP/1.0 without a host", "GET /x HTTP/1.0\r\n\r\n", One("GET /x", "")),
         ("bare line feeds", "GET /x HTTP/1.1\nhost: a\nx-a: 1\n\n", One("GET /x", "")),
@@ -420,6 +470,11 @@ async fn a_request_of_http2_is_refused_or_arrives_once_as_it_is() {
         ("two hosts", &[GET, HTTP, X, ("host", "a"), ("host", "b")], None, BROKEN),
         ("two authorities", &[GET, HTTP, X, A, (":authority", "b")], None, BROKEN),
         ("an authority with a user", &[GET, HTTP, X, (":authority", "u@a"), ("host", "a")], None, BROKEN),
+        ("a port of no number", &[GET, HTTP, X, (":authority", "a:notaport")], None, BROKEN),
+        ("a port beyond", &[GET, HTTP, X, (":authority", "a:99999")], None, BROKEN),
+        ("half an address", &[GET, HTTP, X, (":authority", "[::1")], None, BROKEN),
+        ("a host of a port beyond", &[GET, HTTP, X, ("host", "a:99999")], None, BROKEN),
+        ("another scheme", &[GET, (":scheme", "ftp"), X, A], None, BROKEN),
         ("two paths", &[GET, HTTP, X, (":path", "/y"), A], None, BROKEN),
         ("two methods", &[GET, POST, HTTP, X, A], None, BROKEN),
         ("no path", &[GET, HTTP, A], None, BROKEN),

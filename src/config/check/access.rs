@@ -159,7 +159,10 @@ impl Check<'_> {
             limits.insert(name, limit);
         }
         let default_tier = written.default_tier.map_or(default.default_tier, Arc::from);
-        if !limits.contains_key(&default_tier) && !self.found.below("rate_limits.tiers") {
+        // A tier whose limit is wrong is a tier; where the whole is wrong, nobody knows which there are.
+        let wrong =
+            |tier: &str| self.found.keys_below("rate_limits.tiers").any(|key| key == tier || key.is_empty());
+        if !limits.contains_key(&default_tier) && !wrong(&default_tier) {
             let known: Vec<&str> = limits.keys().map(|name| &**name).collect();
             let message = format!("{default_tier:?} is not among the tiers ({})", known.join(", "));
             let mistake = Mistake::new("rate_limits.default_tier", message);

@@ -119,6 +119,9 @@ fn leads(to: &Text) -> Result<(), String> {
             Piece::Place(Place::Host | Place::Version) => before.push('x'),
             // It begins with a slash of its own.
             Piece::Place(Place::Path) => before.push('/'),
+            Piece::Place(_) if before.is_empty() => {
+                return Err("where it leads would be its caller's to say; it begins with a path or a host that is written here, such as /new/".to_owned());
+            }
             Piece::Place(_) => {
                 let host = before.split_once("//").map(|(_, behind)| behind);
                 if host.is_some_and(|host| !host.contains(['/', '?', '#'])) {

@@ -1,6 +1,6 @@
 //! `[[upstreams]]` with `http` checked.
 
-use super::Check;
+use super::{Check, values::http_address};
 use crate::config::{HttpUpstream, Upstream, mistake::Mistake, settings};
 
 impl Check<'_> {
@@ -24,7 +24,7 @@ impl Check<'_> {
             let message = format!("{name} is for an upstream with `grpc`; this one has `http`");
             self.found.push(Mistake::new(key(name), message).of_key());
         }
-        let addresses = self.addresses(&key("http"), written.http.as_ref());
+        let addresses = self.addresses(&key("http"), written.http.as_ref(), http_address);
         let authority = self.authority(&key("authority"), written.authority);
         let ca = self.ca(&key("ca"), written.ca, addresses.as_ref());
         let server_name = self.server_name(&key("server_name"), written.server_name, addresses.as_ref());

@@ -158,6 +158,7 @@ impl<'a> Check<'a> {
                 response_bytes: limits.response_bytes.unwrap_or(default.limits.response_bytes),
             },
             header_bytes: limits.header_bytes.unwrap_or(default.header_bytes),
+            headers: limits.headers.unwrap_or(default.headers),
             timeout: self.time("limits.timeout", limits.timeout, default.timeout),
             accounts: self.accounts(accounts, &tiers),
             callers,
@@ -289,7 +290,7 @@ impl<'a> Check<'a> {
     }
 
     /// A time that may be none at all.
-    fn delay(&mut self, path: &str, written: Option<Time>, default: Duration) -> Duration {
+    pub(super) fn delay(&mut self, path: &str, written: Option<Time>, default: Duration) -> Duration {
         match written {
             Some(Time(text)) if matches!(text.as_str(), "0" | "0s" | "0ms") => Duration::ZERO,
             written => self.time(path, written, default),

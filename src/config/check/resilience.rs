@@ -14,22 +14,31 @@ use crate::{
     },
     dispatch::{
         Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience,
-        RetryRules,
     },
+    route::{RetryChanges, RetryRules},
     schema::nearest,
     status,
 };
 
-use super::values::upstream_address;
+fn longer(backoff: Duration, most: Duration) -> String {
+    format!("{backoff:?} is longer than the longest pause, {most:?} (max_backoff)")
+}
+
+const NO_TUNNELS: &str = "it does nothing: this upstream has `grpc`, and only HTTP has tunnels";
 
 impl Check<'_> {
-    /// The addresses of an upstream: at least one, all with TLS or all without.
-    pub(super) fn addresses(&mut self, path: &str, written: Option<&OneOrMore>) -> Option<Addresses> {
+    /// The addresses of an upstream: at least one, all with TLS or all without. `read`: one of them.
+    pub(super) fn addresses(
+        &mut self,
+        path: &str,
+        written: Option<&OneOrMore>,
+        read: fn(&str) -> Result<Address, String>,
+    ) -> Option<Addresses> {
         let texts = match written? {
             OneOrMore::One(text) => {
                 let address = Some(text).filter(|text| !text.is_empty());
                 return address
-                    .and_then(|text| self.found.take(path, upstream_address(text)))
+                    .and_then(|text| self.found.take(path, read(text)))
                     .map(|address| Addresses(vec![address]));
             }
             OneOrMore::Several(texts) => texts,
@@ -40,7 +49,7 @@ impl Check<'_> {
         let mut addresses: Vec<Address> = Vec::with_capacity(texts.len());
         for (index, text) in texts.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            let Some(address) = self.found.take(&path, upstream_address(text)) else { continue };
+            let Some(address) = self.found.take(&path, read(text)) else { continue };
             match addresses.first() {
                 _ if addresses.contains(&address) => {
                     self.found.add(path, format!("{address} is there twice"));
@@ -74,19 +83,33 @@ impl Check<'_> {
             ),
             first_byte_timeout: self.some_time(&key("first_byte_timeout"), written.first_byte_timeout.take()),
             idle_timeout: self.some_time(&key("idle_timeout"), written.idle_timeout.take()),
+            tunnel_idle_timeout: self.tunnel_idle(&key("tunnel_idle_timeout"), written, grpc),
             retry: self.retry(&key("retry"), std::mem::take(&mut written.retry), grpc),
             breaker: self.breaker(&key("breaker"), std::mem::take(&mut written.breaker)),
             ejection: self.ejection(&key("ejection"), std::mem::take(&mut written.ejection)),
             health: written.health.take().map(|health| self.health(&key("health"), health, grpc)),
             limits: written.limits.take().map(|limits| {
                 let default = LoadRules::default();
+                if grpc && limits.tunnels.is_some() {
+                    self.found.push(Mistake::new(key("limits.tunnels"), NO_TUNNELS).of_key().warning());
+                }
                 LoadRules {
+                    tunnels: limits.tunnels,
                     requests: limits.requests.unwrap_or(default.requests),
                     waiting: limits.waiting.unwrap_or(default.waiting),
                     wait: self.time(&key("limits.wait"), limits.wait, default.wait),
                 }
             }),
         }
+    }
+
+    fn tunnel_idle(&mut self, path: &str, written: &mut settings::Upstream, grpc: bool) -> Option<Duration> {
+        let written = written.tunnel_idle_timeout.take();
+        if grpc && written.is_some() {
+            self.found.push(Mistake::new(path, NO_TUNNELS).of_key().warning());
+        }
+        let default = Resilience::default().tunnel_idle_timeout.unwrap_or_default();
+        Some(self.delay(path, written, default)).filter(|idle| !idle.is_zero())
     }
 
     fn balancing(&mut self, path: &str, written: &mut settings::Upstream) -> Balancing {
@@ -133,9 +156,7 @@ impl Check<'_> {
         let max_backoff = self.time(&key("max_backoff"), written.max_backoff, default.max_backoff);
         let backoff = self.time(&key("backoff"), written.backoff, default.backoff.min(max_backoff));
         if backoff > max_backoff {
-            let message =
-                format!("{backoff:?} is longer than the longest pause, {max_backoff:?} (max_backoff)");
-            self.found.add(key("backoff"), message);
+            self.found.add(key("backoff"), longer(backoff, max_backoff));
         }
         RetryRules {
             attempts: written.attempts.unwrap_or(default.attempts),
@@ -146,6 +167,50 @@ impl Check<'_> {
             statuses: written.statuses.unwrap_or(default.statuses),
             codes: codes.unwrap_or(default.codes),
             body_bytes: written.body_bytes.unwrap_or(default.body_bytes),
+            repeatable: None,
+        }
+    }
+
+    /// `retry` of a route. `grpc`: what it is for.
+    pub(super) fn route_retry(
+        &mut self,
+        path: &str,
+        written: settings::RouteRetry,
+        grpc: bool,
+    ) -> RetryChanges {
+        let key = |name: &str| format!("{path}.{name}");
+        let (name, there, why) = if grpc {
+            (
+                "statuses",
+                written.statuses.is_some(),
+                "it does nothing: a service is called by gRPC, and has codes",
+            )
+        } else {
+            (
+                "codes",
+                written.codes.is_some(),
+                "it does nothing: a path is answered in HTTP, and has statuses",
+            )
+        };
+        if there {
+            self.found.push(Mistake::new(key(name), why).of_key().warning());
+        }
+        let backoff = self.some_time(&key("backoff"), written.backoff);
+        let max_backoff = self.some_time(&key("max_backoff"), written.max_backoff);
+        if let (Some(backoff), Some(most)) = (backoff, max_backoff)
+            && backoff > most
+        {
+            self.found.add(key("backoff"), longer(backoff, most));
+        }
+        RetryChanges {
+            attempts: written.attempts,
+            per_try_timeout: self.some_time(&key("per_try_timeout"), written.per_try_timeout),
+            backoff,
+            max_backoff,
+            statuses: written.statuses,
+            codes: written.codes.map(|names| self.codes(&key("codes"), &names)),
+            body_bytes: written.body_bytes,
+            repeatable: written.repeatable,
         }
     }
 

@@ -50,8 +50,13 @@ impl Check<'_> {
         (services, paths)
     }
 
-    fn rules(&mut self, key: &str, written: &mut settings::Route) -> Rules {
+    /// `grpc`: it is for a service.
+    fn rules(&mut self, key: &str, written: &mut settings::Route, grpc: bool) -> Rules {
         Rules {
+            retry: written
+                .retry
+                .take()
+                .map(|written| self.route_retry(&format!("{key}.retry"), written, grpc)),
             timeout: self.some_time(&format!("{key}.timeout"), written.timeout.take()),
             request_bytes: written.request_bytes,
             response_bytes: written.response_bytes,
@@ -123,7 +128,7 @@ impl Check<'_> {
         of_http: &[String],
     ) -> Option<ServiceRoute> {
         let key = &format!("routes[{entry}]");
-        let rules = self.rules(key, &mut written);
+        let rules = self.rules(key, &mut written, true);
         let when = self.when(key, &mut written);
         let others = [
             ("methods", written.methods.is_some()),
@@ -165,7 +170,7 @@ impl Check<'_> {
         of_http: &[String],
     ) -> Option<PathRoute> {
         let key = &format!("routes[{entry}]");
-        let rules = self.rules(key, &mut written);
+        let rules = self.rules(key, &mut written, false);
         let when = self.when(key, &mut written);
         if written.response_bytes.is_some() {
             let message = "it does nothing: of a route with `path` no response is transcoded";
@@ -178,6 +183,7 @@ impl Check<'_> {
             ("replace_prefix", written.replace_prefix.is_some()),
             ("keep_host", written.keep_host.is_some()),
             ("escaped_slashes", written.escaped_slashes.is_some()),
+            ("retry", rules.retry.is_some()),
         ];
         for (name, _) in of_upstreams.iter().filter(|(_, there)| *there && !proxied) {
             let message = format!("{name} is for a route with `upstream`; this one has none");
@@ -216,6 +222,9 @@ impl Check<'_> {
                 None
             }
         };
+        let prefix = written.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/'));
+        let prefix =
+            prefix.filter(|prefix| !prefix.is_empty()).and_then(|prefix| Template::parse(prefix).ok());
         let key = if written.path.is_some() { "path" } else { "prefix" };
         let path = written.path.take().or(written.prefix.take()).unwrap_or_default();
         let named = written.name.take().unwrap_or_else(|| match when.words() {
@@ -230,6 +239,7 @@ impl Check<'_> {
             name: named.into(),
             verbs,
             template: template?,
+            prefix,
             when,
             action,
             rules,

@@ -10,7 +10,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD, prelude::BASE64_STA
 use http::{HeaderName, HeaderValue};
 use rustls::pki_types::ServerName;
 
-use super::{Check, files, values::service_pattern};
+use super::{
+    Check, files,
+    values::{service_pattern, upstream_address},
+};
 use crate::{
     config::{
         Addresses, HttpUpstream, SchemaSource, Upstream,
@@ -86,7 +89,7 @@ impl Check<'_> {
         let key = |name: &str| format!("{path}.{name}");
         let resilience = self.resilience(path, &mut written, true);
         let name = written.name.as_str();
-        let addresses = self.addresses(&key("grpc"), written.grpc.as_ref());
+        let addresses = self.addresses(&key("grpc"), written.grpc.as_ref(), upstream_address);
         if written.http2 == Some(true) {
             let message = "http2 is for an upstream with `http`; gRPC is always HTTP/2";
             self.found.push(Mistake::new(key("http2"), message).of_key());

@@ -36,15 +36,25 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
 /// # Errors
 /// The text is not such an address.
 pub fn upstream_address(text: &str) -> Result<Address, String> {
+    address_of(text, "a gRPC upstream's")
+}
+
+/// The same of an upstream that speaks plain HTTP.
+///
+/// # Errors
+/// The text is not such an address.
+pub(super) fn http_address(text: &str) -> Result<Address, String> {
+    address_of(text, "an HTTP upstream's")
+}
+
+fn address_of(text: &str, whose: &str) -> Result<Address, String> {
     if has_credentials(text) {
         return Err(
             "the address has a user or a password; credentials go into the upstream's metadata".to_owned()
         );
     }
     let wrong = |why: &str| {
-        format!(
-            "{text:?} is not a gRPC upstream's address ({why}); it is http://HOST:PORT or https://HOST:PORT"
-        )
+        format!("{text:?} is not {whose} address ({why}); it is http://HOST:PORT or https://HOST:PORT")
     };
     let uri: http::Uri = match text.contains("://") {
         true => text.parse(),

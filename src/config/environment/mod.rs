@@ -14,6 +14,7 @@ use super::{
     json_schema::{SCHEMA_KEY, json_schema, resolve},
     mistake::{Mistake, Mistakes, Part},
 };
+use crate::schema::nearest;
 
 const PREFIX: &str = "PROPYLON_";
 
@@ -70,7 +71,7 @@ impl Environment {
                     let known = all_names(root);
                     let message = "the config has no such key; it is PROPYLON_SECTION__KEY";
                     let mistake = Mistake::new("", message)
-                        .near(name, known.iter().map(String::as_str))
+                        .meaning(nearest_name(name, &known))
                         .at(Part::Variable(Arc::from(name.as_str())));
                     // Without a key's two underscores it may be somebody else's, such as an image's PROPYLON_VERSION.
                     found.push(if key.contains("__") { mistake } else { mistake.warning() });
@@ -78,6 +79,32 @@ impl Environment {
             }
         }
     }
+}
+
+/// The name of a key that was likely meant. What all names have in common makes none of them like another: sections are held
+/// against sections, and keys against keys.
+fn nearest_name(name: &str, known: &[String]) -> Option<String> {
+    let parts = |name: &str| -> Vec<String> {
+        let name = name.strip_prefix(PREFIX).unwrap_or(name);
+        name.split("__").map(str::to_owned).collect()
+    };
+    let wanted = parts(name);
+    let like = |known: &&String| {
+        let known = parts(known);
+        let near = |(a, b): (&String, &String)| a == b || nearest(a, [b.as_str()]).is_some();
+        known.len() == wanted.len() && known.iter().zip(&wanted).all(near)
+    };
+    let flat = |name: &str| name.replace("__", "_");
+    if let Some(same) = known.iter().find(|known| flat(known) == flat(name)) {
+        return Some(same.clone());
+    }
+    let alike: Vec<&str> = known.iter().filter(like).map(String::as_str).collect();
+    // A key that was written without its section.
+    let behind = |known: &&String| wanted.len() == 1 && known.rsplit("__").next() == Some(wanted[0].as_str());
+    nearest(name, alike).map(str::to_owned).or_else(|| {
+        let mut keys = known.iter().filter(behind);
+        keys.next().filter(|_| keys.next().is_none()).cloned()
+    })
 }
 
 /// What Kubernetes and Docker say of a service named propylon: not the config's.

@@ -186,12 +186,26 @@ impl Loaded {
         }
     }
 
-    /// True if all that is right of it is known to be all that its author meant to be served: then a name that stands for
+    /// True if all that is right of a section ([`SERVICES`]: of the routes that services have) is known to be all that its author meant to be served: then a name that stands for
     /// nothing is a mistake, and not one that another mistake has hidden.
     #[must_use]
     pub fn hides_nothing(&self, section: &str) -> bool {
-        let errors = self.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error);
-        errors.filter(|mistake| mistake.section() == section).all(Mistake::says_only_how)
+        let errors = || self.mistakes.iter().filter(|mistake| mistake.severity == Severity::Error);
+        if section == SERVICES {
+            let mut routes = errors().filter(|mistake| mistake.section() == "routes");
+            return routes.all(|mistake| mistake.says_only_how() || self.is_of_a_path(mistake));
+        }
+        errors().filter(|mistake| mistake.section() == section).all(Mistake::says_only_how)
+    }
+
+    /// True for a mistake in a route of a path: it serves no service, whatever was meant.
+    fn is_of_a_path(&self, mistake: &Mistake) -> bool {
+        let index = mistake.path.strip_prefix("routes[").and_then(|rest| rest.split_once(']'));
+        let route = index.and_then(|(index, _)| self.source.root.get(&format!("routes[{index}]")));
+        route.is_some_and(|route| {
+            let has = |key: &str| route.entry(key).is_some();
+            !has("service") && (has("path") || has("prefix"))
+        })
     }
 }
 
@@ -205,6 +219,9 @@ impl Config {
         Sources::default().check(Some(&file), text, false).accept().map(|(config, _)| config)
     }
 }
+
+/// Stands for those of `[[routes]]` that have a service.
+pub const SERVICES: &str = "services";
 
 /// A config is text that somebody wrote.
 const MOST_BYTES: u64 = 16 << 20;

@@ -27,7 +27,7 @@ pub(super) use self::{
     mcp::{Mcp, Tool, ToolNames},
     metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
-    resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry},
+    resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry, RouteRetry},
     rest::{BuiltIn, Errors, HealthBody, Rest, TrailingSlash},
     routes::{HeaderChanges, HttpRule, Redirect, Respond, Route, Share},
     store::{Accounts, Store},
@@ -208,6 +208,10 @@ pub(super) struct Limits {
     /// The most bytes of one request's headers. Default: 65536 (64 KiB).
     #[schemars(range(min = 1024))]
     pub(super) header_bytes: Option<u32>,
+    /// The most headers of a request of HTTP/1.1; HTTP/2, which cuts one cookie into many, counts their bytes alone.
+    /// Default: 100.
+    #[schemars(range(min = 20, max = 10_000))]
+    pub(super) headers: Option<usize>,
     /// The longest a unary call may take; a caller's own timeout is cut to it. Default: 60s.
     pub(super) timeout: Option<Time>,
 }

@@ -57,6 +57,33 @@ pub(in crate::config) struct Retry {
     pub(in crate::config) body_bytes: Option<usize>,
 }
 
+/// `retry` of a route
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct RouteRetry {
+    /// How often a call may be sent in all; 1: once.
+    #[schemars(range(min = 1, max = 20))]
+    pub(in crate::config) attempts: Option<u32>,
+    /// Whether calls may be sent twice, whatever their verb, their idempotency_level or their HTTP rules say. Default: what
+    /// these say.
+    pub(in crate::config) repeatable: Option<bool>,
+    /// How long one attempt may take, of a call that may be repeated.
+    pub(in crate::config) per_try_timeout: Option<Time>,
+    /// The longest pause before the second attempt.
+    pub(in crate::config) backoff: Option<Time>,
+    /// The longest pause there is.
+    pub(in crate::config) max_backoff: Option<Time>,
+    /// HTTP statuses after which a request is sent again.
+    #[schemars(inner(range(min = 400, max = 599)))]
+    pub(in crate::config) statuses: Option<Vec<u16>>,
+    /// gRPC codes after which a call is sent again.
+    pub(in crate::config) codes: Option<Vec<String>>,
+    /// The longest request body in bytes that is kept to be sent again, and the longest response that is held until it is
+    /// whole.
+    #[schemars(range(max = 16_777_216))]
+    pub(in crate::config) body_bytes: Option<usize>,
+}
+
 /// `[upstreams.breaker]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -142,4 +169,8 @@ pub(in crate::config) struct Load {
     pub(in crate::config) waiting: Option<usize>,
     /// How long they may wait. Default: 1s.
     pub(in crate::config) wait: Option<Time>,
+    /// Tunnels (upgraded connections, such as WebSockets) at a time, which are not counted as requests once they are open.
+    /// Default: none are turned away.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) tunnels: Option<usize>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{AccessRule, Cors, Time};
+use super::{AccessRule, Cors, RouteRetry, Time};
 
 /// `[[routes]]`: a service, a path or a prefix of paths, where it goes, and the rules that hold there.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -66,6 +66,8 @@ pub(in crate::config) struct Route {
     /// The longest response message that is transcoded, in bytes. Default: limits.response_bytes.
     #[schemars(range(min = 1))]
     pub(in crate::config) response_bytes: Option<usize>,
+    /// Which calls are sent again, and how: each key in place of the upstream's own. Default: as the upstream has it.
+    pub(in crate::config) retry: Option<RouteRetry>,
     /// Which pages of other origins may call it. Default: [cors].
     pub(in crate::config) cors: Option<Cors>,
     /// Headers, or metadata, of a request that are changed before it goes to what answers it.

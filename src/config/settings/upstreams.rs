@@ -47,6 +47,9 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) first_byte_timeout: Option<Time>,
     /// How long a response may pause. Default: none, but 1m for an HTTP response that says how long it is.
     pub(in crate::config) idle_timeout: Option<Time>,
+    /// How long nothing may go through a tunnel, such as a WebSocket, of an upstream with http; 0s: as long as it likes.
+    /// Default: 1h.
+    pub(in crate::config) tunnel_idle_timeout: Option<Time>,
     /// How long name resolution, and then TCP, may take. Default: 3s.
     pub(in crate::config) connect_timeout: Option<Time>,
     /// How long TLS and HTTP/2's first settings may take. Default: 3s.
@@ -55,7 +58,8 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) keepalive_interval: Option<Time>,
     /// How long the answer to a ping may take. Default: 20s.
     pub(in crate::config) keepalive_timeout: Option<Time>,
-    /// The longest a unary call may take, or an HTTP response's head. Default: limits.timeout.
+    /// The longest a unary call may take; of an HTTP request the answer, from when the request has gone on to the response's
+    /// head, or to its end where it says how long it is. Default: limits.timeout.
     pub(in crate::config) timeout: Option<Time>,
     /// The :authority or Host of calls, and the name that TLS asks for. Default: the address's host and port.
     #[schemars(length(min = 1))]

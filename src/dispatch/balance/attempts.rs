@@ -1,9 +1,11 @@
 //! One call and its attempts: let through by the breaker and the limit, sent to an endpoint, and, where that fails and may be
 //! done, to another. It lives as long as the call does, its reply's body included, and says at the end how it went.
 
+mod traced;
+
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -11,18 +13,16 @@ use super::{
     Asked, Balance, Endpoint, backoff,
     breaker::Pass,
     load::Place,
-    plan::{Failure, Plan, Reach, Verdict},
+    plan::{self, Failure, Plan, Reach, Verdict},
     refusal,
     set::Tried,
 };
-use crate::{call::trace::Fact, status::Fault};
+use crate::route::RetryRules;
 
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
 /// Who gives a call less time than this, and gives up, says nothing of the upstream.
 pub(in crate::dispatch) const FAIR: Duration = Duration::from_secs(10);
-/// As much is shown of why a call is sent again, in characters.
-const MOST_SHOWN: usize = 200;
 /// How long an endpoint is left alone at most because it asks for it.
 const MOST_AWAY: Duration = Duration::from_secs(60);
 
@@ -49,7 +49,9 @@ pub(in crate::dispatch) struct Attempts<T> {
     said: Vec<String>,
     /// How it went is known.
     judged: bool,
-    _place: Option<Place>,
+    place: Option<Place>,
+    /// Its place among tunnels.
+    tunnel: Option<Place>,
 }
 
 impl<T> Attempts<T> {
@@ -73,7 +75,8 @@ impl<T> Attempts<T> {
             closed: false,
             said: Vec::new(),
             judged: true,
-            _place: None,
+            place: None,
+            tunnel: None,
             plan,
         };
         if attempts.plan.own {
@@ -81,11 +84,11 @@ impl<T> Attempts<T> {
         }
         if let Some(breaker) = &balance.breaker {
             attempts.pass = breaker.enter(now).map_err(|shut| {
-                attempts.happened("breaker open", || vec![("why", Fact::Text(shut.why.to_string()))]);
+                attempts.happened("breaker open", Some(&shut.why));
                 refusal::shut(&balance.label, &shut)
             })?;
             if attempts.pass == Pass::Probe {
-                attempts.happened("breaker half-open", Vec::new);
+                attempts.happened("breaker half-open", None);
             }
         }
         // From here on its end is told.
@@ -93,9 +96,15 @@ impl<T> Attempts<T> {
         balance.budget.call(now);
         if let Some(load) = &balance.load {
             let busy = |why: String| refusal::busy(&balance.label, &why, load.wait());
-            attempts._place = Some(load.enter().await.map_err(busy)?);
+            attempts.tunnel = load.tunnel(attempts.plan.tunnel).map_err(busy)?;
+            attempts.place = Some(load.enter().await.map_err(busy)?);
         }
         Ok(attempts)
+    }
+
+    /// Whether and how it is sent again.
+    pub(in crate::dispatch) fn retry(&self) -> &RetryRules {
+        self.plan.retry.as_deref().unwrap_or(&self.balance.rules.retry)
     }
 
     /// Where it goes next.
@@ -127,18 +136,25 @@ impl<T> Attempts<T> {
 
     /// Until when the current attempt may take, if there may be others.
     pub(in crate::dispatch) fn until(&self) -> Option<(Instant, Duration)> {
-        let limit = self.balance.rules.retry.per_try_timeout.filter(|_| self.plan.repeatable)?;
+        let limit = self.retry().per_try_timeout.filter(|_| self.plan.repeatable)?;
         self.at.as_ref().map(|(_, since)| (*since + limit, limit))
     }
 
     /// What is left of its time for the current attempt.
     pub(in crate::dispatch) fn deadline(&self) -> Option<Instant> {
-        self.until().map(|(until, _)| until).into_iter().chain(self.plan.deadline).min()
+        self.until().map(|(until, _)| until).into_iter().chain(self.plan.deadline()).min()
     }
 
     /// True where its reply is held until it is whole, so that it can be sent again if it is not.
     pub(in crate::dispatch) fn may_repeat(&self) -> bool {
-        self.plan.repeatable && self.balance.rules.retry.attempts > 1
+        self.plan.repeatable && self.retry().attempts > 1
+    }
+
+    /// It goes on as a tunnel, for as long as that likes: its place is for the next call.
+    pub(in crate::dispatch) fn switched(self) -> Self {
+        let mut switched = self;
+        switched.place = None;
+        switched
     }
 
     /// How often it has been sent.
@@ -158,19 +174,12 @@ impl<T> Attempts<T> {
         self.leave((verdict == Verdict::Bad).then_some(failure.asked), now);
         let wait = self.wait(failure, whole, now).filter(|wait| {
             // What could not be sent in time is not sent.
-            self.plan.deadline.is_none_or(|deadline| now + *wait < deadline)
+            self.plan.deadline().is_none_or(|deadline| now + *wait < deadline)
         });
         match (wait, verdict) {
             (Some(wait), _) => {
                 let why = failure.status.message();
-                self.happened("retry", || {
-                    let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-                    vec![
-                        ("attempt", Fact::Number(i64::from(self.sent) + 1)),
-                        ("wait_ms", Fact::Number(millis)),
-                        ("why", Fact::Text(why.chars().take(MOST_SHOWN).collect())),
-                    ]
-                });
+                self.goes_again(wait, why);
                 self.said.push(why.to_owned());
             }
             (None, Verdict::Good) => self.went_well(),
@@ -189,8 +198,8 @@ impl<T> Attempts<T> {
     }
 
     fn wait(&mut self, failure: &Failure, whole: bool, now: Instant) -> Option<Duration> {
-        let balance = Arc::clone(&self.balance);
-        let (rules, millis) = (&balance.rules.retry, balance.millis(now));
+        let (balance, retry) = (Arc::clone(&self.balance), self.plan.retry.clone());
+        let (rules, millis) = (retry.as_deref().unwrap_or(&balance.rules.retry), balance.millis(now));
         if !whole || failure.asked == Some(Asked::Never) {
             return None;
         }
@@ -249,22 +258,6 @@ impl<T> Attempts<T> {
         self.tried.push(endpoint);
     }
 
-    /// Tells the record what happened to the call, at this upstream.
-    fn happened(&self, what: &'static str, facts: impl FnOnce() -> Vec<(&'static str, Fact)>) {
-        if let Some(record) = &self.plan.record {
-            record.happened(what, || {
-                let mut facts = facts();
-                facts.push(("upstream", Fact::Text(self.balance.name.to_string())));
-                facts
-            });
-        }
-    }
-
-    /// What the endpoint of the current attempt is told of its place in a trace, where it is not the request's own.
-    pub(in crate::dispatch) fn traceparent(&self) -> Option<HeaderValue> {
-        self.plan.record.as_ref()?.traceparent(self.recorded)
-    }
-
     /// Tells the record that the current attempt has failed.
     fn tell(&self, failure: &Failure, now: Instant) {
         if let Some(record) = &self.plan.record {
@@ -296,7 +289,7 @@ impl<T> Attempts<T> {
             let was_closed = breaker.is_closed();
             breaker.went_well(self.pass, millis);
             if !was_closed && breaker.is_closed() {
-                self.happened("breaker closed", Vec::new);
+                self.happened("breaker closed", None);
                 tracing::info!("{} is called again", self.balance.label);
             }
         }
@@ -332,7 +325,7 @@ impl<T> Attempts<T> {
         let Some(breaker) = self.balance.breaker.as_ref().filter(|_| !judged) else { return };
         let (began, now) = (self.balance.millis(self.began), self.balance.millis(Instant::now()));
         if breaker.failed(self.pass, began, now, status.message()) {
-            self.happened("breaker opened", Vec::new);
+            self.happened("breaker opened", None);
             tracing::warn!("{} is not called for a while: {}", self.balance.label, status.message());
         }
     }
@@ -353,23 +346,7 @@ impl<T> Attempts<T> {
         if self.sent < 2 || self.plan.own || said {
             return status;
         }
-        let mut said: Vec<&str> = Vec::with_capacity(self.said.len() + 1);
-        for one in self.said.iter().map(String::as_str).chain([status.message()]) {
-            if !said.contains(&one) {
-                said.push(one);
-            }
-        }
-        let message = format!("{} attempts: {}", self.sent, said.join("; "));
-        let mut ended = Status::with_details_and_metadata(
-            status.code(),
-            message,
-            status.details().to_vec().into(),
-            status.metadata().clone(),
-        );
-        if let Some(fault) = Fault::of(&status) {
-            ended = fault.clone().on(ended);
-        }
-        ended
+        plan::ended(self.sent, &self.said, &status)
     }
 }
 
@@ -385,8 +362,8 @@ impl<T> Drop for Attempts<T> {
             return;
         }
         let now = Instant::now();
-        let late =
-            self.plan.deadline.is_some_and(|deadline| deadline <= now) && now - self.began >= self.plan.fair;
+        let late = self.plan.deadline().is_some_and(|deadline| deadline <= now)
+            && now - self.began >= self.plan.fair;
         let label = self.at.as_ref().map_or(&self.balance.label, |(endpoint, _)| &endpoint.label);
         let label = Arc::clone(label);
         self.leave(late.then_some(None), now);
@@ -401,7 +378,11 @@ impl<T> Drop for Attempts<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::balance::{Host, Resilience, System};
+    use crate::dispatch::{
+        balance::{Host, Resilience, System},
+        upload::Until,
+    };
+    use crate::status::Fault;
 
     fn balance(endpoints: u16, change: impl FnOnce(&mut Resilience)) -> Arc<Balance<()>> {
         let mut rules = Resilience::default();
@@ -421,8 +402,10 @@ mod tests {
     }
 
     async fn begin(balance: &Arc<Balance<()>>, repeatable: bool, seconds: u64) -> Attempts<()> {
-        let deadline = Some(Instant::now() + Duration::from_secs(seconds));
-        let plan = Plan { repeatable, deadline, fair: FAIR, key: None, own: false, record: None };
+        let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
+        let (retry, record) = (None, None);
+        let plan =
+            Plan { repeatable, retry, deadline, fair: FAIR, key: None, own: false, tunnel: false, record };
         Attempts::begin(balance, plan).await.unwrap()
     }
 
@@ -493,9 +476,17 @@ mod tests {
         let balance = balance(2, |_| {});
         for (seconds, closed) in [(0, true), (2, true), (11, false)] {
             for _ in 0..10 {
-                let deadline = Some(Instant::now() + Duration::from_secs(seconds));
-                let plan =
-                    Plan { repeatable: false, deadline, fair: FAIR, key: None, own: false, record: None };
+                let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
+                let plan = Plan {
+                    repeatable: false,
+                    retry: None,
+                    deadline,
+                    fair: FAIR,
+                    key: None,
+                    own: false,
+                    tunnel: false,
+                    record: None,
+                };
                 let mut call = Attempts::begin(&balance, plan).await;
                 if let Ok(call) = &mut call {
                     call.next().await.unwrap();

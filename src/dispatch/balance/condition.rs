@@ -118,8 +118,16 @@ mod tests {
             assert_eq!(called.condition(), Condition::Unknown);
             // Failures of calls that were on their way together are one.
             tokio::time::advance(Duration::from_millis(2)).await;
-            let plan =
-                Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: false, record: None };
+            let plan = Plan {
+                repeatable: false,
+                retry: None,
+                deadline: None,
+                fair: FAIR,
+                key: None,
+                own: false,
+                tunnel: false,
+                record: None,
+            };
             let mut call = Attempts::begin(&called, plan).await.unwrap();
             call.next().await.unwrap();
             let gone = Fault::upstream().on(tonic::Status::unavailable("gone"));

@@ -51,10 +51,7 @@ pub use self::{
     condition::Condition,
     figures::{BreakerState, Figures},
     names::Host,
-    rules::{
-        Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience,
-        RetryRules,
-    },
+    rules::{Balancing, BreakerRules, EjectionRules, HashBy, HealthKind, HealthRules, LoadRules, Resilience},
 };
 
 /// Makes the transport of an endpoint: of which of the written addresses it is, where it is, what it is called.

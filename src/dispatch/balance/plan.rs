@@ -1,4 +1,4 @@
-//! What is known of a call before it is sent, and what is made of an attempt that failed.
+//! What is known of a call before it is sent, and what one of its attempts came to.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,6 +8,8 @@ use tonic::Status;
 use super::Asked;
 use crate::{
     call::Record,
+    dispatch::upload::Until,
+    route::RetryRules,
     status::{Fault, Whose},
 };
 
@@ -15,14 +17,25 @@ use crate::{
 pub(in crate::dispatch) struct Plan {
     /// It does no harm to send it twice.
     pub(in crate::dispatch) repeatable: bool,
-    pub(in crate::dispatch) deadline: Option<Instant>,
+    /// How it is sent again; `None`: as its upstream's rules say.
+    pub(in crate::dispatch) retry: Option<Arc<RetryRules>>,
+    pub(in crate::dispatch) deadline: Option<Until>,
     /// Who waits less than this and gives up says nothing of the upstream.
     pub(in crate::dispatch) fair: Duration,
     pub(in crate::dispatch) key: Option<u64>,
     /// The gateway's own question: it is not counted, and nothing stops it.
     pub(in crate::dispatch) own: bool,
+    /// It may become a tunnel.
+    pub(in crate::dispatch) tunnel: bool,
     /// Told of each attempt.
     pub(in crate::dispatch) record: Option<Arc<Record>>,
+}
+
+impl Plan {
+    /// Until when it may take, as things are now.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline.as_ref().and_then(Until::at)
+    }
 }
 
 /// How far an attempt came that failed.
@@ -69,4 +82,25 @@ impl Failure {
         let verdict = if upstreams { Verdict::Bad } else { Verdict::Unknown };
         Self { status, reach, passing: upstreams, verdict, asked: None, said: false }
     }
+}
+
+/// The last attempt's status of several, and what the others said.
+pub(super) fn ended(sent: u32, all: &[String], status: &Status) -> Status {
+    let mut said: Vec<&str> = Vec::with_capacity(all.len() + 1);
+    for one in all.iter().map(String::as_str).chain([status.message()]) {
+        if !said.contains(&one) {
+            said.push(one);
+        }
+    }
+    let message = format!("{} attempts: {}", sent, said.join("; "));
+    let mut ended = Status::with_details_and_metadata(
+        status.code(),
+        message,
+        status.details().to_vec().into(),
+        status.metadata().clone(),
+    );
+    if let Some(fault) = Fault::of(status) {
+        ended = fault.clone().on(ended);
+    }
+    ended
 }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use http::HeaderName;
-use tonic::Code;
+
+use crate::route::RetryRules;
 
 /// The rules of one upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Resilience {
     pub first_byte_timeout: Option<Duration>,
     /// How long a response's body may pause.
     pub idle_timeout: Option<Duration>,
+    /// How long nothing may go through a tunnel.
+    pub tunnel_idle_timeout: Option<Duration>,
     pub retry: RetryRules,
     /// `None`: every call is let through.
     pub breaker: Option<BreakerRules>,
@@ -49,26 +52,6 @@ pub enum HashBy {
     Client,
     /// The path, without its query.
     Path,
-}
-
-/// `[upstreams.retry]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryRules {
-    /// How often a call may be sent in all; 1: once. What was never sent is sent elsewhere all the same.
-    pub attempts: u32,
-    /// How long one attempt may take, of calls that may be repeated.
-    pub per_try_timeout: Option<Duration>,
-    /// The longest pause before the second attempt; it doubles with each further one, up to `max_backoff`.
-    pub backoff: Duration,
-    pub max_backoff: Duration,
-    /// How many of a hundred calls of the last ten seconds may be sent again.
-    pub budget_percent: u32,
-    /// HTTP statuses after which a request may be sent again.
-    pub statuses: Vec<u16>,
-    /// gRPC codes after which a call may be sent again.
-    pub codes: Vec<Code>,
-    /// The longest body, in bytes, that is kept to be sent again, and the longest reply that is held until it is whole.
-    pub body_bytes: usize,
 }
 
 /// `[upstreams.breaker]`
@@ -129,6 +112,8 @@ pub struct LoadRules {
     /// How many may wait for their turn, and how long.
     pub waiting: usize,
     pub wait: Duration,
+    /// Tunnels at a time; `None`: as many as are opened.
+    pub tunnels: Option<usize>,
 }
 
 impl Default for Resilience {
@@ -138,26 +123,12 @@ impl Default for Resilience {
             resolve_interval: Duration::from_secs(10),
             first_byte_timeout: None,
             idle_timeout: None,
+            tunnel_idle_timeout: Some(Duration::from_secs(3600)),
             retry: RetryRules::default(),
             breaker: Some(BreakerRules::default()),
             ejection: Some(EjectionRules::default()),
             health: None,
             limits: None,
-        }
-    }
-}
-
-impl Default for RetryRules {
-    fn default() -> Self {
-        Self {
-            attempts: 3,
-            per_try_timeout: None,
-            backoff: Duration::from_millis(25),
-            max_backoff: Duration::from_secs(1),
-            budget_percent: 20,
-            statuses: vec![502, 503, 504],
-            codes: vec![Code::Unavailable],
-            body_bytes: 64 << 10,
         }
     }
 }
@@ -183,6 +154,6 @@ impl Default for EjectionRules {
 
 impl Default for LoadRules {
     fn default() -> Self {
-        Self { requests: 1000, waiting: 100, wait: Duration::from_secs(1) }
+        Self { requests: 1000, waiting: 100, wait: Duration::from_secs(1), tunnels: None }
     }
 }

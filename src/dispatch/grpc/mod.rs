@@ -33,8 +33,12 @@ use super::{
     reply::{self as normal, Opened},
     request,
     tls::{Connector, Speaks},
+    upload::Until,
 };
-use crate::call::{Frames, Record, trace::TRACEPARENT};
+use crate::{
+    call::{Frames, Record, trace::TRACEPARENT},
+    route::RetryRules,
+};
 
 /// What an attempt gives: an answer, or why there is none, with the answer to give where it is not sent again.
 type Attempt = Result<Opened<Relayed>, (Failure, Option<Opened<Relayed>>)>;
@@ -69,6 +73,8 @@ pub(super) struct Question {
     pub(super) client: Option<IpAddr>,
     /// It does no harm to send it twice.
     pub(super) repeatable: bool,
+    /// How it is sent again, where its route says so.
+    pub(super) retry: Option<Arc<RetryRules>>,
     /// The reply is known to be one message.
     pub(super) unary: bool,
     pub(super) record: Option<Arc<Record>>,
@@ -143,14 +149,15 @@ impl Upstream {
     /// UNAVAILABLE, with why: it was not sent, or no endpoint could answer it; DEADLINE_EXCEEDED for one that took too long;
     /// the client's own mistake; the upstream's own status where its reply is only a status.
     pub(super) fn call(&self, question: Question) -> impl Future<Output = Result<Opened<Relayed>, Status>> {
-        let Question { path, mut headers, frames, deadline, usual, client, repeatable, unary, record } =
+        let Question { path, mut headers, frames, deadline, usual, client, repeatable, retry, unary, record } =
             question;
         for (name, value) in &self.head.metadata {
             headers.insert(name, value.clone());
         }
         let fair = usual.map_or(FAIR, |usual| usual.min(FAIR));
         let key = self.balance.key(&headers, path.path(), client);
-        let plan = Plan { repeatable, deadline, fair, key, own: false, record };
+        let deadline = deadline.map(Until::At);
+        let plan = Plan { repeatable, retry, deadline, fair, key, own: false, tunnel: false, record };
         self.run(plan, path, headers, frames, unary)
     }
 
@@ -164,7 +171,16 @@ impl Upstream {
         headers: HeaderMap,
         frames: Frames,
     ) -> impl Future<Output = Result<Opened<Relayed>, Status>> {
-        let plan = Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true, record: None };
+        let plan = Plan {
+            repeatable: false,
+            retry: None,
+            deadline: None,
+            fair: FAIR,
+            key: None,
+            own: true,
+            tunnel: false,
+            record: None,
+        };
         self.run(plan, path, headers, frames, false)
     }
 
@@ -176,7 +192,7 @@ impl Upstream {
         frames: Frames,
         unary: bool,
     ) -> impl Future<Output = Result<Opened<Relayed>, Status>> {
-        let most = self.balance.rules.retry.body_bytes;
+        let most = plan.retry.as_deref().unwrap_or(&self.balance.rules.retry).body_bytes;
         let mut outgoing = Outgoing::new(frames, most);
         let call = Attempts::begin(&self.balance, plan);
         async move {
@@ -225,10 +241,12 @@ impl Upstream {
         outgoing: &mut Outgoing,
         unary: bool,
     ) -> Attempt {
-        let rules = &self.balance.rules;
+        let (rules, retry) = (&self.balance.rules, call.retry());
         let failed = |status, reach| (Failure::new(status, reach), None);
-        let limit =
-            |time: Option<(Instant, Duration)>, name, what| Limit::new(time, name, what, &endpoint.label);
+        let limit = |time: Option<(Instant, Duration)>, name, what| {
+            let time = time.map(|(at, limit)| (Until::At(at), limit));
+            Limit::new(time, name, what, &endpoint.label)
+        };
         let whole = call.until();
         let lease = limit(whole, PER_TRY, "was not connected to").hold(endpoint.transport.lease()).await;
         let lease = lease.map_err(|status| failed(status, Reach::Nowhere))?;
@@ -258,13 +276,12 @@ impl Upstream {
         let live = |begun, body| (Relayed::live(begun, body, &endpoint.label, rules.idle_timeout), None);
         let (relayed, verdict) = if unary && call.may_repeat() {
             let limit = limit(whole, PER_TRY, "did not end its answer");
-            let held = limit
-                .hold(reply::hold(body, rules.retry.body_bytes, rules.idle_timeout, &endpoint.label))
-                .await;
+            let held =
+                limit.hold(reply::hold(body, retry.body_bytes, rules.idle_timeout, &endpoint.label)).await;
             match held.map_err(|status| failed(status, Reach::Seen))? {
                 Held::Long(begun, body) => live(begun, *body),
                 Held::Whole(whole) => {
-                    let verdict = whole.judge(&head.headers, &endpoint.label, &rules.retry.codes);
+                    let verdict = whole.judge(&head.headers, &endpoint.label, &retry.codes);
                     (Relayed::whole(whole), verdict)
                 }
             }
@@ -277,7 +294,7 @@ impl Upstream {
             (Ok(opened), Some(failure)) => Err((failure, Some(opened))),
             (Err(status), _) => {
                 let asked = Asked::of_grpc(status.metadata().as_ref());
-                Err((reply::of_status(status, said, &rules.retry.codes, asked), None))
+                Err((reply::of_status(status, said, &retry.codes, asked), None))
             }
         }
     }

@@ -163,7 +163,7 @@ impl Relayed {
 
     /// What has come of it, and then the rest as it comes.
     pub(super) fn live(begun: Begun, body: UpstreamBody, label: &Arc<str>, idle: Option<Duration>) -> Self {
-        let (label, pause) = (Arc::clone(label), idle.map(Pause::new));
+        let (label, pause) = (Arc::clone(label), Pause::new(idle, None));
         let live = Box::new(Live { body, label, pause, call: None });
         Self { begun, live: Some(live), trailers: None }
     }
@@ -184,7 +184,7 @@ impl Live {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             let Some(pause) = &mut self.pause else { return Poll::Pending };
-            return pause.poll(cx).map(|()| Some(Err(deadline::paused(&self.label, pause.most))));
+            return pause.poll(cx, &self.label).map(|late| Some(Err(late)));
         };
         if let Some(pause) = &mut self.pause {
             pause.moved();

@@ -16,7 +16,7 @@ use super::transport::{Transport, broken};
 use crate::{
     call::{Body, status_of},
     dispatch::{
-        balance::{Attempts, Failure, Reach},
+        balance::{Attempts, Failure, Reach, Verdict},
         deadline,
         pause::Pause,
     },
@@ -78,26 +78,26 @@ pub(super) struct Relayed {
 }
 
 impl Relayed {
-    /// `idle`: how long it may pause; where nothing is said, one that says how long it is may not for ever.
+    /// `idle`: how long it may pause; `left`: how long it may be waited for in all. One that does not say how long it is, may go on
+    /// for ever; one that does, may pause for a minute where nothing else is said.
     pub(super) fn body(
         body: Body,
         label: &Arc<str>,
-        idle: Option<Duration>,
+        (idle, left): (Option<Duration>, Option<Duration>),
         call: Option<Attempts<Transport>>,
     ) -> Body {
         if body.is_end_stream() {
             return body;
         }
-        let idle = idle.or_else(|| body.size_hint().exact().map(|_| PAUSE));
-        Body::new(Self { body, label: Arc::clone(label), pause: idle.map(Pause::new), call })
+        let ends = body.size_hint().exact().is_some();
+        let pause = Pause::new(idle.or(ends.then_some(PAUSE)), left.filter(|_| ends));
+        Body::new(Self { body, label: Arc::clone(label), pause, call })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             let Some(pause) = &mut self.pause else { return Poll::Pending };
-            return pause
-                .poll(cx)
-                .map(|()| Some(Err(axum::Error::new(deadline::paused(&self.label, pause.most)))));
+            return pause.poll(cx, &self.label).map(|late| Some(Err(axum::Error::new(late))));
         };
         if let Some(pause) = &mut self.pause {
             pause.moved();
@@ -121,7 +121,12 @@ impl http_body::Body for Relayed {
             Some(Err(error)) => {
                 if let Some(mut call) = this.call.take() {
                     let status = broken(&this.label, format_args!("broke off its response: {error}"));
-                    call.ended_with(&Failure::new(status, Reach::Seen));
+                    let mut failure = Failure::new(status, Reach::Seen);
+                    if this.pause.as_ref().is_some_and(Pause::is_over_all) {
+                        // Its client may have given it little.
+                        failure.verdict = Verdict::BadIfFair;
+                    }
+                    call.ended_with(&failure);
                 }
             }
             None => drop(this.call.take()),

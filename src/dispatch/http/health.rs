@@ -39,7 +39,15 @@ impl Ask<Transport> for Health {
             headers.insert(http::header::HOST, head.host.clone());
             headers.insert(USER_AGENT, HeaderValue::from_static("propylon health check"));
             headers.extend(head.headers.clone());
-            let outline = Outline { method: Method::GET, path, headers, keep_host: false, expected: None };
+            let outline = Outline {
+                method: Method::GET,
+                path,
+                headers,
+                keep_host: false,
+                expected: None,
+                upload: None,
+                until: None,
+            };
             let label = Arc::clone(&endpoint.label);
             let why = |status: tonic::Status| {
                 // The words are said behind its name.

@@ -8,6 +8,7 @@ mod expect;
 mod headers;
 mod health;
 mod lend;
+mod outline;
 mod post;
 mod settings;
 mod transport;
@@ -16,21 +17,21 @@ mod tunnel;
 use std::{
     fmt,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, Response, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE},
-    uri::{PathAndQuery, Scheme},
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use self::{
     answer::Relayed,
     headers::Came,
     lend::Lender,
-    settings::Place,
+    outline::{Head, Outline, is_idempotent, until},
     transport::{Clients, Lost, Sent, Transport},
 };
 pub use self::{post::Posted, settings::HttpSettings};
@@ -46,10 +47,11 @@ use super::{
     replay::Outgoing,
     request::Mistake,
     tls::{Connector, Speaks},
+    upload::Until,
 };
 use crate::{
     call::{Body, Frames, Guards, HttpHead, HttpStatus, Record, Reply, Upgrade, trace::TRACEPARENT},
-    route::{Limits, Proxy},
+    route::{Limits, Proxy, RetryRules},
     status::Fault,
 };
 
@@ -64,16 +66,6 @@ pub struct HttpUpstream {
     upkeep: OnceLock<Upkeep>,
 }
 
-/// What the heads of all its requests have in common.
-struct Head {
-    scheme: Scheme,
-    /// By the addresses as they were written.
-    places: Box<[Place]>,
-    /// What the first of them is called.
-    host: HeaderValue,
-    headers: HeaderMap,
-}
-
 /// A request on its way to an upstream.
 pub(super) struct Proxied {
     pub(super) head: Box<HttpHead>,
@@ -84,10 +76,14 @@ pub(super) struct Proxied {
     /// It came over TLS.
     pub(super) secure: bool,
     pub(super) limits: Limits,
-    /// When the response's head must have come.
+    /// When it must have been answered, if its client sends it at once.
     pub(super) deadline: Option<Instant>,
+    /// When it must have been answered, whatever its client does.
+    pub(super) own: Option<Instant>,
     /// How long a request of its kind may take.
-    pub(super) usual: Option<std::time::Duration>,
+    pub(super) usual: Option<Duration>,
+    /// How it is sent again, where its route says so.
+    pub(super) retry: Option<Arc<RetryRules>>,
     pub(super) guards: Guards,
     pub(super) record: Option<Arc<Record>>,
 }
@@ -170,8 +166,20 @@ impl HttpUpstream {
     /// INVALID_ARGUMENT for a path that is none as it would go on; what the client did wrong with its body; UNAVAILABLE
     /// where the upstream cannot be reached or does not answer in HTTP; DEADLINE_EXCEEDED.
     pub(super) async fn call(&self, proxy: &Proxy, proxied: Proxied) -> Result<Reply, Status> {
-        let Proxied { mut head, mut headers, body, client, secure, limits, deadline, usual, guards, record } =
-            proxied;
+        let Proxied {
+            mut head,
+            mut headers,
+            body,
+            client,
+            secure,
+            limits,
+            deadline,
+            own,
+            usual,
+            retry,
+            guards,
+            record,
+        } = proxied;
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
         if let Some(record) = &record {
@@ -186,33 +194,36 @@ impl HttpUpstream {
             headers.insert(UPGRADE, upgrade.protocol.clone());
         }
         let (mut bounded, mistake) = Bounded::new(body, limits)?;
+        let upload = bounded.watch();
+        let until = until(deadline, own, usual, upload.as_ref());
         let mut expected = None;
         // hyper tells of a 100 over HTTP/1.1 alone.
         if head.expects && !self.settings.http2 && !http_body::Body::is_end_stream(&bounded) {
             (bounded, expected) = expect::hold(bounded, &mut headers);
         }
-        let most = self.balance.rules.retry.body_bytes;
+        let most = retry.as_deref().unwrap_or(&self.balance.rules.retry).body_bytes;
+        let may = retry.as_ref().and_then(|retry| retry.repeatable);
         let outgoing = Outgoing::new(Frames::Stream(Body::new(bounded)), most);
         let sent =
             if self.settings.http2 { Sent::Http2(outgoing) } else { Sent::Http1(Lender::new(outgoing)) };
         let plan = Plan {
-            repeatable: upgrade.is_none() && is_idempotent(&head.method),
-            deadline,
+            repeatable: upgrade.is_none() && may.unwrap_or_else(|| is_idempotent(&head.method)),
+            retry,
+            deadline: until.clone(),
             fair: usual.map_or(FAIR, |usual| usual.min(FAIR)),
             key: self.balance.key(&headers, path.path(), Some(client)),
             own: false,
+            tunnel: upgrade.is_some(),
             record,
         };
         let (method, keep_host) = (head.method.clone(), proxy.keep_host);
-        let request = Outline { method, path, headers, keep_host, expected };
-        let run = self.run(plan, request, sent, (upgrade, guards), &mistake);
-        let answered = match deadline {
+        let request = Outline { method, path, headers, keep_host, expected, upload, until };
+        let run = self.run(plan, &request, sent, (upgrade, guards), &mistake);
+        let answered = match &request.until {
             None => run.await,
-            Some(deadline) => tokio::select! {
-                biased;
-                answered = run => answered,
-                () = sleep_until(deadline) => Err(deadline::passed("a response came", self)),
-            },
+            Some(until) => {
+                until.hold(run).await.unwrap_or_else(|| Err(deadline::passed("a response came", self)))
+            }
         };
         answered.map_err(|status| mistake.get().cloned().unwrap_or(status))
     }
@@ -220,7 +231,7 @@ impl HttpUpstream {
     async fn run(
         &self,
         plan: Plan,
-        request: Outline,
+        request: &Outline,
         mut sent: Sent,
         (upgrade, guards): (Option<Upgrade>, Guards),
         mistake: &Mistake,
@@ -229,11 +240,11 @@ impl HttpUpstream {
         loop {
             let endpoint =
                 call.next().await.map_err(|status| call.ended(Failure::new(status, Reach::Nowhere)))?;
-            let (mut failure, answer) = match self.attempt(&endpoint, &call, &request, &mut sent).await {
+            let (mut failure, answer) = match self.attempt(&endpoint, &call, request, &mut sent).await {
                 Ok(response) => {
                     call.went_well();
                     let sent = call.sent();
-                    let reply = self.reply(&endpoint, response, Some(call), upgrade, guards)?;
+                    let reply = self.reply(&endpoint, response, (request, Some(call)), upgrade, guards)?;
                     return Ok(Reply { attempts: sent, ..reply });
                 }
                 Err(failed) => failed,
@@ -248,7 +259,7 @@ impl HttpUpstream {
                 (Some(wait), _) if wait.is_zero() => {}
                 (Some(wait), _) => sleep(wait).await,
                 (None, Some(response)) => {
-                    let reply = self.reply(&endpoint, response, None, upgrade, guards)?;
+                    let reply = self.reply(&endpoint, response, (request, None), upgrade, guards)?;
                     return Ok(Reply { attempts: call.sent(), ..reply });
                 }
                 (None, None) => return Err(call.ended(failure)),
@@ -263,25 +274,27 @@ impl HttpUpstream {
         outline: &Outline,
         sent: &mut Sent,
     ) -> Attempt {
-        let (rules, label) = (&self.balance.rules, &endpoint.label);
+        let (rules, retry, label) = (&self.balance.rules, call.retry(), &endpoint.label);
         let failed = |Lost { status, reach }| (Failure::new(status, reach), None);
         let mut request =
             self.head.request(endpoint.origin, outline).map_err(|status| failed(status.into()))?;
         if let Some(parent) = call.traceparent() {
             request.headers_mut().insert(TRACEPARENT, parent);
         }
-        let whole = call.until();
-        let first = rules.first_byte_timeout.map(|limit| (Instant::now() + limit, limit));
-        let (time, name) = match (first, whole) {
+        let now = Instant::now();
+        let after = |limit| (Until::after(now, limit, outline.upload.as_ref()), limit);
+        let whole = call.until().map(|(_, limit)| limit);
+        let (time, name) = match (rules.first_byte_timeout, whole) {
             (Some(first), Some(whole)) if first > whole => (Some(whole), PER_TRY),
             (None, whole) => (whole, PER_TRY),
             (first, _) => (first, FIRST_BYTE),
         };
-        let limit = Limit::new(time, name, "did not begin to answer", label);
+        let whole = whole.map(after);
+        let limit = Limit::new(time.map(after), name, "did not begin to answer", label);
         let response = limit.hold(endpoint.transport.send(request, sent, label)).await.map_err(failed)?;
         call.answered(Some(response.status()));
         let (head, body) = response.into_parts();
-        let body = if answer::short(&body, rules.retry.body_bytes) {
+        let body = if answer::short(&body, retry.body_bytes) {
             let limit = Limit::new(whole, PER_TRY, "did not end its response", label);
             limit
                 .hold(answer::hold(body, rules.idle_timeout, label))
@@ -292,7 +305,7 @@ impl HttpUpstream {
         };
         let status = head.status;
         let response = Response::from_parts(head, body);
-        let passing = rules.retry.statuses.contains(&status.as_u16());
+        let passing = retry.statuses.contains(&status.as_u16());
         let bad = matches!(status.as_u16(), 502..=504);
         if !passing && !bad {
             return Ok(response);
@@ -312,7 +325,7 @@ impl HttpUpstream {
         &self,
         endpoint: &Endpoint<Transport>,
         mut response: Response<Body>,
-        call: Option<Attempts<Transport>>,
+        (request, call): (&Outline, Option<Attempts<Transport>>),
         upgrade: Option<Upgrade>,
         mut guards: Guards,
     ) -> Result<Reply, Status> {
@@ -324,13 +337,15 @@ impl HttpUpstream {
             };
             let upstream = hyper::upgrade::on(&mut response);
             let metadata = std::mem::take(response.headers_mut());
+            let call = call.map(Attempts::switched);
             guards.push(call);
-            tunnel::open(upgrade, upstream, guards);
+            tunnel::open(upgrade, upstream, self.balance.rules.tunnel_idle_timeout, guards);
             let guards = Guards::default();
             return Ok(Reply { metadata, body: Body::empty(), http_status, attempts: 0, guards });
         }
         let (head, body) = response.into_parts();
-        let body = Relayed::body(body, &endpoint.label, self.balance.rules.idle_timeout, call);
+        let (idle, left) = (self.balance.rules.idle_timeout, request.until.as_ref().map(Until::left));
+        let body = Relayed::body(body, &endpoint.label, (idle, left), call);
         Ok(Reply { metadata: head.headers, body, http_status, attempts: 0, guards })
     }
 
@@ -344,45 +359,6 @@ impl HttpUpstream {
             headers.insert(name, value.clone());
         }
     }
-}
-
-impl Head {
-    /// A request to the upstream's address of this place.
-    fn request(&self, place: usize, outline: &Outline) -> Result<Request<()>, Status> {
-        let place = self.places.get(place);
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = place.map(|place| place.authority.clone());
-        parts.path_and_query = Some(outline.path.clone());
-        let mut request = Request::new(());
-        *request.method_mut() = outline.method.clone();
-        *request.uri_mut() = Uri::from_parts(parts).map_err(|error| Status::internal(error.to_string()))?;
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = outline.headers.clone();
-        if let Some(place) = place.filter(|place| !outline.keep_host && place.host != self.host) {
-            // Another of its addresses has another name.
-            request.headers_mut().insert(HOST, place.host.clone());
-        }
-        if let Some(expected) = &outline.expected {
-            expect::listen(&mut request, expected);
-        }
-        Ok(request)
-    }
-}
-
-/// What all attempts of a request have in common.
-struct Outline {
-    method: Method,
-    path: PathAndQuery,
-    headers: HeaderMap,
-    keep_host: bool,
-    /// Its client waits to be told that its body is wanted.
-    expected: Option<expect::Expected>,
-}
-
-/// RFC 9110, 9.2.2
-fn is_idempotent(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE].contains(method)
 }
 
 impl fmt::Display for HttpUpstream {

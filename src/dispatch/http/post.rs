@@ -50,13 +50,30 @@ impl HttpUpstream {
         headers.insert(HOST, self.head.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(OURS));
         headers.extend(self.head.headers.clone());
-        let outline = Outline { method: Method::POST, path, headers, keep_host: false, expected: None };
+        let outline = Outline {
+            method: Method::POST,
+            path,
+            headers,
+            keep_host: false,
+            expected: None,
+            upload: None,
+            until: None,
+        };
         let posting = self.exchange(outline, body, most);
         timeout_at(until, posting).await.unwrap_or_else(|_| Err(deadline::passed("it answered", self)))
     }
 
     async fn exchange(&self, outline: Outline, body: Bytes, most: usize) -> Result<Posted, Status> {
-        let plan = Plan { repeatable: false, deadline: None, fair: FAIR, key: None, own: true, record: None };
+        let plan = Plan {
+            repeatable: false,
+            retry: None,
+            deadline: None,
+            fair: FAIR,
+            key: None,
+            own: true,
+            tunnel: false,
+            record: None,
+        };
         let mut call = Attempts::begin(&self.balance, plan).await?;
         let outgoing = Outgoing::new(Frames::Stream(Body::from(body.clone())), body.len());
         let mut sent =

@@ -5,8 +5,9 @@ use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Request, Response, Version,
-    header::{CONNECTION, HOST},
+    header::{CONNECTION, CONTENT_LENGTH, HOST},
 };
+use http_body::Body as _;
 use hyper_util::{
     client::legacy::{Client, Error},
     rt::{TokioExecutor, TokioTimer},
@@ -22,7 +23,7 @@ use crate::{
     dispatch::{
         balance::Reach,
         dial::Dial,
-        http2::{self, Pools},
+        http2::{self, Pools, UpstreamBody},
         replay::Outgoing,
         worker,
     },
@@ -127,7 +128,7 @@ impl Transport {
                 let lease = lease.map_err(|status| Lost { status, reach: Reach::Nowhere })?;
                 for_http2(&mut request)?;
                 match http2::send(lease, request, outgoing, label).await {
-                    Ok(response) => Ok(response.map(Body::new)),
+                    Ok(response) => Ok(sized(response).map(Body::new)),
                     Err(http2::Failed { status, unsent }) => {
                         let reach = if unsent { Reach::Unseen } else { Reach::Seen };
                         Err(Lost { status: of_http(status), reach })
@@ -137,6 +138,12 @@ impl Transport {
             _ => Err(Status::internal("a request was made for another protocol").into()),
         }
     }
+}
+
+/// Its body, which knows how long the head says it is.
+fn sized(response: Response<UpstreamBody>) -> Response<UpstreamBody> {
+    let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    response.map(|body| if body.is_end_stream() { body } else { body.of_length(length) })
 }
 
 /// Whom it is for is said once, and nothing is said of the connection (RFC 9113, 8.2.2 and 8.3.1).
@@ -170,7 +177,12 @@ fn lost(error: &Error, label: &str) -> Lost {
             return Lost { status: status.clone(), reach };
         }
         if let Some(error) = cause.downcast_ref::<hyper::Error>() {
-            return if error.is_canceled() {
+            return if error.is_user() {
+                // It could not be written down: that says nothing of the upstream.
+                let status = Status::internal(format!("the request could not be sent to {label}: {error}"));
+                let fault = Fault { refusal: None, whose: crate::status::Whose::Gateway, retry: false };
+                Lost { status: fault.on(status), reach }
+            } else if error.is_canceled() {
                 // It was never taken off the connection's queue.
                 broken(format_args!("closed the connection before it was asked"), Reach::Unseen)
             } else if error.is_parse() {

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http::{Request, Response};
-use http_body::{Body as _, Frame};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::task::AbortHandle;
 use tonic::{Code, Status};
 
@@ -61,7 +61,7 @@ fn begin(lease: &mut Lease, request: Request<()>, outgoing: &Outgoing, label: &s
         Outgoing::Gone => true,
     };
     let (response, mut stream) = lease.sender.send_request(request, nothing).map_err(|error| {
-        // Nothing has been written; a header h2 will not write is nobody else's fault.
+        // Nothing has been written.
         let unsent = error.is_io() || error.is_go_away();
         Failed { unsent, status: failure(label, &error) }
     })?;
@@ -121,8 +121,15 @@ async fn answered(
     };
     let mistake = mistake.filter(|_| upload.is_some());
     lease.finished = receiving.is_end_stream();
-    let body =
-        UpstreamBody { receiving, data_ended: false, upload, mistake, lease, label: Arc::clone(label) };
+    let body = UpstreamBody {
+        receiving,
+        data_ended: false,
+        left: None,
+        upload,
+        mistake,
+        lease,
+        label: Arc::clone(label),
+    };
     Ok(Response::from_parts(head, body))
 }
 
@@ -184,6 +191,8 @@ impl Drop for Uploading {
 pub(in crate::dispatch) struct UpstreamBody {
     receiving: RecvStream,
     data_ended: bool,
+    /// How much of it is still to come, where that is known.
+    left: Option<u64>,
     #[expect(dead_code, reason = "held to end the upload with the reply")]
     upload: Option<Uploading>,
     mistake: Option<Arc<OnceLock<Status>>>,
@@ -192,6 +201,11 @@ pub(in crate::dispatch) struct UpstreamBody {
 }
 
 impl UpstreamBody {
+    /// It is known how long it is.
+    pub(in crate::dispatch) fn of_length(self, left: Option<u64>) -> Self {
+        Self { left, ..self }
+    }
+
     fn failed(&mut self, error: &h2::Error) -> Status {
         self.lease.finished = error.is_remote() || error.is_io();
         match self.mistake.as_ref().and_then(|mistake| mistake.get()) {
@@ -215,6 +229,7 @@ impl http_body::Body for UpstreamBody {
                 Some(Ok(data)) => {
                     // The reader asks for the next piece only when this one is on its way.
                     let _ = this.receiving.flow_control().release_capacity(data.len());
+                    this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(this.failed(&error)))),
@@ -234,6 +249,10 @@ impl http_body::Body for UpstreamBody {
     fn is_end_stream(&self) -> bool {
         self.receiving.is_end_stream()
     }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
 }
 
 /// True where HTTP/2 guarantees that the upstream has not processed a stream (RFC 9113, 6.8 and 8.7).
@@ -243,7 +262,14 @@ fn is_unsent(error: &h2::Error) -> bool {
 
 /// "gRPC over HTTP/2", HTTP2 Transport Mapping, Errors.
 fn failure(label: &str, error: &h2::Error) -> Status {
-    let fault = if is_unsent(error) { Fault::upstream().unsent() } else { Fault::upstream() };
+    let fault = match () {
+        // A header that h2 does not write says nothing of the upstream. (h2 has no name for it.)
+        () if error.to_string().ends_with("malformed headers") => {
+            Fault { refusal: None, whose: Whose::Gateway, retry: false }
+        }
+        () if is_unsent(error) => Fault::upstream().unsent(),
+        () => Fault::upstream(),
+    };
     let reason = error.reason().unwrap_or(Reason::NO_ERROR);
     let named = ReasonName(reason);
     let status = if error.is_go_away() && error.is_remote() {

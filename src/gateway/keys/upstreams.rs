@@ -98,6 +98,7 @@ impl Keys {
             resolve_interval,
             first_byte_timeout,
             idle_timeout,
+            tunnel_idle_timeout,
             retry,
             breaker,
             ejection,
@@ -110,6 +111,7 @@ impl Keys {
         self.add(&key("resolve_interval"), resolve_interval);
         self.text(&key("first_byte_timeout"), &time(first_byte_timeout));
         self.text(&key("idle_timeout"), &time(idle_timeout));
+        self.text(&key("tunnel_idle_timeout"), &time(tunnel_idle_timeout));
         self.long(&key("retry"), retry);
         self.long(&key("breaker"), breaker);
         self.long(&key("ejection"), ejection);

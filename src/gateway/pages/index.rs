@@ -19,6 +19,8 @@ use crate::{
     transcode::json_schema::Comments,
 };
 
+const HEALTH: &str = "propylon.gateway.v1.HealthService";
+
 pub(super) fn response(snapshot: &Snapshot, request: &Parts) -> Result<Response, Status> {
     if rest::prefers_html(&request.headers) {
         let mut response = page(snapshot, request)?;
@@ -63,6 +65,7 @@ fn index(snapshot: &Snapshot) -> Value {
         .into_iter()
         .filter(|(_, page)| *page != Page::Index)
         .map(|(path, page)| (page.name().to_owned(), path.into()))
+        .chain(path_of(snapshot, HEALTH, "/Check").map(|path| ("health".to_owned(), path.into())))
         .collect();
     let mut value = json!({"name": &*config.rest.title, "version": version(config)});
     if let Some(members) = value.as_object_mut() {
@@ -100,7 +103,7 @@ fn page(snapshot: &Snapshot, request: &Parts) -> Result<Response, Status> {
         ("Try the API", page_at(Page::Docs)),
         ("Read the API", page_at(Page::Redoc)),
         ("OpenAPI document", page_at(Page::Openapi)),
-        ("Health", path_of(snapshot, "propylon.gateway.v1.HealthService", "/Check")),
+        ("Health", path_of(snapshot, HEALTH, "/Check")),
         ("Ready?", page_at(Page::Readyz)),
     ];
     for (words, path) in links.into_iter().filter_map(|(words, path)| Some((words, path?))) {
@@ -146,8 +149,8 @@ fn commands(snapshot: &Snapshot, request: &Parts, body: &mut String) {
     let secure = surface::peer(&request.extensions).secure;
     let host = host(request).unwrap_or_else(|| snapshot.config.listen.to_string());
     let scheme = if secure { "https" } else { "http" };
-    let reachable = path_of(snapshot, "propylon.gateway.v1.HealthService", "/Ping")
-        .or_else(|| snapshot.config.built_ins.path_of(Page::Livez));
+    let reachable =
+        path_of(snapshot, HEALTH, "/Ping").or_else(|| snapshot.config.built_ins.path_of(Page::Livez));
     body.push_str("<h2>From a terminal</h2>\n<pre>");
     if let Some(path) = reachable {
         body.push_str(&html::escape(&format!("curl {scheme}://{host}{path}\n")));

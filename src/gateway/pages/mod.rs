@@ -207,7 +207,10 @@ fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Parts) -> 
         Page::Openapi => {
             let document = snapshot.openapi();
             let kind = HeaderValue::from_static("application/json");
-            kept(document.json.clone(), &document.etag, kind, ASK_AGAIN, &request.headers)
+            let coded = |headers: &mut HeaderMap| {
+                document.json.encode(request.headers.get(header::ACCEPT_ENCODING), headers)
+            };
+            kept(coded, &document.etag, kind, ASK_AGAIN, &request.headers)
         }
         Page::Jwks => jwks(gateway, &request.headers),
         Page::Docs => viewer(config, Page::Docs, &request.headers),
@@ -222,12 +225,14 @@ fn jwks(gateway: &Gateway, request: &HeaderMap) -> Result<Response, Status> {
     let digest = digest(text.as_bytes());
     let etag: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let kind = HeaderValue::from_static("application/jwk-set+json");
-    kept(text.into(), &format!("\"{etag}\""), kind, A_MINUTE, request)
+    let coded =
+        |headers: &mut HeaderMap| rest::encode(text.into(), request.get(header::ACCEPT_ENCODING), headers);
+    kept(coded, &format!("\"{etag}\""), kind, A_MINUTE, request)
 }
 
-/// A document, or 304 for who has it already.
+/// A document, as the client takes it, or 304 for who has it already.
 fn kept(
-    document: Bytes,
+    coded: impl FnOnce(&mut HeaderMap) -> Result<Bytes, Status>,
     etag: &str,
     kind: HeaderValue,
     cache: HeaderValue,
@@ -238,7 +243,7 @@ fn kept(
         return Ok(response(StatusCode::NOT_MODIFIED, headers, Bytes::new()));
     }
     headers.insert(header::CONTENT_TYPE, kind);
-    let body = rest::encode(document, request.get(header::ACCEPT_ENCODING), &mut headers)?;
+    let body = coded(&mut headers)?;
     Ok(response(StatusCode::OK, headers, body))
 }
 

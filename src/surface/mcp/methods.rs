@@ -199,7 +199,7 @@ impl Mcp {
         let public = |route: &Route| route.terms.access.is_public();
         public(&self.route)
             && self.toolbox.behind(None).all(|tool| {
-                tool.routes().when.is_empty() && tool.routes().first().is_none_or(|route| public(route))
+                tool.routes().when().is_empty() && tool.routes().first().is_none_or(|route| public(route))
             })
     }
 }

@@ -1,7 +1,7 @@
 //! How the REST surface answers: a unary reply as one JSON value or as the bytes of an HttpBody, everything that fails as
 //! an error body; streams are [`super::stream`]'s.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     call::{Body, Encoding, FrameReader, Reply, trace::Part},
     status::{self, Fault, Whose},
-    surface::{self, Answer, Protocol, http, metadata},
+    surface::{self, Answer, Protocol, handshake::Handshake, http, metadata},
 };
 
 /// Replies shorter than this are sent as they are.
@@ -36,6 +36,8 @@ pub(super) enum Target {
     Nothing,
     /// What answers HTTP itself.
     Http,
+    /// A tunnel to an upstream, over HTTP/2.
+    Socket(Handshake),
     Endpoint {
         endpoint: Arc<Endpoint>,
         form: Form,
@@ -62,6 +64,7 @@ impl Answer for RestAnswer {
         let answered = match (target, outcome) {
             (_, Err(status)) => Err(status),
             (Target::Nothing, Ok(_)) => Err(Status::internal("a request that calls nothing was answered")),
+            (Target::Socket(handshake), Ok(reply)) => handshake.end(http::response(reply, &origin.method)),
             (Target::Http, Ok(reply)) => coded(http::response(reply, &origin.method), &origin).await,
             (Target::Endpoint { endpoint, form, .. }, Ok(reply)) if endpoint.method().server_streaming => {
                 stream::response(endpoint, form, reply, None, origin.head()).await
@@ -160,6 +163,54 @@ pub fn encode(
     Ok(coded.into())
 }
 
+/// A text that is sent often: compressed once by each coding that is asked for.
+#[derive(Debug)]
+pub struct Kept {
+    plain: Bytes,
+    coded: Mutex<Vec<(Coding, Bytes)>>,
+}
+
+impl Kept {
+    #[must_use]
+    pub fn new(plain: Bytes) -> Self {
+        Self { plain, coded: Mutex::default() }
+    }
+
+    #[must_use]
+    pub fn plain(&self) -> &Bytes {
+        &self.plain
+    }
+
+    /// As [`encode`] has it.
+    ///
+    /// # Errors
+    /// It cannot be compressed.
+    pub fn encode(
+        &self,
+        accept_encoding: Option<&HeaderValue>,
+        headers: &mut HeaderMap,
+    ) -> Result<Bytes, Status> {
+        let coding = accept_encoding.and_then(Coding::of_reply);
+        let known = |coding: Coding| {
+            let coded = self.coded.lock().unwrap_or_else(PoisonError::into_inner);
+            coded.iter().find(|(known, _)| *known == coding).map(|(_, bytes)| bytes.clone())
+        };
+        if let Some((coding, bytes)) = coding.and_then(|coding| Some((coding, known(coding)?))) {
+            headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
+            return Ok(bytes);
+        }
+        let bytes = encode(self.plain.clone(), accept_encoding, headers)?;
+        if let Some(coding) = coding.filter(|_| headers.contains_key(header::CONTENT_ENCODING)) {
+            let mut coded = self.coded.lock().unwrap_or_else(PoisonError::into_inner);
+            coded.push((coding, bytes.clone()));
+            // Two that came at once have compressed it both: one is enough.
+            coded.dedup_by_key(|(coding, _)| *coding);
+        }
+        Ok(bytes)
+    }
+}
+
 /// Reads the frames of a reply.
 pub(super) fn reader(endpoint: &Endpoint, headers: &HeaderMap, body: Body) -> FrameReader {
     FrameReader::new(body, Whose::Upstream, Encoding::of(headers), endpoint.route.limits.response_bytes)
@@ -210,5 +261,28 @@ pub(super) fn content_type(named: &str) -> HeaderValue {
     match HeaderValue::from_str(named) {
         Ok(value) if !named.is_empty() => value,
         _ => HeaderValue::from_static("application/octet-stream"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_kept_is_compressed_once_by_each_coding() {
+        let text = "what is sent often, ".repeat(100);
+        let kept = Kept::new(text.clone().into());
+        let ask = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            let bytes = kept.encode(Some(&HeaderValue::from_static(accept)), &mut headers).unwrap();
+            assert_eq!(headers[header::VARY], "accept-encoding", "{accept}");
+            (bytes, headers.get(header::CONTENT_ENCODING).map(|coding| coding.to_str().unwrap().to_owned()))
+        };
+        for accept in ["gzip", "br", "zstd"] {
+            let ((first, coding), (second, again)) = (ask(accept), ask(accept));
+            assert_eq!((coding.as_deref(), again.as_deref()), (Some(accept), Some(accept)));
+            assert!(first.len() < text.len() && first.as_ptr() == second.as_ptr(), "{accept}");
+        }
+        assert_eq!(ask("identity"), (Bytes::from(text), None));
     }
 }

@@ -115,6 +115,14 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
     let profile = &origin.errors.profile;
     let http = profile.http(status);
     let mut headers = headers(status, http);
+    let refusal = Fault::of(status).and_then(|fault| fault.refusal.as_ref());
+    if matches!(refusal, Some(Refusal::Redirect { .. })) {
+        // It is no failure: there is nothing to read.
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+        let mut response = http::Response::new(Body::empty());
+        (*response.status_mut(), *response.headers_mut()) = (http, headers);
+        return response;
+    }
     let retry_after = retry_after(status);
     let mut body = Vec::with_capacity(256);
     for field in &profile.error_fields {

@@ -9,7 +9,7 @@ use super::{
     Rest,
     endpoint::{Endpoint, HeadFields, Input},
     negotiate,
-    paths::Found,
+    paths::{Found, Socket},
 };
 use crate::{
     call::Body,
@@ -32,17 +32,15 @@ impl Rest {
     /// answers HTTP itself.
     #[must_use]
     pub fn explain(&self, parts: &Parts, body: &Body, socket: bool) -> Option<Explained> {
-        let by_socket = if socket {
-            self.paths.socket(&parts.uri, &parts.headers, parts.version).ok().flatten()
-        } else {
-            None
-        };
+        let by_socket = socket.then(|| self.paths.socket(&parts.uri, &parts.headers));
         let (endpoint, head) = match by_socket {
-            Some(found) => found,
-            None => match self.paths.look_up(&parts.method, &parts.uri, &parts.headers) {
-                Ok(Found::Method(endpoint, head)) => (endpoint, head),
-                Ok(Found::Http(..)) | Err(_) => return None,
-            },
+            Some(Ok(Socket::Method(endpoint, head))) => (endpoint, head),
+            Some(Ok(Socket::Upstream | Socket::Nothing) | Err(_)) | None => {
+                match self.paths.look_up(&parts.method, &parts.uri, &parts.headers) {
+                    Ok(Found::Method(endpoint, head)) => (endpoint, head),
+                    Ok(Found::Http(..)) | Err(_) => return None,
+                }
+            }
         };
         let answers = match negotiate(&endpoint, &parts.headers, body) {
             _ if socket && endpoint.streaming() => "websocket".to_owned(),

@@ -45,7 +45,7 @@ use self::{
 };
 pub use self::{
     accept::{accepts_gzip, prefers_html},
-    answer::{RestAnswer, encode},
+    answer::{Kept, RestAnswer, encode},
     endpoint::{Endpoint, Format},
     explain::Explained,
     profile::{ErrorField, ErrorValue, Profile},
@@ -53,6 +53,7 @@ pub use self::{
 };
 use super::{
     Protocol, Request, Response, Surface,
+    handshake::Handshake,
     http::{self, HttpEndpoint},
     metadata, peer, timeout,
 };
@@ -100,8 +101,8 @@ impl RestBuilder {
     /// A binding that matches the same requests (both are named), or one that does not fit its tables.
     pub fn add(&mut self, binding: &Binding, routes: &Routes, format: &Format) -> Result<(), String> {
         let errors = self.errors(&format.tables);
-        let (always, none) = (routes.always.iter(), Conditions::default());
-        let all = routes.when.iter().map(|(conditions, routes)| (&**conditions, routes));
+        let (always, none) = (routes.always().into_iter(), Conditions::default());
+        let all = routes.when().iter().map(|(conditions, routes)| (&**conditions, routes));
         for (conditions, routes) in always.map(|routes| (&none, routes)).chain(all) {
             let endpoint = routes.try_map(|route| {
                 Endpoint::compile(binding.clone(), Arc::clone(route), format.clone(), Arc::clone(&errors))
@@ -235,7 +236,11 @@ impl Rest {
                 let (method, uri) = (parts.method.clone(), parts.uri.clone());
                 let origin = Origin::take(&mut parts, &self.errors);
                 (parts.method, parts.uri) = (method, uri);
-                return (RestAnswer { origin, target: Wanted::Http }, endpoint.open(parts, body, captures));
+                let target = match parts.extensions.get::<Handshake>() {
+                    Some(handshake) => Wanted::Socket(handshake.clone()),
+                    None => Wanted::Http,
+                };
+                return (RestAnswer { origin, target }, endpoint.open(parts, body, captures));
             }
             Err(status) => {
                 let connect = is_connect(&parts.headers) && self.paths.has_method(parts.uri.path());

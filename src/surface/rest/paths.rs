@@ -14,7 +14,7 @@ use crate::{
         router::{Miss, Near, Router},
     },
     status::{Fault, Refusal, refuse, shown},
-    surface::http::HttpEndpoint,
+    surface::{Request, handshake::Handshake, http::HttpEndpoint},
 };
 
 /// What a path template is of; where it leads to several upstreams, each by its weight.
@@ -45,6 +45,14 @@ const SOCKET_VERBS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Metho
 pub(super) enum Found {
     Method(Arc<Endpoint>, HeadFields),
     Http(Arc<HttpEndpoint>, Vec<String>),
+}
+
+/// What a WebSocket talks to.
+pub(super) enum Socket {
+    Method(Arc<Endpoint>, HeadFields),
+    /// It is the upstream's to say whether it speaks WebSocket.
+    Upstream,
+    Nothing,
 }
 
 /// Every path that is served.
@@ -155,48 +163,52 @@ impl Paths {
         near
     }
 
-    /// The streaming method that a WebSocket at this path talks to, whatever verb its binding has; `None` where the path
-    /// has none that streams.
+    /// What the WebSocket that a request asks for talks to; one over HTTP/2 that is an upstream's becomes the handshake of
+    /// HTTP/1.1.
+    ///
+    /// # Errors
+    /// As [`Paths::socket`].
+    pub(super) fn talks_to(&self, request: &mut Request) -> Result<Socket, Status> {
+        let found = self.socket(request.uri(), request.headers())?;
+        if matches!(found, Socket::Upstream) && request.version() == Version::HTTP_2 {
+            Handshake::begin(request)?;
+        }
+        Ok(found)
+    }
+
+    /// What a WebSocket at this path talks to: a streaming method, whatever verb its binding has, or an upstream.
     ///
     /// # Errors
     /// INVALID_ARGUMENT where the path answers HTTP alone.
-    pub(super) fn socket(
-        &self,
-        uri: &Uri,
-        headers: &HeaderMap,
-        version: Version,
-    ) -> Result<Option<(Arc<Endpoint>, HeadFields)>, Status> {
-        let (mut http, asked) = (None, Asked::of(uri, headers));
+    pub(super) fn socket(&self, uri: &Uri, headers: &HeaderMap) -> Result<Socket, Status> {
+        let (mut http, asked) = (false, Asked::of(uri, headers));
         for verb in SOCKET_VERBS {
             let Ok(found) = self.router.find(&verb, uri.path(), &asked) else { continue };
             match found.value {
                 Entry::Method { endpoint, .. } if endpoint.first().streaming() => {
-                    return Ok(Some((Arc::clone(endpoint.pick()), head_fields(found.captures, uri))));
+                    return Ok(Socket::Method(Arc::clone(endpoint.pick()), head_fields(found.captures, uri)));
                 }
                 Entry::Method { .. } => {}
                 // It is the upstream's to say whether it speaks WebSocket.
-                Entry::Http(endpoint) if version != Version::HTTP_2 && endpoint.first().is_proxied() => {
-                    return Ok(None);
-                }
-                Entry::Http(endpoint) => http = Some(endpoint.first().is_proxied()),
+                Entry::Http(endpoint) if endpoint.first().is_proxied() => return Ok(Socket::Upstream),
+                Entry::Http(_) => http = true,
             }
         }
-        let Some(proxied) = http else { return Ok(None) };
-        if proxied {
-            let message =
-                format!("{} takes WebSockets by HTTP/1.1 alone: they are its upstream's", uri.path());
-            return Err(Fault::client().on(Status::invalid_argument(message)));
+        if !http {
+            return Ok(Socket::Nothing);
         }
         let message = format!("{} answers HTTP requests alone: there is no WebSocket here", uri.path());
         Err(Fault::client().on(Status::invalid_argument(message)))
     }
 
-    /// The route of the method that a WebSocket at this path talks to.
+    /// The route of what a WebSocket at this path talks to.
     pub(super) fn socket_route(&self, uri: &Uri, asked: &Asked<'_>) -> Option<&Arc<Route>> {
         let mut entries = SOCKET_VERBS.iter().filter_map(|verb| self.router.get(verb, uri.path(), asked));
-        entries
-            .find(|entry| matches!(entry, Entry::Method { endpoint, .. } if endpoint.first().streaming()))
-            .map(Entry::route)
+        let talks = |entry: &&Entry| match entry {
+            Entry::Method { endpoint, .. } => endpoint.first().streaming(),
+            Entry::Http(endpoint) => endpoint.first().is_proxied(),
+        };
+        entries.find(talks).map(Entry::route)
     }
 
     /// The route of a request by its verb, its path, and what else is known of it.

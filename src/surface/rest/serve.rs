@@ -9,6 +9,7 @@ use super::{
     Rest,
     answer::{RestAnswer, Target as Wanted},
     error::Origin,
+    paths::Socket,
     stream, websocket,
 };
 use crate::{
@@ -24,14 +25,14 @@ impl Rest {
     pub fn serve<'a, R: Road + 'static>(
         &'a self,
         road: &'a Arc<R>,
-        request: Request,
+        mut request: Request,
     ) -> BoxFuture<'a, Response> {
         if websocket::wanted(&request) {
-            match self.paths.socket(request.uri(), request.headers(), request.version()) {
-                Ok(Some((endpoint, head))) => {
+            match self.paths.talks_to(&mut request) {
+                Ok(Socket::Method(endpoint, head)) => {
                     return Box::pin(websocket::serve(endpoint, head, road, request));
                 }
-                Ok(None) => {}
+                Ok(Socket::Upstream | Socket::Nothing) => {}
                 Err(status) => {
                     let mut parts = request.into_parts().0;
                     let origin = Origin::take(&mut parts, &self.errors);

@@ -171,6 +171,82 @@ async fn an_upstream_that_fails_every_call_is_not_asked_three_times_for_each() {
 }
 
 #[tokio::test]
+async fn a_route_has_rules_of_its_own_about_what_is_sent_again() {
+    let (library, http) = (some(1, Speaks::Grpc).await, some(1, Speaks::Http).await);
+    let config = format!(
+        r#"
+        [[upstreams]]
+        name = "library"
+        grpc = [{}]
+        descriptors = "library.binpb"
+        breaker = {{ enabled = false }}
+        [[upstreams]]
+        name = "plain"
+        http = [{}]
+        breaker = {{ enabled = false }}
+        [[routes]]
+        path = "/plain/{{rest=**}}"
+        upstream = "plain"
+        [[routes]]
+        prefix = "/once"
+        upstream = "plain"
+        retry = {{ attempts = 1 }}
+        [[routes]]
+        prefix = "/any"
+        upstream = "plain"
+        retry = {{ repeatable = true, attempts = 2 }}
+        [[routes]]
+        prefix = "/other"
+        upstream = "plain"
+        retry = {{ statuses = [500] }}
+        [[routes]]
+        service = "library.v1.*"
+        retry = {{ attempts = 2, codes = ["ABORTED"] }}
+        [[routes]]
+        service = "library.v1.Library"
+        retry = {{ codes = ["UNAVAILABLE"] }}
+        [[routes]]
+        service = "library.v1.Library/CreateBook"
+        retry = {{ repeatable = true, attempts = 4, backoff = "1ms" }}
+        [[routes]]
+        service = "library.v1.Library/GetBook"
+        headers = {{ x-once = "*" }}
+        retry = {{ repeatable = false }}
+        "#,
+        addresses(&library),
+        addresses(&http),
+    );
+    let world = World::new().with_file("library.binpb", &crate::support::library::DESCRIPTORS);
+    let gateway = world.with_config(&config).start();
+    library[0].becomes(Mode::Unavailable(vec![]));
+    http[0].becomes(Mode::Unavailable(vec![]));
+    for (method, path, times) in [
+        (Method::GET, "/plain/a", 3),
+        (Method::POST, "/plain/a", 1),
+        (Method::GET, "/once/a", 1),
+        (Method::GET, "/any/a", 2),
+        (Method::POST, "/any/a", 2),
+        (Method::GET, "/other/a", 1),
+    ] {
+        let before = http[0].calls();
+        let answer = rest(gateway.address, request(&method, path, &[], "")).await;
+        assert_eq!((answer.http, http[0].calls() - before), (503, times), "{method} {path}: {answer:?}");
+        // Three a second always may be sent again, and few more of so few calls.
+        sleep(Duration::from_millis(1100)).await;
+    }
+    for (path, headers, times) in [(GET, &[][..], 2), (GET, &[("x-once", "1")][..], 1), (CREATE, &[][..], 4)]
+    {
+        let (before, message) = (
+            library[0].calls(),
+            if path == GET { "library.v1.GetBookRequest" } else { "library.v1.CreateBookRequest" },
+        );
+        let called = grpc(gateway.address, path, headers, frames(message, &["{}"]), "library.v1.Book").await;
+        assert_eq!((called.code, library[0].calls() - before), (14, times), "{path} {headers:?}: {called:?}");
+        sleep(Duration::from_millis(1100)).await;
+    }
+}
+
+#[tokio::test]
 async fn what_was_never_sent_goes_elsewhere_whatever_it_is() {
     let mut fleet = Fleet::start(3, "retry = { attempts = 1 }").await;
     for instance in fleet.first() {

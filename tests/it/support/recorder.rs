@@ -21,6 +21,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 type Reply = Response<BoxBody<Bytes, Infallible>>;
 
@@ -83,6 +84,17 @@ async fn connection(stream: TcpStream, requests: Arc<AtomicUsize>) {
         let _ = stream.write_all(head.as_bytes()).await;
         return;
     }
+    if let Some(length) = path.strip_prefix("/drips/") {
+        let mut stream = stream;
+        let _ = stream.read(&mut [0; 4096]).await;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+        let mut sent = stream.write_all(head.as_bytes()).await;
+        while sent.is_ok() {
+            sent = stream.write_all(b"x").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        return;
+    }
     let service = service_fn(move |request| {
         requests.fetch_add(1, Ordering::SeqCst);
         answer(request)
@@ -93,7 +105,8 @@ async fn connection(stream: TcpStream, requests: Arc<AtomicUsize>) {
 
 async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
     let path = request.uri().path().to_owned();
-    if request.headers().contains_key("upgrade") {
+    if request.headers().contains_key("upgrade") && path != "/stubborn" {
+        let key = request.headers().get("sec-websocket-key").map(|key| derive_accept_key(key.as_bytes()));
         let protocol = request.headers()["upgrade"].clone();
         let on = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
@@ -106,6 +119,10 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
         let mut reply = body(StatusCode::SWITCHING_PROTOCOLS, Bytes::new());
         reply.headers_mut().insert("upgrade", protocol);
         reply.headers_mut().insert("connection", "upgrade".parse().unwrap());
+        if let Some(accept) = key {
+            let accept = if path == "/liar" { "bm8=".to_owned() } else { accept };
+            reply.headers_mut().insert("sec-websocket-accept", accept.parse().unwrap());
+        }
         return Ok(reply);
     }
     match path.as_str() {
@@ -131,7 +148,11 @@ async fn answer(mut request: Request<Incoming>) -> Result<Reply, Infallible> {
             headers.insert("x-hop", "1".parse().unwrap());
             return Ok(reply);
         }
-        _ => {}
+        path => {
+            if let Some(length) = path.strip_prefix("/long/") {
+                return Ok(body(StatusCode::OK, vec![b'x'; length.parse().unwrap()].into()));
+            }
+        }
     }
     let (head, mut sent) = request.into_parts();
     let mut length = 0_u64;

@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use super::{Begun, traced};
 use crate::support::{
+    certificates::Authority,
     client::{Outcome, frames, grpc, grpc_web, http1, request, rest},
     collector::{Collector, Got, Real, hex},
     gateway::{TestGateway, World},
@@ -188,14 +189,57 @@ async fn opentelemetrys_own_names_say_where_to_and_as_whom() {
 }
 
 #[tokio::test]
+async fn a_collector_is_reached_over_tls_and_must_be_who_it_is() {
+    let (collector, library) = (Collector::start().await, library::start().await);
+    let authority = Authority::new();
+    let pair = authority.issue(&["localhost"]);
+    // Another gateway speaks TLS for it.
+    let secure = World::new()
+        .with_file("tls.crt", pair.certificate.as_bytes())
+        .with_file("tls.key", pair.key.as_bytes())
+        .with_config(&format!(
+            "[tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n\
+             [[upstreams]]\nname = \"grpc\"\ngrpc = \"http://{}\"\nreflection = false\nservices = [\"opentelemetry.*\"]\n\
+             [[upstreams]]\nname = \"http\"\nhttp = \"http://{}\"\n\
+             [[routes]]\npath = \"/v1/traces\"\nmethods = [\"POST\"]\nupstream = \"http\"\n",
+            collector.grpc, collector.http
+        ))
+        .start();
+    let port = secure.address.port();
+    let start = |protocol: &str, authority: &Authority| {
+        let lines = format!(
+            "[otlp]\nendpoint = \"https://localhost:{port}\"\nprotocol = \"{protocol}\"\nca = \"ca.pem\"\n\
+             [traces]\nsample = 1\ndelay = \"100ms\"\n"
+        );
+        World::with_library(library).with_file("ca.pem", authority.pem.as_bytes()).with_config(&lines).start()
+    };
+    for protocol in ["grpc", "http/protobuf"] {
+        let gateway = start(protocol, &authority);
+        let begun = Begun::new(true);
+        call("gRPC", &gateway, &[("traceparent", &begun.header)]).await;
+        collector.trace(&begun.id, 3).await;
+        let taken = collector.got().len();
+        let mut other = start(protocol, &Authority::new());
+        call("gRPC", &other, &[]).await;
+        let why =
+            other.program.wait_for("traces cannot be sent to https://localhost", library::PATIENCE).unwrap();
+        assert!(why.contains("TLS handshake"), "{why}");
+        assert_eq!(collector.got().len(), taken);
+    }
+}
+
+#[tokio::test]
 async fn what_its_client_does_not_record_is_not_recorded_and_goes_on_as_it_came() {
     let (collector, library) = (Collector::start().await, library::start().await);
-    let gateway = traced(World::with_library(library), "edge", collector.grpc, "grpc", "");
+    let mut gateway = traced(World::with_library(library), "edge", collector.grpc, "grpc", "");
     let begun = Begun::new(false);
     for surface in ["REST", "gRPC-Web", "gRPC"] {
         let outcome = call(surface, &gateway, &[("traceparent", &begun.header)]).await;
         assert_eq!(told(&outcome, "traceparent").as_ref(), Some(&begun.header));
     }
+    // The log says which trace they were part of all the same.
+    let line = format!("\"trace_id\":\"{}\"", begun.id);
+    gateway.program.wait_for(&line, library::PATIENCE).unwrap();
     // One that is recorded comes after them.
     let after = Begun::new(true);
     call("gRPC", &gateway, &[("traceparent", &after.header)]).await;

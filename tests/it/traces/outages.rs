@@ -71,8 +71,7 @@ fn lines(gateway: &TestGateway, words: &str) -> usize {
     gateway.program.output().lines().filter(|line| line.contains(words)).count()
 }
 
-const HELLO: &str =
-    "[[routes]]\npath = \"/hello\"\nrespond = { body = \"hi\" }\n[rate_limits]\nenabled = false\n";
+const HELLO: &str = "[[routes]]\npath = \"/hello\"\nrespond = { body = \"hi\" }\n[log]\nrequests = false\n[rate_limits]\nenabled = false\n";
 /// What is told of one that does not take what it is sent.
 const AWAY: &str = "traces cannot be sent to";
 const SLOW: &str = "takes traces more slowly than they come";
