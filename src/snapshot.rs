@@ -38,7 +38,7 @@ use crate::{
         Protocol, Request, classify,
         grpc::Grpc,
         grpc_web::GrpcWeb,
-        mcp::{self, Board, Mcp},
+        mcp::{Board, Mcp},
         rest::Rest,
     },
     telemetry::Telemetry,
@@ -218,7 +218,7 @@ impl Snapshot {
             grpc: Grpc { table: Arc::clone(&table), nothing: Arc::clone(&built.no_method) },
             grpc_web: GrpcWeb { table: Arc::clone(&table), nothing: built.no_method },
             rest: built.rest.build(table, built.no_path),
-            mcp: built.mcp.map(|route| mcp(parts, route, built.toolbox)),
+            mcp: built.mcp.map(|route| tools::surface(parts, route, built.toolbox)),
             catalog,
             policies: Arc::clone(&parts.policies),
             observers: parts.observers.clone(),
@@ -307,22 +307,6 @@ impl Snapshot {
     pub fn socket_route_of(&self, uri: &Uri, asked: &Asked<'_>) -> Option<&Arc<Route>> {
         self.rest.socket_route_of(uri, asked)
     }
-}
-
-/// The MCP surface over a snapshot's tools.
-fn mcp(parts: &Parts, route: Arc<Route>, toolbox: mcp::Toolbox) -> Mcp {
-    let (config, rest) = (&parts.config.mcp, &parts.config.rest);
-    let settings = mcp::Settings {
-        title: Arc::clone(&rest.title),
-        version: rest.version.clone().unwrap_or_else(|| parts.about.version.as_str().into()),
-        instructions: config.instructions.clone(),
-        page_size: config.page_size,
-        list_ttl: config.list_ttl,
-        session_lifetime: config.session_lifetime,
-        bounds: config.bounds,
-        listeners: config.listeners,
-    };
-    Mcp::new(&config.path, rest.paths.trailing_slash, route, toolbox, &parts.mcp, settings)
 }
 
 /// Hands the servers of the services that are switched on to dispatch: neither knows the other.

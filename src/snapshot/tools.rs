@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use tracing::warn;
 
 use super::{
-    Known, Mistake,
+    Known, Mistake, Parts,
     build::{Build, Face, key},
 };
 use crate::{
@@ -13,8 +13,24 @@ use crate::{
     config::{Rules, SchemaSource, ToolRule},
     route::{Destination, Route, Routes},
     schema::{Method, Template, Verb, nearest},
-    surface::mcp::{Naming, Said, Tool, name},
+    surface::mcp::{Mcp, Naming, Said, Settings, Tool, Toolbox, name},
 };
+
+/// The MCP surface over a snapshot's tools.
+pub(super) fn surface(parts: &Parts, route: Arc<Route>, toolbox: Toolbox) -> Mcp {
+    let (config, rest) = (&parts.config.mcp, &parts.config.rest);
+    let settings = Settings {
+        title: Arc::clone(&rest.title),
+        version: rest.version.clone().unwrap_or_else(|| parts.about.version.as_str().into()),
+        instructions: config.instructions.clone(),
+        page_size: config.page_size,
+        list_ttl: config.list_ttl,
+        session_lifetime: config.session_lifetime,
+        bounds: config.bounds,
+        listeners: config.listeners,
+    };
+    Mcp::new(&config.path, rest.paths.trailing_slash, route, toolbox, &parts.mcp, settings)
+}
 
 impl Build<'_> {
     /// Makes a tool of a method, if it is to be one, and answers its name; `paths` are those of its rules.
