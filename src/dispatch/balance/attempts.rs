@@ -140,9 +140,10 @@ impl<T> Attempts<T> {
         self.at.as_ref().map(|(_, since)| (*since + limit, limit))
     }
 
-    /// What is left of its time for the current attempt.
+    /// Until when the whole call may take. Who answers an attempt is told this and not the attempt's own limit: it would give up
+    /// a moment before the gateway does, which reads as its own last word.
     pub(in crate::dispatch) fn deadline(&self) -> Option<Instant> {
-        self.until().map(|(until, _)| until).into_iter().chain(self.plan.deadline()).min()
+        self.plan.deadline()
     }
 
     /// True where its reply is held until it is whole, so that it can be sent again if it is not.
@@ -503,10 +504,12 @@ mod tests {
     async fn an_attempt_has_its_own_time_if_there_may_be_another() {
         let balance = balance(1, |rules| rules.retry.per_try_timeout = Some(Duration::from_secs(2)));
         let now = Instant::now();
-        for (repeatable, seconds, want) in [(true, 60, 2), (true, 1, 1), (false, 60, 60)] {
-            let mut call = begin(&balance, repeatable, seconds).await;
+        for (repeatable, want) in [(true, Some(2)), (false, None)] {
+            let mut call = begin(&balance, repeatable, 60).await;
             call.next().await.unwrap();
-            assert_eq!(call.deadline(), Some(now + Duration::from_secs(want)));
+            let until = call.until().map(|(until, _)| until);
+            assert_eq!(until, want.map(|seconds| now + Duration::from_secs(seconds)));
+            assert_eq!(call.deadline(), Some(now + Duration::from_secs(60)));
         }
     }
 }

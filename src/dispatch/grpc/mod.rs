@@ -262,7 +262,7 @@ impl Upstream {
         if let Some(parent) = call.traceparent() {
             headers.insert(TRACEPARENT, parent);
         }
-        if let Some(deadline) = call.deadline().filter(|_| call.sent() > 1 || whole.is_some()) {
+        if let Some(deadline) = call.deadline().filter(|_| call.sent() > 1) {
             request::tell(&mut headers, deadline);
         }
         let request = self.head.request(endpoint.origin, path.clone(), headers);
