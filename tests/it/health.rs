@@ -315,7 +315,8 @@ async fn the_process_has_figures_of_its_own() {
         let (_, body, _) = get(gateway.address, "/health").await;
         let checks = body["checks"].as_array().unwrap();
         let check = checks.iter().find(|check| check["name"] == "descriptors").unwrap();
-        (check["details"]["open"].as_f64().unwrap() >= open + 50.0).then_some(())
+        // Some of those that asked before may have been open still.
+        (check["details"]["open"].as_f64().unwrap() >= open + 40.0).then_some(())
     })
     .await;
     drop(held);

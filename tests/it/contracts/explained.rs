@@ -35,7 +35,7 @@ const FRIDAY: &[Row] = &[
 
 const TWINMCP: &[Row] = &[
     ("GET", "/health", None, &["the gateway's own service", "everyone"]),
-    ("POST", "/admin/keys", None, &["✗ 401", "role admin"]),
+    ("POST", "/admin/keys", None, &["✗ 401", "CreateApiKey is for authenticated callers"]),
     ("GET", "/nope", None, &["✗ 404"]),
 ];
 
