@@ -87,7 +87,7 @@ impl fmt::Debug for Headers {
 }
 
 /// From where on a figure is bad; `None`: it never is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Thresholds {
     /// Each of a hundred.
     pub memory: Option<f64>,

@@ -248,10 +248,13 @@ pub(crate) mod tests {
 
     /// Without a probe.
     pub(crate) fn monitor(directory: &Directory) -> Arc<Monitor> {
-        use crate::health::{Figures, Reaches, Settings};
+        use crate::health::{Figures, Reaches, Settings, Thresholds};
         let reaches = Reaches { stores: Arc::clone(&directory.stores), upstreams: Default::default() };
         let figures = Arc::new(Figures::new("".into()));
-        Arc::new(Monitor::new(&Settings::default(), reaches, figures, None))
+        // How full the machine is that tests run on is no matter.
+        let none = Thresholds::default();
+        let settings = Settings { degraded: none, unhealthy: none, ..Settings::default() };
+        Arc::new(Monitor::new(&settings, reaches, figures, None))
     }
 
     #[tokio::test]

@@ -548,6 +548,8 @@ async fn what_is_moved_is_there_and_not_where_it_was() {
         prefix = "/r"
         [rest.health]
         fields = ["cache_hit", "status", "summary"]
+        [health]
+        checks = ["server"]
         [[http_rules]]
         selector = "propylon.gateway.v1.HealthService.Ping"
         get = "/own/ping"

@@ -77,7 +77,11 @@ mod tests {
               map<string, Line> named = 3; Order before = 4; }
             message Line { string sku = 1 [(behavior) = 2]; }
             message Free { string text = 1; Free again = 2; }"#;
-        let schema = Schema::decode(&compile(&[("p.proto", source)], true)).unwrap();
+        let behavior = r#"syntax = "proto3"; package google.api; import "google/protobuf/descriptor.proto";
+            extend google.protobuf.FieldOptions { repeated FieldBehavior field_behavior = 1052 [packed = false]; }
+            enum FieldBehavior { FIELD_BEHAVIOR_UNSPECIFIED = 0; OPTIONAL = 1; REQUIRED = 2; }"#;
+        let files = [("p.proto", source), ("google/api/field_behavior.proto", behavior)];
+        let schema = Schema::decode(&compile(&files, true)).unwrap();
         let message = |name: &str| schema.pool().get_message_by_name(name).unwrap();
         assert!(demands(&message("p.Order")) && !demands(&message("p.Free")));
         let check = |json: Value, want: Option<&str>| {

@@ -44,7 +44,8 @@ async fn stores_decide_readiness_only_where_the_config_says_so() {
     for required in [true, false] {
         let Some(mut place) = Place::shared() else { return };
         let quick = "timeout = \"1s\"\nconnect_timeout = \"500ms\"\n";
-        let gateway = place.world(&format!("ready = {required}\n{quick}")).start();
+        let more = format!("ready = {required}\n{quick}[health]\nchecks = [\"server\"]\n");
+        let gateway = place.world(&more).start();
         let at = gateway.address;
         let up = async || ready(at).await == (200, "ready\n".to_owned(), true);
         until("it is ready", up).await;
