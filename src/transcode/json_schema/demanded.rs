@@ -71,10 +71,11 @@ mod tests {
 
     #[test]
     fn what_is_demanded_is_missed_however_deep() {
-        let source = r#"syntax = "proto3"; package p; import "google/api/field_behavior.proto";
-            message Order { string user_id = 1 [(google.api.field_behavior) = REQUIRED]; repeated Line lines = 2;
+        let source = r#"syntax = "proto3"; package p; import "google/protobuf/descriptor.proto";
+            extend google.protobuf.FieldOptions { repeated int32 behavior = 1052; }
+            message Order { string user_id = 1 [(behavior) = 2]; repeated Line lines = 2;
               map<string, Line> named = 3; Order before = 4; }
-            message Line { string sku = 1 [(google.api.field_behavior) = REQUIRED]; }
+            message Line { string sku = 1 [(behavior) = 2]; }
             message Free { string text = 1; Free again = 2; }"#;
         let behavior = r#"syntax = "proto3"; package google.api; import "google/protobuf/descriptor.proto";
             extend google.protobuf.FieldOptions { repeated FieldBehavior field_behavior = 1052 [packed = false]; }
