@@ -10,7 +10,7 @@ use crate::{
     call::{Arrived, Attempt, Ended, Observer, Outcome, Way},
     route::Destination,
     status,
-    telemetry::{Kind, Seen, Telemetry},
+    telemetry::{Kind, Seen, Sent, Telemetry},
 };
 
 /// The HTTP status of who went away before there was one.
@@ -66,25 +66,34 @@ impl CallMetrics {
         let Some(first) = attempts.next() else { return };
         // A call goes to one upstream, however often.
         let upstream = self.telemetry.upstreams.of(&first.upstream);
-        upstream.attempted(failed(first));
+        upstream.attempted(became(first));
         let (mut last, mut sent) = (first, 1);
         for attempt in attempts {
-            upstream.attempted(failed(attempt));
+            upstream.attempted(became(attempt));
             (last, sent) = (attempt, sent + 1);
         }
         let ended = last.ended.unwrap_or_else(|| call.arrived.at + call.took);
-        upstream.called(sent, failed(last), ended.saturating_duration_since(first.began));
+        upstream.called(sent, became(last), ended.saturating_duration_since(first.began));
     }
 }
 
 /// What an application answers is an answer, whatever it says.
-fn failed(attempt: &Attempt) -> bool {
+fn became(attempt: &Attempt) -> Sent {
     match &attempt.outcome {
-        Outcome::Open | Outcome::Answered => false,
-        Outcome::Failed { code, said, .. } => {
-            !said || matches!(code, Code::Unavailable | Code::DeadlineExceeded)
+        Outcome::Open => Sent::Cancelled,
+        Outcome::Failed { code, said, .. }
+            if !said || matches!(code, Code::Unavailable | Code::DeadlineExceeded) =>
+        {
+            Sent::Failed
         }
+        Outcome::Answered | Outcome::Failed { .. } => Sent::Answered,
     }
+}
+
+/// The number of a status; of one that nobody knows its class, as 200 for 299: an upstream may make up hundreds.
+fn known(status: StatusCode) -> u16 {
+    let number = status.as_u16();
+    if status.canonical_reason().is_some() { number } else { number / 100 * 100 }
 }
 
 fn seen(call: &Ended<'_>) -> Seen {
@@ -105,7 +114,7 @@ fn seen(call: &Ended<'_>) -> Seen {
         surface: call.way.name(),
         method: method(&arrived.method),
         scheme: if arrived.secure { "https" } else { "http" },
-        status: call.http_status.map_or(CLIENT_CLOSED, |status| status.as_u16()),
+        status: call.http_status.map_or(CLIENT_CLOSED, known),
         code: call.code.filter(|_| kind == Kind::Rpc).map(status::name),
         failed,
         cancelled: call.cancelled,

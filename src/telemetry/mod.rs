@@ -22,7 +22,7 @@ pub use self::{
     gateway::{Credentials, Open, Own},
     label::Label,
     traffic::{RouteTraffic, Traffic},
-    upstreams::{Upstream, Upstreams},
+    upstreams::{Sent, Upstream, Upstreams},
 };
 
 /// How calls are told of: three spellings of the same.

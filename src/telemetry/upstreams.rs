@@ -19,13 +19,31 @@ pub struct Upstreams {
 /// Those of one.
 pub struct Upstream {
     duration: Histogram,
-    requests: [IntCounter; 2],
-    attempts: [IntCounter; 2],
+    requests: [IntCounter; 3],
+    attempts: [IntCounter; 3],
     retries: IntCounter,
 }
 
-const ANSWERED: &str = "answered";
-const FAILED: &str = "failed";
+/// What became of what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    Answered,
+    Failed,
+    /// Given up before there was an answer: its client went away.
+    Cancelled,
+}
+
+impl Sent {
+    const NAMES: [&str; 3] = ["answered", "failed", "cancelled"];
+
+    fn of(self, [answered, failed, cancelled]: &[IntCounter; 3]) -> &IntCounter {
+        match self {
+            Self::Answered => answered,
+            Self::Failed => failed,
+            Self::Cancelled => cancelled,
+        }
+    }
+}
 
 impl Upstreams {
     pub(super) fn new(registry: &Registry, settings: &Settings) -> Result<Self, prometheus::Error> {
@@ -67,8 +85,7 @@ impl Upstreams {
         if let Some(upstream) = self.known.load().get(name) {
             return Arc::clone(upstream);
         }
-        let results =
-            |all: &IntCounterVec| [ANSWERED, FAILED].map(|result| all.with_label_values(&[name, result]));
+        let results = |all: &IntCounterVec| Sent::NAMES.map(|result| all.with_label_values(&[name, result]));
         let upstream = Arc::new(Upstream {
             duration: self.durations.with_label_values(&[name]),
             requests: results(&self.requests),
@@ -87,19 +104,13 @@ impl Upstreams {
 
 impl Upstream {
     /// One sending has ended.
-    pub fn attempted(&self, failed: bool) {
-        let [answered, failures] = &self.attempts;
-        if failed { failures.inc() } else { answered.inc() }
+    pub fn attempted(&self, what: Sent) {
+        what.of(&self.attempts).inc();
     }
 
     /// A call has ended that was sent so often, with its last sending.
-    pub fn called(&self, sent: u64, failed: bool, took: Duration) {
-        let [answered, failures] = &self.requests;
-        if failed {
-            failures.inc()
-        } else {
-            answered.inc()
-        }
+    pub fn called(&self, sent: u64, what: Sent, took: Duration) {
+        what.of(&self.requests).inc();
         self.retries.inc_by(sent.saturating_sub(1));
         self.duration.observe(took.as_secs_f64());
     }

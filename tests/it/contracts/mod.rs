@@ -13,22 +13,6 @@ mod world;
 
 use self::{replay::replay, world::Accounts};
 
-/// What friday and twinmcp promise of the log and of numbers: their presets do not have these names yet.
-const OF_TELEMETRY: [&str; 12] = [
-    "log-wrong-token",
-    "log-json-no-emoji",
-    "metrics-type",
-    "metrics-counter",
-    "metrics-histogram",
-    "metrics-info",
-    "metrics-counts-404",
-    "admin-stats-anonymous",
-    "admin-stats",
-    "admin-keys-use",
-    "log-requests-off",
-    "log-level-error",
-];
-
 /// What is asked of MCP, which comes with it.
 const OF_MCP: [&str; 29] = [
     "mcp-tools-list-bare",
@@ -82,11 +66,11 @@ async fn presencepro() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn friday() {
-    replay("friday", Accounts::MadeUp, &OF_TELEMETRY).await;
+    replay("friday", Accounts::MadeUp, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twinmcp() {
-    let left_out = [&OF_TELEMETRY[..], &OF_MCP, &OF_BOTH].concat();
+    let left_out = [&OF_MCP[..], &OF_BOTH].concat();
     replay("twinmcp", Accounts::Kept, &left_out).await;
 }
