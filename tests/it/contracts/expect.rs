@@ -83,6 +83,7 @@ pub(super) fn holds(expect: &Map<String, Value>, came: &Came<'_>) -> Result<(), 
             "response_header_equals_upstream_header" => same_header(expected, came),
             "log" => telling::log(expected, &came.printed),
             "no_log" => telling::no_log(expected, &came.printed),
+            "every_line" => telling::every_line(&came.printed),
             "log_request_id_equals_header" => telling::same_id(expected, &came.printed, last(came.answers)?),
             "redis" => kept(expected, came),
             "rss_mb_max" => {
@@ -157,6 +158,7 @@ fn of_answer(name: &str, expected: &Value, answer: &Answer, came: &Came<'_>) -> 
             matches(expected, Some(&found), "body").map_err(|why| format!("{why} in {}", said()))
         }
         "metrics" => telling::metrics(expected, &String::from_utf8_lossy(&answer.body)),
+        "no_metric" => telling::no_metric(expected, &String::from_utf8_lossy(&answer.body)),
         "text_contains" => {
             let text = String::from_utf8_lossy(&answer.body);
             let missing = expected.as_array().into_iter().flatten().filter_map(Value::as_str);
