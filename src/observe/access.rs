@@ -6,7 +6,7 @@ use std::{borrow::Cow, cell::RefCell, io::Write as _, time::Duration};
 use http::Version;
 use tonic::Code;
 
-use super::Outlet;
+use super::{CLIENT_CLOSED, Outlet};
 use crate::{
     call::{Ended, Observer},
     route::Destination,
@@ -19,8 +19,6 @@ const TARGET: &str = "propylon::access";
 /// What is longer is cut: a client writes it.
 const MOST_PATH: usize = 2048;
 const MOST_TEXT: usize = 512;
-/// What a client that went away before its answer is said to have got, as in nginx's log.
-const CLIENT_CLOSED: u16 = 499;
 
 /// Writes a line for each request.
 #[derive(Debug)]

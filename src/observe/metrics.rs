@@ -6,15 +6,13 @@ use http::{Method, StatusCode};
 use prometheus::IntGauge;
 use tonic::Code;
 
+use super::CLIENT_CLOSED;
 use crate::{
     call::{Arrived, Attempt, Ended, Observer, Outcome, Way},
     route::Destination,
     status,
     telemetry::{Kind, Seen, Sent, Telemetry},
 };
-
-/// The HTTP status of who went away before there was one.
-const CLIENT_CLOSED: u16 = 499;
 
 /// Counts calls.
 #[derive(Debug)]
@@ -105,8 +103,10 @@ fn seen(call: &Ended<'_>) -> Seen {
     let by_code = || call.code.is_some_and(|code| status::http_of(code).is_server_error());
     let failed = match kind {
         Kind::Rpc => by_code(),
-        // A tool that fails is answered with 200.
-        Kind::Http if call.way == Way::Mcp && call.http_status == Some(StatusCode::OK) => by_code(),
+        // A tool that fails is answered with 200; what there is not is its client's mistake.
+        Kind::Http if call.way == Way::Mcp && call.http_status == Some(StatusCode::OK) => {
+            by_code() && call.code != Some(Code::Unimplemented)
+        }
         Kind::Http => call.http_status.is_some_and(|status| status.is_server_error()),
     };
     Seen {
@@ -115,7 +115,7 @@ fn seen(call: &Ended<'_>) -> Seen {
         method: method(&arrived.method),
         scheme: if arrived.secure { "https" } else { "http" },
         status: call.http_status.map_or(CLIENT_CLOSED, known),
-        code: call.code.filter(|_| kind == Kind::Rpc).map(status::name),
+        code: call.code.filter(|_| kind == Kind::Rpc || call.way == Way::Mcp).map(status::name),
         failed,
         cancelled: call.cancelled,
     }

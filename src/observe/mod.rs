@@ -4,6 +4,9 @@ mod access;
 mod metrics;
 mod outlet;
 
+/// What a client that went away before its answer is said to have got, as in nginx's log.
+const CLIENT_CLOSED: u16 = 499;
+
 pub use self::{
     access::{AccessLog, Form},
     metrics::CallMetrics,

@@ -42,7 +42,7 @@ pub struct Seen {
     pub scheme: &'static str,
     /// The HTTP status; 499 where the client went away before there was one.
     pub status: u16,
-    /// The name of its gRPC status, where it has one.
+    /// The name of its gRPC status, of calls over gRPC's protocols and of tools.
     pub code: Option<&'static str>,
     /// It failed here or behind, and not by its client's fault.
     pub failed: bool,
@@ -259,7 +259,7 @@ impl Calls {
         let status = digits.format(seen.status);
         let error = match seen {
             Seen { cancelled: true, .. } => "cancelled",
-            Seen { failed: true, kind: Kind::Rpc, code: Some(code), .. } => code,
+            Seen { failed: true, code: Some(code), .. } => code,
             Seen { failed: true, .. } => status,
             _ => "",
         };
