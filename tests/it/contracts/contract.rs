@@ -121,9 +121,11 @@ impl Names {
     pub(super) fn same(&self, value: &Value) -> Value {
         match value {
             Value::String(text) => match text.strip_prefix("$same:") {
-                Some(name) => {
-                    self.0.get(name).cloned().unwrap_or_else(|| panic!("nothing kept {name}")).into()
-                }
+                // A case that failed keeps nothing: those after it fail too, and all are told.
+                Some(name) => match self.0.get(name) {
+                    Some(kept) => kept.clone().into(),
+                    None => format!("what an earlier case should have kept as {name}").into(),
+                },
                 None => value.clone(),
             },
             Value::Array(items) => items.iter().map(|item| self.same(item)).collect(),
