@@ -8,6 +8,8 @@ use std::{
 
 /// The root of imports, and of every file that is compiled.
 const ROOT: &str = "proto";
+/// The package whose messages hold what they were sent.
+const AUTOMATION: &str = "propylon.automation.v1";
 
 #[expect(clippy::disallowed_methods, reason = "cargo hands a build script its folder by the environment")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -23,10 +25,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
-    tonic_prost_build::configure()
-        .btree_map(".")
-        .build_transport(false)
-        .compile_fds(compiler.file_descriptor_set())?;
+    let only = |wanted: &dyn Fn(&str) -> bool| {
+        let mut files = compiler.file_descriptor_set();
+        files.file.retain(|file| wanted(file.package()));
+        files
+    };
+    let configured = || tonic_prost_build::configure().btree_map(".").build_transport(false);
+    configured().compile_fds(only(&|package| package != AUTOMATION))?;
+    // What clients keep as JSON is not taken apart: it would be by recursion, and fail as no mistake of the client's.
+    configured()
+        .extern_path(".google.protobuf.Struct", "crate::proto::Raw")
+        .compile_fds(only(&|package| package == AUTOMATION || package == "google.protobuf"))?;
     Ok(())
 }
 

@@ -28,6 +28,7 @@ pub mod policy;
 pub mod health;
 pub mod otlp;
 
+pub mod automation;
 pub mod services;
 
 pub mod surface;

@@ -1,5 +1,9 @@
 //! The generated code of `proto/`: message types, gRPC servers and clients, one module per proto package, and the
-//! descriptor set of all of it. `build.rs` makes it; nothing here is written by hand.
+//! descriptor set of all of it. `build.rs` makes it; nothing here is written by hand but [`Raw`].
+
+mod raw;
+
+pub use self::raw::Raw;
 
 /// A serialised `google.protobuf.FileDescriptorSet` of all files in `proto/` and what they import, in the order of
 /// their dependencies, with comments (source info) and with the `google.api.http` options.
@@ -22,6 +26,8 @@ macro_rules! generated {
 }
 
 generated! {
+    /// The automation services.
+    automation_v1 = "propylon.automation.v1";
     /// The gateway's own services.
     gateway_v1 = "propylon.gateway.v1";
     /// gRPC's health checking protocol.

@@ -24,6 +24,7 @@ use tower::Service;
 use tracing::warn;
 
 use crate::{
+    automation::Automation,
     call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
     dispatch::{Dispatch, Figures, HttpUpstream, Local, Upstream},
@@ -33,7 +34,7 @@ use crate::{
     policy::Policies,
     route::{Asked, Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
-    services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
+    services::{self, About, Explain, HealthBoard, Loaded, Registry as _, accounts::Directory, admin::Reload},
     surface::{
         Protocol, Request, classify,
         grpc::Grpc,
@@ -76,6 +77,8 @@ pub struct Parts {
     pub reload: Arc<dyn Reload>,
     /// The accounts, which outlive every config.
     pub directory: Arc<Directory>,
+    /// The automation services, which outlive every config too.
+    pub automation: Arc<Automation>,
     /// The probes of this config.
     pub monitor: Arc<Monitor>,
     pub policies: Arc<Policies>,
@@ -209,6 +212,10 @@ impl Snapshot {
             monitor: &parts.monitor,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
+        let (automation, limits) = (&parts.automation, local.limits());
+        local.add(automation.playbooks(limits));
+        local.add(automation.variable_types(limits));
+        local.add(automation.favorites(limits));
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),

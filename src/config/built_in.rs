@@ -24,6 +24,9 @@ pub enum Own {
     Auth,
     Users,
     Admin,
+    Playbooks,
+    VariableTypes,
+    Favorites,
     GrpcHealth,
     Reflection,
 }
@@ -65,7 +68,7 @@ pub struct BuiltIn {
 pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
 
 impl Own {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Index,
         Self::Probes,
         Self::Metrics,
@@ -78,6 +81,9 @@ impl Own {
         Self::Auth,
         Self::Users,
         Self::Admin,
+        Self::Playbooks,
+        Self::VariableTypes,
+        Self::Favorites,
         Self::GrpcHealth,
         Self::Reflection,
     ];
@@ -98,6 +104,9 @@ impl Own {
             Self::Auth => "auth",
             Self::Users => "users",
             Self::Admin => "admin",
+            Self::Playbooks => "playbooks",
+            Self::VariableTypes => "variable_types",
+            Self::Favorites => "favorites",
             Self::GrpcHealth => "grpc_health",
             Self::Reflection => "reflection",
         }
@@ -121,6 +130,9 @@ impl Own {
             Self::Auth => "/api/v1/auth",
             Self::Users => "/api/v1/users",
             Self::Admin => "/admin",
+            Self::Playbooks => "/api/playbooks",
+            Self::VariableTypes => "/api/variable-types",
+            Self::Favorites => "/api/user/favorites",
         }
     }
 
@@ -140,6 +152,9 @@ impl Own {
             Self::Auth => &["propylon.gateway.v1.AuthService"],
             Self::Users => &["propylon.gateway.v1.UserService"],
             Self::Admin => &["propylon.gateway.v1.AdminService"],
+            Self::Playbooks => &["propylon.automation.v1.PlaybookService"],
+            Self::VariableTypes => &["propylon.automation.v1.VariableTypeService"],
+            Self::Favorites => &["propylon.automation.v1.FavoriteService"],
             Self::GrpcHealth => &["grpc.health.v1.Health"],
             Self::Reflection => {
                 &["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]

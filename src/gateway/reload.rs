@@ -245,6 +245,7 @@ impl Gateway {
             board: Arc::clone(&self.board),
             explain: Arc::clone(&current.parts.explain),
             directory: Arc::clone(&current.parts.directory),
+            automation: Arc::clone(&current.parts.automation),
             mcp: Arc::clone(&current.parts.mcp),
             reload: Arc::clone(&current.parts.reload),
             built_in: Arc::clone(&current.parts.built_in),

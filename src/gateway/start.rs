@@ -22,6 +22,7 @@ use super::{
     upstreams::{self, ByName},
 };
 use crate::{
+    automation::Automation,
     config::{self, Callers, Config},
     dispatch::Upstream,
     proto,
@@ -106,6 +107,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         reload: Arc::new(Queue::new().0),
         explain: Arc::new(Explainer::default()),
         directory: Arc::clone(&accounts.directory),
+        automation: Arc::new(Automation::new(Arc::clone(&accounts.stores))),
         mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
         built_in,
         config: Arc::new(config.clone()),
@@ -188,6 +190,7 @@ impl Gateway {
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
             explain: Arc::clone(&explainer) as Arc<dyn Explain>,
             directory: Arc::clone(&accounts.directory),
+            automation: Arc::new(Automation::new(Arc::clone(&accounts.stores))),
             mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
             built_in,
             config: Arc::new(config),

@@ -40,10 +40,11 @@ const OTHER_STATUSES: [(&str, &str, &str); 2] = [
 ];
 
 /// Services of the gateway's own that may fail by what they keep, whoever calls: prefix of the method's name.
-const OF_ACCOUNTS: [&str; 3] = [
+const OF_ACCOUNTS: [&str; 4] = [
     "propylon.gateway.v1.AuthService.",
     "propylon.gateway.v1.UserService.",
     "propylon.gateway.v1.AdminService.",
+    "propylon.automation.v1.",
 ];
 
 pub(super) fn operation(

@@ -281,7 +281,9 @@ pub(crate) mod tests {
             directory: &directory,
         };
         local(&catalog, Loaded::first(), outliving, &mut names);
-        let mut known: Vec<_> = catalog.services().map(|(_, service)| service.name.to_string()).collect();
+        let known = catalog.services().map(|(_, service)| service.name.to_string());
+        // Those that know nothing of the gateway stand beside these.
+        let mut known: Vec<_> = known.filter(|name| !name.starts_with("propylon.automation.")).collect();
         known.sort();
         names.0.sort_unstable();
         assert_eq!(names.0, known);

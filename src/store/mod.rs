@@ -1,5 +1,5 @@
-//! What outlives a process, and what replicas share: accounts, API keys, refresh tokens, signing keys, revocations and audit
-//! lines in SQLite or PostgreSQL; a cache and counters in this process or in Redis. One trait a concern, in a file of its
+//! What outlives a process, and what replicas share: accounts, API keys, refresh tokens, signing keys, revocations, audit
+//! lines, and what the automation services keep, in SQLite or PostgreSQL; a cache and counters in this process or in Redis. One trait a concern, in a file of its
 //! own; `sql`, `redis` and `memory` keep them.
 //!
 //! A store may be away at any time, at the start as well: its operations then fail within their timeout, and with
@@ -9,6 +9,7 @@ mod accounts;
 mod api_keys;
 mod asked;
 mod audit;
+mod automation;
 mod cache;
 mod counters;
 mod counting;
@@ -32,6 +33,10 @@ pub use self::{
     api_keys::{ApiKey, ApiKeys},
     asked::{ask_postgres, ask_redis},
     audit::{Audit, AuditLine, Note},
+    automation::{
+        Changing, Expected, FavoriteKind, Favorites, Playbook, PlaybookChange, Playbooks, VariableType,
+        VariableTypeChange, VariableTypes,
+    },
     cache::Cache,
     counters::{Ask, Counters, Taken},
     counting::Counting,

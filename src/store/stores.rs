@@ -15,8 +15,8 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Accounts, ApiKeys, Audit, Cache, Counting, DatabaseUrl, Micros, RedisUrl, RefreshTokens, RevocationList,
-    Revocations, SigningKeys, State, StoreError,
+    Accounts, ApiKeys, Audit, Cache, Counting, DatabaseUrl, Favorites, Micros, Playbooks, RedisUrl, RefreshTokens,
+    RevocationList, Revocations, SigningKeys, State, StoreError, VariableTypes,
     memory::MemoryCache,
     redis::Redis,
     sql::{self, Database},
@@ -81,6 +81,9 @@ pub struct Stores {
     pub signing_keys: Arc<dyn SigningKeys>,
     pub revocations: Arc<dyn Revocations>,
     pub audit: Arc<dyn Audit>,
+    pub playbooks: Arc<dyn Playbooks>,
+    pub variable_types: Arc<dyn VariableTypes>,
+    pub favorites: Arc<dyn Favorites>,
     pub cache: Arc<dyn Cache>,
     /// What is revoked, as this process knows it; kept up to date by [`Stores::watch`].
     pub revoked: Arc<RevocationList>,
@@ -133,6 +136,9 @@ impl Stores {
             signing_keys: Arc::clone(&database) as _,
             revocations: Arc::clone(&database) as _,
             audit: Arc::clone(&database) as _,
+            playbooks: Arc::clone(&database) as _,
+            variable_types: Arc::clone(&database) as _,
+            favorites: Arc::clone(&database) as _,
             cache: match &redis {
                 Some(redis) => Arc::clone(redis) as _,
                 None => Arc::new(MemoryCache::default()),

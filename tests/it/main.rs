@@ -1,6 +1,6 @@
 //! The one integration-test binary: the gateway as its callers meet it.
 //!
-//! `accounts` are users from their registration to their end, over each surface, both kinds of stores and replicas;
+//! `automation` are playbooks, variable types and favourites over each surface and both databases; `accounts` are users from their registration to their end, over each surface, both kinds of stores and replicas;
 //! `surfaces` is one table of calls through every surface; `check` is what is said of a wrong config; `credentials` are what
 //! the config has for its upstreams; `bad_input` is a row for each mistake of a client's, over each
 //! surface; `resilience` is upstreams with several instances, under load and one rule at a time; `callers` is who may call, how often, and what is told of it; `streaming` is what streams owe both sides; `proxy` is plain HTTP on its way to upstreams, `times` how long these may take, `smuggling` what could be read in two ways on it, `bodies` what bodies owe both sides; `routing` is which of several routes a request meets; `failures` are upstreams that misbehave; `dispatch` is the road to
@@ -22,6 +22,7 @@
 )]
 
 mod accounts;
+mod automation;
 mod bad_input;
 mod bodies;
 mod callers;

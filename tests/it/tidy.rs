@@ -21,7 +21,7 @@ const ORDER: &[&[&str]] = &[
     &["store"],
     &["policy", "dispatch"],
     &["health", "otlp"],
-    &["services"],
+    &["services", "automation"],
     &["surface"],
     &["config"],
     &["openapi"],

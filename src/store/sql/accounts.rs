@@ -148,6 +148,9 @@ impl Accounts for Database {
             if let Some(line) = &line {
                 add(&mut work, line).await?;
             }
+            // What it had of its own names it, and is not bound to it: its owner may be somebody from elsewhere.
+            work.rows("DELETE FROM playbooks WHERE owner = $1", args![id]).await?;
+            work.rows("DELETE FROM favorites WHERE owner = $1", args![id]).await?;
             let revoked =
                 Revocation { kind: Revoked::Account, id: id.to_owned(), at: now, expires_at: until };
             revoke(&mut work, std::slice::from_ref(&revoked)).await?;

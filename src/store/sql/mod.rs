@@ -8,12 +8,15 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod error;
+mod favorites;
 mod file;
+mod playbooks;
 mod refresh_tokens;
 mod revocations;
 mod row;
 mod schema;
 mod signing_keys;
+mod variable_types;
 
 use std::{future::Future, path::Path, time::Duration};
 

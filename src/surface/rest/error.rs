@@ -58,6 +58,8 @@ pub(super) struct Origin {
     /// `x-request-id`, which the edge sets; a new one is made where it is missing.
     pub(super) request_id: Option<HeaderValue>,
     pub(super) accept_encoding: Option<HeaderValue>,
+    /// It is about one version of something (`If-Match`).
+    conditional: bool,
     client: SocketAddr,
     /// Kept where the profile's messages have places that headers fill.
     headers: Option<Box<HeaderMap>>,
@@ -74,6 +76,7 @@ impl Origin {
             uri: std::mem::take(&mut parts.uri),
             request_id: parts.headers.get(REQUEST_ID).cloned(),
             accept_encoding: parts.headers.get(header::ACCEPT_ENCODING).cloned(),
+            conditional: parts.headers.contains_key(header::IF_MATCH),
             client: peer(&parts.extensions).address,
             headers: errors.headers.then(|| Box::new(parts.headers.clone())),
             errors: Arc::clone(errors),
@@ -113,7 +116,13 @@ const LIMIT: &str = "x-ratelimit-limit";
 /// The response of a failure.
 pub(super) fn response(status: &Status, origin: &Origin) -> Response {
     let profile = &origin.errors.profile;
-    let http = profile.http(status);
+    let http = match status.code() {
+        // RFC 9110, 13.1.1: what was to be changed is not what the client had read.
+        Code::Aborted if origin.conditional && profile.http_of(Code::Aborted).is_none() => {
+            StatusCode::PRECONDITION_FAILED
+        }
+        _ => profile.http(status),
+    };
     let mut headers = headers(status, http);
     let refusal = Fault::of(status).and_then(|fault| fault.refusal.as_ref());
     if matches!(refusal, Some(Refusal::Redirect { .. })) {
