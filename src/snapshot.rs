@@ -1,6 +1,7 @@
 //! Everything derived from the config and the descriptors, in one immutable value: routes, bindings, tables, services.
 //! A new one is built beside the old and swapped in whole; a call keeps the one it began with.
 
+mod automation;
 mod build;
 mod calls;
 mod http_rules;
@@ -34,7 +35,7 @@ use crate::{
     policy::Policies,
     route::{Asked, Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
-    services::{self, About, Explain, HealthBoard, Loaded, Registry as _, accounts::Directory, admin::Reload},
+    services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
     surface::{
         Protocol, Request, classify,
         grpc::Grpc,
@@ -201,6 +202,7 @@ impl Snapshot {
         let numbers = services::Numbers {
             telemetry: parts.telemetry.clone(),
             upstreams: Some(Arc::new(move || asked.figures())),
+            galaxy: automation::reading(parts),
         };
         let outliving = services::Outliving {
             board: &parts.board,
@@ -212,10 +214,7 @@ impl Snapshot {
             monitor: &parts.monitor,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
-        let (automation, limits) = (&parts.automation, local.limits());
-        local.add(automation.playbooks(limits));
-        local.add(automation.variable_types(limits));
-        local.add(automation.favorites(limits));
+        automation::serve(&parts.automation, &mut local);
         let table = Arc::new(built.table);
         Ok(Self {
             config: Arc::clone(&parts.config),

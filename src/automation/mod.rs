@@ -1,10 +1,12 @@
-//! The automation services: playbooks, the types of their variables, favourites. Domain code that knows nothing of the
+//! The automation services: playbooks, the types of their variables, favourites, the catalogue of Galaxy. Domain code that knows nothing of the
 //! gateway: tonic services that read from the metadata who calls, so that they run in the gateway's process or as an upstream
 //! of their own, unchanged.
 
 mod caller;
 mod content;
 mod favorites;
+mod galaxy;
+mod galaxy_service;
 mod playbooks;
 mod problem;
 mod types;
@@ -15,10 +17,12 @@ use std::{fmt, sync::Arc};
 
 use tonic::codec::CompressionEncoding;
 
-use self::{favorites::Favorites, playbooks::Playbooks, variable_types::VariableTypes};
+pub use self::galaxy::{Base as GalaxyBase, Galaxy, Phase, Progress, Settings as GalaxySettings};
+use self::{favorites::Favorites, galaxy_service::Catalogue, playbooks::Playbooks, variable_types::VariableTypes};
 use crate::{
     proto::automation_v1::{
         favorite_service_server::{FavoriteService, FavoriteServiceServer},
+        galaxy_service_server::{GalaxyService, GalaxyServiceServer},
         playbook_service_server::{PlaybookService, PlaybookServiceServer},
         variable_type_service_server::{VariableTypeService, VariableTypeServiceServer},
     },
@@ -29,6 +33,7 @@ use crate::{
 /// What the services share, once for a process.
 pub struct Automation {
     stores: Arc<Stores>,
+    galaxy: Arc<Galaxy>,
 }
 
 /// A generated server that reads and writes compressed messages, and knows the limits of one.
@@ -46,8 +51,20 @@ macro_rules! server {
 
 impl Automation {
     #[must_use]
-    pub fn new(stores: Arc<Stores>) -> Self {
-        Self { stores }
+    pub fn new(stores: Arc<Stores>, galaxy: GalaxySettings) -> Self {
+        Self { galaxy: Arc::new(Galaxy::new(&stores, galaxy)), stores }
+    }
+
+    /// The catalogue, to be begun where it is to be read before anybody asks.
+    #[must_use]
+    pub fn galaxy(&self) -> &Arc<Galaxy> {
+        &self.galaxy
+    }
+
+    /// `GalaxyService`
+    #[must_use]
+    pub fn catalogue(&self, limits: Limits) -> GalaxyServiceServer<impl GalaxyService + use<>> {
+        server!(GalaxyServiceServer::new(Catalogue(Arc::clone(&self.galaxy))), limits)
     }
 
     /// `PlaybookService`

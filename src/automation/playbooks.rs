@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use super::{
     caller::Caller,
     content,
-    problem::{Problems, is_id, line},
+    problem::{Problems, at_least_none, is_id, limit, line},
     version::{expected, number, stale, tagged},
 };
 use crate::{
@@ -27,9 +27,6 @@ use crate::{
 const NAME: usize = 255;
 /// The most that one account has.
 const MOST: i64 = 10_000;
-/// How many a list has unless it is said, and at most.
-const LISTED: i32 = 100;
-const MOST_LISTED: i32 = 1000;
 /// The most bytes of the contents of one list.
 const MOST_LISTED_BYTES: i64 = 16 << 20;
 
@@ -151,18 +148,6 @@ fn done<T>(changing: Changing<T>) -> Result<T, Status> {
 
 fn checked(content: Raw) -> Result<Bytes, String> {
     content::check(content.as_bytes()).map(|()| content.into())
-}
-
-fn at_least_none(number: i32) -> Result<i32, String> {
-    if number < 0 { Err("it is 0 or more".to_owned()) } else { Ok(number) }
-}
-
-fn limit(number: i32) -> Result<i32, String> {
-    match number {
-        0 => Ok(LISTED),
-        1..=MOST_LISTED => Ok(number),
-        _ => Err(format!("it is 1 to {MOST_LISTED}")),
-    }
 }
 
 fn shown(playbook: store::Playbook) -> Playbook {

@@ -45,6 +45,30 @@ impl Problems {
     }
 }
 
+/// How many a list has unless it is said, and at most.
+const LISTED: i32 = 100;
+const MOST_LISTED: i32 = 1000;
+
+/// How many are passed over.
+///
+/// # Errors
+/// It is less than none.
+pub(super) fn at_least_none(number: i32) -> Result<i32, String> {
+    if number < 0 { Err("it is 0 or more".to_owned()) } else { Ok(number) }
+}
+
+/// How many a list has.
+///
+/// # Errors
+/// More than there may be.
+pub(super) fn limit(number: i32) -> Result<i32, String> {
+    match number {
+        0 => Ok(LISTED),
+        1..=MOST_LISTED => Ok(number),
+        _ => Err(format!("it is 1 to {MOST_LISTED}")),
+    }
+}
+
 /// True for what can be an id: whatever else is sent is of nothing, and no store is asked for it.
 pub(super) fn is_id(text: &str) -> bool {
     uuid::Uuid::try_parse(text).is_ok()

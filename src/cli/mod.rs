@@ -3,6 +3,7 @@
 mod admin;
 mod asked;
 mod audit;
+mod automation;
 mod check;
 mod config;
 mod ending;
@@ -55,6 +56,8 @@ enum Command {
     /// What an operator does to the accounts of a gateway
     #[command(subcommand)]
     Admin(admin::Admin),
+    /// Runs the automation services as a gRPC upstream of their own, for gateways that switch theirs off
+    Automation(automation::Automation),
     /// Prints the routing table
     Routes(routes::Routes),
     /// Asks a gateway, or any gRPC server, whether it serves: exit code 0 if it does, else 1
@@ -120,6 +123,7 @@ fn command() -> ExitCode {
         Some(Command::Explain(explain)) => explain::run(&explain).map(done),
         Some(Command::Audit(audit)) => audit::run(&audit),
         Some(Command::Admin(command)) => admin::run(&command).map(done),
+        Some(Command::Automation(arguments)) => automation::run(&arguments).map(done),
         Some(Command::Routes(routes)) => routes::run(routes).map(done),
         Some(Command::Health(health)) => health::run(&health),
         Some(Command::Check(arguments)) => check::run(&arguments),

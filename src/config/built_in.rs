@@ -27,6 +27,7 @@ pub enum Own {
     Playbooks,
     VariableTypes,
     Favorites,
+    Galaxy,
     GrpcHealth,
     Reflection,
 }
@@ -68,7 +69,7 @@ pub struct BuiltIn {
 pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
 
 impl Own {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Index,
         Self::Probes,
         Self::Metrics,
@@ -84,6 +85,7 @@ impl Own {
         Self::Playbooks,
         Self::VariableTypes,
         Self::Favorites,
+        Self::Galaxy,
         Self::GrpcHealth,
         Self::Reflection,
     ];
@@ -107,6 +109,7 @@ impl Own {
             Self::Playbooks => "playbooks",
             Self::VariableTypes => "variable_types",
             Self::Favorites => "favorites",
+            Self::Galaxy => "galaxy",
             Self::GrpcHealth => "grpc_health",
             Self::Reflection => "reflection",
         }
@@ -133,6 +136,7 @@ impl Own {
             Self::Playbooks => "/api/playbooks",
             Self::VariableTypes => "/api/variable-types",
             Self::Favorites => "/api/user/favorites",
+            Self::Galaxy => "/api/galaxy",
         }
     }
 
@@ -155,6 +159,7 @@ impl Own {
             Self::Playbooks => &["propylon.automation.v1.PlaybookService"],
             Self::VariableTypes => &["propylon.automation.v1.VariableTypeService"],
             Self::Favorites => &["propylon.automation.v1.FavoriteService"],
+            Self::Galaxy => &["propylon.automation.v1.GalaxyService"],
             Self::GrpcHealth => &["grpc.health.v1.Health"],
             Self::Reflection => {
                 &["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]

@@ -41,6 +41,7 @@ impl Default for Config {
             cors: Cors::default(),
             rest: Rest::default(),
             mcp: Mcp::default(),
+            galaxy: crate::automation::GalaxySettings::default(),
             built_ins: BuiltIns::default(),
             upstreams: Vec::new(),
             services: Vec::new(),

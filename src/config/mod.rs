@@ -110,6 +110,7 @@ pub struct Config {
     pub health: crate::health::Settings,
     pub rest: Rest,
     pub mcp: Mcp,
+    pub galaxy: crate::automation::GalaxySettings,
     pub built_ins: BuiltIns,
     pub upstreams: Vec<Upstream>,
     pub services: Vec<ServiceRoute>,

@@ -9,7 +9,7 @@ use crate::config::{Action, Config, Glob, Mcp, Own, PathRoute, Rest, ServiceRout
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
-pub(super) const NEED_RESTART: [&str; 33] = [
+pub(super) const NEED_RESTART: [&str; 34] = [
     "gateway.listen",
     "admin.listen",
     "gateway.workers",
@@ -36,6 +36,7 @@ pub(super) const NEED_RESTART: [&str; 33] = [
     "connections.proxy_protocol",
     "auth.secret",
     "store",
+    "galaxy",
     "accounts.registration",
     "accounts.roles",
     "accounts.tier",
@@ -75,6 +76,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.connections = now.connections;
     next.callers.secret = now.callers.secret.clone();
     next.store = now.store.clone();
+    next.galaxy = now.galaxy.clone();
     next.accounts = now.accounts.clone();
     let differ = NEED_RESTART.into_iter().filter(|key| wanted.get(*key) != held.get(*key));
     differ
@@ -140,6 +142,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         cors,
         rest,
         mcp,
+        galaxy,
         built_ins,
         upstreams,
         http_upstreams,
@@ -174,6 +177,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("limits.timeout", timeout);
     keys.callers(callers);
     keys.long("store", store);
+    keys.long("galaxy", galaxy);
     keys.accounts(accounts);
     keys.health(health);
     keys.add("cors.origins", &cors.origins);

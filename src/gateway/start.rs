@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     automation::Automation,
-    config::{self, Callers, Config},
+    config::{self, Callers, Config, Own},
     dispatch::Upstream,
     proto,
     schema::Schema,
@@ -107,7 +107,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         reload: Arc::new(Queue::new().0),
         explain: Arc::new(Explainer::default()),
         directory: Arc::clone(&accounts.directory),
-        automation: Arc::new(Automation::new(Arc::clone(&accounts.stores))),
+        automation: Arc::new(automation(config, &accounts)),
         mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
         built_in,
         config: Arc::new(config.clone()),
@@ -129,6 +129,11 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
 fn accounts(config: &Config) -> Result<Accounts, StartError> {
     Accounts::new(config)
         .map_err(|message| StartError::Config(vec![Mistake { subject: "store".to_owned(), message }]))
+}
+
+/// The automation services over the stores that accounts are in; nothing is opened yet.
+fn automation(config: &Config, accounts: &Accounts) -> Automation {
+    Automation::new(Arc::clone(&accounts.stores), config.galaxy.clone())
 }
 
 /// The schema of the gateway's own services.
@@ -190,7 +195,7 @@ impl Gateway {
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
             explain: Arc::clone(&explainer) as Arc<dyn Explain>,
             directory: Arc::clone(&accounts.directory),
-            automation: Arc::new(Automation::new(Arc::clone(&accounts.stores))),
+            automation: Arc::new(automation(&config, &accounts)),
             mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
             built_in,
             config: Arc::new(config),
@@ -219,6 +224,9 @@ impl Gateway {
         }
         if opens {
             look_after(&parts);
+            if parts.config.built_ins.get(Own::Galaxy).enabled {
+                parts.automation.galaxy().begin().await;
+            }
         }
         let gateway = Arc::new(Self {
             source,

@@ -112,7 +112,11 @@ impl AdminService for Admin {
         request: Request<GetAdminStatsRequest>,
     ) -> Result<Response<GetAdminStatsResponse>, Status> {
         let stats = self.directory.admin_stats(&request).await?;
-        Ok(private(GetAdminStatsResponse { traffic: self.numbers.traffic(), ..stats }))
+        Ok(private(GetAdminStatsResponse {
+            traffic: self.numbers.traffic(),
+            galaxy: self.numbers.galaxy.as_ref().map(|galaxy| galaxy()),
+            ..stats
+        }))
     }
 
     async fn list_api_keys(

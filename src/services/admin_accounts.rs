@@ -49,6 +49,7 @@ impl Directory {
             api_keys: count(keys),
             stores: self.stores.health().into_iter().map(status).collect(),
             traffic: None,
+            galaxy: None,
         })
     }
 

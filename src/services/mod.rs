@@ -34,7 +34,7 @@ use self::{
 };
 pub use self::{
     grpc_health::{HealthBoard, NotServing},
-    numbers::{Numbers, Upstreams},
+    numbers::{Numbers, Reading, Upstreams},
     routing::Explain,
 };
 use crate::{

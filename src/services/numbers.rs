@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     dispatch::{BreakerState, Figures},
-    proto::gateway_v1::{Requests, RouteRequests, Traffic, UpstreamStatus},
+    proto::gateway_v1::{GalaxyReading, Requests, RouteRequests, Traffic, UpstreamStatus},
     telemetry::{self, Telemetry},
 };
 
@@ -14,11 +14,16 @@ const MOST_ROUTES: usize = 100;
 /// How the upstreams are doing now, by name.
 pub type Upstreams = Arc<dyn Fn() -> Vec<(Arc<str>, Figures)> + Send + Sync>;
 
+/// How far the catalogue of Galaxy is now.
+pub type Reading = Arc<dyn Fn() -> GalaxyReading + Send + Sync>;
+
 /// Where the numbers are; by default nowhere.
 #[derive(Clone, Default)]
 pub struct Numbers {
     pub telemetry: Option<Arc<Telemetry>>,
     pub upstreams: Option<Upstreams>,
+    /// Where the catalogue of Galaxy is served.
+    pub galaxy: Option<Reading>,
 }
 
 impl Numbers {

@@ -320,6 +320,7 @@ mod tests {
             "library.Both",
             "library.Library",
             "propylon.automation.v1.FavoriteService",
+            "propylon.automation.v1.GalaxyService",
             "propylon.automation.v1.PlaybookService",
             "propylon.automation.v1.VariableTypeService",
             "propylon.gateway.v1.AdminService",

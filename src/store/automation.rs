@@ -1,4 +1,4 @@
-//! What the automation services keep: playbooks, custom variable types, favourites. Whose they are is told by ids that need
+//! What the automation services keep: playbooks, custom variable types, favourites, what is known of Galaxy. Whose they are is told by ids that need
 //! not be of accounts in this database: the services may stand elsewhere than the accounts.
 
 use bytes::Bytes;
@@ -221,4 +221,43 @@ pub trait Favorites: Send + Sync {
     /// # Errors
     /// The store's own.
     async fn remove(&self, owner: &str, kind: FavoriteKind, name: &str) -> Result<(), StoreError>;
+}
+
+/// Something that is known of Galaxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub name: String,
+    /// As who keeps it has written it.
+    pub data: String,
+    pub read_at: Micros,
+}
+
+/// Keeps what is known of Galaxy until something newer is: each by its kind and name.
+#[async_trait]
+pub trait Catalogue: Send + Sync {
+    /// With when it was read.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn get(&self, kind: &str, name: &str) -> Result<Option<(String, Micros)>, StoreError>;
+
+    /// # Errors
+    /// The store's own.
+    async fn put(&self, kind: &str, name: &str, data: &str, now: Micros) -> Result<(), StoreError>;
+
+    /// # Errors
+    /// The store's own.
+    async fn delete(&self, kind: &str, name: &str) -> Result<(), StoreError>;
+
+    /// Those of a kind, by name.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn list(&self, kind: &str, skip: i64, limit: i64) -> Result<Vec<Known>, StoreError>;
+
+    /// The names of those of a kind that were read since then.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn names(&self, kind: &str, since: Micros) -> Result<Vec<String>, StoreError>;
 }

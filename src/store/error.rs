@@ -1,7 +1,7 @@
 //! What a store can answer instead of what was asked for. Short, because only three things matter to a caller: try
 //! again later, this cannot be, or something is broken.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, collections::HashMap, fmt, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -47,7 +47,8 @@ impl StoreError {
                 Status::with_error_details(Code::Unavailable, message, details)
             }
             Self::Conflict(Conflict::EmailTaken) => {
-                Status::already_exists("this e-mail is registered already")
+                let details = ErrorDetails::with_error_info("EMAIL_TAKEN", "propylon", HashMap::new());
+                Status::with_error_details(Code::AlreadyExists, "this e-mail is registered already", details)
             }
             Self::Conflict(Conflict::LastAdmin) => {
                 Status::failed_precondition("this would leave no active account with the role admin")

@@ -34,7 +34,7 @@ pub use self::{
     asked::{ask_postgres, ask_redis},
     audit::{Audit, AuditLine, Note},
     automation::{
-        Changing, Expected, FavoriteKind, Favorites, Playbook, PlaybookChange, Playbooks, VariableType,
+        Catalogue, Changing, Expected, FavoriteKind, Favorites, Known, Playbook, PlaybookChange, Playbooks, VariableType,
         VariableTypeChange, VariableTypes,
     },
     cache::Cache,

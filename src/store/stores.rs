@@ -15,7 +15,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Accounts, ApiKeys, Audit, Cache, Counting, DatabaseUrl, Favorites, Micros, Playbooks, RedisUrl, RefreshTokens,
+    Accounts, ApiKeys, Audit, Cache, Catalogue, Counting, DatabaseUrl, Favorites, Micros, Playbooks, RedisUrl, RefreshTokens,
     RevocationList, Revocations, SigningKeys, State, StoreError, VariableTypes,
     memory::MemoryCache,
     redis::Redis,
@@ -84,6 +84,7 @@ pub struct Stores {
     pub playbooks: Arc<dyn Playbooks>,
     pub variable_types: Arc<dyn VariableTypes>,
     pub favorites: Arc<dyn Favorites>,
+    pub catalogue: Arc<dyn Catalogue>,
     pub cache: Arc<dyn Cache>,
     /// What is revoked, as this process knows it; kept up to date by [`Stores::watch`].
     pub revoked: Arc<RevocationList>,
@@ -139,6 +140,7 @@ impl Stores {
             playbooks: Arc::clone(&database) as _,
             variable_types: Arc::clone(&database) as _,
             favorites: Arc::clone(&database) as _,
+            catalogue: Arc::clone(&database) as _,
             cache: match &redis {
                 Some(redis) => Arc::clone(redis) as _,
                 None => Arc::new(MemoryCache::default()),

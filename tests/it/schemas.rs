@@ -331,11 +331,12 @@ async fn rules_of_the_config_give_rest_to_a_method_without_annotation() {
     assert_eq!(get(gateway.address, "/v1/books:get?name=y").await.http, 200, "the others stay");
 }
 
-const BUILT_IN: [&str; 11] = [
+const BUILT_IN: [&str; 12] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "propylon.automation.v1.FavoriteService",
+    "propylon.automation.v1.GalaxyService",
     "propylon.automation.v1.PlaybookService",
     "propylon.automation.v1.VariableTypeService",
     "propylon.gateway.v1.AdminService",

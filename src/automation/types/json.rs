@@ -12,7 +12,7 @@ pub(super) fn read(text: &str) -> Result<Value, String> {
     converted(read, 1)
 }
 
-fn converted(read: serde_json::Value, level: usize) -> Result<Value, String> {
+pub(super) fn converted(read: serde_json::Value, level: usize) -> Result<Value, String> {
     if level > MOST_LEVELS {
         return Err(too_deep());
     }

@@ -44,6 +44,11 @@ impl Verdict {
     }
 }
 
+/// JSON as a value; `None` of what stands for nothing, or is too deep to be shown.
+pub(super) fn value_of(json: serde_json::Value) -> Option<Value> {
+    if json.is_null() { None } else { json::converted(json, 1).ok() }
+}
+
 fn value(kind: Kind) -> Value {
     Value { kind: Some(kind) }
 }

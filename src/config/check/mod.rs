@@ -6,6 +6,7 @@ mod answers;
 mod callers;
 mod conditions;
 mod files;
+mod galaxy;
 mod header_changes;
 mod health;
 mod health_body;
@@ -95,6 +96,7 @@ impl<'a> Check<'a> {
             cors,
             rest,
             mcp,
+            galaxy,
             builtin,
             upstreams,
             routes,
@@ -168,6 +170,7 @@ impl<'a> Check<'a> {
             built_ins,
             rest: self.rest(rest, &environment, proto_names),
             mcp: self.mcp(mcp),
+            galaxy: self.galaxy(galaxy),
             upstreams,
             http_upstreams,
             services,

@@ -111,8 +111,12 @@ impl Check<'_> {
         let others = others.map(|pair| ("rest.errors.outside_development", outside, pair));
         for (table, holds, (key, text)) in messages.chain(others) {
             let path = child(table, &key);
-            let status = self.found.take(path.clone(), http_status(&key));
             let text = self.text_with_places(&path, &text, Places::Failure);
+            if is_reason(&key) {
+                profile.by_reason.extend(text.filter(|_| holds).map(|text| (key.into(), text)));
+                continue;
+            }
+            let status = self.found.take(path, http_status(&key));
             if let (Some(status), Some(text)) = (status, text.filter(|_| holds)) {
                 profile.messages.insert(status, text);
             }
@@ -188,7 +192,8 @@ impl Check<'_> {
             | Own::Admin
             | Own::Playbooks
             | Own::VariableTypes
-            | Own::Favorites => (false, false),
+            | Own::Favorites
+            | Own::Galaxy => (false, false),
         };
         let nothing = [
             (
@@ -226,6 +231,12 @@ fn error_field(text: &str) -> Result<ErrorField, Mistake> {
             Err(Mistake::new("", message).near(value, names()))
         }
     }
+}
+
+/// A reason of google.rpc.ErrorInfo's, such as CREDENTIALS_REVOKED.
+fn is_reason(text: &str) -> bool {
+    let letters = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    text.starts_with(|c: char| c.is_ascii_uppercase()) && text.chars().all(letters)
 }
 
 fn http_status(text: &str) -> Result<u16, String> {

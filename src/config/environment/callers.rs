@@ -52,6 +52,14 @@ pub(super) fn minutes(written: &str, _: &Node) -> Read {
     }
 }
 
+/// A number of seconds.
+pub(super) fn seconds(written: &str, _: &Node) -> Read {
+    match written.parse::<u32>() {
+        Ok(seconds @ 1..) => Read::Value(format!("{seconds}s").into()),
+        _ => Read::Wrong(format!("{written:?} is not a number of seconds")),
+    }
+}
+
 /// A number of milliseconds.
 pub(super) fn milliseconds(written: &str, _: &Node) -> Read {
     match written.parse::<u32>() {

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::{
     Environment, boolean,
     callers::{
-        api_token, calls, default_tier, milliseconds, minutes, no_burst, per_minute, proxies, service_link,
+        api_token, calls, default_tier, milliseconds, minutes, no_burst, per_minute, proxies, seconds, service_link,
         shown_docs,
     },
     list, opentelemetry, shout,
@@ -40,7 +40,7 @@ pub(super) enum Read {
     Wrong(String),
 }
 
-const NAMES: [Name; 31] = [
+const NAMES: [Name; 33] = [
     Name { name: "GATEWAY_HOST", key: "gateway.listen", read: host },
     Name { name: "GATEWAY_PORT", key: "gateway.listen", read: port },
     Name { name: "NODE_ENV", key: "gateway.environment", read: text },
@@ -68,6 +68,8 @@ const NAMES: [Name; 31] = [
     Name { name: "ADMIN_PASSWORD", key: "accounts.admin_password", read: here },
     Name { name: "RATE_LIMIT_ENABLED", key: "rate_limits.enabled", read: yes_or_no },
     Name { name: "RATE_LIMIT_WINDOW", key: "rate_limits.window", read: milliseconds },
+    Name { name: "GALAXY_BASE_URL", key: "galaxy.url", read: text },
+    Name { name: "GALAXY_CACHE_TTL", key: "galaxy.cache_ttl", read: seconds },
     // What these systems counted had no more at once, unless the next but one says so.
     Name { name: "RATE_LIMIT_GLOBAL", key: "rate_limits.burst", read: no_burst },
     Name { name: "RATE_LIMIT_GLOBAL", key: "rate_limits.address", read: calls },

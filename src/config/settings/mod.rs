@@ -3,6 +3,7 @@
 //! `super::check` turns it into the config as meant.
 
 mod callers;
+mod galaxy;
 mod health;
 mod mcp;
 mod metrics;
@@ -23,6 +24,7 @@ pub(super) use self::{
     callers::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
+    galaxy::Galaxy,
     health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
     mcp::{Mcp, Tool, ToolNames},
     metrics::{Info, Metrics, Names},
@@ -76,6 +78,8 @@ pub(super) struct Settings {
     pub(super) rest: Rest,
     /// MCP: gRPC methods as tools for agents.
     pub(super) mcp: Mcp,
+    /// The catalogue of Ansible Galaxy.
+    pub(super) galaxy: Galaxy,
     /// The gateway's own services and pages, by name: each can be switched off or moved.
     #[schemars(extend("propertyNames" = { "enum": super::Own::ALL.map(super::Own::name) }))]
     pub(super) builtin: BTreeMap<String, BuiltIn>,

@@ -63,7 +63,8 @@ pub(in crate::config) struct Errors {
     pub(in crate::config) fields: Option<Vec<String>>,
     /// What stands for `reason`, by HTTP status. Default: the reason phrase of the status.
     pub(in crate::config) reasons: BTreeMap<String, String>,
-    /// What stands for `message`, by HTTP status; ${message} is what it would have said, and the places of [[routes]]
+    /// What stands for `message`, by HTTP status, or by the reason of a google.rpc.ErrorInfo (EMAIL_TAKEN), which goes
+    /// before; ${message} is what it would have said, and the places of [[routes]]
     /// respond are known but ${path.NAME}. Default: the failure's own message.
     pub(in crate::config) messages: BTreeMap<String, String>,
     /// The same as messages, in their place, where gateway.environment is not development: what is nobody's business but the

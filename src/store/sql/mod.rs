@@ -7,6 +7,7 @@
 mod accounts;
 mod api_keys;
 mod audit;
+mod catalogue;
 mod error;
 mod favorites;
 mod file;

@@ -150,7 +150,7 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
             ErrorValue::Code => number(&mut body, status.code() as i32),
             ErrorValue::Status => string(&mut body, status::name(status.code())),
             ErrorValue::HttpStatus => number(&mut body, http.as_u16()),
-            ErrorValue::Message => match profile.messages.get(&http.as_u16()) {
+            ErrorValue::Message => match profile.message(status, http) {
                 Some(text) => string(&mut body, &origin.message(text, status)),
                 None => string(&mut body, status.message()),
             },
@@ -478,6 +478,7 @@ mod tests {
             ]
             .into(),
             statuses: [(Code::FailedPrecondition as i32, StatusCode::CONFLICT)].into(),
+            by_reason: [("GONE".into(), text(&[said("It went away")]))].into(),
         };
         let check = |status: Status, http: u16, want: &str| {
             let response = response(&status, &origin("PUT", "/a%20b?c=d", profile.clone()));
@@ -490,6 +491,12 @@ mod tests {
             Status::not_found("no such \"thing\""),
             404,
             r#"{"detail":"Route PUT /a%20b","type":"Nothing here","http":404,"where":"/a%20b","id":"r-1"}"#,
+        );
+        let gone = ErrorDetails::with_error_info("GONE", "d", std::collections::HashMap::new());
+        check(
+            Status::with_error_details(Code::NotFound, "x", gone),
+            404,
+            r#"{"detail":"It went away","type":"Nothing here","http":404,"where":"/a%20b","id":"r-1"}"#,
         );
         check(
             Status::failed_precondition("a \"lock\""),

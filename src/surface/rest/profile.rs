@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use http::StatusCode;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use crate::{
     route::{Piece, Text},
@@ -20,6 +21,8 @@ pub struct Profile {
     pub reasons: BTreeMap<u16, Arc<str>>,
     /// The message of a failure, by HTTP status, in place of its own; `${message}` is what it would have said.
     pub messages: BTreeMap<u16, Text>,
+    /// The same by the reason of a failure's google.rpc.ErrorInfo, which goes before.
+    pub by_reason: BTreeMap<Arc<str>, Text>,
     /// The HTTP status of a gRPC code, where it is not google.rpc.Code's. A refusal that is HTTP's own keeps its status.
     pub statuses: BTreeMap<i32, StatusCode>,
 }
@@ -72,6 +75,7 @@ impl Default for Profile {
             ],
             reasons: BTreeMap::new(),
             messages: BTreeMap::new(),
+            by_reason: BTreeMap::new(),
             statuses: BTreeMap::new(),
         }
     }
@@ -92,10 +96,18 @@ impl Profile {
         self.statuses.get(&(code as i32)).copied()
     }
 
+    /// What stands for the message of a failure, where its own does not.
+    #[must_use]
+    pub fn message(&self, failure: &Status, http: StatusCode) -> Option<&Text> {
+        let reason = || self.by_reason.get(&*failure.get_details_error_info()?.reason);
+        let by_reason = if self.by_reason.is_empty() { None } else { reason() };
+        by_reason.or_else(|| self.messages.get(&http.as_u16()))
+    }
+
     /// Whether a message has a place that a request's headers fill.
     #[must_use]
     pub fn reads_headers(&self) -> bool {
-        let mut pieces = self.messages.values().flat_map(|text| &text.0);
+        let mut pieces = self.messages.values().chain(self.by_reason.values()).flat_map(|text| &text.0);
         pieces.any(|piece| matches!(piece, Piece::Place(place) if place.of_headers()))
     }
 }

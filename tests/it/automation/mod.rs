@@ -1,6 +1,8 @@
 //! The automation services as their callers meet them: each method over REST, gRPC, gRPC-Web and MCP with one outcome, on both
-//! databases; and what is sent to do harm.
+//! databases, in the gateway's process and apart; the catalogue before a stand-in for Galaxy; and what is sent to do harm.
 
+mod apart;
+mod galaxy;
 mod hostile;
 mod surfaces;
 mod versions;
@@ -12,7 +14,9 @@ use serde_json::{Value, json};
 
 use crate::support::{
     client::{frames, grpc, grpc_web, http1, request, rest},
+    galaxy::StandIn,
     gateway::{TestGateway, World},
+    process::Program,
     servers::Server,
 };
 
@@ -27,31 +31,61 @@ struct Place {
     gateway: TestGateway,
     /// Gone with the gateway.
     _servers: Vec<Server>,
+    _galaxy: StandIn,
+    /// The services, where they are not in the gateway's process.
+    services: Option<Program>,
+}
+
+/// Where the services are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    Gateway,
+    /// `propylon automation`, before which the gateway stands.
+    Apart,
 }
 
 impl Place {
-    fn on(name: &'static str, store: &str, servers: Vec<Server>) -> Self {
-        let world = World::new()
-            .with_config(store)
-            // Tests log in often, and from one address.
+    async fn on(name: &'static str, store: &str, servers: Vec<Server>, home: Home) -> Self {
+        let galaxy = StandIn::start().await;
+        let kept = format!("{store}[galaxy]\nurl = \"{}\"\n", galaxy.url());
+        // Tests log in often, and from one address.
+        let mut world = World::new()
             .with_config("[rate_limits]\nenabled = false\n[mcp]\nexpose = [\"propylon.automation.v1.*\"]\n")
             .with_variable("ADMIN_EMAIL", ADMIN)
             .with_variable("ADMIN_PASSWORD", ADMIN_PASSWORD);
-        Self { name, gateway: world.start(), _servers: servers }
+        let mut apart = None;
+        world = match home {
+            Home::Gateway => world.with_config(&kept),
+            Home::Apart => {
+                let (program, lines) = apart::start(&kept);
+                apart = Some(program);
+                world.with_config(store).with_config(&lines)
+            }
+        };
+        Self { name, gateway: world.start(), _servers: servers, _galaxy: galaxy, services: apart }
     }
 
     /// SQLite with memory, and PostgreSQL with Redis where the machine has them.
-    fn both() -> Vec<Self> {
-        let mut places = vec![Self::on("SQLite", "[store]\ndatabase = \"sqlite:automation.db\"\n", Vec::new())];
+    async fn both(home: Home) -> Vec<Self> {
+        let mut places = vec![Self::small(home).await];
         if let (Some(postgres), Some(redis)) = (Server::postgres(), Server::redis()) {
             let store = format!(
                 "[store]\ndatabase = \"{}\"\nredis = \"{}\"\n",
                 postgres.url("postgres"),
                 redis.url("0")
             );
-            places.push(Self::on("PostgreSQL", &store, vec![postgres, redis]));
+            places.push(Self::on("PostgreSQL", &store, vec![postgres, redis], home).await);
         }
         places
+    }
+
+    /// SQLite with memory.
+    async fn small(home: Home) -> Self {
+        Self::on("SQLite", "[store]\ndatabase = \"sqlite:automation.db\"\n", Vec::new(), home).await
+    }
+
+    fn apart(&self) -> bool {
+        self.services.is_some()
     }
 
     fn address(&self) -> SocketAddr {
@@ -69,11 +103,15 @@ impl Place {
     }
 
     async fn token(&self, path: &str, body: &Value) -> String {
-        let headers = [("content-type", "application/json")];
-        let came = rest(self.address(), request(&Method::POST, path, &headers, body.to_string())).await;
-        assert_eq!(came.code, 0, "{came:?}");
-        format!("Bearer {}", came.messages[0]["access_token"].as_str().unwrap())
+        token(self.address(), path, body).await
     }
+}
+
+async fn token(at: SocketAddr, path: &str, body: &Value) -> String {
+    let headers = [("content-type", "application/json")];
+    let came = rest(at, request(&Method::POST, path, &headers, body.to_string())).await;
+    assert_eq!(came.code, 0, "{came:?}");
+    format!("Bearer {}", came.messages[0]["access_token"].as_str().unwrap())
 }
 
 /// How a call comes.

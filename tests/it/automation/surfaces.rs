@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    CREATE, Came, DELETE, FAVORITES, GET, LIST, NEW_TYPE, Place, Rpc, Surface, TYPES, UPDATE, VALIDATE, call,
+    CREATE, Came, DELETE, FAVORITES, GET, Home, LIST, NEW_TYPE, Place, Rpc, Surface, TYPES, UPDATE, VALIDATE, call,
 };
 
 const TYPES_LISTED: Rpc = Rpc(TYPES, "ListVariableTypes", Method::GET, "/api/variable-types", "types");
@@ -61,6 +61,40 @@ const KINDS: [(&str, [Rpc; 3]); 3] = [
                 "",
             ),
         ],
+    ),
+];
+
+const GALAXY: &str = "GalaxyService";
+const KNOWN: Rpc = Rpc(GALAXY, "ListNamespaces", Method::GET, "/api/galaxy/namespaces", "namespaces");
+const CATALOGUE: [Rpc; 5] = [
+    Rpc(GALAXY, "GetNamespace", Method::GET, "/api/galaxy/namespaces/{namespace}", "namespace"),
+    Rpc(
+        GALAXY,
+        "ListCollections",
+        Method::GET,
+        "/api/galaxy/namespaces/{namespace}/collections",
+        "collections",
+    ),
+    Rpc(
+        GALAXY,
+        "ListCollectionVersions",
+        Method::GET,
+        "/api/galaxy/collections/{namespace}/{collection}/versions",
+        "versions",
+    ),
+    Rpc(
+        GALAXY,
+        "ListModules",
+        Method::GET,
+        "/api/galaxy/collections/{namespace}/{collection}/modules",
+        "modules",
+    ),
+    Rpc(
+        GALAXY,
+        "GetModule",
+        Method::GET,
+        "/api/galaxy/collections/{namespace}/{collection}/modules/{module}",
+        "module",
     ),
 ];
 
@@ -187,25 +221,37 @@ async fn story(place: &Place, surface: Surface, admin: &str) -> Vec<(String, Cam
         story.tell("removed again", remove, json!({*field: name}), &ann).await;
         story.tell("none any more", list, json!({}), &ann).await;
     }
+    let namespace = json!({"namespace": "community"});
+    let general = json!({"namespace": "community", "collection": "general"});
+    let ufw = json!({"namespace": "community", "collection": "general", "module": "ufw"});
+    for (rpc, message) in CATALOGUE.iter().zip([&namespace, &namespace, &general, &general, &ufw]) {
+        story.tell("of the catalogue", rpc, message.clone(), &ann).await;
+    }
+    story.tell("what is known of it", &KNOWN, json!({"limit": 10}), &ann).await;
+    story.tell("no such namespace", &CATALOGUE[0], json!({"namespace": "nope"}), &ann).await;
+    story.tell("no name of one", &CATALOGUE[0], json!({"namespace": "a-b"}), &ann).await;
+    story.tell("nobody asks for it", &CATALOGUE[0], namespace, "").await;
     story.told
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_method_comes_to_the_same_over_every_surface() {
-    for place in Place::both() {
-        let admin = place.admin().await;
-        let want = story(&place, Surface::Rest, &admin).await;
+async fn every_method_comes_to_the_same_over_every_surface_wherever_it_is() {
+    for (inside, apart) in Place::both(Home::Gateway).await.into_iter().zip(Place::both(Home::Apart).await) {
+        let want = story(&inside, Surface::Rest, &inside.admin().await).await;
         let codes: Vec<i32> = want.iter().map(|(_, came)| came.code).collect();
         // No mistake of the gateway's, and every way that a call can end.
         for code in [0, 3, 5, 6, 7, 10, 16] {
             assert!(codes.contains(&code), "{code} of {codes:?}");
         }
-        assert!(!codes.iter().any(|code| [2, 12, 13, 14].contains(code)), "{}: {want:#?}", place.name);
-        for surface in Surface::ALL.into_iter().skip(1) {
-            let told = story(&place, surface, &admin).await;
-            assert_eq!(told.len(), want.len());
-            for (one, other) in told.iter().zip(&want) {
-                assert_eq!(one, other, "{surface:?} on {}", place.name);
+        assert!(!codes.iter().any(|code| [2, 12, 13, 14].contains(code)), "{}: {want:#?}", inside.name);
+        for place in [&inside, &apart] {
+            let admin = place.admin().await;
+            for surface in Surface::ALL.into_iter().filter(|one| place.apart() || *one != Surface::Rest) {
+                let told = story(place, surface, &admin).await;
+                assert_eq!(told.len(), want.len());
+                for (one, other) in told.iter().zip(&want) {
+                    assert_eq!(one, other, "{surface:?} on {}, apart: {}", place.name, place.apart());
+                }
             }
         }
     }

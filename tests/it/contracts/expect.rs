@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
 use super::{
@@ -33,6 +34,8 @@ pub(super) struct Came<'a> {
     pub(super) refuses: bool,
     /// Exit code and output of a gateway that did not run.
     pub(super) ended: Option<&'a (i32, String)>,
+    /// The path that was asked for.
+    pub(super) asked: String,
     /// What the gateway printed since the case began.
     pub(super) printed: String,
 }
@@ -50,6 +53,7 @@ impl<'a> Came<'a> {
             stopped: None,
             refuses: false,
             ended: None,
+            asked: String::new(),
             printed: String::new(),
         }
     }
@@ -157,6 +161,42 @@ fn of_answer(name: &str, expected: &Value, answer: &Answer, came: &Came<'_>) -> 
                 serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", said()))?;
             matches(expected, Some(&found), "body").map_err(|why| format!("{why} in {}", said()))
         }
+        "json_all" => {
+            let found: Value =
+                serde_json::from_slice(&answer.body).map_err(|error| format!("{error}: {}", said()))?;
+            let mut all = expected.as_array().into_iter().flatten();
+            all.try_for_each(|one| matches(one, Some(&found), "body"))
+        }
+        "text_lacks" => {
+            let text = String::from_utf8_lossy(&answer.body);
+            let there = expected.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let there: Vec<&str> = there.filter(|word| text.contains(word)).collect();
+            check(there.is_empty(), || format!("{there:?} is in {text}"))
+        }
+        "occurrences" => expected.as_object().into_iter().flatten().try_for_each(|(word, times)| {
+            let found = String::from_utf8_lossy(&answer.body).matches(word.as_str()).count() as u64;
+            check(times.as_u64() == Some(found), || format!("{word} is there {found} times"))
+        }),
+        "jwt" => jwt(expected, answer),
+        "galaxy_calls" => {
+            let name = came.asked.rsplit('/').next().unwrap_or_default();
+            let about = format!("={name}");
+            let calls = galaxy(came).filter(|seen| seen.query.ends_with(&about)).count();
+            between(expected, calls, "calls of Galaxy about it")
+        }
+        "galaxy_requests" => expected.as_array().into_iter().flatten().try_for_each(|wanted| {
+            let asked = |seen: &Seen| wanted == &format!("{}?{}", seen.path, seen.query);
+            check(galaxy(came).any(asked), || format!("{wanted} was not asked of Galaxy"))
+        }),
+        "galaxy_rate_max_per_s" => {
+            let times: Vec<_> = galaxy(came).map(|seen| seen.at).collect();
+            let within = |from: &std::time::Instant| {
+                let second = std::time::Duration::from_secs(1);
+                times.iter().filter(|at| **at >= *from && at.duration_since(*from) < second).count() as u64
+            };
+            let most = times.iter().map(within).max().unwrap_or_default();
+            check(Some(most) <= expected.as_u64(), || format!("Galaxy was asked {most} times in a second"))
+        }
         "metrics" => telling::metrics(expected, &String::from_utf8_lossy(&answer.body)),
         "no_metric" => telling::no_metric(expected, &String::from_utf8_lossy(&answer.body)),
         "text_contains" => {
@@ -187,7 +227,27 @@ fn kept(expected: &Value, came: &Came<'_>) -> Result<(), String> {
     let (ttl, value) = came.kept.as_ref().ok_or("nothing is kept")?;
     let seconds = usize::try_from(*ttl).map_err(|_| format!("it is kept for {ttl} s"))?;
     between(&expected["ttl"], seconds, "seconds that it is kept")?;
-    matches(&expected["json"], Some(value), "what is kept")
+    match expected.get("json") {
+        Some(json) => matches(json, Some(value), "what is kept"),
+        None => Ok(()),
+    }
+}
+
+/// What the stand-in of Galaxy saw.
+fn galaxy<'a>(came: &'a Came<'_>) -> impl Iterator<Item = &'a Seen> {
+    came.seen.get("galaxy").into_iter().flat_map(|(seen, _)| seen)
+}
+
+/// The claims of a token in the answer, and how long it is good for.
+fn jwt(expected: &Value, answer: &Answer) -> Result<(), String> {
+    let body: Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+    let token = body[expected["field"].as_str().unwrap_or_default()].as_str().ok_or("there is no token")?;
+    let claims = token.split('.').nth(1).ok_or("it is no token")?;
+    let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|error| error.to_string())?;
+    let claims: Value = serde_json::from_slice(&claims).map_err(|error| error.to_string())?;
+    matches(&expected["claims"], Some(&claims), "claims")?;
+    let left = claims["exp"].as_u64().unwrap_or_default().saturating_sub(crate::support::tokens::now());
+    between(&expected["exp_minus_now_s"], left as usize, "seconds that it is good for")
 }
 
 /// Each of the words, behind the one before.

@@ -84,11 +84,12 @@ fn matcher(text: &str, found: Option<&Value>) -> bool {
                 found.as_array().map(Vec::len).or_else(|| found.as_object().map(serde_json::Map::len));
             length.is_some() && length == argument.parse().ok()
         }
-        "$contains" => {
+        "$contains" | "$not_contains" => {
             let wanted: Value =
                 serde_json::from_str(argument).unwrap_or_else(|error| panic!("{argument}: {error}"));
-            let mut items = found.as_array().into_iter().flatten();
-            items.any(|item| matches(&wanted, Some(item), "").is_ok())
+            let Some(items) = found.as_array() else { return false };
+            let there = items.iter().any(|item| matches(&wanted, Some(item), "").is_ok());
+            there == (name == "$contains")
         }
         _ => panic!("{name} is no matcher"),
     }
@@ -132,6 +133,8 @@ mod tests {
         let list = json!([{ "name": "a", "n": 1 }, { "name": "b", "n": 2 }]);
         check(json!(r#"$contains:{"name": "b", "n": "$gte:2"}"#), list.clone(), true);
         check(json!(r#"$contains:{"name": "a", "n": 2}"#), list, false);
+        check(json!(r#"$not_contains:{"name": "c"}"#), json!([{ "name": "a" }]), true);
+        check(json!(r#"$not_contains:{"name": "a"}"#), json!([{ "name": "a" }]), false);
         assert!(matches_text(&json!("$int"), Some("60"), "it").is_ok());
         assert!(matches_text(&json!("$int"), Some("soon"), "it").is_err());
         assert!(matches_text(&json!("60"), Some("60"), "it").is_ok());

@@ -70,6 +70,18 @@ async fn friday() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn automation_factory_on_postgresql_with_redis() {
+    replay("automation-factory", Accounts::Factory { redis: true }, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn automation_factory_on_sqlite_with_memory() {
+    // What Redis keeps, and what becomes of it without.
+    let of_redis = ["galaxy-cache-key", "galaxy-redis-away"];
+    replay("automation-factory", Accounts::Factory { redis: false }, &of_redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn twinmcp() {
     let left_out = [&OF_MCP[..], &OF_BOTH].concat();
     replay("twinmcp", Accounts::Kept, &left_out).await;

@@ -17,7 +17,7 @@ use super::{
     contract::{Case, Contract, Names},
     expect::{Came, holds},
     stand_in::{Seen, StandIn, State},
-    world::{Accounts, SECRET, Variables, World},
+    world::{ADMIN_PASSWORD, Accounts, SECRET, Variables, World},
 };
 use crate::support::{library, servers::Server};
 
@@ -77,7 +77,10 @@ impl Replay {
         let places = self.contract.environment.values();
         let services: Vec<String> = places
             .filter_map(|value| value.split_once("${")?.1.split_once('}').map(|(name, _)| name.to_owned()))
-            .filter(|name| !matches!(name.as_str(), "secret48" | "postgres" | "redis" | "port"))
+            .filter(|name| {
+                let own = ["secret48", "postgres", "redis", "port", "database", "admin_password"];
+                !own.contains(&name.as_str())
+            })
             .collect();
         for service in services {
             self.stand_in(&service, &format!("{service}-service")).await;
@@ -89,6 +92,7 @@ impl Replay {
         }
         self.names.set("secret48", SECRET);
         self.names.set("port", "0");
+        self.names.set("admin_password", ADMIN_PASSWORD);
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         self.names.set("other_port", free.to_string());
         // The one token of a system that has one.
@@ -111,6 +115,9 @@ impl Replay {
         let admin = sqlx::PgPool::connect(&self.postgres.url("postgres")).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&admin).await.unwrap();
         self.names.set("postgres", self.postgres.url(&name));
+        let file = format!("sqlite:{name}.db");
+        let on_sqlite = self.accounts == Accounts::Factory { redis: false };
+        self.names.set("database", if on_sqlite { file } else { self.postgres.url(&name) });
     }
 
     /// Which variables a case's gateway is started with.
@@ -130,7 +137,17 @@ impl Replay {
                 variables.insert(format!("PROPYLON_HEALTH__{level}__DISK"), Some("100".to_owned()));
             }
         }
+        if let Accounts::Factory { redis } = self.accounts {
+            // Cases come faster than people.
+            variables.insert("RATE_LIMIT_ENABLED".to_owned(), Some("false".to_owned()));
+            if !redis {
+                variables.insert("REDIS_URL".to_owned(), None);
+            }
+        }
         let Some(case) = case else { return variables };
+        if case.need("background").and_then(Value::as_str) == Some("off") {
+            variables.insert("PROPYLON_GALAXY__BACKGROUND".to_owned(), Some("false".to_owned()));
+        }
         let hangs = case.need("service").is_some_and(|services| services.to_string().contains("hang"));
         if hangs && !case.path.contains("health") {
             variables.insert("PROPYLON_LIMITS__TIMEOUT".to_owned(), Some("300ms".to_owned()));
@@ -169,6 +186,13 @@ impl Replay {
             needs.iter().any(|need| case.need(need).is_some()) || case.kind.as_deref() == Some("signal");
         if !own && !self.worlds.is_empty() {
             return Ok(0);
+        }
+        if let (Some(_), Some(Value::Object(variables))) = (case.need("restart"), case.need("env")) {
+            // It begins as any other, and with these variables a second time.
+            let world = self.begin(None).await?;
+            let names = self.names.clone();
+            self.at(world).restart_with(variables, &names);
+            return Ok(world);
         }
         if own && self.worlds.is_empty() {
             // Everybody's world is there before any other.
@@ -245,7 +269,13 @@ impl Replay {
             let token = self.at(world).token(name).await;
             self.names.set(format!("token.{name}"), token);
         }
+        for (user, most) in case.need("playbooks").and_then(Value::as_object).into_iter().flatten() {
+            self.at(world).playbooks(user, most.as_u64().unwrap()).await;
+        }
         self.sicken(case, world).await;
+        if case.need("cache_expired").is_some() {
+            self.expire(world).await;
+        }
         let reads = case.expect.contains_key("store_reads_of_user");
         let before = if reads { self.reads().await } else { 0 };
         let began = self.worlds[&world].program.output().len();
@@ -279,6 +309,7 @@ impl Replay {
         let patience = Instant::now() + LINE;
         let held = loop {
             let output = self.worlds[&world].program.output();
+            came.asked.clone_from(&case.path);
             came.printed = output.get(began..).unwrap_or_default().to_owned();
             let held = holds(&expected, &came);
             let waits = expected.keys().any(|key| key.contains("log"));
@@ -312,6 +343,16 @@ impl Replay {
                 }
             }
         }
+    }
+
+    /// Has everything in the cache be over: Redis' keys, or the memory of a process.
+    async fn expire(&mut self, world: usize) {
+        if self.accounts == (Accounts::Factory { redis: false }) {
+            return self.at(world).restart();
+        }
+        let client = redis::Client::open(self.redis.url("0")).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
     }
 
     async fn heal(&mut self, case: &Case) {

@@ -25,7 +25,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::client::http1;
+use crate::support::{client::http1, galaxy};
 
 /// How it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,6 +220,12 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply
         request.headers_mut().remove("connection");
         let (head, (body, _)) = http1(behind, request).await.into_parts();
         return Ok(Response::from_parts(head, whole(body)));
+    }
+    if shared.service == "galaxy-service" {
+        let (code, answer) = galaxy::answer(head.uri.path(), head.uri.query().unwrap_or_default());
+        let mut reply = Response::new(whole(answer.to_string().into()));
+        *reply.status_mut() = if status.is_success() { code } else { status };
+        return Ok(reply);
     }
     let echo = json!({
         "service": shared.service,

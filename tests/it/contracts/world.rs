@@ -19,7 +19,7 @@ use crate::support::{
 
 /// What every token is signed with.
 pub(super) const SECRET: &str = "Kz7w-4fVtq-Xb93m-LpR2d-Yc8hN-Ge5sA-Tu6jQ-Mv1oZ";
-const ADMIN_PASSWORD: &str = "a-long-Password-of-9-words";
+pub(super) const ADMIN_PASSWORD: &str = "a-long-Password-of-9-words";
 
 /// Variables of a process; `None` takes one away.
 pub(super) type Variables = BTreeMap<String, Option<String>>;
@@ -35,6 +35,8 @@ pub(super) enum Accounts {
     Own,
     /// The gateway's own services, as the preset has them.
     Kept,
+    /// The same, and all else is the gateway's own too. `redis`: on PostgreSQL with Redis, else on SQLite with memory.
+    Factory { redis: bool },
 }
 
 /// A running gateway of the preset's.
@@ -91,6 +93,14 @@ impl World {
         assert!(self.folder.path().is_dir());
     }
 
+    /// The same with other variables.
+    pub(super) fn restart_with(&mut self, variables: &serde_json::Map<String, Value>, names: &Names) {
+        for (name, value) in variables {
+            self.command.env(name, names.fill(value.as_str().unwrap()));
+        }
+        self.restart();
+    }
+
     /// What the gateway holds in memory, in bytes.
     pub(super) fn rss(&self) -> u64 {
         let file = format!("/proc/{}/status", self.program.id());
@@ -117,7 +127,9 @@ impl World {
             return token.clone();
         }
         let own = matches!(name, "free" | "premium" | "elite" | "to_delete");
-        let token = if self.accounts == Accounts::Kept {
+        let token = if let Accounts::Factory { .. } = self.accounts {
+            self.of_factory(name).await
+        } else if self.accounts == Accounts::Kept {
             assert_eq!(name, "admin");
             let login = json!({ "email": "root@example.com", "password": ADMIN_PASSWORD });
             let mut client = Client::new(self.address, None);
@@ -130,6 +142,46 @@ impl World {
         };
         self.tokens.insert(name.to_owned(), token.clone());
         token
+    }
+
+    /// Of the admin; of a user who is made now, and maybe put aside or deleted since.
+    async fn of_factory(&self, name: &str) -> String {
+        const PASSWORD: &str = "Correct-Horse-7";
+        let mut client = Client::new(self.address, None);
+        let mut log_in = async |email: &str, password: &str| {
+            let login = json!({ "email": email, "password": password });
+            let made = call(&mut client, "POST", "/api/auth/login", None, &login).await;
+            made["access_token"].as_str().unwrap().to_owned()
+        };
+        if name == "admin" {
+            return log_in("admin@example.com", ADMIN_PASSWORD).await;
+        }
+        let email = format!("{name}@example.com");
+        let user = json!({ "email": email, "username": name, "password": PASSWORD });
+        let mut other = Client::new(self.address, None);
+        // In some worlds a case has made it.
+        let made = send(&mut other, "POST", "/api/auth/register", None, &user).await;
+        let token = log_in(&email, PASSWORD).await;
+        let path = format!("/api/admin/users/{}", made.1["id"].as_str().unwrap_or_default());
+        let change = match name {
+            "inactive" => ("PATCH", json!({ "is_active": false })),
+            "deleted" => ("DELETE", Value::Null),
+            _ => return token,
+        };
+        let admin = log_in("admin@example.com", ADMIN_PASSWORD).await;
+        call(&mut other, change.0, &path, Some(&admin), &change.1).await;
+        token
+    }
+
+    /// Makes playbooks for a user until it has so many.
+    pub(super) async fn playbooks(&mut self, user: &str, most: u64) {
+        let token = self.token(user).await;
+        let mut client = Client::new(self.address, None);
+        let listed = call(&mut client, "GET", "/api/playbooks?limit=1000", Some(&token), &Value::Null).await;
+        for number in listed.as_array().unwrap().len() as u64..most {
+            let one = json!({ "name": format!("playbook {number}"), "content": {} });
+            call(&mut client, "POST", "/api/playbooks", Some(&token), &one).await;
+        }
     }
 
     /// A token of somebody who has an account, with this tier.
@@ -162,13 +214,25 @@ impl World {
 }
 
 async fn call(client: &mut Client, method: &str, path: &str, token: Option<&str>, body: &Value) -> Value {
+    let (good, json) = send(client, method, path, token, body).await;
+    assert!(good, "{method} {path}: {json}");
+    json
+}
+
+/// With whether it went well.
+async fn send(
+    client: &mut Client,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: &Value,
+) -> (bool, Value) {
     let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
     headers.extend(token.map(|token| ("authorization".to_owned(), format!("Bearer {token}"))));
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
     let answer = client.send(request(method, path, headers, body)).await.unwrap();
     let said = String::from_utf8_lossy(&answer.body).into_owned();
-    assert!(answer.status.is_success(), "{method} {path}: {} {said}", answer.status);
-    serde_json::from_str(&said).unwrap_or(Value::Null)
+    (answer.status.is_success(), serde_json::from_str(&said).unwrap_or(Value::Null))
 }
 
 /// A token as the system's own service makes them: HS256, without issuer and audience.

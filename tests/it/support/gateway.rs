@@ -34,6 +34,14 @@ impl TestGateway {
         self.folder.path()
     }
 
+    /// Ends it, and starts another one in its folder by this command.
+    pub(crate) fn again(self, mut command: Command) -> Self {
+        let Self { folder, program, .. } = self;
+        drop(program);
+        let mut program = Program::start("propylon", &mut command).unwrap();
+        Self { address: listening(&mut program), program, folder }
+    }
+
     /// The config file it runs on.
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("propylon.toml")
@@ -88,7 +96,7 @@ impl World {
         self
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let file: PathBuf = self.folder.path().join("propylon.toml");
         std::fs::write(&file, open(&self.config)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));

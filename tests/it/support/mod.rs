@@ -6,6 +6,7 @@ pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod collector;
 pub(crate) mod exact;
+pub(crate) mod galaxy;
 pub(crate) mod gallery;
 pub(crate) mod gateway;
 pub(crate) mod library;
