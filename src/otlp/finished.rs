@@ -56,8 +56,8 @@ pub(super) struct Finished {
     pub(super) request_bytes: Option<u64>,
     pub(super) response_bytes: u64,
     pub(super) request_id: Option<String>,
-    /// It goes to upstreams that speak plain HTTP, as this path.
-    pub(super) sent_as: Option<String>,
+    /// It goes to upstreams that speak plain HTTP: by this scheme, as this path.
+    pub(super) sent_as: Option<(&'static str, String)>,
     pub(super) attempts: Vec<Tried>,
     pub(super) parts: Vec<Part>,
     pub(super) events: Vec<Event>,
@@ -111,9 +111,6 @@ impl Finished {
             Way::Rest | Way::Mcp | Way::Http => route.map(|route| &*route.name),
         };
         let rpc = rpc.filter(|_| is_rpc).map(|path| cut(path.trim_start_matches('/'), MOST_TEXT));
-        let template = call.binding.map(|binding| &*binding.template);
-        let template =
-            template.or(call.traced.template.as_deref()).or_else(|| route.map(|route| &*route.name));
         let told = |value: &HeaderValue| cut(&String::from_utf8_lossy(value.as_bytes()), MOST_TEXT);
         let (mut parts, mut events) = (Vec::new(), Vec::new());
         for Note { name, at, what } in &call.traced.notes {
@@ -143,7 +140,7 @@ impl Finished {
             peer: arrived.peer,
             client: call.client,
             user: call.principal.filter(|_| names_users).map(|caller| cut(&caller.id, MOST_TEXT)),
-            route: template.map(|template| cut(template, MOST_TEXT)),
+            route: call.called().map(|(name, _)| cut(name, MOST_TEXT)),
             rpc,
             http_status: call.http_status,
             code: call.code,
@@ -152,7 +149,7 @@ impl Finished {
             request_bytes: arrived.request_bytes,
             response_bytes: call.response_bytes,
             request_id: Some(told(&arrived.request_id)),
-            sent_as: call.traced.sent_as.as_deref().map(|path| cut(path, MOST_PATH)),
+            sent_as: call.traced.sent_as.as_ref().map(|(scheme, path)| (*scheme, cut(path, MOST_PATH))),
             attempts: call.attempts().filter_map(|attempt| Tried::of(attempt, call.took, since)).collect(),
             parts,
             events,
