@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::Gateway;
 use crate::{
     dispatch::{BreakerState, Figures},
-    snapshot::Snapshot,
     store::{State, StoreHealth},
     telemetry::{CacheFigures, Figure, Metrics, counter, gauge},
 };
@@ -17,7 +16,7 @@ impl Gateway {
         let snapshot = self.snapshot.load();
         let mut all = upstreams(&snapshot.upstreams());
         all.extend(stores(&self.stores()));
-        all.extend(caches(&self.caches(&snapshot)));
+        all.extend(caches(&self.caches()));
         all.push(gauge(
             "propylon_config_generation",
             "Which config is in force, counted from 1.",
@@ -28,7 +27,8 @@ impl Gateway {
 }
 
 impl Gateway {
-    fn caches(&self, snapshot: &Snapshot) -> Vec<CacheFigures> {
+    /// How its caches are doing.
+    pub(super) fn caches(&self) -> Vec<CacheFigures> {
         let of = |cache, counts| CacheFigures { cache, counts, entries: None, bytes: None };
         let mut all = vec![
             self.accounts.stores.cache.figures(),
@@ -38,7 +38,7 @@ impl Gateway {
         if let Some(telemetry) = &self.telemetry {
             let [(_, hits), (_, verified), (_, refused), (_, ignored)] = telemetry.own.credentials();
             let counts = [("hit", hits), ("miss", verified + refused + ignored), ("error", 0)];
-            let entries = Some(snapshot.policies.verifier.known_callers());
+            let entries = Some(self.snapshot.load().policies.verifier.known_callers());
             all.push(CacheFigures { entries, ..of("credentials", counts) });
         }
         all

@@ -249,8 +249,11 @@ impl Gateway {
             telemetry,
         });
         if let Some(telemetry) = &gateway.telemetry {
-            let figures = Arc::downgrade(&gateway);
-            telemetry.ask(move || figures.upgrade().map(|gateway| gateway.figures_now()).unwrap_or_default());
+            let (families, caches) = (Arc::downgrade(&gateway), Arc::downgrade(&gateway));
+            telemetry.ask(
+                move || families.upgrade().map(|gateway| gateway.figures_now()).unwrap_or_default(),
+                move || caches.upgrade().map(|gateway| gateway.caches()).unwrap_or_default(),
+            );
         }
         explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));

@@ -49,6 +49,8 @@ pub(super) struct Finished {
     pub(super) route: Option<String>,
     /// `package.Service/Method`
     pub(super) rpc: Option<String>,
+    /// The method of MCP, and the tool that it calls, if any.
+    pub(super) asked: Option<(String, Option<String>)>,
     pub(super) http_status: Option<StatusCode>,
     pub(super) code: Option<Code>,
     pub(super) message: Option<String>,
@@ -142,6 +144,10 @@ impl Finished {
             user: call.principal.filter(|_| names_users).map(|caller| cut(&caller.id, MOST_TEXT)),
             route: call.called().map(|(name, _)| cut(name, MOST_TEXT)),
             rpc,
+            asked: call.asked.filter(|asked| !asked.method.is_empty()).map(|asked| {
+                let tool = asked.tool.as_ref().map(|tool| cut(tool, MOST_TEXT));
+                (asked.method.to_string(), tool)
+            }),
             http_status: call.http_status,
             code: call.code,
             message: call.message.map(|message| cut(message, MOST_TEXT)),
@@ -187,6 +193,7 @@ impl Finished {
             user: None,
             route: None,
             rpc: None,
+            asked: None,
             http_status: Some(StatusCode::OK),
             code: None,
             message: None,

@@ -135,6 +135,13 @@ fn server(call: Finished, span: Span) -> Span {
             rpc_names(rpc, &mut told);
             told.extend(call.code.map(|code| text(STATUS_CODE, name(code))));
         }
+        if let Some((method, tool)) = call.asked {
+            told.push(text("mcp.method.name", method));
+            if let Some(tool) = tool {
+                told.push(text("gen_ai.operation.name", "execute_tool"));
+                told.push(text("gen_ai.tool.name", tool));
+            }
+        }
         let status = call.http_status.map(|status| status.as_u16());
         told.extend(status.map(|status| number("http.response.status_code", status.into())));
         told.extend(call.request_bytes.map(|bytes| number("http.request.body.size", long(bytes))));

@@ -83,7 +83,13 @@ pub struct Telemetry {
     pub own: Arc<Own>,
     /// When it began.
     pub began: SystemTime,
-    figures: OnceLock<Box<dyn Fn() -> Vec<MetricFamily> + Send + Sync>>,
+    figures: OnceLock<Kept>,
+}
+
+/// Figures that others keep.
+struct Kept {
+    families: Box<dyn Fn() -> Vec<MetricFamily> + Send + Sync>,
+    caches: Box<dyn Fn() -> Vec<CacheFigures> + Send + Sync>,
 }
 
 impl Telemetry {
@@ -110,8 +116,18 @@ impl Telemetry {
     }
 
     /// Whom to ask for figures that somebody keeps anyway, each time that all is gathered; who comes second is not asked.
-    pub fn ask(&self, figures: impl Fn() -> Vec<MetricFamily> + Send + Sync + 'static) {
-        let _ = self.figures.set(Box::new(figures));
+    pub fn ask(
+        &self,
+        families: impl Fn() -> Vec<MetricFamily> + Send + Sync + 'static,
+        caches: impl Fn() -> Vec<CacheFigures> + Send + Sync + 'static,
+    ) {
+        let _ = self.figures.set(Kept { families: Box::new(families), caches: Box::new(caches) });
+    }
+
+    /// How the caches are doing.
+    #[must_use]
+    pub fn caches(&self) -> Vec<CacheFigures> {
+        self.figures.get().map(|kept| (kept.caches)()).unwrap_or_default()
     }
 
     /// Everything that the instruments show now, the figures that others keep, and what the system says of the process: the one
@@ -119,7 +135,7 @@ impl Telemetry {
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
         let mut all = self.registry.gather();
-        all.extend(self.figures.get().map(|figures| figures()).unwrap_or_default());
+        all.extend(self.figures.get().map(|kept| (kept.families)()).unwrap_or_default());
         all.extend(process::families(self.began));
         all
     }

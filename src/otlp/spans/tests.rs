@@ -182,6 +182,23 @@ fn what_is_passed_to_an_http_upstream_is_a_span_of_http() {
 }
 
 #[test]
+fn a_request_of_mcp_says_what_it_asks_for() {
+    let call = Finished {
+        way: Way::Mcp,
+        method: "POST".to_owned(),
+        secure: true,
+        route: Some("/mcp".to_owned()),
+        rpc: Some("books.v1.Library/GetBook".to_owned()),
+        asked: Some(("tools/call".to_owned(), Some("get_book".to_owned()))),
+        ..Finished::example()
+    };
+    let span = spans(call).pop().unwrap();
+    assert_eq!(span.name, "POST /mcp");
+    has(&span, &[("http.route", "/mcp"), ("url.scheme", "https"), ("mcp.method.name", "tools/call")]);
+    has(&span, &[("gen_ai.tool.name", "get_book"), ("rpc.method", "books.v1.Library/GetBook")]);
+}
+
+#[test]
 fn what_clients_make_up_names_no_span() {
     let call = Finished { method: "BREW".to_owned(), path: "/x".to_owned(), ..Finished::example() };
     let span = spans(call).pop().unwrap();
