@@ -15,6 +15,7 @@ mod version;
 
 use std::{fmt, sync::Arc};
 
+use tokio::sync::Semaphore;
 use tonic::codec::CompressionEncoding;
 
 pub use self::galaxy::{Base as GalaxyBase, Galaxy, Phase, Progress, Settings as GalaxySettings};
@@ -34,7 +35,12 @@ use crate::{
 pub struct Automation {
     stores: Arc<Stores>,
     galaxy: Arc<Galaxy>,
+    /// Of those who write playbooks.
+    turns: Arc<Semaphore>,
 }
+
+/// How many playbooks are written at the same time.
+const WRITERS: usize = 4;
 
 /// A generated server that reads and writes compressed messages, and knows the limits of one.
 macro_rules! server {
@@ -52,7 +58,8 @@ macro_rules! server {
 impl Automation {
     #[must_use]
     pub fn new(stores: Arc<Stores>, galaxy: GalaxySettings) -> Self {
-        Self { galaxy: Arc::new(Galaxy::new(&stores, galaxy)), stores }
+        let turns = Arc::new(Semaphore::new(WRITERS));
+        Self { galaxy: Arc::new(Galaxy::new(&stores, galaxy)), stores, turns }
     }
 
     /// The catalogue, to be begun where it is to be read before anybody asks.
@@ -70,7 +77,7 @@ impl Automation {
     /// `PlaybookService`
     #[must_use]
     pub fn playbooks(&self, limits: Limits) -> PlaybookServiceServer<impl PlaybookService + use<>> {
-        let service = Playbooks { store: Arc::clone(&self.stores.playbooks) };
+        let service = Playbooks { store: Arc::clone(&self.stores.playbooks), turns: Arc::clone(&self.turns) };
         server!(PlaybookServiceServer::new(service), limits)
     }
 

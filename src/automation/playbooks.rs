@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -33,6 +34,9 @@ const MOST_LISTED_BYTES: i64 = 16 << 20;
 /// Answers for a store.
 pub(super) struct Playbooks {
     pub(super) store: Arc<dyn store::Playbooks>,
+    /// Those who write wait for their turn here, and not in the store, whose time is short: many writers of one playbook are
+    /// no database that is away.
+    pub(super) turns: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]
@@ -88,6 +92,7 @@ impl PlaybookService for Playbooks {
             created_at: now,
             updated_at: now,
         };
+        let _turn = self.turns.acquire().await;
         if !self.store.create(&new, MOST).await? {
             return Err(Status::failed_precondition(format!(
                 "an account has at most {MOST} playbooks; delete one that is not needed"
@@ -110,6 +115,7 @@ impl PlaybookService for Playbooks {
         };
         let change = problems.none(Some(change))?;
         let id = known(asked.id)?;
+        let _turn = self.turns.acquire().await;
         let changed = self.store.update(&caller.id, &id, &change, &expected, Micros::now()).await?;
         let changed = done(changed)?;
         let version = changed.version;
@@ -123,6 +129,7 @@ impl PlaybookService for Playbooks {
         let caller = Caller::of(&request)?;
         let expected = expected(request.metadata(), request.get_ref().version)?;
         let id = known(request.into_inner().id)?;
+        let _turn = self.turns.acquire().await;
         done(self.store.delete(&caller.id, &id, &expected).await?)?;
         Ok(Response::new(DeletePlaybookResponse { id }))
     }

@@ -54,6 +54,9 @@ impl Mcp {
         let Some(tool) = self.toolbox.get(&name).cloned() else {
             return Err((Box::new(call), unknown(&name)));
         };
+        if let Some(record) = &call.record {
+            record.calls_tool(tool.name());
+        }
         let Target::Http(head) = &call.target else { return Err((Box::new(call), unknown(&name))) };
         let chosen = tool
             .routes()
@@ -116,8 +119,7 @@ fn answered(client: &Client, era: Era, id: &str, outcome: Outcome, told: HeaderM
     let mut response = client.message(StatusCode::OK, message, told);
     if let Some(status) = failed {
         // It failed, whatever HTTP says.
-        let failed = Failed { code: status.code(), message: status.message().to_owned() };
-        response.extensions_mut().insert(failed);
+        response.extensions_mut().insert(Failed::by(&status));
     }
     response
 }

@@ -9,17 +9,28 @@ use super::era::legacy;
 use crate::{
     auth::{Principal, digest, now},
     store::{Cache, StoreError},
+    telemetry::CacheUse,
 };
 
 /// Where sessions are kept.
 pub(super) struct Sessions {
     cache: Arc<dyn Cache>,
+    used: CacheUse,
 }
 
 /// One session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) version: &'static str,
+    /// In seconds since 1970, where that was written down.
+    opened: u64,
+}
+
+impl Session {
+    /// How long it has been open.
+    pub(super) fn lasted(&self) -> Option<Duration> {
+        (self.opened > 0).then(|| Duration::from_secs(now().saturating_sub(self.opened)))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -29,11 +40,19 @@ struct Kept {
     whose: String,
     /// When it was used last, in seconds since 1970; not written each time.
     used: u64,
+    /// When it was opened.
+    #[serde(default)]
+    opened: u64,
 }
 
 impl Sessions {
     pub(super) fn new(cache: Arc<dyn Cache>) -> Self {
-        Self { cache }
+        Self { cache, used: CacheUse::default() }
+    }
+
+    /// How often one was there that was asked for.
+    pub(super) fn used(&self) -> &CacheUse {
+        &self.used
     }
 
     /// Opens a session that ends when it was not used for `lifetime`, and answers its id.
@@ -50,7 +69,8 @@ impl Sessions {
         aws_lc_rs::rand::fill(&mut bytes)
             .map_err(|_| StoreError::Broken("the machine gives no randomness".to_owned()))?;
         let id = hex(&bytes);
-        let kept = Kept { version: version.to_owned(), whose: whose(caller), used: now() };
+        let (used, opened) = (now(), now());
+        let kept = Kept { version: version.to_owned(), whose: whose(caller), used, opened };
         self.keep(&id, &kept, lifetime).await?;
         Ok(id)
     }
@@ -65,7 +85,9 @@ impl Sessions {
         caller: Option<&Principal>,
         lifetime: Duration,
     ) -> Result<Option<Session>, StoreError> {
-        let Some(value) = self.cache.get(&key(id)).await? else { return Ok(None) };
+        let value = self.cache.get(&key(id)).await;
+        self.used.asked(&value);
+        let Some(value) = value? else { return Ok(None) };
         let Ok(mut kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(None) };
         let Some(version) = legacy(&kept.version).filter(|_| kept.whose == whose(caller)) else {
             return Ok(None);
@@ -76,7 +98,7 @@ impl Sessions {
             // It lives on a little shorter where this fails.
             let _ = self.keep(id, &kept, lifetime).await;
         }
-        Ok(Some(Session { version }))
+        Ok(Some(Session { version, opened: kept.opened }))
     }
 
     /// Ends a session.
@@ -125,7 +147,9 @@ mod tests {
         let id = sessions.open("2025-06-18", Some(&a), HOUR).await.unwrap();
         assert!(id.len() == 48 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let found = async |caller| sessions.find(&id, caller, HOUR).await.unwrap();
-        assert_eq!(found(Some(&a)).await, Some(Session { version: "2025-06-18" }));
+        let session = found(Some(&a)).await.unwrap();
+        assert_eq!(session.version, "2025-06-18");
+        assert!(session.lasted().is_some_and(|lasted| lasted < HOUR));
         for caller in [Some(&b), Some(&elsewhere), None] {
             assert_eq!(found(caller).await, None, "{caller:?}");
         }

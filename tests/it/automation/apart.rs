@@ -29,7 +29,7 @@ pub(super) fn start(kept: &str) -> (Program, String) {
     let secret = folder.join("authorization");
     let lines = format!(
         "{off}[[upstreams]]\nname = \"automation\"\ngrpc = \"http://{address}\"\njson = {{ proto_names = true, defaults = true }}\n\
-         metadata = {{ authorization = {{ file = \"{}\" }} }}\n[[access.rules]]\nmatch = [\"{PACKAGE}.*\"]\nauthenticated = true\n",
+         metadata = {{ authorization = {{ file = \"{}\" }} }}\n[access]\ndefault = \"authenticated\"\n",
         secret.display()
     );
     (program, lines)

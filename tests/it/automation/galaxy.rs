@@ -61,6 +61,7 @@ async fn what_is_popular_is_ready_all_else_comes_and_a_restart_goes_on() {
         assert_eq!((known.http, &known.messages[0]["collection_count"]), (200, &json!(12)), "{name}");
         assert_eq!((before, galaxy.asked(&format!("={name}"))), (2, 2), "{name}");
     }
+    galaxy.forget();
     // Level two: told step by step, while calls are served.
     let lines = [("authorization", &*token), ("accept", "application/x-ndjson")];
     let watching = tokio::spawn(rest(gateway.address, request(&Method::GET, "/api/galaxy/progress", &lines, "")));
@@ -78,7 +79,7 @@ async fn what_is_popular_is_ready_all_else_comes_and_a_restart_goes_on() {
     let some = get(&gateway, "/api/galaxy/namespaces?skip=48&limit=5", &token).await;
     assert_eq!(some.messages[0].as_array().unwrap().len(), 2);
     let rate = galaxy.most_in_a_second();
-    assert!(rate <= 21 + 20, "{rate}, with what was popular and asked for");
+    assert!(rate <= 30, "{rate}: two of each, beside the list and what was asked for");
     // A process that begins goes on where this one was.
     galaxy.forget();
     let mut again = command;
@@ -130,7 +131,7 @@ async fn collections_versions_modules_and_their_docs() {
         came.messages[0].clone()
     };
     let collections = json("namespaces/community/collections").await;
-    assert_eq!((collections.as_array().unwrap().len(), &collections[3]["is_deprecated"]), (12, &json!(true)));
+    assert_eq!((collections.as_array().unwrap().len(), &collections[2]["is_deprecated"]), (12, &json!(true)));
     assert_eq!(collections[11]["latest_version"], "1.24.0");
     let versions = json("collections/community/general/versions").await;
     assert_eq!((versions.as_array().unwrap().len(), &versions[0]["version"]), (25, &json!("1.24.0")));

@@ -165,9 +165,9 @@ pub(crate) fn answer(path: &str, query: &str) -> (StatusCode, Value) {
     let parameter = |name: &str| {
         query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|pair| pair.1)
     };
-    let number = |name: &str, default| parameter(name).map_or(default, |text| text.parse().unwrap());
-    // Its pages are short, so that there are several.
-    let (limit, offset) = (number("limit", 10_usize).min(20), number("offset", 0_usize));
+    let number = |name: &str| parameter(name).map(|text| text.parse::<usize>().unwrap());
+    // Pages of long lists are short, so that there are several.
+    let (limit, offset) = (number("limit").map_or(100, |limit| limit.min(20)), number("offset").unwrap_or(0));
     let paged = |rows: Vec<Value>| {
         let next = (offset + limit < rows.len()).then(|| {
             let kept: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("offset=")).collect();
