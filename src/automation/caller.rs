@@ -17,8 +17,9 @@ impl Caller {
     /// # Errors
     /// UNAUTHENTICATED: nobody says who calls.
     pub(super) fn of<T>(request: &Request<T>) -> Result<Self, Status> {
-        let word =
-            |name: &str| request.metadata().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let word = |name: &str| {
+            request.metadata().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        };
         let id = word("x-user-id").to_owned();
         if id.is_empty() {
             return Err(Status::unauthenticated("this needs a caller who has logged in"));
@@ -54,7 +55,10 @@ mod tests {
             request
         };
         assert_eq!(Caller::of(&request(&[])).unwrap_err().code(), tonic::Code::Unauthenticated);
-        assert_eq!(Caller::of(&request(&[("x-user-id", "")])).unwrap_err().code(), tonic::Code::Unauthenticated);
+        assert_eq!(
+            Caller::of(&request(&[("x-user-id", "")])).unwrap_err().code(),
+            tonic::Code::Unauthenticated
+        );
         let ann = request(&[("x-user-id", "ann"), ("x-user-role", "user,administrator")]);
         assert_eq!(Caller::of(&ann).unwrap().id, "ann");
         assert_eq!(Caller::admin(&ann).unwrap_err().code(), tonic::Code::PermissionDenied);

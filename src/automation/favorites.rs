@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn names_have_their_parts() {
-        let check = |kind, name: &str, fits| assert_eq!(checked(kind, name.to_owned()).is_ok(), fits, "{name}");
+        let check =
+            |kind, name: &str, fits| assert_eq!(checked(kind, name.to_owned()).is_ok(), fits, "{name}");
         check(FavoriteKind::Namespace, "community", true);
         check(FavoriteKind::Namespace, "community.general", false);
         check(FavoriteKind::Namespace, "", false);

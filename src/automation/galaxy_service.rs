@@ -44,10 +44,9 @@ impl GalaxyService for Catalogue {
         let limit = problems.check("limit", limit(asked.limit));
         let (skip, limit) = problems.none(skip.zip(limit))?;
         let known = self.0.namespaces(skip.into(), limit.into()).await?;
-        let namespaces = known.into_iter().map(|(known, is_stale)| Namespace {
-            collections: Vec::new(),
-            ..namespace(known, is_stale)
-        });
+        let namespaces = known
+            .into_iter()
+            .map(|(known, is_stale)| Namespace { collections: Vec::new(), ..namespace(known, is_stale) });
         Ok(Response::new(ListNamespacesResponse { namespaces: namespaces.collect() }))
     }
 
@@ -114,9 +113,8 @@ impl GalaxyService for Catalogue {
         let GetModuleRequest { namespace, collection, module, version } = request.into_inner();
         let (collection, version, modules) = self.modules(namespace, collection, version).await?;
         let known = modules.into_iter().find(|known| known.name == module);
-        let known = known.ok_or_else(|| {
-            Status::not_found(format!("{collection} {version} has no module of that name"))
-        })?;
+        let known = known
+            .ok_or_else(|| Status::not_found(format!("{collection} {version} has no module of that name")))?;
         Ok(Response::new(GetModuleResponse { module: Some(whole(known, &collection, version)) }))
     }
 

@@ -19,7 +19,9 @@ use tokio::sync::Semaphore;
 use tonic::codec::CompressionEncoding;
 
 pub use self::galaxy::{Base as GalaxyBase, Galaxy, Phase, Progress, Settings as GalaxySettings};
-use self::{favorites::Favorites, galaxy_service::Catalogue, playbooks::Playbooks, variable_types::VariableTypes};
+use self::{
+    favorites::Favorites, galaxy_service::Catalogue, playbooks::Playbooks, variable_types::VariableTypes,
+};
 use crate::{
     proto::automation_v1::{
         favorite_service_server::{FavoriteService, FavoriteServiceServer},
@@ -83,7 +85,10 @@ impl Automation {
 
     /// `VariableTypeService`
     #[must_use]
-    pub fn variable_types(&self, limits: Limits) -> VariableTypeServiceServer<impl VariableTypeService + use<>> {
+    pub fn variable_types(
+        &self,
+        limits: Limits,
+    ) -> VariableTypeServiceServer<impl VariableTypeService + use<>> {
         let service = VariableTypes { store: Arc::clone(&self.stores.variable_types) };
         server!(VariableTypeServiceServer::new(service), limits)
     }

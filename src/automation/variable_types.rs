@@ -156,9 +156,7 @@ impl VariableTypeService for VariableTypes {
 }
 
 /// Looks at a text where nobody waits for it but who asked: it may take some milliseconds.
-async fn aside(
-    look: impl FnOnce() -> Result<Verdict, String> + Send + 'static,
-) -> Result<Verdict, Status> {
+async fn aside(look: impl FnOnce() -> Result<Verdict, String> + Send + 'static) -> Result<Verdict, Status> {
     let looked = tokio::task::spawn_blocking(look).await;
     let looked = looked.map_err(|_| Status::internal("the look at the value did not end"))?;
     // What is kept was checked; what an operator has written into the database was not.

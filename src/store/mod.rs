@@ -34,8 +34,8 @@ pub use self::{
     asked::{ask_postgres, ask_redis},
     audit::{Audit, AuditLine, Note},
     automation::{
-        Catalogue, Changing, Expected, FavoriteKind, Favorites, Known, Playbook, PlaybookChange, Playbooks, VariableType,
-        VariableTypeChange, VariableTypes,
+        Catalogue, Changing, Expected, FavoriteKind, Favorites, Known, Playbook, PlaybookChange, Playbooks,
+        VariableType, VariableTypeChange, VariableTypes,
     },
     cache::Cache,
     counters::{Ask, Counters, Taken},

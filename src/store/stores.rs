@@ -15,8 +15,8 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Accounts, ApiKeys, Audit, Cache, Catalogue, Counting, DatabaseUrl, Favorites, Micros, Playbooks, RedisUrl, RefreshTokens,
-    RevocationList, Revocations, SigningKeys, State, StoreError, VariableTypes,
+    Accounts, ApiKeys, Audit, Cache, Catalogue, Counting, DatabaseUrl, Favorites, Micros, Playbooks,
+    RedisUrl, RefreshTokens, RevocationList, Revocations, SigningKeys, State, StoreError, VariableTypes,
     memory::MemoryCache,
     redis::Redis,
     sql::{self, Database},

@@ -250,9 +250,10 @@ mod tests {
         for bare in [json!({"content_name": "x"}), json!({"content_name": "x", "doc_strings": null})] {
             assert_eq!(module(content(bare)).options, []);
         }
-        let page: Page<NamespaceRow> =
-            serde_json::from_value(json!({"data": [{"name": "a", "company": null}], "links": {"next": null}}))
-                .unwrap();
+        let page: Page<NamespaceRow> = serde_json::from_value(
+            json!({"data": [{"name": "a", "company": null}], "links": {"next": null}}),
+        )
+        .unwrap();
         assert_eq!(page.data[0].company, "");
         assert!(serde_json::from_value::<Page<NamespaceRow>>(json!({"detail": "no"})).is_err());
     }

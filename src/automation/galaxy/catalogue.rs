@@ -115,7 +115,9 @@ impl Catalogue {
         let duration_ms = began.elapsed().as_secs_f64() * 1000.0;
         let (namespace, kind) = (key.namespace(), key.parts().0);
         match &found {
-            Ok((_, true)) => tracing::debug!(namespace, kind, duration_ms, cache_hit = true, "known of Galaxy"),
+            Ok((_, true)) => {
+                tracing::debug!(namespace, kind, duration_ms, cache_hit = true, "known of Galaxy")
+            }
             Ok((_, false)) => info!(namespace, kind, duration_ms, cache_hit = false, "asked of Galaxy"),
             Err(Failure::Missing) => {
                 info!(namespace, kind, duration_ms, cache_hit = false, "Galaxy has no such thing");

@@ -139,7 +139,8 @@ mod tests {
     fn when_to_come_back_is_read_in_both_forms() {
         let now = "2026-01-31T12:00:00Z".parse().unwrap();
         let check = |text: &'static str, want: Option<Duration>| {
-            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, header::HeaderValue::from_static(text))]);
+            let headers =
+                HeaderMap::from_iter([(header::RETRY_AFTER, header::HeaderValue::from_static(text))]);
             assert_eq!(retry_after(&headers, now), want, "{text}");
         };
         check("7", Some(Duration::from_secs(7)));

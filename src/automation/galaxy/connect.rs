@@ -68,8 +68,9 @@ impl Connections {
             .body(Empty::new())
             .map_err(|error| Failed { unsent: false, why: error.to_string() })?;
         let answered = sender.send_request(request).await;
-        let (head, body) =
-            answered.map_err(|error| Failed { unsent: error.is_canceled(), why: causes(&error) })?.into_parts();
+        let (head, body) = answered
+            .map_err(|error| Failed { unsent: error.is_canceled(), why: causes(&error) })?
+            .into_parts();
         let body = Limited::new(body, most).collect().await;
         let body = body.map_err(|error| Failed { unsent: false, why: error.to_string() })?.to_bytes();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

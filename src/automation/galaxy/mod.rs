@@ -20,11 +20,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::timeout};
 use tracing::warn;
 
-use self::{catalogue::Catalogue, client::Client, progress::Board};
 pub use self::{
     base::Base,
     progress::{Phase, Progress},
 };
+use self::{catalogue::Catalogue, client::Client, progress::Board};
 pub(super) use self::{
     catalogue::{Found, Key},
     client::Failure,
@@ -127,7 +127,11 @@ impl Galaxy {
     }
 
     /// The namespaces that are known, by name, and whether what is known of each is old.
-    pub(super) async fn namespaces(&self, skip: i64, limit: i64) -> Result<Vec<(Namespace, bool)>, StoreError> {
+    pub(super) async fn namespaces(
+        &self,
+        skip: i64,
+        limit: i64,
+    ) -> Result<Vec<(Namespace, bool)>, StoreError> {
         let known = self.catalogue.store.list(catalogue::NAMESPACE, skip, limit).await?;
         let now = Micros::now();
         let read = known.into_iter().map(|known| {

@@ -99,7 +99,11 @@ mod tests {
     fn texts_are_values_or_not() {
         let check = |builtin: Builtin, text: &str, want: Option<Kind>| {
             let verdict = builtin.verdict(text);
-            assert_eq!((verdict.valid, verdict.parsed.and_then(|value| value.kind)), (want.is_some(), want), "{text}");
+            assert_eq!(
+                (verdict.valid, verdict.parsed.and_then(|value| value.kind)),
+                (want.is_some(), want),
+                "{text}"
+            );
         };
         let number = |number| Some(Kind::NumberValue(number));
         check(Builtin::String, "", Some(Kind::StringValue(String::new())));
@@ -113,9 +117,10 @@ mod tests {
         check(Builtin::Bool, "TRUE", Some(Kind::BoolValue(true)));
         check(Builtin::Bool, "off", Some(Kind::BoolValue(false)));
         check(Builtin::Bool, "maybe", None);
-        for (builtin, good, bad) in
-            [(Builtin::List, ["[1]", "- 1\n- 2"], ["{}", "x"]), (Builtin::Dict, ["{\"a\": 1}", "a: 1"], ["[]", "1"])]
-        {
+        for (builtin, good, bad) in [
+            (Builtin::List, ["[1]", "- 1\n- 2"], ["{}", "x"]),
+            (Builtin::Dict, ["{\"a\": 1}", "a: 1"], ["[]", "1"]),
+        ] {
             assert!(good.iter().all(|text| builtin.verdict(text).valid), "{builtin:?}");
             assert!(!bad.iter().any(|text| builtin.verdict(text).valid), "{builtin:?}");
         }

@@ -28,9 +28,7 @@ impl Verdict {
     /// What a reader has read, or why it could not.
     fn read(read: Result<Value, String>) -> Self {
         match read {
-            Ok(value) => {
-                Self { valid: true, message: "Validation réussie".to_owned(), parsed: Some(value) }
-            }
+            Ok(value) => Self { valid: true, message: "Validation réussie".to_owned(), parsed: Some(value) },
             Err(why) => Self { valid: false, message: format!("Erreur de validation: {why}"), parsed: None },
         }
     }

@@ -119,10 +119,8 @@ impl<'t> Reader<'t> {
             _ => return Err("a value should stand where it ends".to_owned()),
         };
         if anchor != 0 {
-            let cost = Cost {
-                values: self.cost.values - before.values,
-                bytes: self.cost.bytes - before.bytes,
-            };
+            let cost =
+                Cost { values: self.cost.values - before.values, bytes: self.cost.bytes - before.bytes };
             let height = height(&made);
             self.anchors.insert(anchor, (made.clone(), cost, height));
         }
@@ -173,8 +171,8 @@ fn plain(text: &str) -> Result<Value, String> {
         "" | "~" | "null" | "Null" | "NULL" => Kind::NullValue(0),
         "true" | "True" | "TRUE" => Kind::BoolValue(true),
         "false" | "False" | "FALSE" => Kind::BoolValue(false),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" | ".nan" | ".NaN"
-        | ".NAN" => return Err(format!("JSON has no form for the number {text}")),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" | ".nan"
+        | ".NaN" | ".NAN" => return Err(format!("JSON has no form for the number {text}")),
         _ => match number(text) {
             Some(number) if number.is_finite() => Kind::NumberValue(number),
             Some(_) => return Err(format!("the number {:.20}… is beyond all numbers", text)),
@@ -216,8 +214,14 @@ mod tests {
         check("", value(Kind::NullValue(0)));
         check("[1, -2, 0x10, 0o10, 1.5, 1e3, .5]", numbers(&[1.0, -2.0, 16.0, 8.0, 1.5, 1000.0, 0.5]));
         check("[yes, 1.2.3, '1', 0x, -a]", list(["yes", "1.2.3", "1", "0x", "-a"].map(string).into()));
-        check("{1: a, true: b, ~: c}", object([("1", "a"), ("true", "b"), ("null", "c")].map(|(k, v)| (k.to_owned(), string(v)))));
-        check("a: &x [1]\nb: *x\n", object([("a".to_owned(), numbers(&[1.0])), ("b".to_owned(), numbers(&[1.0]))]));
+        check(
+            "{1: a, true: b, ~: c}",
+            object([("1", "a"), ("true", "b"), ("null", "c")].map(|(k, v)| (k.to_owned(), string(v)))),
+        );
+        check(
+            "a: &x [1]\nb: *x\n",
+            object([("a".to_owned(), numbers(&[1.0])), ("b".to_owned(), numbers(&[1.0]))]),
+        );
         check("!!str 1", string("1"));
         check("# nothing\n", value(Kind::NullValue(0)));
     }

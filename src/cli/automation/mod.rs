@@ -137,7 +137,9 @@ fn serving(
     board.show(&catalog);
     let mut server = Server::new(token);
     let limits = config.limits;
-    for own in [Own::Playbooks, Own::VariableTypes, Own::Favorites, Own::Galaxy].into_iter().filter(|own| on(*own)) {
+    for own in
+        [Own::Playbooks, Own::VariableTypes, Own::Favorites, Own::Galaxy].into_iter().filter(|own| on(*own))
+    {
         match own {
             Own::Playbooks => server.add(services.playbooks(limits)),
             Own::VariableTypes => server.add(services.variable_types(limits)),

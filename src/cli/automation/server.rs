@@ -105,7 +105,9 @@ impl Server {
         // Probes and reflection tell nothing of anybody.
         let open = name.is_some_and(|(name, _)| name.starts_with("grpc."));
         if !open && !self.admits(request.headers()) {
-            return Ok(Status::unauthenticated("this takes calls of gateways that know its token").into_http());
+            return Ok(
+                Status::unauthenticated("this takes calls of gateways that know its token").into_http()
+            );
         }
         service.clone().oneshot(request.map(Body::new)).await
     }

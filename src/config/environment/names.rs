@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 use super::{
     Environment, boolean,
     callers::{
-        api_token, calls, default_tier, milliseconds, minutes, no_burst, per_minute, proxies, seconds, service_link,
-        shown_docs,
+        api_token, calls, default_tier, milliseconds, minutes, no_burst, per_minute, proxies, seconds,
+        service_link, shown_docs,
     },
     list, opentelemetry, shout,
 };

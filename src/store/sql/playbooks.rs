@@ -49,11 +49,8 @@ impl Playbooks for Database {
     ) -> Result<Option<Vec<Playbook>>, StoreError> {
         let length = "SELECT CAST(COALESCE(SUM(LENGTH(content)), 0) AS BIGINT) AS bytes FROM (
                         SELECT content FROM playbooks WHERE owner = $1 ORDER BY id LIMIT $2 OFFSET $3) AS listed";
-        let sql = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM playbooks WHERE owner = $1 ORDER BY id LIMIT $2 OFFSET $3"
-        );
+        let sql =
+            concat!("SELECT ", columns!(), " FROM playbooks WHERE owner = $1 ORDER BY id LIMIT $2 OFFSET $3");
         self.run(async {
             let found = self.row(length, args![owner, limit, skip]).await?;
             let long = found.map_or(Ok(0), |row| row.int("bytes"))?;

@@ -3,9 +3,7 @@
 use tonic::async_trait;
 
 use super::{Database, Row, Work, args};
-use crate::store::{
-    Changing, Expected, Micros, StoreError, VariableType, VariableTypeChange, VariableTypes,
-};
+use crate::store::{Changing, Expected, Micros, StoreError, VariableType, VariableTypeChange, VariableTypes};
 
 /// Held by whoever gives a type its name, or changes one.
 const LOCK: &str = "variable_types";

@@ -57,8 +57,12 @@ async fn calls_are_taken_of_who_knows_the_token() {
     assert_eq!(list(&[("authorization", &token)]).await, 16, "nobody says who calls");
     assert_eq!(list(&[("x-user-id", "ann"), ("authorization", &token)]).await, 0);
     // Probes need none.
-    let body = frames("grpc.health.v1.HealthCheckRequest", &[r#"{"service": "propylon.automation.v1.PlaybookService"}"#]);
-    let health = grpc(at, "/grpc.health.v1.Health/Check", &[], body, "grpc.health.v1.HealthCheckResponse").await;
+    let body = frames(
+        "grpc.health.v1.HealthCheckRequest",
+        &[r#"{"service": "propylon.automation.v1.PlaybookService"}"#],
+    );
+    let health =
+        grpc(at, "/grpc.health.v1.Health/Check", &[], body, "grpc.health.v1.HealthCheckResponse").await;
     assert_eq!(health.messages[0]["status"], "SERVING", "{health:?}");
     let none = grpc(at, "/a.B/C", &[], bytes::Bytes::new(), "grpc.health.v1.HealthCheckResponse").await;
     assert_eq!(none.code, 12);

@@ -64,7 +64,8 @@ async fn what_is_popular_is_ready_all_else_comes_and_a_restart_goes_on() {
     galaxy.forget();
     // Level two: told step by step, while calls are served.
     let lines = [("authorization", &*token), ("accept", "application/x-ndjson")];
-    let watching = tokio::spawn(rest(gateway.address, request(&Method::GET, "/api/galaxy/progress", &lines, "")));
+    let watching =
+        tokio::spawn(rest(gateway.address, request(&Method::GET, "/api/galaxy/progress", &lines, "")));
     let one = get(&gateway, "/api/galaxy/namespaces/rare_ns", &token).await;
     assert_eq!(one.http, 200, "{one:?}");
     let stats = until_complete(&gateway, &token).await;
@@ -100,7 +101,10 @@ async fn many_who_ask_at_once_ask_once() {
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let headers = [("authorization", &*token)];
-        asking.spawn(rest(gateway.address, request(&Method::GET, "/api/galaxy/namespaces/rare_ns", &headers, "")));
+        asking.spawn(rest(
+            gateway.address,
+            request(&Method::GET, "/api/galaxy/namespaces/rare_ns", &headers, ""),
+        ));
     }
     while let Some(known) = asking.join_next().await {
         assert_eq!(known.unwrap().messages[0]["name"], "rare_ns");
@@ -137,12 +141,16 @@ async fn collections_versions_modules_and_their_docs() {
     assert_eq!((versions.as_array().unwrap().len(), &versions[0]["version"]), (25, &json!("1.24.0")));
     assert_eq!(versions[0]["requires_ansible"], ">=2.15.0");
     let modules = json("collections/community/general/modules").await;
-    let names: Vec<&str> = modules.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        modules.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["alternatives", "bare", "ufw"]);
     let ufw = json("collections/community/general/modules/ufw?version=1.24.0").await;
     assert_eq!(ufw["full_name"], "community.general.ufw");
     assert_eq!(ufw["options"][0]["choices"], json!(["enabled", "disabled"]));
-    assert_eq!((&ufw["options"][1]["default_value"], &ufw["return_values"][0]["name"]), (&json!(3), &json!("msg")));
+    assert_eq!(
+        (&ufw["options"][1]["default_value"], &ufw["return_values"][0]["name"]),
+        (&json!(3), &json!("msg"))
+    );
     assert!(ufw["examples"].as_str().unwrap().contains("state: enabled"));
     for (path, http) in [
         ("collections/community/general/modules/nope", 404),
@@ -161,7 +169,14 @@ async fn what_is_known_stays_known_whatever_galaxy_does() {
     let known = get(&gateway, "/api/galaxy/namespaces/community", &token).await;
     assert_eq!((known.http, &known.messages[0]["is_stale"]), (200, &json!(false)));
     tokio::time::sleep(Duration::from_millis(1300)).await;
-    for mode in [Mode::Slow(Duration::from_secs(5)), Mode::Status(500), Mode::Garbage, Mode::Html, Mode::Close, Mode::Loop] {
+    for mode in [
+        Mode::Slow(Duration::from_secs(5)),
+        Mode::Status(500),
+        Mode::Garbage,
+        Mode::Html,
+        Mode::Close,
+        Mode::Loop,
+    ] {
         galaxy.become_(mode.clone());
         let began = Instant::now();
         let old = get(&gateway, "/api/galaxy/namespaces/community", &token).await;

@@ -83,7 +83,8 @@ async fn expressions_and_bombs_end_soon() {
         ("json", "[".repeat(60_000), ""),
         ("dict", "{\"a\":".repeat(10_000), ""),
     ] {
-        let came = soon(&place, surface, &VALIDATE, &json!({"type": kind, "value": text}), &admin).await.good();
+        let came =
+            soon(&place, surface, &VALIDATE, &json!({"type": kind, "value": text}), &admin).await.good();
         assert_eq!(came["valid"], false, "{kind}");
         let said = came["message"].as_str().unwrap();
         assert!(said.starts_with("Erreur de validation: ") && said.contains(why), "{kind}: {said}");
@@ -99,7 +100,12 @@ async fn nobody_is_who_its_headers_say() {
     let place = Place::small(Home::Gateway).await;
     let ann = place.user("ann").await;
     let headers = |token| {
-        vec![("x-user-id", "root"), ("X-User-Role", "admin"), ("x_user_role", "admin"), ("authorization", token)]
+        vec![
+            ("x-user-id", "root"),
+            ("X-User-Role", "admin"),
+            ("x_user_role", "admin"),
+            ("authorization", token),
+        ]
     };
     let path = "/api/variable-types/admin";
     let came = rest(place.address(), request(&Method::GET, path, &headers(&*ann), "")).await;

@@ -4,7 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{
-    CREATE, Came, DELETE, FAVORITES, GET, Home, LIST, NEW_TYPE, Place, Rpc, Surface, TYPES, UPDATE, VALIDATE, call,
+    CREATE, Came, DELETE, FAVORITES, GET, Home, LIST, NEW_TYPE, Place, Rpc, Surface, TYPES, UPDATE, VALIDATE,
+    call,
 };
 
 const TYPES_LISTED: Rpc = Rpc(TYPES, "ListVariableTypes", Method::GET, "/api/variable-types", "types");
@@ -121,9 +122,8 @@ fn plain(body: Value) -> Value {
     match body {
         Value::Array(items) => items.into_iter().map(plain).collect(),
         Value::Object(members) => {
-            let known = |name: &str| {
-                ["id", "user_id", "created_by", "created_at", "updated_at"].contains(&name)
-            };
+            let known =
+                |name: &str| ["id", "user_id", "created_by", "created_at", "updated_at"].contains(&name);
             let members = members.into_iter().map(|(name, value)| {
                 let value = if known(&name) && value.is_string() { json!("…") } else { plain(value) };
                 (name, value)
@@ -140,7 +140,8 @@ async fn story(place: &Place, surface: Surface, admin: &str) -> Vec<(String, Cam
     let name = format!("{surface:?}").to_lowercase();
     let (ann, bob) = (place.user(&format!("ann.{name}")).await, place.user(&format!("bob.{name}")).await);
     let mut story = Story { place, surface, told: Vec::new() };
-    let content = json!({"s": "é😀", "n": null, "b": true, "i": 42, "f": 1.5, "l": [1, "a", {}], "o": {"k": []}});
+    let content =
+        json!({"s": "é😀", "n": null, "b": true, "i": 42, "f": 1.5, "l": [1, "a", {}], "o": {"k": []}});
     story.tell("no playbook", &LIST, json!({}), &ann).await;
     let made = json!({"name": "deploy", "content": content});
     let made = story.tell("one is made", &CREATE, made, &ann).await;
@@ -192,7 +193,9 @@ async fn story(place: &Place, surface: Surface, admin: &str) -> Vec<(String, Cam
     let made = story.tell("a type", &NEW_TYPE, semver.clone(), admin).await;
     let id = made["id"].as_str().unwrap_or_default();
     story.tell("twice", &NEW_TYPE, semver, admin).await;
-    for (name, pattern) in [("string", "."), ("bad", "(["), ("badf", "| to_nice_json"), ("pw", "^(?=.*\\d)\\w{8,}$")] {
+    for (name, pattern) in
+        [("string", "."), ("bad", "(["), ("badf", "| to_nice_json"), ("pw", "^(?=.*\\d)\\w{8,}$")]
+    {
         let bad = json!({"name": name, "label": "X", "pattern": pattern});
         story.tell("a type that cannot be", &NEW_TYPE, bad, admin).await;
     }

@@ -23,7 +23,10 @@ pub(crate) enum Mode {
     Slow(Duration),
     Status(u16),
     /// So many answers are 429, with when to come back.
-    Limited { answers: usize, seconds: u64 },
+    Limited {
+        answers: usize,
+        seconds: u64,
+    },
     /// JSON that is something else.
     Garbage,
     /// The same about one name alone.
@@ -97,7 +100,9 @@ impl StandIn {
     pub(crate) fn most_in_a_second(&self) -> usize {
         let seen = self.seen();
         let within = |from: Instant| {
-            seen.iter().filter(|(at, _)| *at >= from && at.duration_since(from) < Duration::from_secs(1)).count()
+            seen.iter()
+                .filter(|(at, _)| *at >= from && at.duration_since(from) < Duration::from_secs(1))
+                .count()
         };
         seen.iter().map(|(at, _)| within(*at)).max().unwrap_or_default()
     }
@@ -110,7 +115,8 @@ impl Drop for StandIn {
 }
 
 async fn said(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Full<Bytes>>, io::Error> {
-    let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
+    let (path, query) =
+        (request.uri().path().to_owned(), request.uri().query().unwrap_or_default().to_owned());
     shared.seen.lock().unwrap().push((Instant::now(), format!("{path}?{query}")));
     let mode = {
         let mut mode = shared.mode.lock().unwrap();
@@ -148,7 +154,16 @@ async fn said(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
 }
 
 pub(crate) const POPULAR: [&str; 10] = [
-    "community", "ansible", "redhat", "kubernetes", "google", "amazon", "microsoft", "docker", "nginx", "apache",
+    "community",
+    "ansible",
+    "redhat",
+    "kubernetes",
+    "google",
+    "amazon",
+    "microsoft",
+    "docker",
+    "nginx",
+    "apache",
 ];
 
 /// All names, by name.
@@ -163,7 +178,11 @@ pub(crate) fn names() -> Vec<String> {
 /// What a GET of a path below `/api/v3` is answered.
 pub(crate) fn answer(path: &str, query: &str) -> (StatusCode, Value) {
     let parameter = |name: &str| {
-        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|pair| pair.1)
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|pair| pair.1)
     };
     let number = |name: &str| parameter(name).map(|text| text.parse::<usize>().unwrap());
     // Pages of long lists are short, so that there are several.
@@ -201,10 +220,15 @@ pub(crate) fn answer(path: &str, query: &str) -> (StatusCode, Value) {
             };
             paged((0..25).rev().map(version).collect())
         }
-        ["api", "v3", "collections", namespace, name, "versions", _, "docs-blob"] if exists(namespace, name) => {
+        ["api", "v3", "collections", namespace, name, "versions", _, "docs-blob"]
+            if exists(namespace, name) =>
+        {
             (StatusCode::OK, docs())
         }
-        _ => (StatusCode::NOT_FOUND, json!({"errors": [{"status": "404", "code": "not_found", "title": "Not found."}]})),
+        _ => (
+            StatusCode::NOT_FOUND,
+            json!({"errors": [{"status": "404", "code": "not_found", "title": "Not found."}]}),
+        ),
     }
 }
 
