@@ -29,7 +29,10 @@ const SETTINGS: &str = "[auth]\nauto-signup = false\n[parameters]\n\"header.X-Re
 fn world() -> World {
     World::new().with_file("operator", OPERATOR.as_bytes()).with_config(
         "[[auth.tokens]]\nname = \"operator\"\ntoken = { file = \"operator\" }\nuser = \"operator\"\nroles = [\"admin\"]\n\
-         tier = \"elite\"\n",
+         tier = \"elite\"\n\
+         # Their own tests are in `automation`, before a stand-in for Galaxy.\n\
+         [builtin.playbooks]\nenabled = false\n[builtin.variable_types]\nenabled = false\n\
+         [builtin.favorites]\nenabled = false\n[builtin.galaxy]\nenabled = false\n",
     )
 }
 
