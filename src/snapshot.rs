@@ -4,6 +4,7 @@
 mod automation;
 mod build;
 mod calls;
+mod error;
 mod http_rules;
 mod paths;
 mod rules;
@@ -25,6 +26,7 @@ use tower::Service;
 use tracing::warn;
 
 use crate::{
+    auth::Unmet,
     automation::Automation,
     call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
@@ -47,6 +49,7 @@ use crate::{
     transcode::Tables,
 };
 use build::Build;
+pub use error::SnapshotError;
 
 /// A schema with its compiled tables.
 #[derive(Debug)]
@@ -118,6 +121,8 @@ pub struct Snapshot {
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub mcp: Option<Mcp>,
+    /// The same for tokens that were made for it.
+    pub mcp_oauth: Option<Mcp>,
     pub catalog: Arc<Catalog>,
     /// The gateway's own pages.
     pub pages: Vec<OwnPage>,
@@ -129,10 +134,6 @@ pub struct Snapshot {
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
 }
-
-/// Why a snapshot could not be built: every mistake.
-#[derive(Debug)]
-pub struct SnapshotError(Vec<Mistake>);
 
 /// One mistake of the config, or of a descriptor file that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,28 +155,11 @@ impl Mistake {
     }
 }
 
-impl SnapshotError {
-    /// Every mistake, in the order of the parts of a snapshot.
-    #[must_use]
-    pub fn mistakes(&self) -> &[Mistake] {
-        &self.0
-    }
-}
-
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.told.path, self.told.sentence())
     }
 }
-
-impl fmt::Display for SnapshotError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.0.iter().map(Mistake::to_string).collect();
-        f.write_str(&lines.join("\n"))
-    }
-}
-
-impl std::error::Error for SnapshotError {}
 
 impl Snapshot {
     /// Builds a snapshot of what is known now: `schemas` are those of the upstreams, by name.
@@ -215,7 +199,7 @@ impl Snapshot {
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
         automation::serve(&parts.automation, &mut local);
-        let table = Arc::new(built.table);
+        let (table, toolbox) = (Arc::new(built.table), Arc::new(built.toolbox));
         Ok(Self {
             config: Arc::clone(&parts.config),
             generation: parts.loaded.generation,
@@ -224,7 +208,8 @@ impl Snapshot {
             grpc: Grpc { table: Arc::clone(&table), nothing: Arc::clone(&built.no_method) },
             grpc_web: GrpcWeb { table: Arc::clone(&table), nothing: built.no_method },
             rest: built.rest.build(table, built.no_path),
-            mcp: built.mcp.map(|route| tools::surface(parts, route, built.toolbox)),
+            mcp: built.mcp.map(|route| tools::surface(parts, route, &toolbox, &parts.config.mcp.path)),
+            mcp_oauth: built.mcp_oauth.and_then(|route| tools::protected(parts, route, &toolbox)),
             catalog,
             policies: Arc::clone(&parts.policies),
             observers: parts.observers.clone(),
@@ -271,13 +256,17 @@ impl Snapshot {
         self.dispatch.figures()
     }
 
+    /// The endpoint of MCP's at a path.
+    #[must_use]
+    pub fn mcp_at(&self, path: &str) -> Option<&Mcp> {
+        self.mcp.iter().chain(&self.mcp_oauth).find(|mcp| mcp.has(path))
+    }
+
     /// The protocol that a request speaks here.
     #[must_use]
     pub fn protocol_of(&self, request: &Request) -> Protocol {
         match classify(request) {
-            Protocol::Rest if self.mcp.as_ref().is_some_and(|mcp| mcp.has(request.uri().path())) => {
-                Protocol::Mcp
-            }
+            Protocol::Rest if self.mcp_at(request.uri().path()).is_some() => Protocol::Mcp,
             protocol => protocol,
         }
     }
@@ -292,8 +281,9 @@ impl Snapshot {
         asked: &Asked<'_>,
         protocol: Option<Protocol>,
     ) -> Option<&Arc<Route>> {
-        let mcp = self.mcp.as_ref().filter(|mcp| mcp.has(uri.path())).map(Mcp::route);
-        let rest = || self.rest.route_of(method, uri, asked);
+        let mcp = self.mcp_at(uri.path()).map(Mcp::route);
+        let page = || self.pages.iter().find(|page| page.path == uri.path()).map(|page| &page.route);
+        let rest = || page().or_else(|| self.rest.route_of(method, uri, asked));
         let rpc = self.grpc.table.known(uri.path());
         let rpc = rpc.and_then(|(routes, method)| Some((routes.choose(asked)?.first(), method)));
         match protocol {
@@ -357,7 +347,7 @@ impl Road for Snapshot {
         identified
     }
 
-    fn permits(&self, call: &Call, route: &Route) -> bool {
+    fn permits(&self, call: &Call, route: &Route) -> Result<(), Unmet> {
         self.policies.permits(call, route)
     }
 

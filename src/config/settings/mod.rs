@@ -26,7 +26,7 @@ pub(super) use self::{
     },
     galaxy::Galaxy,
     health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
-    mcp::{Mcp, Tool, ToolNames},
+    mcp::{Mcp, McpOauth, Tool, ToolNames},
     metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry, RouteRetry},

@@ -11,6 +11,7 @@ mod catalogue;
 mod error;
 mod favorites;
 mod file;
+mod oauth;
 mod playbooks;
 mod refresh_tokens;
 mod revocations;
