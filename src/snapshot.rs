@@ -24,6 +24,7 @@ use tower::Service;
 use tracing::warn;
 
 use crate::{
+    auth::Unmet,
     call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{Config, Page},
     dispatch::{Dispatch, Figures, HttpUpstream, Local, Upstream},
@@ -115,6 +116,8 @@ pub struct Snapshot {
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub mcp: Option<Mcp>,
+    /// The same for tokens that were made for it.
+    pub mcp_oauth: Option<Mcp>,
     pub catalog: Arc<Catalog>,
     /// The gateway's own pages.
     pub pages: Vec<OwnPage>,
@@ -164,7 +167,7 @@ impl Snapshot {
             monitor: &parts.monitor,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
-        let table = Arc::new(built.table);
+        let (table, toolbox) = (Arc::new(built.table), Arc::new(built.toolbox));
         Ok(Self {
             config: Arc::clone(&parts.config),
             generation: parts.loaded.generation,
@@ -173,7 +176,8 @@ impl Snapshot {
             grpc: Grpc { table: Arc::clone(&table), nothing: Arc::clone(&built.no_method) },
             grpc_web: GrpcWeb { table: Arc::clone(&table), nothing: built.no_method },
             rest: built.rest.build(table, built.no_path),
-            mcp: built.mcp.map(|route| tools::surface(parts, route, built.toolbox)),
+            mcp: built.mcp.map(|route| tools::surface(parts, route, &toolbox, &parts.config.mcp.path)),
+            mcp_oauth: built.mcp_oauth.and_then(|route| tools::protected(parts, route, &toolbox)),
             catalog,
             policies: Arc::clone(&parts.policies),
             observers: parts.observers.clone(),
@@ -233,13 +237,17 @@ impl Snapshot {
         self.dispatch.figures()
     }
 
+    /// The endpoint of MCP's at a path.
+    #[must_use]
+    pub fn mcp_at(&self, path: &str) -> Option<&Mcp> {
+        self.mcp.iter().chain(&self.mcp_oauth).find(|mcp| mcp.has(path))
+    }
+
     /// The protocol that a request speaks here.
     #[must_use]
     pub fn protocol_of(&self, request: &Request) -> Protocol {
         match classify(request) {
-            Protocol::Rest if self.mcp.as_ref().is_some_and(|mcp| mcp.has(request.uri().path())) => {
-                Protocol::Mcp
-            }
+            Protocol::Rest if self.mcp_at(request.uri().path()).is_some() => Protocol::Mcp,
             protocol => protocol,
         }
     }
@@ -254,8 +262,9 @@ impl Snapshot {
         asked: &Asked<'_>,
         protocol: Option<Protocol>,
     ) -> Option<&Arc<Route>> {
-        let mcp = self.mcp.as_ref().filter(|mcp| mcp.has(uri.path())).map(Mcp::route);
-        let rest = || self.rest.route_of(method, uri, asked);
+        let mcp = self.mcp_at(uri.path()).map(Mcp::route);
+        let page = || self.pages.iter().find(|page| page.path == uri.path()).map(|page| &page.route);
+        let rest = || page().or_else(|| self.rest.route_of(method, uri, asked));
         let rpc = self.grpc.table.known(uri.path());
         let rpc = rpc.and_then(|(routes, method)| Some((routes.choose(asked)?.first(), method)));
         match protocol {
@@ -319,7 +328,7 @@ impl Road for Snapshot {
         identified
     }
 
-    fn permits(&self, call: &Call, route: &Route) -> bool {
+    fn permits(&self, call: &Call, route: &Route) -> Result<(), Unmet> {
         self.policies.permits(call, route)
     }
 

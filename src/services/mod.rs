@@ -9,6 +9,7 @@ pub mod auth;
 pub mod grpc_health;
 pub mod health;
 mod numbers;
+pub mod oauth;
 pub mod reflection;
 pub mod routing;
 pub mod user;

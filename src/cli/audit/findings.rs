@@ -5,7 +5,7 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 use super::{
     Finding, Severity, accounts,
     callers::{issuers, limits, proxies, tokens},
-    tls,
+    mcp, tls,
 };
 use crate::{
     auth::{Access, Pattern, Place, Rule, Subject, Used, Whose},
@@ -17,7 +17,7 @@ pub(super) type Found = Vec<Finding>;
 
 /// Everything that is found.
 pub(super) fn findings(config: &Config) -> Found {
-    let checks: [fn(&Config) -> Found; 19] = [
+    let checks: [fn(&Config) -> Found; 21] = [
         open_services,
         wide_rules,
         open_administration,
@@ -33,6 +33,8 @@ pub(super) fn findings(config: &Config) -> Found {
         origins,
         sizes,
         told_to_everyone,
+        mcp::tools,
+        mcp::oauth,
         |config| accounts::registration(config).into_iter().collect(),
         |config| accounts::lifetimes(config).into_iter().collect(),
         |config| accounts::database(config).into_iter().collect(),

@@ -24,7 +24,7 @@ pub(super) use self::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
     health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
-    mcp::{Mcp, Tool, ToolNames},
+    mcp::{Mcp, McpOauth, Tool, ToolNames},
     metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry, RouteRetry},

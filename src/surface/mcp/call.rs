@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use tonic::{Code, Status};
 
 use super::{
     Mcp,
@@ -19,8 +20,9 @@ use super::{
     tool::Tool,
 };
 use crate::{
+    auth::Unmet,
     call::{Call, Message, Pending, Road, Target},
-    route::Asked,
+    route::{Asked, Route},
     status::shown,
     surface::{Failed, Protocol, Response, metadata},
 };
@@ -51,19 +53,24 @@ impl Mcp {
         let Ok(Some(name)) = params.text("name") else {
             return Err((Box::new(call), RpcError::params("params: name is the name of a tool")));
         };
-        let Some(tool) = self.toolbox.get(&name).cloned() else {
-            return Err((Box::new(call), unknown(&name)));
+        let (tool, route) = match self.find(&**road, &call, &name) {
+            Found::Tool(tool, route) => (tool, route),
+            Found::Nothing => return Err((Box::new(call), unknown(&name))),
+            Found::Refused(status) => {
+                let refused = road.admit(&mut call).await.err();
+                return Ok(client.refusal(Some(id), &refused.unwrap_or(status)));
+            }
+            Found::Hidden(route) => {
+                call.route = Arc::clone(&route);
+                return Ok(match road.admit(&mut call).await {
+                    Err(status) => hidden(client, id, (&name, &route), &status),
+                    Ok(()) => client.error(Some(id), &unknown(&name), road.ahead(&call)),
+                });
+            }
         };
         if let Some(record) = &call.record {
             record.calls_tool(tool.name());
         }
-        let Target::Http(head) = &call.target else { return Err((Box::new(call), unknown(&name))) };
-        let chosen = tool
-            .routes()
-            .choose(&Asked::of(&head.uri, &call.metadata))
-            .map(|routes| Arc::clone(routes.pick()));
-        // There may be none for the host that was asked.
-        let Some(route) = chosen else { return Err((Box::new(call), unknown(&name))) };
         let arguments = match params.get("arguments").map(|arguments| arguments.get()) {
             None | Some("null") => Bytes::from_static(b"{}"),
             Some(json) => body.slice_ref(json.as_bytes()),
@@ -104,6 +111,62 @@ impl Mcp {
     }
 }
 
+/// What a tool's name stands for, to one caller.
+enum Found {
+    /// It may be called, by this route; what else there is to say policies say.
+    Tool(Arc<Tool>, Arc<Route>),
+    /// There is none, as far as the caller is concerned: what it may not call is as what there is not.
+    Nothing,
+    /// There is one, or none, for callers who are known: on this route that is said.
+    Hidden(Arc<Route>),
+    /// It wants more than the caller was let do.
+    Refused(Status),
+}
+
+impl Mcp {
+    fn find(&self, road: &impl Road, call: &Call, name: &str) -> Found {
+        let Target::Http(head) = &call.target else { return Found::Nothing };
+        let asked = Asked::of(&head.uri, &call.metadata);
+        let chosen = self.toolbox.get(name).and_then(|tool| {
+            // There may be none for the host that was asked.
+            let route = tool.routes().choose(&asked).map(|routes| Arc::clone(routes.pick()))?;
+            Some((Arc::clone(tool), route))
+        });
+        let Some((tool, route)) = chosen else {
+            // Whom nobody knows learns nothing by a name that it makes up.
+            let hidden = self.toolbox.behind(None).find_map(|tool| {
+                let route = tool.routes().choose(&asked)?.first();
+                (road.permits(call, route) == Err(Unmet::Unknown)).then(|| Arc::clone(route))
+            });
+            return hidden.map_or(Found::Nothing, Found::Hidden);
+        };
+        let found = road.permits(call, &route);
+        match (&found, &self.protection) {
+            (Err(Unmet::Unknown), _) => return Found::Hidden(route),
+            (Ok(()) | Err(Unmet::Scope(_)), Some(protection)) => {
+                if let Err(status) = protection.tool(call, &tool, &found) {
+                    return Found::Refused(status);
+                }
+            }
+            // Which scope is missing policies say.
+            (Ok(()) | Err(Unmet::Scope(_)), None) => {}
+            (Err(_), _) => return Found::Nothing,
+        }
+        Found::Tool(tool, route)
+    }
+}
+
+/// The refusal of what is for callers who are known, in words that do not say whether there is any such tool.
+fn hidden(client: &Client, id: &str, (name, route): (&str, &Route), status: &Status) -> Response {
+    let error = RpcError::of_status(status);
+    // What is wrong with credentials says nothing of what is called.
+    if status.code() != Code::Unauthenticated || !status.message().starts_with(&*route.name) {
+        return client.refused(Some(id), status, error);
+    }
+    let why = format!("{} is for authenticated callers, if it is a tool at all", shown(name));
+    client.refused(Some(id), status, error.because(why))
+}
+
 /// What comes of a call; `None` where its client takes it back before, which ends it.
 async fn unless_taken_back(ongoing: Option<Ongoing>, call: impl Future<Output = Outcome>) -> Option<Outcome> {
     let Some(ongoing) = ongoing else { return Some(call.await) };
@@ -125,7 +188,7 @@ fn answered(client: &Client, era: Era, id: &str, outcome: Outcome, told: HeaderM
 }
 
 /// The arguments as the method's message, read once the call is admitted.
-fn message(tool: &Arc<Tool>, arguments: Bytes, limit: usize, clean: Result<(), tonic::Status>) -> Message {
+fn message(tool: &Arc<Tool>, arguments: Bytes, limit: usize, clean: Result<(), Status>) -> Message {
     let tool = Arc::clone(tool);
     Message::Pending(Pending::new(move || async move {
         clean?;

@@ -1,7 +1,7 @@
 //! Streams that tell of changes: `subscriptions/listen` of the newest version, which is acknowledged first and tells what was
 //! asked for, and GET of the older ones, which tells everything. Neither holds the drain up: they end when it begins.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -10,12 +10,13 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     answer::{Client, event},
     board::{Listening, Told},
+    cancel::Ongoing,
     era::Era,
     error::RpcError,
     members::{Members, is_object},
     streamed::KEEP_ALIVE,
 };
-use crate::call::Body;
+use crate::{auth::Principal, call::Body};
 
 const FILTER: &[&str] =
     &["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
@@ -55,6 +56,17 @@ pub(super) struct Changes {
     known: Option<Told>,
     way: Way,
     over: bool,
+    /// The session that it ends with.
+    session: Option<Lasting>,
+}
+
+/// A session for as long as it lasts.
+pub(super) struct Lasting {
+    pub(super) id: String,
+    pub(super) caller: Option<Arc<Principal>>,
+    pub(super) lifetime: Duration,
+    /// It is over here.
+    pub(super) ongoing: Ongoing,
 }
 
 /// How a stream is spoken.
@@ -68,15 +80,15 @@ enum Way {
 impl Changes {
     pub(super) fn modern(listening: Listening, filter: Filter, client: Client, id: &str) -> Self {
         let way = Way::Modern { client, id: id.to_owned() };
-        Self { listening, tools: filter.tools, known: None, way, over: false }
+        Self { listening, tools: filter.tools, known: None, way, over: false, session: None }
     }
 
     /// `known`: the id of the last event that its client has seen.
-    pub(super) fn legacy(mut listening: Listening, known: Option<&str>) -> Self {
+    pub(super) fn legacy(mut listening: Listening, known: Option<&str>, session: Option<Lasting>) -> Self {
         let now = *listening.told.borrow_and_update();
         let seen = known.and_then(|id| id.parse().ok()).unwrap_or(now.tools);
         let known = Some(Told { tools: seen, ends: false });
-        Self { listening, tools: true, known, way: Way::Legacy, over: false }
+        Self { listening, tools: true, known, way: Way::Legacy, over: false, session }
     }
 
     /// The events.
@@ -107,12 +119,29 @@ impl Changes {
             if now.tools != known.tools && self.tools {
                 return Some(self.changed(now));
             }
-            match timeout_at(alive, self.listening.told.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
-                Err(_) => return Some(Bytes::from_static(b": keep-alive\n\n")),
+            let ended = async {
+                match &self.session {
+                    Some(session) => session.ongoing.taken_back().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = ended => return None,
+                changed = timeout_at(alive, self.listening.told.changed()) => match changed {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return None,
+                    Err(_) if self.is_over().await => return None,
+                    Err(_) => return Some(Bytes::from_static(b": keep-alive\n\n")),
+                },
             }
         }
+    }
+
+    /// Whether the session has ended, at another replica perhaps. While nobody can be asked it goes on.
+    async fn is_over(&self) -> bool {
+        let Some(Lasting { id, caller, lifetime, .. }) = &self.session else { return false };
+        let found = self.listening.board.sessions.find(id, caller.as_deref(), *lifetime).await;
+        matches!(found, Ok(None))
     }
 
     fn acknowledged(&self) -> Bytes {
@@ -165,15 +194,19 @@ impl Changes {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use http_body_util::BodyExt as _;
 
     use super::{
-        super::{board::Board, toolbox::Toolbox},
+        super::{
+            board::{Board, Listeners},
+            toolbox::Toolbox,
+        },
         *,
     };
     use crate::store::MemoryCache;
+
+    const MANY: Listeners = Listeners { all: 9, each: 9 };
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn board() -> Arc<Board> {
         Arc::new(Board::new(Arc::<MemoryCache>::default()))
@@ -192,7 +225,7 @@ mod tests {
     async fn it_is_acknowledged_first_and_ends_with_a_result() {
         let board = board();
         let filter = Filter { tools: true };
-        let mut body = Changes::modern(board.listen(1).unwrap(), filter, client(), "7").body();
+        let mut body = Changes::modern(board.listen("a", MANY).unwrap(), filter, client(), "7").body();
         let acknowledged = event(&mut body).await;
         assert!(acknowledged.contains("notifications/subscriptions/acknowledged"), "{acknowledged}");
         assert!(acknowledged.contains(r#""notifications":{"toolsListChanged":true}"#), "{acknowledged}");
@@ -212,17 +245,36 @@ mod tests {
         let board = board();
         board.show(&Arc::new(Toolbox::default()));
         let mut body =
-            Changes::modern(board.listen(9).unwrap(), Filter { tools: false }, client(), "1").body();
+            Changes::modern(board.listen("a", MANY).unwrap(), Filter { tools: false }, client(), "1").body();
         assert!(event(&mut body).await.contains(r#""notifications":{}"#));
         assert_eq!(event(&mut body).await, ": keep-alive\n\n");
         // One who comes again and has missed something is told at once.
-        let mut again = Changes::legacy(board.listen(9).unwrap(), Some("99")).body();
+        let mut again = Changes::legacy(board.listen("a", MANY).unwrap(), Some("99"), None).body();
         let told = event(&mut again).await;
         assert_eq!(
             told,
             "id: 0\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n"
         );
-        let mut first = Changes::legacy(board.listen(9).unwrap(), None).body();
+        let mut first = Changes::legacy(board.listen("a", MANY).unwrap(), None, None).body();
         assert_eq!(event(&mut first).await, ": keep-alive\n\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_s_stream_ends_with_it() {
+        let board = board();
+        let stream = async || {
+            let id = board.sessions.open("2025-06-18", None, HOUR).await.unwrap();
+            let ongoing = board.calls.begin(&id, "a stream");
+            let session = Lasting { id: id.clone(), caller: None, lifetime: HOUR, ongoing };
+            (Changes::legacy(board.listen("a", MANY).unwrap(), None, Some(session)).body(), id)
+        };
+        let (mut here, id) = stream().await;
+        assert_eq!(event(&mut here).await, ": keep-alive\n\n");
+        board.calls.end(&id);
+        assert!(here.frame().await.is_none());
+        // At another replica nobody says so: it is seen when the stream would say that it is alive.
+        let (mut elsewhere, id) = stream().await;
+        board.sessions.close(&id).await.unwrap();
+        assert!(elsewhere.frame().await.is_none());
     }
 }

@@ -11,14 +11,14 @@ use super::{
     era::{self, Era, LEGACY, VERSIONS},
     error::RpcError,
     list::{self, Cache},
-    listen::{Changes, Filter},
+    listen::{Changes, Filter, Lasting},
     members::Members,
     refused,
-    session::Session,
+    session::{Session, whose},
     session_header,
 };
 use crate::{
-    auth::Principal,
+    auth::{Principal, Unmet, place},
     call::{Call, Road, Target},
     route::{Asked, Route},
     status::{Refusal, refuse},
@@ -55,14 +55,14 @@ impl Mcp {
             }
             (_, "tools/list") => {
                 let may_call = |tool: &super::Tool| {
-                    route_of(&call, tool).is_some_and(|route| road.permits(&call, route))
+                    route_of(&call, tool).is_some_and(|route| self.shows(&road.permits(&call, route)))
                 };
                 let cache = Cache::of(era, ttl, self.lists_the_same());
                 list::page(&self.toolbox, params, self.settings.page_size, cache, may_call)
             }
             (Era::Modern, "subscriptions/listen") => match Filter::of(params) {
                 Ok(filter) => {
-                    let Some(listening) = self.board.listen(self.settings.listeners) else {
+                    let Some(listening) = self.board.listen(&who(&call), self.settings.listeners) else {
                         return client.refusal(Some(id), &full());
                     };
                     return events(Changes::modern(listening, filter, client.clone(), id).body(), told);
@@ -166,11 +166,19 @@ impl Mcp {
             let message = "a session's stream is text/event-stream, which accept must name";
             return client.refusal(None, &refuse(Refusal::NotAcceptable, message));
         }
-        let Some(listening) = self.board.listen(self.settings.listeners) else {
+        let Some(listening) = self.board.listen(&who(&call), self.settings.listeners) else {
             return client.refusal(None, &full());
         };
+        let id = id.to_str().unwrap_or_default().to_owned();
+        let session = Lasting {
+            // No request of the client's has such an id.
+            ongoing: self.board.calls.begin(&id, &format!("stream {}", uuid::Uuid::now_v7())),
+            id,
+            caller: call.caller.principal.clone(),
+            lifetime: self.settings.session_lifetime,
+        };
         let known = call.metadata.get("last-event-id").and_then(|known| known.to_str().ok());
-        events(Changes::legacy(listening, known).body(), road.ahead(&call))
+        events(Changes::legacy(listening, known, Some(session)).body(), road.ahead(&call))
     }
 
     /// DELETE: the end of a session.
@@ -185,7 +193,11 @@ impl Mcp {
         if let Err(status) = road.admit(&mut call).await {
             return client.refusal(None, &status);
         }
-        match self.board.sessions.close(id.to_str().unwrap_or_default()).await {
+        let id = id.to_str().unwrap_or_default();
+        let closed = self.board.sessions.close(id).await;
+        // What goes on of it ends with it, or is of no session any more.
+        self.board.calls.end(id);
+        match closed {
             Ok(()) => {
                 if let Some((record, lasted)) = call.record.as_ref().zip(session.lasted()) {
                     record.ended_session(lasted);
@@ -197,6 +209,16 @@ impl Mcp {
                 let error = RpcError::of_status(&status);
                 client.error(None, &error, rest::error_headers(&status, error.http()))
             }
+        }
+    }
+
+    /// Whether a tool is shown to a caller who lacks this of what its method wants. At an endpoint that says where scopes are
+    /// had, what wants but these is shown: nobody asks for what they do not know of.
+    pub(super) fn shows(&self, found: &Result<(), Unmet>) -> bool {
+        match found {
+            Ok(()) => true,
+            Err(Unmet::Scope(_)) => self.protection.is_some(),
+            Err(_) => false,
         }
     }
 
@@ -220,9 +242,18 @@ fn versions() -> String {
     serde_json::json!(VERSIONS).to_string()
 }
 
+/// Whose streams are counted together: a caller's, or an address's where nobody knows who calls.
+fn who(call: &Call) -> String {
+    match (&call.caller.principal, call.caller.client) {
+        (Some(caller), _) => whose(Some(caller)),
+        (None, Some(client)) => place(client.address),
+        (None, None) => String::new(),
+    }
+}
+
 /// There are as many streams as there may be.
 fn full() -> Status {
     let details = ErrorDetails::with_retry_info(Some(AGAIN));
-    let message = "as many listen for changes as there may be (mcp.listeners); ask again soon";
+    let message = "as many listen for changes as there may be (mcp.listeners, mcp.listeners_per_caller); ask again soon";
     Status::with_error_details(Code::Unavailable, message, details)
 }

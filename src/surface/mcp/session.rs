@@ -38,8 +38,6 @@ struct Kept {
     version: String,
     /// A digest of whose it is; empty for somebody whom nobody knows.
     whose: String,
-    /// When it was used last, in seconds since 1970; not written each time.
-    used: u64,
     /// When it was opened.
     #[serde(default)]
     opened: u64,
@@ -69,13 +67,13 @@ impl Sessions {
         aws_lc_rs::rand::fill(&mut bytes)
             .map_err(|_| StoreError::Broken("the machine gives no randomness".to_owned()))?;
         let id = hex(&bytes);
-        let (used, opened) = (now(), now());
-        let kept = Kept { version: version.to_owned(), whose: whose(caller), used, opened };
-        self.keep(&id, &kept, lifetime).await?;
+        let kept = Kept { version: version.to_owned(), whose: whose(caller), opened: now() };
+        let value = serde_json::to_vec(&kept).unwrap_or_default();
+        self.cache.set(&key(&id), value.into(), lifetime).await?;
         Ok(id)
     }
 
-    /// The session of an id, if it is this caller's.
+    /// The session of an id, if it is this caller's; it lives on from now.
     ///
     /// # Errors
     /// Where sessions are kept nobody answers.
@@ -85,19 +83,14 @@ impl Sessions {
         caller: Option<&Principal>,
         lifetime: Duration,
     ) -> Result<Option<Session>, StoreError> {
-        let value = self.cache.get(&key(id)).await;
+        // In one step: one that ends meanwhile does not come back.
+        let value = self.cache.renew(&key(id), lifetime).await;
         self.used.asked(&value);
         let Some(value) = value? else { return Ok(None) };
-        let Ok(mut kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(None) };
+        let Ok(kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(None) };
         let Some(version) = legacy(&kept.version).filter(|_| kept.whose == whose(caller)) else {
             return Ok(None);
         };
-        let (now, often) = (now(), lifetime.as_secs() / 4);
-        if now.saturating_sub(kept.used) >= often.max(1) {
-            kept.used = now;
-            // It lives on a little shorter where this fails.
-            let _ = self.keep(id, &kept, lifetime).await;
-        }
         Ok(Some(Session { version, opened: kept.opened }))
     }
 
@@ -108,11 +101,6 @@ impl Sessions {
     pub(super) async fn close(&self, id: &str) -> Result<(), StoreError> {
         self.cache.delete(&key(id)).await
     }
-
-    async fn keep(&self, id: &str, kept: &Kept, lifetime: Duration) -> Result<(), StoreError> {
-        let value = serde_json::to_vec(kept).unwrap_or_default();
-        self.cache.set(&key(id), value.into(), lifetime).await
-    }
 }
 
 /// Under a digest: who reads the store can use no session.
@@ -120,7 +108,8 @@ fn key(id: &str) -> String {
     format!("propylon:mcp:session:{}", hex(&digest(id.as_bytes())))
 }
 
-fn whose(caller: Option<&Principal>) -> String {
+/// A digest of whose something is; empty for somebody whom nobody knows.
+pub(super) fn whose(caller: Option<&Principal>) -> String {
     let Some(caller) = caller else { return String::new() };
     let by = caller.counted_by();
     // The parts cannot run into each other.

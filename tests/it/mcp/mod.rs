@@ -3,6 +3,7 @@
 
 mod hostile;
 mod listening;
+mod oauth;
 mod one_limit;
 mod protocol;
 mod real_clients;
