@@ -4,8 +4,8 @@
 mod automation;
 mod build;
 mod calls;
-mod error;
 mod http_rules;
+mod mistake;
 mod paths;
 mod rules;
 mod shadow;
@@ -16,7 +16,6 @@ mod upstreams;
 use std::{
     collections::HashMap,
     convert::Infallible,
-    fmt,
     sync::{Arc, OnceLock},
 };
 
@@ -29,7 +28,7 @@ use crate::{
     auth::Unmet,
     automation::Automation,
     call::{Body, Call, Observers, Reply, Road, trace::Part},
-    config::{self, Config, Page},
+    config::{Config, Page},
     dispatch::{Dispatch, Figures, HttpUpstream, Local, Upstream},
     health::Monitor,
     openapi,
@@ -49,7 +48,7 @@ use crate::{
     transcode::Tables,
 };
 use build::Build;
-pub use error::SnapshotError;
+pub use mistake::{Mistake, SnapshotError};
 
 /// A schema with its compiled tables.
 #[derive(Debug)]
@@ -133,32 +132,7 @@ pub struct Snapshot {
     pub tracer: Option<Arc<Tracer>>,
     dispatch: Dispatch,
     document: OnceLock<openapi::Document>,
-}
-
-/// One mistake of the config, or of a descriptor file that it names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// At the key that it belongs to, such as `routes[2].path`, `upstreams.books`, `builtin.docs`.
-    pub told: config::Mistake,
-    /// The sections that must be right for it to be one: what stands for nothing may stand for what is wrong there.
-    pub needs: &'static [&'static str],
-}
-
-impl Mistake {
-    fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { told: config::Mistake::new(path, message), needs: &[] }
-    }
-
-    /// It is one only where these sections of the config are right.
-    fn needing(self, needs: &'static [&'static str]) -> Self {
-        Self { needs, ..self }
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.told.path, self.told.sentence())
-    }
+    left_out: Vec<Mistake>,
 }
 
 impl Snapshot {
@@ -166,7 +140,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// Every mistake of the config and of descriptor files. What is wrong with a schema that an upstream's reflection
-    /// gave is logged, and only the binding concerned is left out: it is not the operator's to mend.
+    /// gave is none: only the binding concerned is left out ([`Self::left_out`]), as it is not the operator's to mend.
     pub fn build(parts: &Parts, schemas: &HashMap<Arc<str>, Arc<Known>>) -> Result<Self, SnapshotError> {
         let built = Build::new(&parts.config, parts.policies.verifier.knows_anybody())
             .run(&parts.built_in, schemas)?;
@@ -216,7 +190,20 @@ impl Snapshot {
             tracer: parts.tracer.clone(),
             dispatch: Dispatch::new(local.local, parts.upstreams.clone(), parts.proxied.clone()),
             document: OnceLock::new(),
+            left_out: built.left_out,
         })
+    }
+
+    /// What the config says of upstreams' reflected schemas, or these of themselves, that is wrong: it is not in the snapshot.
+    pub fn left_out(&self) -> &[Mistake] {
+        &self.left_out
+    }
+
+    /// Logs that.
+    pub fn tell_left_out(&self) {
+        for mistake in &self.left_out {
+            warn!("{mistake}; it is left out");
+        }
     }
 
     /// The OpenAPI document of what is served over REST. Written when it is first asked for: most snapshots of a gateway

@@ -1,8 +1,10 @@
 """Ten thousand routes: what each request costs beside ten of them, and how long it takes to read them again under load."""
 
+import re
 import statistics
 import subprocess
 import sys
+import time
 
 from load import Request, WrongAnswer, drive, verify
 from peers import OPEN, Fleet
@@ -12,16 +14,20 @@ from rounds import Result, spread
 REQUEST = Request("/r9/book")
 MANY = 10_000
 FEW = 10
-# A reload takes so much CPU time at most, in seconds; a request among many costs so much of what it costs among few.
+# A reload takes so much time at most, in seconds; a request among many costs so much of what it costs among few.
 SECONDS = 1.0
 FLAT = 1.15
 
 
 def routes(count, mark):
-    """Routes of which the first answers with `mark`, and the tenth leads to the upstream; more of the same kind behind."""
+    """Routes of which the first answers with `mark`, and the tenth leads to the upstream; more of the same kind behind. With
+    another `mark` each of them is another one."""
     lines = [f'[[routes]]\npath = "/mark"\nrespond = {{ body = "{mark}" }}\n']
     for number in range(count - 1, 0, -1):
-        lines.append(f'[[routes]]\nprefix = "/r{number}"\nupstream = "plain"\nreplace_prefix = "/plain"\n')
+        lines.append(
+            f'[[routes]]\nprefix = "/r{number}"\nupstream = "plain"\nreplace_prefix = "/plain"\n'
+            f'response_headers = {{ set = {{ x-mark = "{mark}" }} }}\n'
+        )
     return "\n".join(lines)
 
 
@@ -43,10 +49,11 @@ def run_reload(tools, rounds, seconds):
                 cost[name].append((gateways[name].cpu_seconds() - before) / count * 1e6)
         # Alone, to be measured; and under load, of which nothing may fail.
         took = [reload(fleet, gateways["many"], mark) for mark in range(1, rounds + 1)]
+        cpu, wall = zip(*took, strict=True)
         for mark in range(rounds + 1, rounds + 3):
             under_load(fleet, gateways["many"], mark, count)
     ratios = [many / few for many, few in zip(cost["many"], cost["few"], strict=True)]
-    print(f"reload-10k: {statistics.median(took):.2f} s", file=sys.stderr, flush=True)
+    print(f"reload-10k: {statistics.median(cpu):.2f} s, {statistics.median(wall):.2f} s", file=sys.stderr, flush=True)
     many = {"own_us": statistics.median(cost["many"]), "own_spread": spread(cost["many"])}
     return [
         Result(
@@ -60,31 +67,34 @@ def run_reload(tools, rounds, seconds):
             noise=spread(ratios),
             budget=FLAT,
         ),
-        Result(
-            row="reload-10k",
-            title="10,000 routes read again, in CPU seconds",
-            own_us=statistics.median(took),
-            own_spread=spread(took),
-            against="(absolute)",
-            peer_us=None,
-            peer_spread=None,
-            value=statistics.median(took),
-            # A busy machine only ever adds.
-            noise=statistics.median(took) - min(took),
-            budget=SECONDS,
-            unit="s",
+        *(
+            Result(
+                row="reload-10k",
+                title=f"10,000 routes that all change read again, in {what}",
+                own_us=statistics.median(times),
+                own_spread=spread(times),
+                against="(absolute)",
+                peer_us=None,
+                peer_spread=None,
+                value=statistics.median(times),
+                # A busy machine only ever adds.
+                noise=statistics.median(times) - min(times),
+                budget=SECONDS,
+                unit="s",
+            )
+            for what, times in (("CPU seconds", cpu), ("seconds", wall))
         ),
     ]
 
 
 def reload(fleet, gateway, mark):
-    """Changes the config and has it read again; the CPU seconds that it took, all on one thread and with nothing to wait for."""
+    """Changes all routes and has them read again; the CPU seconds that it took, and the seconds until it was answered."""
     config = fleet.scratch / f"{gateway.name}.toml"
     text = config.read_text()
-    config.write_text(text.replace(f'body = "{mark - 1}"', f'body = "{mark}"'))
-    before = gateway.cpu_seconds()
+    config.write_text(re.sub(rf'(body|x-mark) = "{mark - 1}"', rf'\1 = "{mark}"', text))
+    before, begun = gateway.cpu_seconds(), time.monotonic()
     done = curl("--request", "POST", gateway.origin + "/admin/reload")
-    took = gateway.cpu_seconds() - before
+    took = gateway.cpu_seconds() - before, time.monotonic() - begun
     if "generation" not in done or curl(gateway.origin + "/mark") != str(mark):
         raise WrongAnswer(f"reload-10k: the reload did not happen: {done}")
     return took

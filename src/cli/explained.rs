@@ -278,7 +278,20 @@ impl Beside {
 
 /// A destination in words.
 fn whither(destination: &ExplainedDestination) -> String {
-    let ExplainedDestination { kind, name, address, schema_known } = destination;
+    let one = one_of(destination);
+    let sent = match &*destination.sent_path {
+        "" => String::new(),
+        path => format!(", as {path}"),
+    };
+    let shares = match &*destination.shares {
+        "" => String::new(),
+        shares => format!(" (this time; of {shares})"),
+    };
+    format!("{one}{sent}{shares}")
+}
+
+fn one_of(destination: &ExplainedDestination) -> String {
+    let ExplainedDestination { kind, name, address, schema_known, .. } = destination;
     match kind.as_str() {
         "built-in" => "the gateway's own service".to_owned(),
         "upstream" => {

@@ -69,6 +69,10 @@ impl Words<'_> {
                 ),
             );
         }
+        for upstream in &self.config.http_upstreams {
+            let address = upstream.addresses.to_string();
+            row("upstream", &format!("{}  {}  plain HTTP", paint.cyan(&upstream.name), paint.dim(&address)));
+        }
         for StoreHealth { address, state, .. } in self.stores {
             let said = match state {
                 State::Up { .. } => paint.dim(address),
@@ -121,6 +125,9 @@ impl Words<'_> {
                 "methods": methods(source),
             })
         });
+        let proxied = self.config.http_upstreams.iter().map(|upstream| {
+            json!({ "name": &*upstream.name, "address": upstream.addresses.to_string(), "http": true })
+        });
         let stores = self.stores.iter().map(|StoreHealth { store, address, state, .. }| match state {
             State::Up { .. } => json!({ "name": store, "address": address, "up": true }),
             State::Unknown => json!({ "name": store, "address": address, "up": false }),
@@ -138,7 +145,7 @@ impl Words<'_> {
             "admin": self.admin.map(|admin| admin.to_string()),
             "environment": &*self.config.environment,
             "pid": std::process::id(),
-            "upstreams": upstreams.collect::<Vec<Value>>(),
+            "upstreams": upstreams.chain(proxied).collect::<Vec<Value>>(),
             "stores": stores.collect::<Vec<Value>>(),
             "pages": self.pages(),
             "mcp": self.catalog.mcp(),
@@ -214,7 +221,9 @@ impl Words<'_> {
             let json = "-H 'content-type: application/json' -d '{}'";
             Some((*method, format!("curl {curl}{json} {scheme}://{address}{}", method.path)))
         };
-        let Some((method, by_curl)) = plain.or_else(own) else { return Vec::new() };
+        let Some((method, by_curl)) = plain.or_else(own) else {
+            return [self.curl(), self.grpcurl(), self.list_tools()].into_iter().flatten().collect();
+        };
         let name = method.path.trim_start_matches('/');
         let by_grpcurl = format!("grpcurl {grpcurl}-d '{{}}' {address} {name}");
         let reflection = self.config.built_ins.get(Own::Reflection).enabled;
@@ -403,8 +412,10 @@ mod tests {
             let words = Words { config: &config, catalog: &catalog, address, admin: None, stores: &[] };
             assert_eq!(words.calls(), want);
         };
-        check(vec![], &[]);
-        check(vec![method("/b.v1.Books/Watch", true, &["GET /v1/watch"])], &[]);
+        // Where there is none, it is the gateway itself that can be asked.
+        let own = ["curl http://127.0.0.1:1/ping", "grpcurl -plaintext 127.0.0.1:1 list"];
+        check(vec![], &own);
+        check(vec![method("/b.v1.Books/Watch", true, &["GET /v1/watch"])], &own);
         let get = method("/b.v1.Books/Get", false, &["GET /v1/{name}", "POST /b.v1.Books/Get"]);
         let json = "-H 'content-type: application/json' -d '{}'";
         check(

@@ -170,6 +170,10 @@ impl Question<'_> {
             explained.surface = "http".to_owned();
             explained.binding = Some(self.of_path(route, head));
         }
+        let sent = call.and_then(|(_, target)| match target {
+            Target::Http(head) => Some(&head.uri),
+            Target::Rpc { .. } => None,
+        });
         // That anybody may ask for what is not there is no news to who asks why it is not.
         let nothing = seen.call.as_ref().is_some_and(|(route, _)| route.destination == Destination::Nothing);
         if !nothing || seen.policies.iter().any(|policy| policy.effect.is_err()) {
@@ -197,7 +201,7 @@ impl Question<'_> {
             explained.message = self.said_to_pages(answer);
         }
         explained.destination = match &route {
-            Some(route) => Some(destination(route, snapshot)),
+            Some(route) => Some(destination(route, snapshot, sent)),
             None if page => Some(ExplainedDestination {
                 kind: "page".to_owned(),
                 name: path.to_owned(),

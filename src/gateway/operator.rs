@@ -47,7 +47,8 @@ pub(super) fn has_page(page: Page) -> bool {
 /// That something is not served there.
 pub(super) fn elsewhere(path: &str) -> Status {
     let message = format!(
-        "{path} is not served by the admin listener, which has probes, health, /admin and what is served alone; \
+        "{path} is not served by the admin listener, which has probes, health, /metrics, /admin, /gateway/info and \
+         /api/v1/routes; \
          ask at the gateway's own port"
     );
     Fault::client().on(Status::not_found(message))

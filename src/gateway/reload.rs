@@ -16,7 +16,7 @@ use tracing::{error, info};
 use super::{
     Gateway, PortTls, callers, certificates, changes, health, keys, log, observers,
     schemas::{self, Reading, Unread, Watch},
-    start::{built, dialled, look_after, version},
+    start::{self, built, dialled, look_after, version},
     upstreams::{self, ByName, Prepared},
 };
 use crate::{
@@ -103,7 +103,7 @@ fn log(asks: &[Ask], outcome: &Outcome) {
             let what = match (changes.is_empty(), needs_restart.is_empty()) {
                 (true, true) => "nothing has changed".to_owned(),
                 (true, false) => "what has changed needs a restart".to_owned(),
-                (false, _) => changes.join("; "),
+                (false, _) => told(changes),
             };
             info!(generation = loaded.generation, "reloaded ({who}): {what}");
             for key in needs_restart {
@@ -112,6 +112,16 @@ fn log(asks: &[Ask], outcome: &Outcome) {
         }
         Err(refused) => error!("not reloaded ({who}): {refused}"),
     }
+}
+
+/// What has changed, in a line that can be read: of thousands of routes the first few, and how many more.
+fn told(changes: &[String]) -> String {
+    const MOST: usize = 20;
+    let mut told = changes.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join("; ");
+    if let Some(more) = changes.len().checked_sub(MOST).filter(|more| *more > 0) {
+        told.push_str(&format!("; and {more} more"));
+    }
+    told
 }
 
 /// A config that could be read, with what only a restart changes held back.
@@ -257,6 +267,16 @@ impl Gateway {
             tracer,
         };
         let snapshot = built(Snapshot::build(&parts, &schemas), mistakes)?;
+        if same_schemas(&parts.config, &current.schemas, &schemas) {
+            // What fits them no more is the config's own doing: it would take away what is served.
+            let before = self.snapshot();
+            let news = snapshot.left_out().iter().filter(|one| !before.left_out().contains(one));
+            let news: Vec<_> = news.map(start::mistake).collect();
+            if !news.is_empty() {
+                return Err(news);
+            }
+        }
+        snapshot.tell_left_out();
         let before = self.catalog();
         said.extend(changes::changes(&before, &snapshot.catalog));
         let loaded = parts.loaded;
@@ -285,6 +305,15 @@ impl Gateway {
         current.schemas = schemas;
         Ok(Reloaded { loaded, changes: said, needs_restart, file })
     }
+}
+
+/// True where every upstream's reflected schema is what it was.
+fn same_schemas(config: &Config, before: &ByName<Arc<Known>>, after: &ByName<Arc<Known>>) -> bool {
+    schemas::reflecting(config).all(|(name, _)| match (before.get(name), after.get(name)) {
+        (Some(was), Some(is)) => Arc::ptr_eq(was, is),
+        (None, None) => true,
+        _ => false,
+    })
 }
 
 const OTHER_CERTIFICATES: &str = "the certificates that it is known by, or shown, have changed";

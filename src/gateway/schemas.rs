@@ -165,6 +165,7 @@ impl Gateway {
         next.insert(Arc::clone(name), Arc::new(Known::new(schema, &current.parts.built_in.schema)));
         match Snapshot::build(&current.parts, &next) {
             Ok(snapshot) => {
+                snapshot.tell_left_out();
                 self.show(snapshot);
                 current.schemas = next;
                 Taken::New(changes)

@@ -32,7 +32,7 @@ use crate::{
         About, Explain, HealthBoard, Loaded,
         admin::{Mistake, Reload},
     },
-    snapshot::{Known, Parts, Snapshot, SnapshotError},
+    snapshot::{self, Known, Parts, Snapshot, SnapshotError},
     surface::mcp::Board,
 };
 
@@ -218,6 +218,7 @@ impl Gateway {
         };
         let snapshot = built(Snapshot::build(&parts, &prepared.described), prepared.mistakes)
             .map_err(StartError::Config)?;
+        snapshot.tell_left_out();
         // Nothing is opened, and no file made, for a config that is not taken.
         if opens
             && accounts.in_use
@@ -325,6 +326,11 @@ pub(super) fn dialled(reached: &ByName<upstreams::Reached>) -> ByName<Arc<Upstre
     reached.iter().map(|(name, reached)| (Arc::clone(name), Arc::clone(&reached.upstream))).collect()
 }
 
+/// As it is told to whoever asked for a reload.
+pub(super) fn mistake(one: &snapshot::Mistake) -> Mistake {
+    Mistake { subject: one.told.path.clone(), message: one.to_string() }
+}
+
 /// A snapshot without a mistake, or every mistake there is.
 pub(super) fn built(
     built: Result<Snapshot, SnapshotError>,
@@ -334,9 +340,7 @@ pub(super) fn built(
         Ok(snapshot) if mistakes.is_empty() => Ok(snapshot),
         Ok(_) => Err(mistakes),
         Err(error) => {
-            let more = error.mistakes().iter();
-            mistakes
-                .extend(more.map(|one| Mistake { subject: one.told.path.clone(), message: one.to_string() }));
+            mistakes.extend(error.mistakes().iter().map(mistake));
             Err(mistakes)
         }
     }

@@ -88,7 +88,7 @@ pub fn other_reading(path: &str) -> Option<String> {
 }
 
 fn no(what: &str) -> Result<(), String> {
-    Err(format!("the path has {what}; say where it leads"))
+    Err(format!("the path has {what}, which is refused here"))
 }
 
 /// `..;x` is `..` to some servers.

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use tracing::warn;
-
 use super::{
     Known, Mistake, OwnPage, SnapshotError,
     rules::ServiceRules,
@@ -67,6 +65,8 @@ pub(super) struct Built {
     /// The route of gRPC requests that find nothing, and that of all others.
     pub(super) no_method: Arc<Route>,
     pub(super) no_path: Arc<Route>,
+    /// What is wrong and was left out, as it concerns schemas that upstreams' reflection gave.
+    pub(super) left_out: Vec<Mistake>,
 }
 
 /// How one source's bindings are made.
@@ -110,6 +110,7 @@ impl<'a> Build<'a> {
                 toolbox: Toolbox::default(),
                 no_method,
                 no_path,
+                left_out: Vec::new(),
             },
         }
     }
@@ -361,7 +362,7 @@ impl<'a> Build<'a> {
         if face.strict {
             self.mistakes.push(mistake);
         } else {
-            warn!("{mistake}; it is left out");
+            self.built.left_out.push(mistake);
         }
     }
 }

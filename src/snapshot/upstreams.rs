@@ -5,8 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use tracing::warn;
-
 use super::{
     Known, Mistake,
     build::{Build, Face, key},
@@ -225,9 +223,7 @@ impl<'a> Build<'a> {
             mistakes.push(mistake);
         }
         if upstreams.iter().any(|upstream| matches!(upstream.schema, SchemaSource::Reflection { .. })) {
-            for mistake in mistakes {
-                warn!("{mistake}; it is left out");
-            }
+            self.built.left_out.extend(mistakes);
         } else {
             self.mistakes.extend(mistakes);
         }

@@ -195,6 +195,30 @@ async fn a_refusal_names_every_mistake_over_every_surface() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_a_schema_that_reflection_gave_is_refused_too() {
+    let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await;
+    let gateway = World::new().with_config(&shop(upstream.address, false, "")).start();
+    let selector = |name: &str| format!("[[http_rules]]\nselector = \"shop.v1.Shop.{name}\"\nget = \"/x\"\n");
+    let path =
+        "[[routes]]\npath = \"/v1/items/{name}\"\nmethods = [\"GET\"]\nrespond = { body = \"mine\" }\n";
+    for (more, words) in [
+        (rule("/v2/{nmae}"), "nmae"),
+        (selector("Gte"), "did you mean \"shop.v1.Shop.Get\""),
+        (path.to_owned(), "/v1/items/{name}"),
+    ] {
+        gateway.rewrite(&shop(upstream.address, false, &more));
+        let outcome = ask(&gateway).await;
+        assert_eq!((outcome.http, outcome.code), (409, 9), "{outcome:?}");
+        assert!(outcome.message.contains(words), "{words}: {}", outcome.message);
+        let outcome = get(&gateway, "/v1/items/pen").await;
+        assert_eq!(outcome.messages, [json!({ "name": "pen" })], "what was served is served: {outcome:?}");
+    }
+    gateway.rewrite(&shop(upstream.address, false, &rule("/v2/{name}")));
+    reloaded(&gateway).await;
+    assert_eq!(get(&gateway, "/v2/pen").await.http, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_changed_is_said_and_what_needs_a_restart_too() {
     let upstream = Reflecting::start(([127, 0, 0, 1], 0).into(), FIRST).await;
     let other = Reflecting::start(([127, 0, 0, 1], 0).into(), SECOND).await;

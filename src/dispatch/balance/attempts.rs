@@ -21,8 +21,11 @@ use crate::route::RetryRules;
 
 /// The most endpoints that a call goes round which none of them lets connect.
 const MOST_DOORS: usize = 10;
-/// Who gives a call less time than this, and gives up, says nothing of the upstream.
+/// Who gives a call less time than this, and gives up, says nothing of an endpoint that answers others: it may be a call that takes
+/// its time, and nobody's breaker is opened by who is in a hurry.
 pub(in crate::dispatch) const FAIR: Duration = Duration::from_secs(10);
+/// Nor does who gives it less than this, of one that meanwhile answers nobody.
+const HASTY: Duration = Duration::from_secs(1);
 /// How long an endpoint is left alone at most because it asks for it.
 const MOST_AWAY: Duration = Duration::from_secs(60);
 
@@ -198,6 +201,13 @@ impl<T> Attempts<T> {
         }
     }
 
+    /// The endpoint has answered nobody since this call came to it, which has waited for a while.
+    fn was_silent(&self, now: Instant) -> bool {
+        self.at.as_ref().is_some_and(|(endpoint, since)| {
+            now - *since >= HASTY && endpoint.is_silent_since(self.balance.millis(*since))
+        })
+    }
+
     fn wait(&mut self, failure: &Failure, whole: bool, now: Instant) -> Option<Duration> {
         let (balance, retry) = (Arc::clone(&self.balance), self.plan.retry.clone());
         let (rules, millis) = (retry.as_deref().unwrap_or(&balance.rules.retry), balance.millis(now));
@@ -353,23 +363,28 @@ impl<T> Attempts<T> {
 
 impl<T> Drop for Attempts<T> {
     fn drop(&mut self) {
-        if let Some(record) = &self.plan.record {
-            record.left(self.recorded, Instant::now().into_std());
-        }
+        let now = Instant::now();
         if self.judged {
+            if let Some(record) = &self.plan.record {
+                record.left(self.recorded, now.into_std());
+            }
             if let Some((endpoint, _)) = self.at.take() {
                 endpoint.leave();
             }
             return;
         }
-        let now = Instant::now();
-        let late = self.plan.deadline().is_some_and(|deadline| deadline <= now)
-            && now - self.began >= self.plan.fair;
+        let passed = self.plan.deadline().is_some_and(|deadline| deadline <= now);
         let label = self.at.as_ref().map_or(&self.balance.label, |(endpoint, _)| &endpoint.label);
-        let label = Arc::clone(label);
+        let status = Status::deadline_exceeded(format!("{label} did not answer in time"));
+        if passed {
+            self.tell(&Failure::new(status.clone(), Reach::Seen), now);
+        } else if let Some(record) = &self.plan.record {
+            record.left(self.recorded, now.into_std());
+        }
+        let late = passed && (now - self.began >= self.plan.fair || self.was_silent(now));
         self.leave(late.then_some(None), now);
         if late {
-            self.ended_badly(&Status::deadline_exceeded(format!("{label} did not answer in time")));
+            self.ended_badly(&status);
         } else {
             self.left();
         }
@@ -474,8 +489,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_gives_up_early_says_nothing_and_who_waited_long_enough_does() {
-        let balance = balance(2, |_| {});
-        for (seconds, closed) in [(0, true), (2, true), (11, false)] {
+        for (seconds, busy, closed) in
+            [(0, false, true), (2, true, true), (2, false, false), (11, true, false)]
+        {
+            let balance = balance(2, |_| {});
             for _ in 0..10 {
                 let deadline = Some(Until::At(Instant::now() + Duration::from_secs(seconds)));
                 let plan = Plan {
@@ -493,11 +510,16 @@ mod tests {
                     call.next().await.unwrap();
                 }
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
+                if busy {
+                    // Somebody else is answered meanwhile.
+                    let now = balance.millis(Instant::now());
+                    balance.set.load().endpoints.iter().for_each(|endpoint| endpoint.went_well(None, now));
+                }
             }
-            assert_eq!(balance.breaker.as_ref().unwrap().is_closed(), closed, "{seconds}");
+            assert_eq!(balance.breaker.as_ref().unwrap().is_closed(), closed, "{seconds} {busy}");
+            let set = balance.set.load();
+            assert_eq!(set.endpoints.iter().map(|endpoint| endpoint.load()).sum::<usize>(), 0);
         }
-        let set = balance.set.load();
-        assert_eq!(set.endpoints.iter().map(|endpoint| endpoint.load()).sum::<usize>(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,6 +38,8 @@ pub(in crate::dispatch) struct Endpoint<T> {
     health: AtomicU8,
     /// Their answers of one kind, one after the other.
     answers: AtomicU32,
+    /// When it last answered anybody, in milliseconds of the upstream's clock.
+    answered: AtomicU64,
 }
 
 const UNKNOWN: u8 = 0;
@@ -59,6 +61,7 @@ impl<T> Endpoint<T> {
             times_out: AtomicU32::new(0),
             health: AtomicU8::new(UNKNOWN),
             answers: AtomicU32::new(0),
+            answered: AtomicU64::new(0),
         }
     }
 
@@ -96,6 +99,7 @@ impl<T> Endpoint<T> {
 
     /// It has answered, whatever the answer was.
     pub(super) fn went_well(&self, rules: Option<&EjectionRules>, now: u64) {
+        self.answered.store(now, Relaxed);
         if self.failures.load(Relaxed) > 0 {
             self.failures.store(0, Relaxed);
         }
@@ -111,6 +115,11 @@ impl<T> Endpoint<T> {
             self.times_out.store(times - 1, Relaxed);
             self.out_until.store(now, Relaxed);
         }
+    }
+
+    /// It has answered nobody since.
+    pub(super) fn is_silent_since(&self, since: u64) -> bool {
+        self.answered.load(Relaxed) < since
     }
 
     /// It has failed; true where that is reason to leave it out.

@@ -77,7 +77,8 @@ impl<T> Balance<T> {
         };
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for why in failures.iter().filter(|why| !told.contains(why)) {
-            tracing::warn!("{} {why}; what it had last stays", self.label);
+            let kept = if self.set.load().endpoints.is_empty() { "" } else { "; what it had last stays" };
+            tracing::warn!("{} {why}{kept}", self.label);
         }
         *told = failures;
     }

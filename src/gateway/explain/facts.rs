@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, Uri, header};
 
 use crate::{
     config::Config,
     policy::Described,
     proto::gateway_v1::{ExplainedDestination, ExplainedMethod, ExplainedPolicy, ExplainedRoute},
-    route::{Cors, Destination, Origins, Route},
+    route::{
+        Cors, Destination, Origins, Route,
+        catalog::{self, PathEntry},
+    },
     schema::Method,
     snapshot::Snapshot,
 };
@@ -62,7 +65,17 @@ fn origins(cors: &Cors) -> String {
     }
 }
 
-pub(super) fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestination {
+/// `sent`: what is asked for, of a request that is sent on as HTTP.
+pub(super) fn destination(route: &Route, snapshot: &Snapshot, sent: Option<&Uri>) -> ExplainedDestination {
+    let leads = |entry: &&PathEntry| entry.destinations.iter().any(|(_, to)| *to == route.destination);
+    let entries = snapshot.catalog.paths().iter().filter(|entry| entry.route == route.name);
+    let several = entries.clone().filter(leads).find(|entry| entry.destinations.len() > 1);
+    let shares = several
+        .map(|entry| catalog::shares(entry.destinations.iter().map(|(weight, to)| (u64::from(*weight), to))));
+    ExplainedDestination { shares: shares.unwrap_or_default(), ..one(route, snapshot, sent) }
+}
+
+fn one(route: &Route, snapshot: &Snapshot, sent: Option<&Uri>) -> ExplainedDestination {
     match &route.destination {
         Destination::Local => {
             ExplainedDestination { kind: "built-in".to_owned(), schema_known: true, ..Default::default() }
@@ -74,15 +87,21 @@ pub(super) fn destination(route: &Route, snapshot: &Snapshot) -> ExplainedDestin
                 name: name.to_string(),
                 address: source.map(|source| source.address.to_string()).unwrap_or_default(),
                 schema_known: source.is_some_and(|source| source.files.is_some()),
+                ..Default::default()
             }
         }
         Destination::Proxy(proxy) => {
             let upstreams = &snapshot.config.http_upstreams;
             let upstream = upstreams.iter().find(|upstream| upstream.name == proxy.upstream);
+            let other = |uri: &Uri| {
+                let path = proxy.path_of(uri).ok().filter(|path| Some(path) != uri.path_and_query());
+                path.map(|path| path.to_string())
+            };
             ExplainedDestination {
                 kind: "http".to_owned(),
                 name: proxy.upstream.to_string(),
                 address: upstream.map(|upstream| upstream.addresses.to_string()).unwrap_or_default(),
+                sent_path: sent.and_then(other).unwrap_or_default(),
                 ..Default::default()
             }
         }

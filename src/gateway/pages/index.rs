@@ -66,6 +66,7 @@ fn index(snapshot: &Snapshot) -> Value {
         .filter(|(_, page)| *page != Page::Index && page.own() != Own::Oauth)
         .map(|(path, page)| (page.name().to_owned(), path.into()))
         .chain(path_of(snapshot, HEALTH, "/Check").map(|path| ("health".to_owned(), path.into())))
+        .chain(snapshot.catalog.mcp().map(|path| ("mcp".to_owned(), path.into())))
         .collect();
     let mut value = json!({"name": &*config.rest.title, "version": version(config)});
     if let Some(members) = value.as_object_mut() {
@@ -159,9 +160,13 @@ fn commands(snapshot: &Snapshot, request: &Parts, body: &mut String) {
     // grpcurl wants a port.
     let port = if secure { "443" } else { "80" };
     let bare = host.rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']'));
-    let target = if bare { format!("{host}:{port}") } else { host };
+    let target = if bare { format!("{host}:{port}") } else { host.clone() };
     body.push_str(&html::escape(&format!("grpcurl {plain}{target} list\n")));
     body.push_str("</pre>\n");
+    if let Some(path) = snapshot.catalog.mcp() {
+        let address = html::escape(&format!("{scheme}://{host}{path}"));
+        let _ = writeln!(body, "<p>Agents find its tools by MCP at <code>{address}</code>.</p>");
+    }
 }
 
 /// The host that the client called, if it is one: it goes into lines that people paste into a shell.

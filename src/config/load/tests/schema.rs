@@ -57,6 +57,7 @@ fn least(definition: &str, key: &str) -> (serde_json::Value, &'static str) {
         "Redirect" => (path("redirect", json!({ "to": "/b" })), "/routes/0/redirect"),
         "BuiltIn" => (json!({}), "/builtin/index"),
         "Errors" => (json!({}), "/rest/errors"),
+        "McpOauth" => (json!({}), "/mcp/oauth"),
         "HealthBody" => (json!({}), "/rest/health"),
         "GatewayHealth" => (json!({}), "/health"),
         "Degraded" => (json!({}), "/health/degraded"),
