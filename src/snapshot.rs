@@ -3,6 +3,7 @@
 
 mod build;
 mod calls;
+mod federated;
 mod http_rules;
 mod paths;
 mod rules;
@@ -27,6 +28,7 @@ use crate::{
     call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
     dispatch::{Dispatch, Figures, HttpUpstream, Local, Upstream},
+    federation::Server,
     health::Monitor,
     openapi,
     otlp::Tracer,
@@ -92,6 +94,8 @@ pub struct Parts {
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
     /// Those that speak plain HTTP.
     pub proxied: HashMap<Arc<str>, Arc<HttpUpstream>>,
+    /// Federated MCP servers.
+    pub servers: HashMap<Arc<str>, Arc<Server>>,
 }
 
 /// A page of the gateway's own: where it is, and on what terms it is shown.
@@ -181,7 +185,7 @@ impl Snapshot {
     /// gave is logged, and only the binding concerned is left out: it is not the operator's to mend.
     pub fn build(parts: &Parts, schemas: &HashMap<Arc<str>, Arc<Known>>) -> Result<Self, SnapshotError> {
         let built = Build::new(&parts.config, parts.policies.verifier.knows_anybody())
-            .run(&parts.built_in, schemas)?;
+            .run(&parts.built_in, schemas, &parts.servers)?;
         let catalog = Arc::new(built.catalog);
         for conflict in catalog.conflicts() {
             warn!(
@@ -218,7 +222,7 @@ impl Snapshot {
             grpc: Grpc { table: Arc::clone(&table), nothing: Arc::clone(&built.no_method) },
             grpc_web: GrpcWeb { table: Arc::clone(&table), nothing: built.no_method },
             rest: built.rest.build(table, built.no_path),
-            mcp: built.mcp.map(|route| tools::surface(parts, route, built.toolbox)),
+            mcp: built.mcp.map(|route| tools::surface(parts, route, (built.toolbox, built.shelf))),
             catalog,
             policies: Arc::clone(&parts.policies),
             observers: parts.observers.clone(),
@@ -240,6 +244,7 @@ impl Snapshot {
                     | Destination::Respond(_)
                     | Destination::Redirect(_)
                     | Destination::Proxy(_)
+                    | Destination::McpServer(_)
                     | Destination::Page
                     | Destination::Nothing => None,
                 };

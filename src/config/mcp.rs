@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use super::McpServer;
 use crate::surface::mcp::{Bounds, Naming, Said};
 
 /// `[mcp]`
@@ -22,6 +23,8 @@ pub struct Mcp {
     pub session_lifetime: Duration,
     pub bounds: Bounds,
     pub listeners: usize,
+    /// Upstream MCP servers.
+    pub servers: Vec<McpServer>,
 }
 
 /// `[[mcp.tools]]`
@@ -50,6 +53,7 @@ impl Default for Mcp {
             session_lifetime: Duration::from_secs(3600),
             bounds: Bounds { messages: 1000, time: Duration::from_secs(60) },
             listeners: 1000,
+            servers: Vec::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The config's keys with their values as text: what a reload compares, and which of them only a restart changes.
 
+mod mcp_servers;
 mod process;
 mod upstreams;
 
@@ -276,6 +277,7 @@ impl Keys {
             session_lifetime,
             bounds,
             listeners,
+            servers,
         } = mcp;
         self.add("mcp.enabled", enabled);
         self.text("mcp.path", path);
@@ -291,6 +293,7 @@ impl Keys {
         self.add("mcp.stream_messages", &bounds.messages);
         self.add("mcp.stream_timeout", &bounds.time);
         self.add("mcp.listeners", listeners);
+        servers.iter().for_each(|server| self.mcp_server(server));
     }
 
     fn service(&mut self, route: &ServiceRoute) {

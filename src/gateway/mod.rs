@@ -8,6 +8,7 @@ mod changes;
 mod cors;
 mod door;
 mod explain;
+mod federated;
 mod files;
 mod framing;
 mod headers;
@@ -105,6 +106,8 @@ struct Current {
     schemas: ByName<Arc<Known>>,
     /// One for each upstream whose schema comes by reflection.
     watches: ByName<Watch>,
+    /// One for each federated MCP server.
+    server_watches: ByName<crate::federation::Watch>,
 }
 
 impl Gateway {
@@ -194,7 +197,7 @@ impl Gateway {
     fn show(&self, snapshot: Snapshot) {
         self.board.show(&snapshot.catalog);
         if let Some(mcp) = &snapshot.mcp {
-            self.mcp.show(mcp.toolbox());
+            self.mcp.show(mcp.toolbox(), mcp.shelf());
         }
         self.snapshot.store(Arc::new(snapshot));
     }

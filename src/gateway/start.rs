@@ -15,7 +15,7 @@ use super::{
     accounts::Accounts,
     callers, certificates,
     explain::Explainer,
-    files, health, observers,
+    federated, files, health, observers,
     reload::{self, Queue},
     schemas::{self, Watch},
     traces::Traces,
@@ -81,7 +81,9 @@ impl StartError {
 /// What a gateway would refuse to start with.
 pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<config::Mistake>> {
     let built_in = built_in().map_err(|error| error.mistakes())?;
-    let prepared = upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
+    let mut prepared =
+        upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
+    federated::prepare(config, &HashMap::new(), &mut prepared);
     let accounts = accounts(config).map_err(|error| error.mistakes())?;
     let mut mistakes = prepared.mistakes;
     let policies = match callers::policies(config, &accounts, None) {
@@ -111,6 +113,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         config: Arc::new(config.clone()),
         upstreams,
         proxied: prepared.proxied.clone(),
+        servers: prepared.servers.clone(),
         observers: None,
         telemetry: None,
         tracer: None,
@@ -159,8 +162,9 @@ impl Gateway {
     async fn begin(config: Config, source: Source, opens: bool) -> Result<Arc<Self>, StartError> {
         let built_in = built_in()?;
         let files = watch::Sender::new(source.sight(&[&config]));
-        let prepared =
+        let mut prepared =
             upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
+        federated::prepare(&config, &HashMap::new(), &mut prepared);
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
         let explainer = Arc::new(Explainer::default());
@@ -193,6 +197,7 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied: prepared.proxied.clone(),
+            servers: prepared.servers.clone(),
             observers,
             telemetry: telemetry.clone(),
             tracer,
@@ -212,7 +217,7 @@ impl Gateway {
             if opens { accounts.start(&parts.config.accounts, &parts.board).await } else { None };
         parts.board.show(&snapshot.catalog);
         if let Some(mcp) = &snapshot.mcp {
-            parts.mcp.show(mcp.toolbox());
+            parts.mcp.show(mcp.toolbox(), mcp.shelf());
         }
         if opens {
             look_after(&parts);
@@ -230,6 +235,7 @@ impl Gateway {
                 reached: prepared.reached,
                 schemas: prepared.described,
                 watches: HashMap::new(),
+                server_watches: HashMap::new(),
             }),
             snapshot: ArcSwap::from_pointee(snapshot),
             tls: tls.into(),
@@ -248,6 +254,9 @@ impl Gateway {
         }
         tokio::spawn(files::watch(Arc::downgrade(&gateway), gateway.files.subscribe()));
         gateway.first_schemas().await;
+        if opens {
+            gateway.federate(federated::FIRST_CHANCE).await;
+        }
         gateway.board.set_serving(true);
         Ok(gateway)
     }

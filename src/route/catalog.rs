@@ -16,6 +16,17 @@ pub struct Catalog {
     paths: Vec<PathEntry>,
     pages: Vec<Arc<str>>,
     mcp: Option<Arc<str>>,
+    mcp_servers: Vec<McpServerEntry>,
+}
+
+/// A federated MCP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpServerEntry {
+    pub name: Arc<str>,
+    /// Its URL, or the program that it is.
+    pub address: String,
+    /// How many of its tools are shown; `None` while it is away.
+    pub tools: Option<usize>,
 }
 
 /// A path that is answered by what the config says.
@@ -139,6 +150,17 @@ impl Catalog {
         &self.pages
     }
 
+    /// Adds a federated MCP server.
+    pub fn push_mcp_server(&mut self, server: McpServerEntry) {
+        self.mcp_servers.push(server);
+    }
+
+    /// The federated MCP servers, in the order of the config.
+    #[must_use]
+    pub fn mcp_servers(&self) -> &[McpServerEntry] {
+        &self.mcp_servers
+    }
+
     /// Says where MCP's endpoint is.
     pub fn set_mcp(&mut self, path: &str) {
         self.mcp = Some(path.into());
@@ -247,7 +269,7 @@ impl Source {
     pub fn name(&self) -> &str {
         match &self.destination {
             Destination::Local | Destination::Page | Destination::Nothing => "built-in",
-            Destination::Upstream(name) => name,
+            Destination::Upstream(name) | Destination::McpServer(name) => name,
             Destination::Proxy(proxy) => &proxy.upstream,
             Destination::Respond(_) | Destination::Redirect(_) => "config",
         }
@@ -274,7 +296,7 @@ pub fn shares<'a>(shares: impl Iterator<Item = (u64, &'a Destination)> + Clone) 
         Destination::Redirect(redirect) => redirect.to.to_string(),
         Destination::Proxy(proxy) => proxy.upstream.to_string(),
         Destination::Local | Destination::Page | Destination::Nothing => String::new(),
-        Destination::Upstream(name) => name.to_string(),
+        Destination::Upstream(name) | Destination::McpServer(name) => name.to_string(),
     };
     let several = shares.clone().count() > 1;
     let one = |(weight, destination)| match several {

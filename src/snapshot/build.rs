@@ -18,13 +18,14 @@ use super::{
 use crate::{
     auth::{Rulebook, Terms, Used},
     config::{BuiltIn, BuiltIns, Config, Own, Rules},
+    federation::Server,
     route::{
         Conditions, Destination, Limits, RetryRules, Route, Routes, RpcTable,
         catalog::{Catalog, Described, Source, variants},
     },
     schema::{Binding, Files, Method, Template, Verb, bindings},
     surface::{
-        mcp::Toolbox,
+        mcp::{Shelf, Toolbox},
         rest::{Format, RestBuilder},
     },
     telemetry::Label,
@@ -62,6 +63,8 @@ pub(super) struct Built {
     /// The route of MCP's endpoint, where there is one.
     pub(super) mcp: Option<Arc<Route>>,
     pub(super) toolbox: Toolbox,
+    /// What federated MCP servers have beside tools.
+    pub(super) shelf: Shelf,
     /// The route of gRPC requests that find nothing, and that of all others.
     pub(super) no_method: Arc<Route>,
     pub(super) no_path: Arc<Route>,
@@ -105,6 +108,7 @@ impl<'a> Build<'a> {
                 pages: Vec::new(),
                 mcp: None,
                 toolbox: Toolbox::default(),
+                shelf: Shelf::default(),
                 no_method,
                 no_path,
             },
@@ -119,6 +123,7 @@ impl<'a> Build<'a> {
         mut self,
         built_in: &Known,
         schemas: &HashMap<Arc<str>, Arc<Known>>,
+        servers: &HashMap<Arc<str>, Arc<Server>>,
     ) -> Result<Built, SnapshotError> {
         self.pages();
         self.routes_of_own_services();
@@ -141,6 +146,7 @@ impl<'a> Build<'a> {
             self.built.pages.push(OwnPage { path, page, route });
         }
         self.mcp();
+        self.federated(servers);
         self.unmatched(schemas, &built_in.schema);
         self.unused_tools(schemas);
         self.unused_rules(schemas);
@@ -253,6 +259,7 @@ impl<'a> Build<'a> {
             Destination::Local
             | Destination::Respond(_)
             | Destination::Redirect(_)
+            | Destination::McpServer(_)
             | Destination::Page
             | Destination::Nothing => return None,
         };

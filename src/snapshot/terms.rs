@@ -149,6 +149,7 @@ impl Build<'_> {
             Destination::Local
             | Destination::Respond(_)
             | Destination::Redirect(_)
+            | Destination::McpServer(_)
             | Destination::Page
             | Destination::Nothing => false,
         };
@@ -189,6 +190,10 @@ impl Build<'_> {
             found.map(str::to_owned)
         };
         for (rule, pattern) in self.book.unused(&self.used) {
+            // What a federated server has is known once it has answered, and may be gone tomorrow.
+            if self.is_about_a_server(&pattern.to_string()) {
+                continue;
+            }
             // No access rule about a probe is without effect: what is left over here is a limit.
             let (probes, pattern) = (self.names_a_probe(pattern), pattern.to_string());
             let list = if rule.starts_with("routes") { rule.to_string() } else { format!("{rule}.match") };
@@ -233,7 +238,7 @@ fn whose(destination: &Destination) -> Whose {
     match destination {
         Destination::Local => Whose::Own,
         Destination::Respond(_) | Destination::Redirect(_) => Whose::Written,
-        Destination::Upstream(_) | Destination::Proxy(_) => Whose::Upstream,
+        Destination::Upstream(_) | Destination::Proxy(_) | Destination::McpServer(_) => Whose::Upstream,
         Destination::Page => Whose::Page,
         Destination::Nothing => Whose::Nobody,
     }

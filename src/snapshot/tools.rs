@@ -13,11 +13,11 @@ use crate::{
     config::{Rules, SchemaSource, ToolRule},
     route::{Destination, Route, Routes},
     schema::{Method, Template, Verb, nearest},
-    surface::mcp::{Mcp, Naming, Said, Settings, Tool, Toolbox, name},
+    surface::mcp::{Mcp, Naming, Said, Settings, Shelf, Tool, Toolbox, name},
 };
 
 /// The MCP surface over a snapshot's tools.
-pub(super) fn surface(parts: &Parts, route: Arc<Route>, toolbox: Toolbox) -> Mcp {
+pub(super) fn surface(parts: &Parts, route: Arc<Route>, tools: (Toolbox, Shelf)) -> Mcp {
     let (config, rest) = (&parts.config.mcp, &parts.config.rest);
     let settings = Settings {
         title: Arc::clone(&rest.title),
@@ -29,7 +29,7 @@ pub(super) fn surface(parts: &Parts, route: Arc<Route>, toolbox: Toolbox) -> Mcp
         bounds: config.bounds,
         listeners: config.listeners,
     };
-    Mcp::new(&config.path, rest.paths.trailing_slash, route, toolbox, &parts.mcp, settings)
+    Mcp::new(&config.path, rest.paths.trailing_slash, route, tools, &parts.mcp, settings)
 }
 
 impl Build<'_> {

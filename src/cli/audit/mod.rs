@@ -3,6 +3,7 @@
 mod accounts;
 mod callers;
 mod findings;
+mod mcp;
 mod tls;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -48,6 +48,7 @@ impl Check<'_> {
                 time: stream_time,
             },
             listeners: written.listeners.unwrap_or(default.listeners),
+            servers: self.mcp_servers(written.servers),
         }
     }
 

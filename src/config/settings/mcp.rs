@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Time;
+use super::{McpServer, Time};
 
 /// `[mcp]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -40,6 +40,8 @@ pub(in crate::config) struct Mcp {
     pub(in crate::config) stream_timeout: Option<Time>,
     /// The most streams that tell clients of changes, at once. Default: 1000.
     pub(in crate::config) listeners: Option<usize>,
+    /// Upstream MCP servers, whose tools, prompts and resources are shown beside the gateway's own tools.
+    pub(in crate::config) servers: Vec<McpServer>,
 }
 
 /// `[mcp] names`

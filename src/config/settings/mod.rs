@@ -5,6 +5,7 @@
 mod callers;
 mod health;
 mod mcp;
+mod mcp_servers;
 mod metrics;
 mod otlp;
 mod resilience;
@@ -25,6 +26,7 @@ pub(super) use self::{
     },
     health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
     mcp::{Mcp, Tool, ToolNames},
+    mcp_servers::{McpFailure, McpProtocol, McpServer},
     metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry, RouteRetry},

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use serde_json::value::RawValue;
 
 use super::{
     Mcp,
@@ -12,14 +13,17 @@ use super::{
     cancel::Ongoing,
     era::{Era, Meta},
     error::RpcError,
+    far::Where,
     members::Members,
     result::{Outcome, unary},
     session_header,
     streamed::Streamed,
     tool::Tool,
+    toolbox::Offer,
 };
 use crate::{
     call::{Call, Message, Pending, Road, Target},
+    federation::Object,
     route::Asked,
     status::shown,
     surface::{Failed, Protocol, Response, metadata},
@@ -32,6 +36,11 @@ pub(super) struct Asking<'a> {
     pub(super) id: &'a str,
     pub(super) meta: &'a Meta<'a>,
     pub(super) params: &'a Members<'a>,
+    /// All of the params, as they were written.
+    pub(super) whole: &'a str,
+    /// What its client can do, as that has said it; and the least that it wants of the log.
+    pub(super) capabilities: Option<&'a RawValue>,
+    pub(super) level: Option<&'a str>,
     /// The whole body, of which `params` are a part.
     pub(super) body: &'a Bytes,
 }
@@ -47,12 +56,21 @@ impl Mcp {
         mut call: Call,
         asking: Asking<'_>,
     ) -> Result<Response, (Box<Call>, RpcError)> {
-        let Asking { client, era, id, meta, params, body } = asking;
+        let Asking { client, era, id, meta, params, body, .. } = asking;
         let Ok(Some(name)) = params.text("name") else {
             return Err((Box::new(call), RpcError::params("params: name is the name of a tool")));
         };
-        let Some(tool) = self.toolbox.get(&name).cloned() else {
-            return Err((Box::new(call), unknown(&name)));
+        let tool = match self.toolbox.get(&name).cloned() {
+            None => return Err((Box::new(call), unknown(&name))),
+            Some(Offer::Far(thing)) => {
+                let whole = match Object::read(asking.whole) {
+                    Ok(whole) => whole,
+                    Err(why) => return Err((Box::new(call), RpcError::params(format!("params: {why}")))),
+                };
+                let to = Where::thing(&thing, whole, true);
+                return self.pass(road, call, asking, "tools/call", to).await;
+            }
+            Some(Offer::Method(tool)) => tool,
         };
         let Target::Http(head) = &call.target else { return Err((Box::new(call), unknown(&name))) };
         let chosen = tool

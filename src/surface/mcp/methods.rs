@@ -1,7 +1,11 @@
 //! What is answered here: who the server is, its list of tools, the sessions of the older versions, and the streams that tell
 //! of changes.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::json;
+use tokio::sync::broadcast;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -20,15 +24,19 @@ use super::{
 use crate::{
     auth::Principal,
     call::{Call, Road, Target},
-    route::{Asked, Route},
+    federation::{Kind, Object, Subscription, reply},
+    route::Asked,
     status::{Refusal, refuse},
     surface::{Response, rest},
 };
 
 /// How soon one may ask again for whom there is no room.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
-/// What the server can do, as the protocol names it.
-const CAPABILITIES: &str = "\"capabilities\":{\"tools\":{\"listChanged\":true}}";
+/// The most resources of which one listener hears.
+const MOST_SUBSCRIPTIONS: usize = 1000;
+/// The levels of log messages.
+const LEVELS: [&str; 8] =
+    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 impl Mcp {
     /// Answers a request that is no tool's call. `call` is identified; its metadata are the headers as they came.
@@ -47,25 +55,27 @@ impl Mcp {
         let ttl = self.settings.list_ttl.as_millis();
         let members = match (era, method) {
             (Era::Modern, "server/discover") => {
-                let mut out = format!("\"supportedVersions\":{},{CAPABILITIES}", versions()).into_bytes();
+                let capabilities = self.capabilities();
+                let mut out = format!("\"supportedVersions\":{},{capabilities}", versions()).into_bytes();
                 out.extend_from_slice(self.instructions.as_bytes());
                 // What it says is the same for everyone.
                 Cache { milliseconds: ttl, public: self.route.terms.access.is_public() }.write(&mut out);
                 Ok(out)
             }
-            (_, "tools/list") => {
-                let may_call = |tool: &super::Tool| {
-                    route_of(&call, tool).is_some_and(|route| road.permits(&call, route))
-                };
-                let cache = Cache::of(era, ttl, self.lists_the_same());
-                list::page(&self.toolbox, params, self.settings.page_size, cache, may_call)
+            (_, "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list") => {
+                self.list(road, &call, era, method, params)
             }
             (Era::Modern, "subscriptions/listen") => match Filter::of(params) {
                 Ok(filter) => {
+                    let filter = filter.within(self.shelf.can("prompts"), self.shelf.can("resources"));
                     let Some(listening) = self.board.listen(self.settings.listeners) else {
                         return client.refusal(Some(id), &full());
                     };
-                    return events(Changes::modern(listening, filter, client.clone(), id).body(), told);
+                    let (updates, held) = self.updates(road, &call, params);
+                    let uris = held.iter().map(|(uri, _)| uri.clone()).collect();
+                    let held = held.into_iter().map(|(_, subscription)| subscription).collect();
+                    let changes = Changes::modern(listening, filter, client.clone(), id, uris);
+                    return events(changes.with(updates, held).body(), told);
                 }
                 Err(error) => Err(error),
             },
@@ -74,6 +84,12 @@ impl Mcp {
                 return self.initialize(caller, client, id, params, told).await;
             }
             (Era::Legacy(_), "ping") => Ok(Vec::new()),
+            (Era::Legacy(_), "resources/subscribe" | "resources/unsubscribe") if self.shelf.subscribes() => {
+                self.subscribe(road, &call, method == "resources/subscribe", params)
+            }
+            (Era::Legacy(_), "logging/setLevel") if self.shelf.can("logging") => {
+                self.set_level(call.metadata.get(session_header()), params).await
+            }
             _ => Err(RpcError::method(method, &era)),
         };
         match members {
@@ -102,7 +118,9 @@ impl Mcp {
         };
         let [newest, ..] = LEGACY;
         let version = era::legacy(&wanted).unwrap_or(newest);
-        match self.board.sessions.open(version, caller, self.settings.session_lifetime).await {
+        let capabilities = params.get("capabilities").map(|said| said.get());
+        let lifetime = self.settings.session_lifetime;
+        match self.board.sessions.open(version, capabilities, caller, lifetime).await {
             Ok(session) => {
                 if let Ok(session) = HeaderValue::try_from(session) {
                     told.insert(session_header(), session);
@@ -114,7 +132,7 @@ impl Mcp {
             out.extend_from_slice(b"\"protocolVersion\":");
             string(out, version);
             out.push(b',');
-            out.extend_from_slice(CAPABILITIES.as_bytes());
+            out.extend_from_slice(self.capabilities().as_bytes());
             out.extend_from_slice(b",\"serverInfo\":");
             out.extend_from_slice(self.server.as_bytes());
             out.extend_from_slice(self.instructions.as_bytes());
@@ -122,18 +140,149 @@ impl Mcp {
         client.message(StatusCode::OK, message, told)
     }
 
-    /// What a request of a session speaks; of none what it says itself.
+    /// What a request of a session speaks, and what is known of its client; of none what it says itself.
     pub(super) async fn session_of(
         &self,
         headers: &HeaderMap,
         caller: Option<&Principal>,
         era: Era,
-    ) -> Result<Era, RpcError> {
-        let (Era::Legacy(said), Some(id)) = (era, headers.get(session_header())) else { return Ok(era) };
+    ) -> Result<(Era, Session), RpcError> {
+        let (Era::Legacy(said), Some(id)) = (era, headers.get(session_header())) else {
+            return Ok((era, Session::default()));
+        };
         let session = self.session(id, caller).await?;
         // Without a header it is the session's version; a header that says another is believed: all are spoken.
         let unsaid = !headers.contains_key(&era::VERSION_HEADER);
-        Ok(Era::Legacy(if unsaid { session.version } else { said }))
+        Ok((Era::Legacy(if unsaid { session.version } else { said }), session))
+    }
+
+    /// One page of a list.
+    fn list(
+        &self,
+        road: &impl Road,
+        call: &Call,
+        era: Era,
+        method: &str,
+        params: &Members<'_>,
+    ) -> Result<Vec<u8>, RpcError> {
+        let kind = match method {
+            "prompts/list" => Kind::Prompts,
+            "resources/list" => Kind::Resources,
+            "resources/templates/list" => Kind::Templates,
+            _ => Kind::Tools,
+        };
+        let needs = if kind == Kind::Prompts { "prompts" } else { "resources" };
+        if kind != Kind::Tools && !self.shelf.can(needs) {
+            return Err(RpcError::method(method, &era));
+        }
+        if let Some((server, why)) = self.shelf.missing() {
+            let text = format!("MCP server {:?} is away, and nothing is listed without it: {why}", server.name());
+            return Err(RpcError::of_status(&Status::unavailable(text)));
+        }
+        let (ttl, most) = (self.settings.list_ttl.as_millis(), self.settings.page_size);
+        let cache = Cache::of(era, ttl, self.lists_the_same(kind));
+        let behind = list::behind(params)?;
+        Ok(if kind == Kind::Tools {
+            let mine = self.toolbox.behind(behind.as_deref()).filter(|(_, offer)| {
+                let asked = asked_of(call);
+                asked.and_then(|asked| offer.route(&asked)).is_some_and(|route| road.permits(call, route))
+            });
+            list::page(kind.member(), mine.map(|(name, offer)| (name, offer.described())), most, cache)
+        } else {
+            let mine = self.shelf.behind(kind, behind.as_deref());
+            let mine = mine.filter(|(_, thing)| road.permits(call, thing.route()));
+            list::page(kind.member(), mine.map(|(key, thing)| (key, thing.described())), most, cache)
+        })
+    }
+
+    /// What the server can do, as the protocol names it.
+    fn capabilities(&self) -> String {
+        let mut said = json!({"tools": {"listChanged": true}});
+        if self.shelf.can("prompts") {
+            said["prompts"] = json!({"listChanged": true});
+        }
+        if self.shelf.can("resources") {
+            said["resources"] = json!({"listChanged": true, "subscribe": self.shelf.subscribes()});
+        }
+        if self.shelf.can("completions") {
+            said["completions"] = json!({});
+        }
+        if self.shelf.can("logging") {
+            said["logging"] = json!({});
+        }
+        format!("\"capabilities\":{said}")
+    }
+
+    /// What a listener of the newest version hears of resources, of those that it may read; the subscriptions live as long as it
+    /// listens.
+    fn updates(
+        &self,
+        road: &impl Road,
+        call: &Call,
+        params: &Members<'_>,
+    ) -> (Option<broadcast::Receiver<Arc<str>>>, Vec<(String, Subscription)>) {
+        let notifications = params.get("notifications").and_then(|asked| Object::read(asked.get()).ok());
+        let uris = notifications.and_then(|asked| serde_json::from_str(asked.get("resourceSubscriptions")?.get()).ok());
+        let uris: Vec<String> = uris.unwrap_or_default();
+        let (tell, updates) = broadcast::channel(64);
+        let mut held: Vec<(String, Subscription)> = Vec::new();
+        for uri in uris.into_iter().take(MOST_SUBSCRIPTIONS) {
+            let found = self.shelf.whose(&uri).filter(|(stand, _)| {
+                let takes = stand.listing.as_ref().is_some_and(|listing| listing.subscribes());
+                takes && stand.resources.as_ref().is_some_and(|route| road.permits(call, route))
+            });
+            let Some((stand, called)) = found else { continue };
+            let subscription = stand.server.subscribe(&called, &uri, tell.clone());
+            held.push((uri, subscription));
+        }
+        ((!held.is_empty()).then_some(updates), held)
+    }
+
+    /// `resources/subscribe` and its end, in a session.
+    fn subscribe(
+        &self,
+        road: &impl Road,
+        call: &Call,
+        begins: bool,
+        params: &Members<'_>,
+    ) -> Result<Vec<u8>, RpcError> {
+        let uri = params.text("uri").ok().flatten();
+        let uri = uri.ok_or_else(|| RpcError::params("uri is the URI of a resource"))?;
+        let session = call.metadata.get(session_header()).and_then(|session| session.to_str().ok());
+        let session =
+            session.ok_or_else(|| RpcError::params("what changes is told on a session's stream alone"))?;
+        if !begins {
+            self.board.feeds.remove(session, &uri);
+            return Ok(Vec::new());
+        }
+        let found = self.shelf.whose(&uri).filter(|(stand, _)| {
+            stand.resources.as_ref().is_some_and(|route| road.permits(call, route))
+        });
+        let (stand, called) = found.ok_or_else(|| RpcError::no_resource(&uri))?;
+        let added = self.board.feeds.add(session, &uri, self.settings.session_lifetime, |tell| {
+            stand.server.subscribe(&called, &uri, tell)
+        });
+        if !added {
+            return Err(RpcError::of_status(&full()));
+        }
+        Ok(Vec::new())
+    }
+
+    /// `logging/setLevel`: how much a session's client wants to hear of the log.
+    async fn set_level(
+        &self,
+        session: Option<&HeaderValue>,
+        params: &Members<'_>,
+    ) -> Result<Vec<u8>, RpcError> {
+        let level = params.text("level").ok().flatten();
+        let level = level.filter(|level| LEVELS.contains(&&**level));
+        let level =
+            level.ok_or_else(|| RpcError::params(format!("level is one of {}", LEVELS.join(", "))))?;
+        if let Some(session) = session.and_then(|session| session.to_str().ok()) {
+            let kept = self.board.sessions.set_level(session, &level, self.settings.session_lifetime).await;
+            kept.map_err(|error| RpcError::of_status(&error.status()))?;
+        }
+        Ok(Vec::new())
     }
 
     async fn session(&self, id: &HeaderValue, caller: Option<&Principal>) -> Result<Session, RpcError> {
@@ -148,6 +297,14 @@ impl Mcp {
         let session = session.and_then(|session| session.to_str().ok());
         if let (Era::Legacy(_), Some(session), Some(id)) = (era, session, id) {
             self.board.calls.take_back(session, id);
+        }
+    }
+
+    /// What a session's client answers to what it was asked; the session is its caller's, as has been seen to.
+    pub(super) fn take_reply(&self, session: Option<&HeaderValue>, body: &[u8]) {
+        let session = session.and_then(|session| session.to_str().ok());
+        if let (Some(session), Some((id, outcome))) = (session, reply(body)) {
+            self.board.asks.reply(session, &id, outcome);
         }
     }
 
@@ -170,7 +327,9 @@ impl Mcp {
             return client.refusal(None, &full());
         };
         let known = call.metadata.get("last-event-id").and_then(|known| known.to_str().ok());
-        events(Changes::legacy(listening, known).body(), road.ahead(&call))
+        let session = id.to_str().unwrap_or_default();
+        let updates = self.board.feeds.listen(session, self.settings.session_lifetime);
+        events(Changes::legacy(listening, known).with(updates, Vec::new()).body(), road.ahead(&call))
     }
 
     /// DELETE: the end of a session.
@@ -184,6 +343,7 @@ impl Mcp {
         if let Err(status) = road.admit(&mut call).await {
             return client.refusal(None, &status);
         }
+        self.board.feeds.close(id.to_str().unwrap_or_default());
         match self.board.sessions.close(id.to_str().unwrap_or_default()).await {
             Ok(()) => empty(StatusCode::NO_CONTENT, road.ahead(&call)),
             Err(error) => {
@@ -194,24 +354,27 @@ impl Mcp {
         }
     }
 
-    /// True where every caller is shown the same tools.
-    fn lists_the_same(&self) -> bool {
-        let public = |route: &Route| route.terms.access.is_public();
-        public(&self.route)
-            && self.toolbox.behind(None).all(|tool| {
-                tool.routes().when().is_empty() && tool.routes().first().is_none_or(|route| public(route))
-            })
+    /// True where every caller is shown the same things.
+    fn lists_the_same(&self, kind: Kind) -> bool {
+        self.route.terms.access.is_public()
+            && match kind {
+                Kind::Tools => self.toolbox.behind(None).all(|(_, offer)| offer.is_public()),
+                kind => self
+                    .shelf
+                    .behind(kind, None)
+                    .all(|(_, thing)| thing.route().terms.access.is_public()),
+            }
     }
 }
 
-/// The route of a tool for a request like this call's; of several by weight, the first.
-fn route_of<'a>(call: &Call, tool: &'a super::Tool) -> Option<&'a Route> {
+/// A request like this call's.
+fn asked_of(call: &Call) -> Option<Asked<'_>> {
     let Target::Http(head) = &call.target else { return None };
-    tool.routes().choose(&Asked::of(&head.uri, &call.metadata)).map(|routes| &**routes.first())
+    Some(Asked::of(&head.uri, &call.metadata))
 }
 
 fn versions() -> String {
-    serde_json::json!(VERSIONS).to_string()
+    json!(VERSIONS).to_string()
 }
 
 /// There are as many streams as there may be.

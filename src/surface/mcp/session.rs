@@ -17,9 +17,13 @@ pub(super) struct Sessions {
 }
 
 /// One session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) version: &'static str,
+    /// What its client has said that it can do, as JSON.
+    pub(super) capabilities: Option<String>,
+    /// The least that its client wants of the log, where it has said so.
+    pub(super) level: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -29,6 +33,10 @@ struct Kept {
     whose: String,
     /// When it was used last, in seconds since 1970; not written each time.
     used: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    capabilities: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    level: Option<String>,
 }
 
 impl Sessions {
@@ -43,6 +51,7 @@ impl Sessions {
     pub(super) async fn open(
         &self,
         version: &str,
+        capabilities: Option<&str>,
         caller: Option<&Principal>,
         lifetime: Duration,
     ) -> Result<String, StoreError> {
@@ -50,7 +59,9 @@ impl Sessions {
         aws_lc_rs::rand::fill(&mut bytes)
             .map_err(|_| StoreError::Broken("the machine gives no randomness".to_owned()))?;
         let id = hex(&bytes);
-        let kept = Kept { version: version.to_owned(), whose: whose(caller), used: now() };
+        let capabilities = capabilities.map(str::to_owned);
+        let (version, whose) = (version.to_owned(), whose(caller));
+        let kept = Kept { version, whose, used: now(), capabilities, level: None };
         self.keep(&id, &kept, lifetime).await?;
         Ok(id)
     }
@@ -76,7 +87,19 @@ impl Sessions {
             // It lives on a little shorter where this fails.
             let _ = self.keep(id, &kept, lifetime).await;
         }
-        Ok(Some(Session { version }))
+        let Kept { capabilities, level, .. } = kept;
+        Ok(Some(Session { version, capabilities, level }))
+    }
+
+    /// Notes what a session's client wants of the log; the session is its caller's, as has been seen to.
+    ///
+    /// # Errors
+    /// Where sessions are kept nobody answers.
+    pub(super) async fn set_level(&self, id: &str, level: &str, lifetime: Duration) -> Result<(), StoreError> {
+        let Some(value) = self.cache.get(&key(id)).await? else { return Ok(()) };
+        let Ok(mut kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(()) };
+        kept.level = Some(level.to_owned());
+        self.keep(id, &kept, lifetime).await
     }
 
     /// Ends a session.
@@ -122,16 +145,19 @@ mod tests {
         let of = |id: &str, means: Means| Principal::new(id, means);
         let (a, b) = (of("a", Means::Own), of("b", Means::Own));
         let elsewhere = of("a", Means::Token { issuer: "other".into() });
-        let id = sessions.open("2025-06-18", Some(&a), HOUR).await.unwrap();
+        let id = sessions.open("2025-06-18", Some("{}"), Some(&a), HOUR).await.unwrap();
         assert!(id.len() == 48 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let found = async |caller| sessions.find(&id, caller, HOUR).await.unwrap();
-        assert_eq!(found(Some(&a)).await, Some(Session { version: "2025-06-18" }));
+        let session = Session { version: "2025-06-18", capabilities: Some("{}".to_owned()), level: None };
+        assert_eq!(found(Some(&a)).await, Some(session.clone()));
+        sessions.set_level(&id, "error", HOUR).await.unwrap();
+        assert_eq!(found(Some(&a)).await, Some(Session { level: Some("error".to_owned()), ..session }));
         for caller in [Some(&b), Some(&elsewhere), None] {
             assert_eq!(found(caller).await, None, "{caller:?}");
         }
         sessions.close(&id).await.unwrap();
         assert_eq!(found(Some(&a)).await, None);
-        let anonymous = sessions.open("2025-03-26", None, HOUR).await.unwrap();
+        let anonymous = sessions.open("2025-03-26", None, None, HOUR).await.unwrap();
         assert_eq!(sessions.find(&anonymous, Some(&a), HOUR).await.unwrap(), None);
         assert!(sessions.find(&anonymous, None, HOUR).await.unwrap().is_some());
         assert_eq!(sessions.find("", None, HOUR).await.unwrap(), None);

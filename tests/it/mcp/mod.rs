@@ -1,6 +1,8 @@
 //! The gateway as agents meet it: both eras of MCP at one endpoint, gRPC methods as tools, and what nobody may do by way of
 //! them.
 
+mod federation;
+mod fixture;
 mod hostile;
 mod listening;
 mod one_limit;
