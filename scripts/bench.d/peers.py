@@ -80,7 +80,6 @@ enabled = false
 """
 
 
-
 def traced(collector):
     """One trace in ten, as by default, sent to whoever answers there."""
     return f"""
@@ -127,6 +126,7 @@ class Fleet:
                 "propylon": lambda: self.start_propylon("propylon", address, OPEN),
                 "traced": lambda: self.start_propylon("traced", address, OPEN + traced(address)),
                 "policed": lambda: self.start_propylon("policed", address, self.policed()),
+                "logged": lambda: self.start_propylon("logged", address, self.policed(), log=True),
                 "shared": lambda: self.start_propylon("shared", address, self.policed(), self.start_redis()),
             }
             for peer in self.peers:
@@ -172,13 +172,17 @@ roles = ["caller"]
         self.start("redis", [*command, "--dir", self.scratch], self.load_cores, port)
         return f'redis = "redis://127.0.0.1:{port}"'
 
-    def start_propylon(self, name, upstream, access, store="", more=""):
-        """`store`: lines of that section; `more`: sections behind the others."""
+    def start_propylon(self, name, upstream, access, store="", more="", log=False):
+        """`store`: lines of that section; `more`: sections behind the others; `log`: a line for each request, which no
+        peer writes."""
         config = self.scratch / f"{name}.toml"
         config.write_text(
             f"""[gateway]
 workers = 1
 watch_config = false
+
+[log]
+requests = {str(log).lower()}
 
 [[upstreams]]
 name = "bench"

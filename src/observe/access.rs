@@ -6,7 +6,7 @@ use std::{borrow::Cow, cell::RefCell, io::Write as _, time::Duration};
 use http::Version;
 use tonic::Code;
 
-use super::{CLIENT_CLOSED, Outlet};
+use super::{CLIENT_CLOSED, Outlet, line::Line};
 use crate::{
     call::{Ended, Observer},
     route::Destination,
@@ -60,11 +60,11 @@ impl Observer for AccessLog {
         }
         LINE.with_borrow_mut(|line| {
             line.clear();
-            // Nothing fails that is written to memory.
-            let _ = match self.form {
+            match self.form {
                 Form::Json => json(line, call, weight),
-                Form::Text { colours } => text(line, call, weight, colours),
-            };
+                // Nothing fails that is written to memory.
+                Form::Text { colours } => drop(text(line, call, weight, colours)),
+            }
             line.push(b'\n');
             self.outlet.write(line);
         });
@@ -96,56 +96,56 @@ fn attempts<'a>(call: &'a Ended<'_>) -> Option<(&'a str, usize)> {
 }
 
 /// `{"timestamp":…,"level":"info","target":"propylon::access","message":"request", …}`
-fn json(out: &mut Vec<u8>, call: &Ended<'_>, weight: Weight) -> std::io::Result<()> {
+fn json(out: &mut Vec<u8>, call: &Ended<'_>, weight: Weight) {
     let arrived = call.arrived;
-    let level = if weight.warn { "warn" } else { "info" };
-    let now = jiff::Timestamp::now();
-    write!(out, "{{\"timestamp\":\"{now:.6}\",\"level\":\"{level}\",\"target\":\"{TARGET}\",\"message\":\"")?;
-    out.extend_from_slice(if weight.slow { b"slow request\"" } else { b"request\"" });
-    string(out, "surface", call.way.name())?;
-    string(out, "method", arrived.method.as_str())?;
-    string(out, "path", cut(arrived.uri.path(), MOST_PATH))?;
+    let mut line = Line::begin(out);
+    line.text("level", if weight.warn { "warn" } else { "info" });
+    line.text("target", TARGET);
+    line.text("message", if weight.slow { "slow request" } else { "request" });
+    line.text("surface", call.way.name());
+    line.text("method", arrived.method.as_str());
+    line.text("path", cut(arrived.uri.path(), MOST_PATH));
     match (call.binding, call.route) {
         (Some(binding), Some(route)) => {
-            string(out, "route", &binding.template)?;
-            string(out, "rpc", &route.name)?;
+            line.text("route", &binding.template);
+            line.text("rpc", &route.name);
         }
-        (_, Some(route)) if route.destination != Destination::Nothing => string(out, "route", &route.name)?,
+        (_, Some(route)) if route.destination != Destination::Nothing => line.text("route", &route.name),
         _ => {}
     }
-    write!(out, ",\"status\":{}", http_status(call))?;
+    line.number("status", http_status(call).into());
     if let Some(code) = call.code {
-        string(out, "grpc_status", status::name(code))?;
+        line.text("grpc_status", status::name(code));
     }
-    let micros = call.took.as_micros();
-    write!(out, ",\"duration_ms\":{}.{:03}", micros / 1000, micros % 1000)?;
+    line.millis("duration_ms", call.took);
     if let Some(bytes) = arrived.request_bytes {
-        write!(out, ",\"request_bytes\":{bytes}")?;
+        line.number("request_bytes", bytes);
     }
-    write!(out, ",\"response_bytes\":{}", call.response_bytes)?;
-    write!(out, ",\"client\":\"{}\",\"protocol\":\"{}\"", call.client, protocol(arrived.version))?;
+    line.number("response_bytes", call.response_bytes);
+    line.shown("client", call.client);
+    line.text("protocol", protocol(arrived.version));
     if let Some(agent) = &arrived.user_agent {
-        string(out, "user_agent", cut(&String::from_utf8_lossy(agent.as_bytes()), MOST_TEXT))?;
+        line.text("user_agent", cut(&String::from_utf8_lossy(agent.as_bytes()), MOST_TEXT));
     }
     if let Some(principal) = call.principal {
-        string(out, "user_id", &principal.id)?;
+        line.text("user_id", &principal.id);
     }
     if let Some((upstream, attempts)) = attempts(call) {
-        string(out, "upstream", upstream)?;
-        write!(out, ",\"attempts\":{attempts}")?;
+        line.text("upstream", upstream);
+        line.number("attempts", attempts as u64);
     }
     if let Some(message) = told(call) {
-        string(out, "error", cut(&message, MOST_TEXT))?;
+        line.text("error", cut(&message, MOST_TEXT));
     }
     if call.cancelled {
-        out.extend_from_slice(b",\"cancelled\":true");
+        line.yes("cancelled");
     }
-    string(out, "request_id", arrived.request_id.to_str().unwrap_or_default())?;
+    line.text("request_id", arrived.request_id.to_str().unwrap_or_default());
     if let Some(trace) = &arrived.trace {
-        write!(out, ",\"trace_id\":\"{}\",\"span_id\":\"{}\"", trace.own.trace, trace.own.span)?;
+        line.shown("trace_id", trace.own.trace);
+        line.shown("span_id", trace.own.span);
     }
-    out.push(b'}');
-    Ok(())
+    line.end();
 }
 
 /// `2026-01-02T03:04:05Z  INFO GET /v1/books 200 1.234ms 512 B rest user=7 upstream=books error="…"`
@@ -183,11 +183,6 @@ fn text(out: &mut Vec<u8>, call: &Ended<'_>, weight: Weight, colours: bool) -> s
         write!(out, " error={:?}", cut(&message, MOST_TEXT))?;
     }
     write!(out, " id={}", arrived.request_id.to_str().unwrap_or_default())
-}
-
-fn string(out: &mut Vec<u8>, key: &str, value: &str) -> std::io::Result<()> {
-    write!(out, ",\"{key}\":")?;
-    serde_json::to_writer(out, value).map_err(Into::into)
 }
 
 /// What its caller was told. What is wrong with a request is said by the words of its query or body, in quotes, and these are

@@ -1,6 +1,7 @@
 //! Who looks at calls that have ended ([`Observer`](crate::call::Observer)), one file each, and where what they say goes.
 
 mod access;
+mod line;
 mod metrics;
 mod outlet;
 

@@ -21,16 +21,33 @@ pub(super) struct Place {
     pub(super) path: String,
     /// So is every path below it.
     below: bool,
-    /// The built-in it is of; none for what is always kept.
-    pub(super) own: Option<Own>,
+    whose: Whose,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    BuiltIn(Own),
+    Mcp,
+    /// It is always kept.
+    Standard,
 }
 
 impl Place {
     fn words(&self) -> String {
         let path = &self.path;
-        match self.own {
-            Some(own) => format!("the gateway's own {path} ([builtin.{}])", own.name()),
-            None => format!("{path}, which is kept for the gateway itself"),
+        match self.whose {
+            Whose::BuiltIn(own) => format!("the gateway's own {path} ([builtin.{}])", own.name()),
+            Whose::Mcp => {
+                format!("{path} of MCP (mcp.path moves it, and mcp.enabled = false switches it off)")
+            }
+            Whose::Standard => format!("{path}, which is kept for the gateway itself"),
+        }
+    }
+
+    fn own(&self) -> Option<Own> {
+        match self.whose {
+            Whose::BuiltIn(own) => Some(own),
+            Whose::Mcp | Whose::Standard => None,
         }
     }
 }
@@ -41,10 +58,10 @@ impl Shadows {
         let pages = built_ins.pages().into_iter().map(|(path, page)| Place {
             path,
             below: matches!(page, Page::Docs | Page::Redoc),
-            own: Some(page.own()),
+            whose: Whose::BuiltIn(page.own()),
         });
-        let kept = mcp.into_iter().chain([WELL_KNOWN]);
-        let kept = kept.map(|path| Place { path: path.to_owned(), below: true, own: None });
+        let kept = mcp.map(|path| (path, Whose::Mcp)).into_iter().chain([(WELL_KNOWN, Whose::Standard)]);
+        let kept = kept.map(|(path, whose)| Place { path: path.to_owned(), below: true, whose });
         Self(pages.chain(kept).collect())
     }
 
@@ -54,27 +71,31 @@ impl Shadows {
         let mut told = HashSet::new();
         let mut hidden = Vec::new();
         for (at, page) in self.0.iter().enumerate() {
-            let (Some(own), Ok(template)) = (page.own, Template::parse(&page.path)) else { continue };
+            let (Some(own), Ok(template)) = (page.own(), Template::parse(&page.path)) else { continue };
             // What is known by its path is below this one: the key set is a page.
             let hides = |(other, place): &(usize, &Place)| {
-                *other != at && !(place.own.is_none() && place.path == WELL_KNOWN) && hides(place, &template)
+                *other != at && place.whose != Whose::Standard && hides(place, &template)
             };
             let Some((other, place)) = self.0.iter().enumerate().find(hides) else { continue };
             if !told.insert((at.min(other), at.max(other))) {
                 continue;
             }
-            let culprit = place.own.filter(|other| built_ins.is_moved(*other) && !built_ins.is_moved(own));
-            hidden.push((
-                built_ins.key(culprit.unwrap_or(own)),
-                format!("{} would never be reached: there is {}", page.path, place.words()),
-            ));
+            // Whoever was moved there may be moved elsewhere.
+            let key = match place.whose {
+                Whose::BuiltIn(other) if built_ins.is_moved(other) && !built_ins.is_moved(own) => {
+                    built_ins.key(other)
+                }
+                Whose::Mcp if !built_ins.is_moved(own) => "mcp.path".to_owned(),
+                _ => built_ins.key(own),
+            };
+            hidden.push((key, format!("{} would never be reached: there is {}", page.path, place.words())));
         }
         hidden
     }
 
     /// The built-in whose page hides a template of the gateway's own services.
     pub(super) fn hider(&self, template: &Template) -> Option<Own> {
-        self.0.iter().find(|page| hides(page, template))?.own
+        self.0.iter().find(|page| hides(page, template))?.own()
     }
 
     /// What hides a template of the gateway's own services: a page.
@@ -170,14 +191,22 @@ mod tests {
             &[
                 (
                     "builtin.probes.prefix",
-                    "/mcp/livez would never be reached: there is /mcp, which is kept for the gateway itself",
+                    "/mcp/livez would never be reached: there is /mcp of MCP (mcp.path moves it, and mcp.enabled = false switches it off)",
                 ),
                 (
                     "builtin.probes.prefix",
-                    "/mcp/readyz would never be reached: there is /mcp, which is kept for the gateway itself",
+                    "/mcp/readyz would never be reached: there is /mcp of MCP (mcp.path moves it, and mcp.enabled = false switches it off)",
                 ),
             ],
         );
+    }
+
+    #[test]
+    fn an_endpoint_that_is_moved_onto_a_page_is_told_of_by_its_own_key() {
+        let all = built_ins(&[], &[]);
+        let told = Shadows::new(&all, Some("/livez")).among_pages(&all);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].0 == "mcp.path" && told[0].1.contains("there is /livez of MCP"), "{told:?}");
     }
 
     #[test]

@@ -615,7 +615,11 @@ async fn what_would_never_be_reached_is_refused_and_both_are_named() {
     ])
     .await;
     check(&route("/docs/{page}", "\"GET\""), &["the gateway's own /docs ([builtin.docs])"]).await;
-    check(&route("/mcp/oauth", "\"GET\""), &["/mcp, which is kept for the gateway itself"]).await;
+    check(
+        &route("/mcp/oauth", "\"GET\""),
+        &["/mcp of MCP (mcp.path moves it, and mcp.enabled = false switches it off)"],
+    )
+    .await;
     check(&route("/.well-known/{name}", "\"GET\""), &["/.well-known, which is kept for the gateway itself"])
         .await;
     check(&(route("/a/{b}", "\"GET\", \"PUT\"") + &route("/a/{c}", "\"PUT\"")), &[

@@ -3,10 +3,10 @@
 //! another where that fails and may be done. An upgrade (a WebSocket's, say) becomes a tunnel once the upstream has agreed to it.
 
 mod answer;
-mod connect;
 mod expect;
 mod headers;
 mod health;
+mod kept;
 mod lend;
 mod outline;
 mod post;
@@ -30,9 +30,10 @@ use tonic::Status;
 use self::{
     answer::Relayed,
     headers::Came,
+    kept::Connections,
     lend::Lender,
     outline::{Head, Outline, is_idempotent, until},
-    transport::{Clients, Lost, Sent, Transport},
+    transport::{Lost, Sent, Transport},
 };
 pub use self::{post::Posted, settings::HttpSettings};
 use super::{
@@ -119,7 +120,7 @@ impl HttpUpstream {
                 if http2 {
                     Transport::Http2(Pools::new(dial, HttpSettings::wire(), workers))
                 } else {
-                    Transport::Http1(Box::new(Clients::new(dial, workers)))
+                    Transport::Http1(Box::new(Connections::new(dial, workers)))
                 }
             }),
         );

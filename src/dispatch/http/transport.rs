@@ -1,70 +1,33 @@
 //! What reaches one endpoint of an HTTP upstream: kept connections of HTTP/1.1, or of HTTP/2; and what became of a request
 //! that they gave no response to.
 
-use std::{error::Error as _, fmt, sync::Arc, time::Duration};
+use std::{error::Error as _, fmt, sync::Arc};
 
 use http::{
     HeaderValue, Request, Response, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST},
 };
 use http_body::Body as _;
-use hyper_util::{
-    client::legacy::{Client, Error},
-    rt::{TokioExecutor, TokioTimer},
-};
 use tonic::{Code, Status};
 
 use super::{
-    connect::Connect,
-    lend::{Lender, Lent},
+    kept::{Connections, NoAnswer},
+    lend::Lender,
 };
 use crate::{
     call::Body,
     dispatch::{
         balance::Reach,
-        dial::Dial,
         http2::{self, Pools, UpstreamBody},
         replay::Outgoing,
-        worker,
     },
     status::Fault,
 };
 
-/// How long a connection without a request is kept.
-const IDLE: Duration = Duration::from_secs(60);
-/// The most of such connections of one worker.
-const MOST_IDLE: usize = 256;
-
 /// The connections of all workers to one endpoint.
 pub(super) enum Transport {
-    Http1(Box<Clients>),
+    Http1(Box<Connections>),
     Http2(Pools),
-}
-
-/// A client for each worker.
-pub(super) struct Clients {
-    each: Box<[Client<Connect, Lent>]>,
-    /// For threads that are no workers.
-    others: Client<Connect, Lent>,
-}
-
-impl Clients {
-    pub(super) fn new(dial: Dial, workers: usize) -> Self {
-        let dial = Arc::new(dial);
-        let client = || {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(MOST_IDLE)
-                .set_host(false)
-                .build(Connect(Arc::clone(&dial)))
-        };
-        Self { each: (0..workers).map(|_| client()).collect(), others: client() }
-    }
-
-    fn own(&self) -> &Client<Connect, Lent> {
-        worker::index().and_then(|index| self.each.get(index)).unwrap_or(&self.others)
-    }
 }
 
 /// A request's body, as the upstream's protocol takes it.
@@ -116,12 +79,12 @@ impl Transport {
         label: &Arc<str>,
     ) -> Result<Response<Body>, Lost> {
         match (self, sent) {
-            (Self::Http1(clients), Sent::Http1(lender)) => {
-                let request = request.map(|()| lender.lend());
-                match clients.own().request(request).await {
-                    Ok(response) => Ok(response.map(Body::new)),
-                    Err(error) => Err(lost(&error, label)),
-                }
+            (Self::Http1(connections), Sent::Http1(lender)) => {
+                for_http1(&mut request);
+                connections.send(request.map(|()| lender.lend())).await.map_err(|why| match why {
+                    NoAnswer::Unconnected(status) => Lost { status, reach: Reach::Nowhere },
+                    NoAnswer::Broken(error) => lost(&error, label),
+                })
             }
             (Self::Http2(pools), Sent::Http2(outgoing)) => {
                 let lease = pools.lease().await;
@@ -146,6 +109,12 @@ fn sized(response: Response<UpstreamBody>) -> Response<UpstreamBody> {
     response.map(|body| if body.is_end_stream() { body } else { body.of_length(length) })
 }
 
+/// Its path is all that is said of its address (RFC 9112, 3.2.1): the rest is the Host's.
+fn for_http1(request: &mut Request<()>) {
+    let path = std::mem::take(request.uri_mut()).into_parts().path_and_query;
+    *request.uri_mut() = path.map(http::Uri::from).unwrap_or_default();
+}
+
 /// Whom it is for is said once, and nothing is said of the connection (RFC 9113, 8.2.2 and 8.3.1).
 fn for_http2(request: &mut Request<()>) -> Result<(), Status> {
     request.headers_mut().remove(CONNECTION);
@@ -168,35 +137,31 @@ fn of_http(status: Status) -> Status {
 }
 
 /// What became of a request that has no response.
-fn lost(error: &Error, label: &str) -> Lost {
+fn lost(error: &hyper::Error, label: &str) -> Lost {
     let broken = |what: fmt::Arguments<'_>, reach| Lost { status: broken(label, what), reach };
-    let reach = if error.is_connect() { Reach::Nowhere } else { Reach::Seen };
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(status) = cause.downcast_ref::<Status>() {
-            return Lost { status: status.clone(), reach };
-        }
-        if let Some(error) = cause.downcast_ref::<hyper::Error>() {
-            return if error.is_user() {
-                // It could not be written down: that says nothing of the upstream.
-                let status = Status::internal(format!("the request could not be sent to {label}: {error}"));
-                let fault = Fault { refusal: None, whose: crate::status::Whose::Gateway, retry: false };
-                Lost { status: fault.on(status), reach }
-            } else if error.is_canceled() {
-                // It was never taken off the connection's queue.
-                broken(format_args!("closed the connection before it was asked"), Reach::Unseen)
-            } else if error.is_parse() {
-                broken(format_args!("did not answer in HTTP/1.1: {error}"), reach)
-            } else if error.is_incomplete_message() || error.is_closed() {
-                broken(format_args!("closed the connection before it answered"), reach)
-            } else {
-                let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-                broken(format_args!("lost the connection: {why}"), reach)
-            };
+            return Lost { status: status.clone(), reach: Reach::Seen };
         }
         source = cause.source();
     }
-    broken(format_args!("did not answer: {error}"), reach)
+    if error.is_user() {
+        // It could not be written down: that says nothing of the upstream.
+        let status = Status::internal(format!("the request could not be sent to {label}: {error}"));
+        let fault = Fault { refusal: None, whose: crate::status::Whose::Gateway, retry: false };
+        Lost { status: fault.on(status), reach: Reach::Seen }
+    } else if error.is_canceled() {
+        // It was never taken off the connection's queue.
+        broken(format_args!("closed the connection before it was asked"), Reach::Unseen)
+    } else if error.is_parse() {
+        broken(format_args!("did not answer in HTTP/1.1: {error}"), Reach::Seen)
+    } else if error.is_incomplete_message() || error.is_closed() {
+        broken(format_args!("closed the connection before it answered"), Reach::Seen)
+    } else {
+        let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        broken(format_args!("lost the connection: {why}"), Reach::Seen)
+    }
 }
 
 /// UNAVAILABLE, of a request that the upstream may have seen.
