@@ -184,8 +184,11 @@ impl Snapshot {
     /// Every mistake of the config and of descriptor files. What is wrong with a schema that an upstream's reflection
     /// gave is logged, and only the binding concerned is left out: it is not the operator's to mend.
     pub fn build(parts: &Parts, schemas: &HashMap<Arc<str>, Arc<Known>>) -> Result<Self, SnapshotError> {
-        let built = Build::new(&parts.config, parts.policies.verifier.knows_anybody())
-            .run(&parts.built_in, schemas, &parts.servers)?;
+        let built = Build::new(&parts.config, parts.policies.verifier.knows_anybody()).run(
+            &parts.built_in,
+            schemas,
+            &parts.servers,
+        )?;
         let catalog = Arc::new(built.catalog);
         for conflict in catalog.conflicts() {
             warn!(

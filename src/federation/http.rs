@@ -96,7 +96,12 @@ impl Http {
     ///
     /// # Errors
     /// UNAVAILABLE or DEADLINE_EXCEEDED of the upstream.
-    pub(super) async fn send(&self, head: Head, message: String, limit: Duration) -> Result<Answered, Status> {
+    pub(super) async fn send(
+        &self,
+        head: Head,
+        message: String,
+        limit: Duration,
+    ) -> Result<Answered, Status> {
         self.exchange(Method::POST, head, message.into(), limit).await
     }
 

@@ -46,7 +46,10 @@ pub(super) enum Era {
 #[derive(Debug)]
 pub(super) enum Wire {
     /// `session`: the id that the server has given to it, if it has.
-    Http { http: Http, session: Option<HeaderValue> },
+    Http {
+        http: Http,
+        session: Option<HeaderValue>,
+    },
     Process(Arc<Process>),
 }
 

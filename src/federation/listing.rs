@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use super::{
     line::{Era, Line, Lost},
     object::Object,
-    server::Server,
+    server::{Server, meta},
 };
 
 /// The most pages of one list, and the most things in it.
@@ -140,7 +140,7 @@ impl Server {
                 params = params.with("cursor", cursor);
             }
             if line.era == Era::Modern {
-                params = params.with("_meta", self.meta(Object::default(), None));
+                params = params.with("_meta", meta(Object::default(), None));
             }
             let (page, _) = self.once(line, kind.method(), &params, limit).await?;
             let listed: Vec<Object> = page

@@ -8,10 +8,20 @@ use super::object::Object;
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// The answer to the request of this id, as it was written.
-    Answer { id: String, outcome: Result<Object, RpcFailure> },
+    Answer {
+        id: String,
+        outcome: Result<Object, RpcFailure>,
+    },
     /// It asks for something itself.
-    Request { id: Box<RawValue>, method: String, params: Object },
-    Notification { method: String, params: Object },
+    Request {
+        id: Box<RawValue>,
+        method: String,
+        params: Object,
+    },
+    Notification {
+        method: String,
+        params: Object,
+    },
 }
 
 /// An error in the place of a result.
@@ -67,7 +77,9 @@ impl Incoming {
         }
         let id = id.ok_or("it is no message of JSON-RPC")?.get().to_owned();
         let outcome = match (message.get("result"), message.get("error")) {
-            (Some(result), None) => Ok(Object::read(result.get()).map_err(|why| format!("its result: {why}"))?),
+            (Some(result), None) => {
+                Ok(Object::read(result.get()).map_err(|why| format!("its result: {why}"))?)
+            }
             (None, Some(error)) => Err(RpcFailure::read(error)?),
             _ => return Err("it is neither a result nor an error".to_owned()),
         };
@@ -87,13 +99,13 @@ pub fn reply(body: &[u8]) -> Option<(String, Result<Object, RpcFailure>)> {
 /// A request.
 pub(super) fn request(id: u64, method: &str, params: &Object) -> String {
     let message = Object::default().with("jsonrpc", "2.0").with("id", id).with("method", method);
-    message.with("params", params).to_json()
+    message.with("params", params).written()
 }
 
 /// A notification.
 pub(super) fn notification(method: &str, params: &Object) -> String {
     let message = Object::default().with("jsonrpc", "2.0").with("method", method);
-    if params.is_empty() { message.to_json() } else { message.with("params", params).to_json() }
+    if params.is_empty() { message.written() } else { message.with("params", params).written() }
 }
 
 /// That a request is taken back.
@@ -107,8 +119,8 @@ pub(super) fn cancelled(id: u64) -> String {
 pub(super) fn answer(id: &RawValue, outcome: &Result<Object, RpcFailure>) -> String {
     let message = Object::default().with("jsonrpc", "2.0").with("id", id);
     match outcome {
-        Ok(result) => message.with("result", result).to_json(),
-        Err(failure) => message.with("error", failure.to_object()).to_json(),
+        Ok(result) => message.with("result", result).written(),
+        Err(failure) => message.with("error", failure.to_object()).written(),
     }
 }
 
@@ -121,7 +133,7 @@ mod tests {
         let read = |json: &str| Incoming::read(json.as_bytes());
         match read(r#"{"jsonrpc":"2.0","id":7,"result":{"a":1}}"#).unwrap() {
             Incoming::Answer { id, outcome: Ok(result) } => {
-                assert_eq!((id.as_str(), result.to_json().as_str()), ("7", r#"{"a":1}"#));
+                assert_eq!((id.as_str(), result.written().as_str()), ("7", r#"{"a":1}"#));
             }
             other => panic!("{other:?}"),
         }
@@ -135,7 +147,7 @@ mod tests {
         match read(r#"{"jsonrpc":"2.0","id":"x","method":"elicitation/create","params":{"m":1}}"#).unwrap() {
             Incoming::Request { id, method, params } => {
                 assert_eq!((id.get(), &*method), ("\"x\"", "elicitation/create"));
-                assert_eq!(params.to_json(), r#"{"m":1}"#);
+                assert_eq!(params.written(), r#"{"m":1}"#);
             }
             other => panic!("{other:?}"),
         }

@@ -73,7 +73,7 @@ impl Object {
 
     /// As JSON, on one line: what is written over several has no line breaks left.
     #[must_use]
-    pub fn to_json(&self) -> String {
+    pub fn written(&self) -> String {
         raw(self).get().to_owned()
     }
 }
@@ -81,9 +81,11 @@ impl Object {
 impl PartialEq for Object {
     fn eq(&self, other: &Self) -> bool {
         self.0.len() == other.0.len()
-            && self.0.iter().zip(&other.0).all(|((name, value), (other_name, other))| {
-                name == other_name && value.get() == other.get()
-            })
+            && self
+                .0
+                .iter()
+                .zip(&other.0)
+                .all(|((name, value), (other_name, other))| name == other_name && value.get() == other.get())
     }
 }
 
@@ -140,18 +142,18 @@ mod tests {
     fn what_is_not_touched_stays_as_it_was_written() {
         let json = r#"{"b":1.0e2,"a":{"x" : [1, 2]},"name":"t","n":12345678901234567890123}"#;
         let mut object = Object::read(json).unwrap();
-        assert_eq!(object.to_json(), json);
+        assert_eq!(object.written(), json);
         assert_eq!(object.text("name").unwrap(), "t");
         object.set("name", raw("u"));
         object.set("new", raw(&true));
         assert_eq!(object.take("b").unwrap().get(), "1.0e2");
         assert_eq!(
-            object.to_json(),
+            object.written(),
             r#"{"a":{"x" : [1, 2]},"name":"u","n":12345678901234567890123,"new":true}"#
         );
         assert!(Object::read(r#"{"a":1,"a":2}"#).unwrap_err().contains("twice"));
         assert!(Object::read("[]").is_err());
         let lines = Object::read("{\"a\":{\n\"x\":1\r\n}}").unwrap();
-        assert_eq!(lines.to_json(), "{\"a\":{ \"x\":1  }}");
+        assert_eq!(lines.written(), "{\"a\":{ \"x\":1  }}");
     }
 }

@@ -157,7 +157,12 @@ impl Process {
     ///
     /// # Errors
     /// UNAVAILABLE: it has ended, or takes nothing within the time.
-    pub(super) async fn ask(self: &Arc<Self>, id: u64, message: String, limit: Duration) -> Result<Heard, Status> {
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        id: u64,
+        message: String,
+        limit: Duration,
+    ) -> Result<Heard, Status> {
         let (sender, messages) = mpsc::channel(UNREAD);
         self.waiting.lock().insert(id, sender);
         let heard = Heard { id, messages, process: Arc::clone(self) };
@@ -331,8 +336,10 @@ async fn log(label: &Arc<str>, mut errors: impl AsyncBufRead + Unpin) {
         let used = part.len() + usize::from(end.is_some());
         errors.consume(used);
         if end.is_some() || line.len() > MOST_SAID {
-            let said: String =
-                String::from_utf8_lossy(&line).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let said: String = String::from_utf8_lossy(&line)
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect();
             if !said.trim().is_empty() {
                 info!("{label} says: {}", said.trim_end());
             }

@@ -225,7 +225,7 @@ impl Server {
 
     /// Asks whether the newest version is spoken.
     async fn discover(&self, mut line: Line) -> Result<Line, (Line, Option<Lost>)> {
-        let params = Object::default().with("_meta", self.meta(Object::default(), None));
+        let params = Object::default().with("_meta", meta(Object::default(), None));
         match self.once(&line, "server/discover", &params, DISCOVER.min(self.settings.timeout)).await {
             Ok((said, _)) => {
                 let versions: Vec<String> = said
@@ -281,25 +281,25 @@ impl Server {
         }
     }
 
-    /// The `_meta` of a request of the newest version, made of what its client said.
-    pub(super) fn meta(&self, said: Object, capabilities: Option<&RawValue>) -> Object {
-        let mut meta = said;
-        meta.set("io.modelcontextprotocol/protocolVersion", raw(MODERN));
-        let none = raw(&json!({}));
-        let capabilities = capabilities.map_or(none, ToOwned::to_owned);
-        meta.set("io.modelcontextprotocol/clientCapabilities", capabilities);
-        if meta.get("io.modelcontextprotocol/clientInfo").is_none() {
-            meta.set("io.modelcontextprotocol/clientInfo", raw(&client()));
-        }
-        meta
-    }
-
     /// Has its lists read again where a failure says that it may be away.
     pub(super) fn failed(&self, status: &Status) {
         if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) {
             self.nudge.notify_one();
         }
     }
+}
+
+/// The `_meta` of a request of the newest version, made of what its client said.
+pub(super) fn meta(said: Object, capabilities: Option<&RawValue>) -> Object {
+    let mut meta = said;
+    meta.set("io.modelcontextprotocol/protocolVersion", raw(MODERN));
+    let none = raw(&json!({}));
+    let capabilities = capabilities.map_or(none, ToOwned::to_owned);
+    meta.set("io.modelcontextprotocol/clientCapabilities", capabilities);
+    if meta.get("io.modelcontextprotocol/clientInfo").is_none() {
+        meta.set("io.modelcontextprotocol/clientInfo", raw(&client()));
+    }
+    meta
 }
 
 /// Who the gateway is to servers.

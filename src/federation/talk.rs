@@ -11,7 +11,7 @@ use super::{
     line::{Asked, Era, Exchange, Line, Lost},
     message::{self, Incoming, RpcFailure},
     object::Object,
-    server::Server,
+    server::{Server, meta},
     sessions::Key,
 };
 use crate::status::Fault;
@@ -102,8 +102,9 @@ impl Server {
         loop {
             let line = self.line(&key).await?;
             let id = self.next_id();
-            let params = self.params(&line, question, id);
-            let limit = question.limit.map_or(self.settings.timeout, |limit| limit.min(self.settings.timeout));
+            let params = Self::params(&line, question, id);
+            let limit =
+                question.limit.map_or(self.settings.timeout, |limit| limit.min(self.settings.timeout));
             let headers = question.headers.clone();
             let asked = Asked { id, method: &question.method, params: &params, headers, limit };
             let lost = match line.ask(asked).await {
@@ -133,23 +134,23 @@ impl Server {
         }
     }
 
-    fn params(&self, line: &Line, question: &Question, id: u64) -> Object {
-        let mut meta = question.meta.clone();
-        meta.take("progressToken");
-        let mut meta = match line.era {
-            Era::Modern => self.meta(meta, question.capabilities.as_deref()),
+    fn params(line: &Line, question: &Question, id: u64) -> Object {
+        let mut said = question.meta.clone();
+        said.take("progressToken");
+        let mut said = match line.era {
+            Era::Modern => meta(said, question.capabilities.as_deref()),
             Era::Legacy(_) => {
                 for ours in OURS {
-                    meta.take(ours);
+                    said.take(ours);
                 }
-                meta
+                said
             }
         };
         if question.progress {
-            meta = meta.with("progressToken", id);
+            said = said.with("progressToken", id);
         }
         let params = question.params.clone();
-        if meta.is_empty() { params } else { params.with("_meta", meta) }
+        if said.is_empty() { params } else { params.with("_meta", said) }
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     listing::Listing,
     message::Incoming,
     object::{Object, raw},
-    server::{Server, State},
+    server::{Server, State, meta},
     sessions::Key,
 };
 
@@ -204,7 +204,7 @@ impl Server {
                     all["resourceSubscriptions"] = json!(uris);
                 }
                 let params = Object::default().with("notifications", raw(&all));
-                let params = params.with("_meta", self.meta(Object::default(), None));
+                let params = params.with("_meta", meta(Object::default(), None));
                 let (id, limit) = (self.next_id(), self.settings.timeout);
                 let headers = http::HeaderMap::new();
                 let asked = Asked { id, method: "subscriptions/listen", params: &params, headers, limit };
@@ -239,7 +239,9 @@ impl Hearing {
             };
             match message {
                 Some(Incoming::Notification { method, .. }) if method.ends_with("/list_changed") => return,
-                Some(Incoming::Notification { method, params }) if method == "notifications/resources/updated" => {
+                Some(Incoming::Notification { method, params })
+                    if method == "notifications/resources/updated" =>
+                {
                     server.updates.updated(&params.text("uri").unwrap_or_default());
                 }
                 // It has no such thing: nothing more will come.

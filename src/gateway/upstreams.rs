@@ -6,8 +6,8 @@ use http::{HeaderName, HeaderValue};
 
 use crate::{
     config::{self, Config, Pair, SchemaSource, read_file},
-    federation::Server,
     dispatch::{HttpSettings, HttpUpstream, Identity, Roots, Settings, Tls, Upstream},
+    federation::Server,
     schema::Schema,
     services::admin::Mistake,
     snapshot::Known,

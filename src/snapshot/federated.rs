@@ -83,7 +83,10 @@ impl Build<'_> {
             }
         }
         if let Some((name, owner)) = said {
-            warn!("MCP server {:?}: its tool {:?} is left out: {owner} is {name:?} already", written.name, item.key);
+            warn!(
+                "MCP server {:?}: its tool {:?} is left out: {owner} is {name:?} already",
+                written.name, item.key
+            );
         }
         false
     }
@@ -97,7 +100,9 @@ impl Build<'_> {
         let thing = Thing::new(&key, kind, item, stand, Arc::clone(route));
         if let Err(owner) = self.built.shelf.add(kind, thing) {
             let name = stand.server.name();
-            warn!("MCP server {name:?}: its {key:?} is left out: {owner:?} has one; give one of them a prefix");
+            warn!(
+                "MCP server {name:?}: its {key:?} is left out: {owner:?} has one; give one of them a prefix"
+            );
         }
     }
 
@@ -121,7 +126,7 @@ impl Build<'_> {
 }
 
 /// What rules call a server.
-fn in_rules(name: &str) -> String {
+pub(super) fn in_rules(name: &str) -> String {
     format!("mcp.{}", plain(name))
 }
 

@@ -10,6 +10,7 @@ use tracing::warn;
 use super::{
     Known, Mistake,
     build::{Build, Face, key},
+    federated::in_rules,
 };
 use crate::{
     auth::{Access, Cover, Credentials, Entry, Pattern, Place, Rule, Rulebook, Terms, Used, Whose},
@@ -176,11 +177,20 @@ impl Build<'_> {
         let packages: BTreeSet<String> = services.iter().filter_map(of_service).collect();
         let pages = self.built.pages.iter().map(|page| page.path.as_str()).chain(self.built.catalog.mcp());
         let paths: BTreeSet<&str> = self.built.rest.templates().chain(pages).collect();
+        let servers = self.config.mcp.servers.iter().map(|server| in_rules(&server.name));
+        let servers: Vec<String> = servers.collect();
         // A pattern is like those of its own kind.
         let near = |pattern: &str| -> Option<String> {
             let found = match pattern.split_once(' ') {
                 Some((verb, path)) => {
                     return nearest(path, paths.iter().copied()).map(|near| format!("{verb} {near}"));
+                }
+                None if pattern.starts_with("mcp.") => {
+                    let (server, thing) = pattern
+                        .split_once('/')
+                        .map_or((pattern, None), |(server, thing)| (server, Some(thing)));
+                    let near = nearest(server, servers.iter().map(String::as_str))?;
+                    return Some(thing.map_or_else(|| near.to_owned(), |thing| format!("{near}/{thing}")));
                 }
                 None if pattern.starts_with('/') => nearest(pattern, paths.iter().copied()),
                 None if pattern.contains('/') => nearest(pattern, methods.iter().copied()),

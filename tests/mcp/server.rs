@@ -170,8 +170,12 @@ impl Server {
         let arguments = json!(request.arguments.unwrap_or_default());
         Ok(match request.name.as_ref() {
             "test_simple_text" => text("This is a simple text response for testing."),
-            "test_image_content" => json!({"content": [{"type": "image", "data": PNG, "mimeType": "image/png"}]}),
-            "test_audio_content" => json!({"content": [{"type": "audio", "data": WAV, "mimeType": "audio/wav"}]}),
+            "test_image_content" => {
+                json!({"content": [{"type": "image", "data": PNG, "mimeType": "image/png"}]})
+            }
+            "test_audio_content" => {
+                json!({"content": [{"type": "audio", "data": WAV, "mimeType": "audio/wav"}]})
+            }
             "test_embedded_resource" => json!({"content": [{"type": "resource", "resource": {
                 "uri": "test://embedded-resource", "mimeType": "text/plain",
                 "text": "This is an embedded resource content."}}]}),
@@ -308,7 +312,8 @@ impl Server {
                 Some("elicitation/create") => answer.is_some_and(|answer| {
                     let required = request["params"]["requestedSchema"]["required"].as_array();
                     let all = required.into_iter().flatten().filter_map(Value::as_str);
-                    answer["action"] != "accept" || all.into_iter().all(|name| !answer["content"][name].is_null())
+                    answer["action"] != "accept"
+                        || all.into_iter().all(|name| !answer["content"][name].is_null())
                 }),
                 _ => answer.is_some(),
             }
@@ -372,19 +377,21 @@ impl ServerHandler for Server {
                 json!({"name": name, "description": said, "inputSchema": {"type": "object", "properties": {}}})
             })
             .collect();
-        tools.push(json!({"name": "json_schema_2020_12_tool", "description": "Has a rich schema", "inputSchema": {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "type": "object",
-            "$defs": {"address": {"$anchor": "addressDef", "type": "object", "properties": {
-                "street": {"type": "string"}, "city": {"type": "string"}}}},
-            "properties": {"name": {"type": "string"}, "address": {"$ref": "#/$defs/address"},
-                "contactMethod": {"type": "string", "enum": ["phone", "email"]},
-                "phone": {"type": "string"}, "email": {"type": "string"}},
-            "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
-            "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
-            "then": {"required": ["phone"]}, "else": {"required": ["email"]},
-            "additionalProperties": false,
-        }}));
+        tools.push(
+            json!({"name": "json_schema_2020_12_tool", "description": "Has a rich schema", "inputSchema": {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "type": "object",
+                "$defs": {"address": {"$anchor": "addressDef", "type": "object", "properties": {
+                    "street": {"type": "string"}, "city": {"type": "string"}}}},
+                "properties": {"name": {"type": "string"}, "address": {"$ref": "#/$defs/address"},
+                    "contactMethod": {"type": "string", "enum": ["phone", "email"]},
+                    "phone": {"type": "string"}, "email": {"type": "string"}},
+                "allOf": [{"anyOf": [{"required": ["phone"]}, {"required": ["email"]}]}],
+                "if": {"properties": {"contactMethod": {"const": "phone"}}, "required": ["contactMethod"]},
+                "then": {"required": ["phone"]}, "else": {"required": ["email"]},
+                "additionalProperties": false,
+            }}),
+        );
         made(json!({"tools": tools, "resultType": "complete"}))
     }
 
@@ -433,8 +440,10 @@ impl ServerHandler for Server {
                 json!([words(text)])
             }
             "test_prompt_with_embedded_resource" => json!([
-                user(json!({"type": "resource", "resource": {"uri": said("resourceUri"), "mimeType": "text/plain",
-                    "text": "Embedded resource content for testing."}})),
+                user(
+                    json!({"type": "resource", "resource": {"uri": said("resourceUri"), "mimeType": "text/plain",
+                    "text": "Embedded resource content for testing."}})
+                ),
                 words("Please process the embedded resource above.".to_owned()),
             ]),
             "test_prompt_with_image" => json!([
@@ -446,7 +455,8 @@ impl ServerHandler for Server {
                 let Some(answer) = answer else {
                     let fields = json!({"context": {"type": "string"}});
                     let ask = elicit("What context should the prompt use?", &fields, &["context"]);
-                    let asked = json!({"resultType": "input_required", "inputRequests": {"user_context": ask}});
+                    let asked =
+                        json!({"resultType": "input_required", "inputRequests": {"user_context": ask}});
                     return Ok(made::<InputRequiredResult>(asked)?.into());
                 };
                 json!([words(format!("Use the context: {}", answer["content"]["context"]))])
@@ -594,7 +604,8 @@ async fn over_http(server: Server, port: &str) -> Result<(), String> {
         StreamableHttpServerConfig::default(),
     );
     let app = axum::Router::new().nest_service("/mcp", service);
-    let listener =
-        tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await.map_err(|error| error.to_string())?;
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}"))
+        .await
+        .map_err(|error| error.to_string())?;
     axum::serve(listener, app).await.map_err(|error| error.to_string())
 }

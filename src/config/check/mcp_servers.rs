@@ -91,8 +91,7 @@ impl Check<'_> {
             }
             (false, false) => {
                 if !self.found.below(path) {
-                    self.found
-                        .add(path, "it has neither `url` nor `command`; one of them says where it is");
+                    self.found.add(path, "it has neither `url` nor `command`; one of them says where it is");
                 }
                 None
             }
@@ -198,7 +197,9 @@ fn name(name: &str) -> Result<(), String> {
 
 /// The address and the path of an endpoint.
 fn place(url: &str) -> Result<(Addresses, PathAndQuery), String> {
-    let wrong = |why: &str| format!("{url:?} is not where an MCP server is ({why}): http://HOST:PORT/PATH or https://HOST/PATH");
+    let wrong = |why: &str| {
+        format!("{url:?} is not where an MCP server is ({why}): http://HOST:PORT/PATH or https://HOST/PATH")
+    };
     if has_credentials(url) {
         return Err("the url has a user or a password; credentials go into its headers".to_owned());
     }
@@ -233,7 +234,14 @@ mod tests {
         check("http://127.0.0.1:9000/mcp", "http://127.0.0.1:9000 /mcp");
         check("https://mcp.example.com/v1/mcp?x=1", "https://mcp.example.com:443 /v1/mcp?x=1");
         check("http://files", "http://files:80 /");
-        for wrong in ["files/mcp", "ftp://files/mcp", "http://u:p@files/mcp", "http://files:0/mcp", "http:///mcp", "http://a/b#c"] {
+        for wrong in [
+            "files/mcp",
+            "ftp://files/mcp",
+            "http://u:p@files/mcp",
+            "http://files:0/mcp",
+            "http:///mcp",
+            "http://a/b#c",
+        ] {
             assert!(place(wrong).is_err(), "{wrong}");
         }
     }

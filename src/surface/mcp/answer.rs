@@ -96,7 +96,7 @@ impl Client {
                 }
             }
         }
-        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{}}}", result.to_json()).into_bytes()
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{}}}", result.written()).into_bytes()
     }
 
     /// The response of a message that is one whole.

@@ -144,7 +144,7 @@ mod tests {
         asks.reply("s", "\"other\"", Ok(Object::default()));
         assert!(one.answer().now_or_never().is_none());
         asks.reply("s", &one.id, Ok(Object::default().with("a", 1)));
-        assert_eq!(one.answer().await.unwrap().to_json(), r#"{"a":1}"#);
+        assert_eq!(one.answer().await.unwrap().written(), r#"{"a":1}"#);
         drop(one);
         assert!(lock(&asks.replies).is_empty());
     }

@@ -79,9 +79,10 @@ impl Mcp {
 
     fn far_prompt(&self, params: &Object) -> Result<Where, RpcError> {
         let name = params.text("name").ok_or_else(|| RpcError::params("name is the name of a prompt"))?;
-        let prompt = self.shelf.prompt(&name).ok_or_else(|| {
-            RpcError::params(format!("Unknown prompt: {}", crate::status::shown(&name)))
-        })?;
+        let prompt = self
+            .shelf
+            .prompt(&name)
+            .ok_or_else(|| RpcError::params(format!("Unknown prompt: {}", crate::status::shown(&name))))?;
         Ok(Where::thing(prompt, params.clone(), false))
     }
 
@@ -135,7 +136,8 @@ impl Mcp {
                 drop(params.take(member));
             }
         }
-        let state = params.text("requestState").filter(|state| Asks::is_ours(state)).map(|state| state.into_owned());
+        let state =
+            params.text("requestState").filter(|state| Asks::is_ours(state)).map(|state| state.into_owned());
         let parked = match &state {
             None => None,
             Some(state) => match self.board.asks.take(state, &whose) {
@@ -307,4 +309,3 @@ fn whose(call: &Call, session: Option<&str>) -> String {
     };
     format!("{caller}\0{}", session.unwrap_or_default())
 }
-

@@ -270,10 +270,7 @@ async fn updated(updates: &mut Option<broadcast::Receiver<Arc<str>>>) -> Arc<str
 mod tests {
     use http_body_util::BodyExt as _;
 
-    use super::{
-        super::board::Board,
-        *,
-    };
+    use super::{super::board::Board, *};
     use crate::store::MemoryCache;
 
     fn board() -> Arc<Board> {

@@ -32,11 +32,13 @@ use crate::{
 
 /// How soon one may ask again for whom there is no room.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+/// What is told of resources.
+type Hears = broadcast::Receiver<Arc<str>>;
+
 /// The most resources of which one listener hears.
 const MOST_SUBSCRIPTIONS: usize = 1000;
 /// The levels of log messages.
-const LEVELS: [&str; 8] =
-    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 impl Mcp {
     /// Answers a request that is no tool's call. `call` is identified; its metadata are the headers as they came.
@@ -176,7 +178,8 @@ impl Mcp {
             return Err(RpcError::method(method, &era));
         }
         if let Some((server, why)) = self.shelf.missing() {
-            let text = format!("MCP server {:?} is away, and nothing is listed without it: {why}", server.name());
+            let text =
+                format!("MCP server {:?} is away, and nothing is listed without it: {why}", server.name());
             return Err(RpcError::of_status(&Status::unavailable(text)));
         }
         let (ttl, most) = (self.settings.list_ttl.as_millis(), self.settings.page_size);
@@ -220,9 +223,10 @@ impl Mcp {
         road: &impl Road,
         call: &Call,
         params: &Members<'_>,
-    ) -> (Option<broadcast::Receiver<Arc<str>>>, Vec<(String, Subscription)>) {
+    ) -> (Option<Hears>, Vec<(String, Subscription)>) {
         let notifications = params.get("notifications").and_then(|asked| Object::read(asked.get()).ok());
-        let uris = notifications.and_then(|asked| serde_json::from_str(asked.get("resourceSubscriptions")?.get()).ok());
+        let uris = notifications
+            .and_then(|asked| serde_json::from_str(asked.get("resourceSubscriptions")?.get()).ok());
         let uris: Vec<String> = uris.unwrap_or_default();
         let (tell, updates) = broadcast::channel(64);
         let mut held: Vec<(String, Subscription)> = Vec::new();
@@ -255,9 +259,10 @@ impl Mcp {
             self.board.feeds.remove(session, &uri);
             return Ok(Vec::new());
         }
-        let found = self.shelf.whose(&uri).filter(|(stand, _)| {
-            stand.resources.as_ref().is_some_and(|route| road.permits(call, route))
-        });
+        let found = self
+            .shelf
+            .whose(&uri)
+            .filter(|(stand, _)| stand.resources.as_ref().is_some_and(|route| road.permits(call, route)));
         let (stand, called) = found.ok_or_else(|| RpcError::no_resource(&uri))?;
         let added = self.board.feeds.add(session, &uri, self.settings.session_lifetime, |tell| {
             stand.server.subscribe(&called, &uri, tell)
@@ -359,10 +364,9 @@ impl Mcp {
         self.route.terms.access.is_public()
             && match kind {
                 Kind::Tools => self.toolbox.behind(None).all(|(_, offer)| offer.is_public()),
-                kind => self
-                    .shelf
-                    .behind(kind, None)
-                    .all(|(_, thing)| thing.route().terms.access.is_public()),
+                kind => {
+                    self.shelf.behind(kind, None).all(|(_, thing)| thing.route().terms.access.is_public())
+                }
             }
     }
 }

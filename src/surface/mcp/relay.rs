@@ -8,13 +8,7 @@ use tokio::{sync::mpsc, time::timeout_at};
 use tonic::{Code, Status};
 
 use super::{
-    answer::Client,
-    asks::Asks,
-    cancel::Ongoing,
-    era::Era,
-    error::RpcError,
-    result::text,
-    shelf::Stand,
+    answer::Client, asks::Asks, cancel::Ongoing, era::Era, error::RpcError, result::text, shelf::Stand,
 };
 use crate::{
     call::{Guards, Record},
@@ -26,8 +20,7 @@ use crate::{
 /// How often one request may ask its client for something.
 const MOST_ROUNDS: usize = 16;
 /// The levels of log messages, the least first (RFC 5424).
-const LEVELS: [&str; 8] =
-    ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
+const LEVELS: [&str; 8] = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"];
 
 /// One request and whom it is for.
 pub(super) struct Relay {
@@ -144,7 +137,7 @@ impl Relay {
         }
         let said = Object::default().with("jsonrpc", "2.0").with("method", method).with("params", params);
         // A client that has gone drops all of this.
-        drop(out.send(said.to_json().into_bytes()).await);
+        drop(out.send(said.written().into_bytes()).await);
     }
 
     /// Whether its client wants to hear a message of the log.
@@ -178,7 +171,7 @@ impl Relay {
         let Some(mut asking) = self.asks.ask(session) else { return cannot() };
         let Ok(id) = RawValue::from_string(asking.id.clone()) else { return cannot() };
         let said = Object::default().with("jsonrpc", "2.0").with("id", &id).with("method", method);
-        let said = said.with("params", params).to_json();
+        let said = said.with("params", params).written();
         if out.send(said.into_bytes()).await.is_err() {
             return cannot();
         }
@@ -244,7 +237,8 @@ impl Relay {
         let is_error = result.get("isError").is_some_and(|said| said.get() == "true");
         let failed = (self.tool && is_error).then(|| {
             // It failed, whatever HTTP says.
-            let blocks = result.get("content").and_then(|said| serde_json::from_str::<Vec<Object>>(said.get()).ok());
+            let blocks =
+                result.get("content").and_then(|said| serde_json::from_str::<Vec<Object>>(said.get()).ok());
             let first = blocks.and_then(|blocks| Some(blocks.first()?.text("text")?.into_owned()));
             Failed { code: Code::Unknown, message: first.unwrap_or_else(|| "the tool failed".to_owned()) }
         });

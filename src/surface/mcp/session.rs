@@ -95,7 +95,12 @@ impl Sessions {
     ///
     /// # Errors
     /// Where sessions are kept nobody answers.
-    pub(super) async fn set_level(&self, id: &str, level: &str, lifetime: Duration) -> Result<(), StoreError> {
+    pub(super) async fn set_level(
+        &self,
+        id: &str,
+        level: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
         let Some(value) = self.cache.get(&key(id)).await? else { return Ok(()) };
         let Ok(mut kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(()) };
         kept.level = Some(level.to_owned());

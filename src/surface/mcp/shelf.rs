@@ -55,7 +55,7 @@ impl Thing {
             }
         }
         let (stand, called) = (Arc::clone(stand), item.key.clone());
-        Self { key: key.into(), described: said.to_json(), stand, called, route }
+        Self { key: key.into(), described: said.written(), stand, called, route }
     }
 
     #[must_use]
@@ -123,17 +123,15 @@ impl Stand {
                 object.set("uri", raw(&uri));
             }
         };
-        let block = |block: &mut Object| {
-            match block.text("type").as_deref() {
-                Some("resource_link") => relocate(block),
-                Some("resource") => {
-                    if let Some(mut resource) = block.object("resource") {
-                        relocate(&mut resource);
-                        block.set("resource", raw(&resource));
-                    }
+        let block = |block: &mut Object| match block.text("type").as_deref() {
+            Some("resource_link") => relocate(block),
+            Some("resource") => {
+                if let Some(mut resource) = block.object("resource") {
+                    relocate(&mut resource);
+                    block.set("resource", raw(&resource));
                 }
-                _ => {}
             }
+            _ => {}
         };
         each(result, "contents", relocate);
         each(result, "content", block);
@@ -185,11 +183,7 @@ impl Shelf {
     }
 
     /// Those of a kind behind a key, or all.
-    pub(super) fn behind(
-        &self,
-        kind: Kind,
-        key: Option<&str>,
-    ) -> impl Iterator<Item = (&str, &Arc<Thing>)> {
+    pub(super) fn behind(&self, kind: Kind, key: Option<&str>) -> impl Iterator<Item = (&str, &Arc<Thing>)> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = key.map_or(Unbounded, Excluded);
         let all = match kind {

@@ -68,9 +68,11 @@ async fn what_servers_have_stands_beside_the_gateways_own_tools() {
         assert_eq!(got.result()["resultType"], "complete", "{tool}");
         let failing = call(at, &format!("{server}__test_error_handling"), &json!({})).await;
         assert_eq!(failing.result()["isError"], true, "{server}");
-        let told = json!({"name": format!("{server}__test_tool_with_progress"), "_meta": {"progressToken": "mine"}});
+        let told =
+            json!({"name": format!("{server}__test_tool_with_progress"), "_meta": {"progressToken": "mine"}});
         let told = modern(at, "tools/call", &told, &[]).await;
-        let progress: Vec<_> = told.events.iter().filter(|event| event["params"]["progressToken"] == "mine").collect();
+        let progress: Vec<_> =
+            told.events.iter().filter(|event| event["params"]["progressToken"] == "mine").collect();
         assert_eq!(progress.len(), 3, "{server}: {told:?}");
     }
     assert_eq!(call(at, "old__who", &json!({})).await.code(), -32602);
@@ -222,7 +224,9 @@ async fn a_program_that_cannot_run_is_nobody_elses_trouble() {
     let mut gateway = World::new()
         .with_config("[[mcp.servers]]\nname = \"none\"\ncommand = [\"no-such-program-at-all\"]\n")
         .with_config("[[mcp.servers]]\nname = \"short\"\ncommand = [\"true\"]\n")
-        .with_config("[[mcp.servers]]\nname = \"loud\"\ncommand = [\"sh\", \"-c\", \"yes\"]\ntimeout = \"1s\"\n")
+        .with_config(
+            "[[mcp.servers]]\nname = \"loud\"\ncommand = [\"sh\", \"-c\", \"yes\"]\ntimeout = \"1s\"\n",
+        )
         .with_config(&child("kid", false, ""))
         .start();
     until_listed(&gateway, "kid__who", true).await;
@@ -236,14 +240,15 @@ async fn a_program_that_cannot_run_is_nobody_elses_trouble() {
 async fn rules_are_about_a_servers_tools_as_about_methods() {
     let one = Fixture::start(false);
     let token = "5b1c7e09d2f84a36";
-    let config = format!(
-        "[[auth.tokens]]\nname = \"writer\"\ntoken = {{ env = \"WRITER\" }}\nroles = [\"writer\"]\n\
+    let config = "[[auth.tokens]]\nname = \"writer\"\ntoken = { env = \"WRITER\" }\nroles = [\"writer\"]\n\
          [access]\ndefault = \"public\"\n[[access.rules]]\nmatch = [\"mcp.one/who\"]\nroles = [\"writer\"]\n\
          [rate_limits]\naddress = 0\n[[rate_limits.rules]]\nname = \"few\"\nmatch = [\"mcp.one/test_simple_text\"]\n\
-         calls = 2\nby = \"everyone\"\n"
-    );
-    let gateway =
-        World::new().with_variable("WRITER", token).with_config(&config).with_config(&one.config("one", "")).start();
+         calls = 2\nby = \"everyone\"\n";
+    let gateway = World::new()
+        .with_variable("WRITER", token)
+        .with_config(config)
+        .with_config(&one.config("one", ""))
+        .start();
     let at = gateway.address;
     assert!(!tools(at).await.contains(&"one__who".to_owned()));
     assert_eq!(call(at, "one__who", &json!({})).await.http, 401);
@@ -351,7 +356,8 @@ async fn a_call_that_its_client_gives_up_is_taken_back() {
     let goes_on = in_session(at, &mine, "kid__slow", &none);
     let takes_back = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let message = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+        let message =
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
         let headers = [JSON, ("mcp-session-id", mine.as_str())];
         send(at, &Method::POST, &headers, message.to_string()).await
     };
@@ -377,9 +383,13 @@ async fn recorder() -> (SocketAddr, Seen) {
             let result = match said["method"].as_str().unwrap() {
                 "initialize" => json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
                     "serverInfo": {"name": "r", "version": "1"}}),
-                "tools/list" => json!({"tools": [{"name": "odd.name/of a tool", "inputSchema": {"type": "object"}}]}),
-                "tools/call" => json!({"content": [], "structuredContent": {"n": 1.50, "big": 12345678901234567890_u64},
-                    "x-unknown": {"kept": true}}),
+                "tools/list" => {
+                    json!({"tools": [{"name": "odd.name/of a tool", "inputSchema": {"type": "object"}}]})
+                }
+                "tools/call" => {
+                    json!({"content": [], "structuredContent": {"n": 1.50, "big": 12345678901234567890_u64},
+                    "x-unknown": {"kept": true}})
+                }
                 _ => return (http::StatusCode::ACCEPTED, [("content-type", "text/plain")], String::new()),
             };
             let message = json!({"jsonrpc": "2.0", "id": said["id"], "result": result});
@@ -398,8 +408,7 @@ async fn a_callers_credentials_go_to_no_server_and_unknown_members_go_through() 
         "[[mcp.servers]]\nname = \"r\"\nurl = \"http://{at}/any/path?x=1\"\nprotocol = \"legacy\"\n\
          headers = {{ authorization = {{ env = \"UPSTREAM\" }} }}\n"
     );
-    let gateway =
-        World::new().with_variable("UPSTREAM", "Bearer 9d41f6c20b7e").with_config(&config).start();
+    let gateway = World::new().with_variable("UPSTREAM", "Bearer 9d41f6c20b7e").with_config(&config).start();
     let listed = tools(gateway.address).await;
     let [tool] = &listed[..] else { panic!("{listed:?}") };
     assert!(tool.starts_with("r__odd_name_of_a_tool_") && tool.len() <= 64, "{tool}");

@@ -6,11 +6,7 @@ use std::{net::SocketAddr, process::Command, time::Duration};
 use serde_json::{Value, json};
 
 use super::{Got, bare, rpc};
-use crate::support::{
-    gateway::TestGateway,
-    process::Program,
-    tools::example,
-};
+use crate::support::{gateway::TestGateway, process::Program, tools::example};
 
 /// How long something may take to become true.
 pub(super) const SOON: Duration = Duration::from_secs(30);

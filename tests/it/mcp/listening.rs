@@ -19,7 +19,12 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    pub(super) async fn start(at: SocketAddr, method: &Method, headers: &[(&str, &str)], body: String) -> Self {
+    pub(super) async fn start(
+        at: SocketAddr,
+        method: &Method,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Self {
         let stream = TcpStream::connect(at).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
