@@ -39,6 +39,11 @@ impl Cache {
         (entry.until > now).then(|| (Arc::clone(&entry.principal), entry.version))
     }
 
+    /// How many are in it, those that are over among them.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
     pub(super) fn keep(
         &self,
         digest: &Digest,

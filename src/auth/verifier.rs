@@ -110,6 +110,12 @@ impl Verifier {
         by_token || self.api_keys.is_some() || self.certificates.is_some()
     }
 
+    /// Callers whose credentials need not be verified again.
+    #[must_use]
+    pub fn known_callers(&self) -> usize {
+        self.cache.len()
+    }
+
     /// The caller that a certificate is of, which the connection was opened with; `None` where certificates say nothing of
     /// callers.
     ///

@@ -22,13 +22,13 @@ pub use frames::{Encoding, FrameGuard, FrameReader, HEADER_BYTES, frame};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, StatusCode, Uri, uri::PathAndQuery};
 pub use pace::Pace;
-pub use record::{Arrived, Ended, Observer, Observers, Record, Traced};
+pub use record::{Arrived, Asked, Ended, Observer, Observers, Record, Traced};
 pub(crate) use recorded::Told;
 pub use recorded::Unanswered;
 pub use request_values::RequestValues;
 use tokio::time::Instant;
 use tonic::Status;
-pub use way::Way;
+pub use way::{UNREAD, Way};
 
 use crate::{
     auth::{Certificate, Client, Limit, Principal},

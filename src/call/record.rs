@@ -2,19 +2,21 @@
 //! something out on the way writes it there; it is closed when the last byte of the response has gone, when the client has,
 //! or when the tunnel that it became has ended. Then its observers see it whole: metrics, the access log, traces.
 
+mod asked;
+mod ended;
 mod traced;
 
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use http::{Extensions, HeaderValue, StatusCode, Uri, Version};
 use tonic::{Code, Status};
 
-pub use self::traced::Traced;
+pub use self::{asked::Asked, ended::Ended, traced::Traced};
 use super::{
     Call, Lasting, Target,
     attempt::{Attempt, Attempts, Outcome},
@@ -71,49 +73,6 @@ pub struct Arrived {
     pub trace: Option<TraceContext>,
 }
 
-/// What became of a request, for its observers.
-#[derive(Debug)]
-pub struct Ended<'a> {
-    pub arrived: &'a Arrived,
-    pub way: Way,
-    /// `None` for what was refused before anything looked for one.
-    pub route: Option<&'a Arc<Route>>,
-    /// The path template of a method that was called over REST.
-    pub binding: Option<&'a Binding>,
-    /// Who called, if policies found out.
-    pub principal: Option<&'a Principal>,
-    /// Where the call came from: whom a trusted proxy spoke for, or the connection's other end.
-    pub client: IpAddr,
-    attempts: &'a Attempts,
-    /// What a trace tells of it.
-    pub traced: &'a Traced,
-    /// `None`: the client went away before there was an answer.
-    pub http_status: Option<StatusCode>,
-    /// The gRPC status of the call, where it has one: a plain HTTP answer has none unless it is a failure of ours.
-    pub code: Option<Code>,
-    /// What the caller was told went wrong.
-    pub message: Option<&'a str>,
-    /// Bytes of the response's body that the server took.
-    pub response_bytes: u64,
-    /// From the request's head to the end of the response's body, or of the tunnel.
-    pub took: Duration,
-    /// The client went away before the end of the response.
-    pub cancelled: bool,
-    /// It was a stream or a tunnel: how long it took says nothing.
-    pub streams: bool,
-    /// What became of the credentials that it brought, if it did.
-    pub credentials: Option<Credentials>,
-    /// The limit that has refused it.
-    pub limited: Option<&'static str>,
-}
-
-impl Ended<'_> {
-    /// Its attempts, in the order in which they began.
-    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
-        self.attempts.all()
-    }
-}
-
 #[derive(Debug, Default)]
 struct Found {
     way: Option<Way>,
@@ -126,11 +85,25 @@ struct Found {
     http_status: Option<StatusCode>,
     code: Option<Code>,
     message: Option<String>,
+    asked: Option<Box<Asked>>,
     tunnel: Tunnel,
     streams: bool,
+    /// When a stream's response began.
+    head: Option<Instant>,
     credentials: Option<Credentials>,
     limited: Option<&'static str>,
     closed: bool,
+}
+
+/// What the head of a response says of what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Responds {
+    /// So many bytes.
+    Whole,
+    /// It does not say how many.
+    Open,
+    Stream,
+    Tunnel,
 }
 
 /// Whether a request became a tunnel. Its end may be told before its beginning.
@@ -193,10 +166,14 @@ impl Record {
         found.principal.clone_from(&call.caller.principal);
     }
 
-    /// It is for this path template of a method.
+    /// It is for this path template.
     pub fn bound(&self, binding: &Arc<Binding>) {
-        self.matched(&binding.template);
         self.found().binding = Some(Arc::clone(binding));
+    }
+
+    /// It asks, before another that would go there, whether that may come.
+    pub fn asks_for(&self, route: &Arc<Route>) {
+        self.found().route = Some(Arc::clone(route));
     }
 
     /// What became of the credentials that it brought.
@@ -268,16 +245,28 @@ impl Record {
         }
     }
 
-    /// The head of the response; `streams`: it says that its body is one. `true`: it became a tunnel, which closes the record at its end.
-    pub(super) fn responds(&self, status: StatusCode, streams: bool, tunnel: bool) -> bool {
+    /// The head of the response. `true`: it became a tunnel, which closes the record at its end.
+    pub(super) fn responds(&self, status: StatusCode, how: Responds) -> bool {
         let mut found = self.found();
         found.http_status = Some(status);
-        found.streams |= streams || tunnel;
+        let tunnel = how == Responds::Tunnel;
+        found.streams |= tunnel || how == Responds::Stream;
+        if found.streams || how == Responds::Open {
+            found.head = Some(Instant::now());
+        }
         if tunnel && found.tunnel == Tunnel::Possible {
             found.tunnel = Tunnel::Open;
             return true;
         }
         false
+    }
+
+    /// What seemed to be open-ended has come at once.
+    pub(super) fn was_whole(&self) {
+        let mut found = self.found();
+        if !found.streams {
+            found.head = None;
+        }
     }
 
     /// Ends it, once: whoever comes second changes nothing.
@@ -306,6 +295,8 @@ impl Record {
             message: found.message.as_deref(),
             response_bytes,
             took,
+            head: found.head.map(|head| head.saturating_duration_since(self.arrived.at)),
+            asked: found.asked.as_deref(),
             cancelled,
             streams: found.streams,
             credentials: found.credentials,

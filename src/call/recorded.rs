@@ -13,8 +13,18 @@ use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body as _, Frame, SizeHint};
 use tonic::Code;
 
-use super::{Body, Record};
+use super::{Body, Record, record::Responds};
 use crate::status::from_trailers;
+
+/// The types of bodies that go on for as long as somebody likes.
+const STREAMS: [&str; 6] = [
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/json-seq",
+    "multipart/x-mixed-replace",
+];
 
 /// A request that has no response yet. Dropped before there is one, its client has gone.
 #[derive(Debug)]
@@ -32,13 +42,27 @@ impl Unanswered {
         let status = response.status();
         let connected = record.arrived().method == Method::CONNECT && status.is_success();
         let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-        let streams = kind.starts_with(b"text/event-stream");
-        if record.responds(status, streams, connected || status == StatusCode::SWITCHING_PROTOCOLS) {
+        let length = response.body().size_hint().exact();
+        let how = match kind {
+            _ if connected || status == StatusCode::SWITCHING_PROTOCOLS => Responds::Tunnel,
+            kind if STREAMS.iter().any(|stream| kind.starts_with(stream.as_bytes())) => Responds::Stream,
+            _ if length.is_none() && !kind.starts_with(b"application/grpc") => Responds::Open,
+            _ => Responds::Whole,
+        };
+        if record.responds(status, how) {
             return response;
         }
         response.map(|body| {
-            let length = body.size_hint().exact();
-            Body::new(Recorded { body, record, bytes: 0, length, ended: false })
+            let recorded = Recorded {
+                body,
+                record,
+                bytes: 0,
+                pieces: 0,
+                length,
+                open: how == Responds::Open,
+                ended: false,
+            };
+            Body::new(recorded)
         })
     }
 }
@@ -56,6 +80,10 @@ struct Recorded {
     body: Body,
     record: Arc<Record>,
     bytes: u64,
+    /// Pieces that it came in.
+    pieces: usize,
+    /// Its head does not say what it is.
+    open: bool,
     /// How long it is, where that is known.
     length: Option<u64>,
     ended: bool,
@@ -73,7 +101,10 @@ impl http_body::Body for Recorded {
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => match frame.data_ref() {
-                Some(data) => this.bytes += data.len() as u64,
+                Some(data) => {
+                    this.bytes += data.len() as u64;
+                    this.pieces += 1;
+                }
                 // Nothing follows trailers.
                 None => this.ended = true,
             },
@@ -101,6 +132,9 @@ impl Drop for Recorded {
         let whole = self.ended || self.length == Some(self.bytes) || self.body.is_end_stream();
         // What the body holds is told of first: the attempt that it came by.
         drop(mem::replace(&mut self.body, Body::empty()));
+        if self.open && self.pieces < 2 {
+            self.record.was_whole();
+        }
         self.record.close(self.bytes, !whole);
     }
 }

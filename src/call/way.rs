@@ -1,5 +1,8 @@
 //! The ways in.
 
+/// The method of a request whose head could not be read.
+pub const UNREAD: &str = "-";
+
 /// The way a call came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {

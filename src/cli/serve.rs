@@ -30,7 +30,7 @@ const STOPPING: &str = "gateway_stopping";
 const LAST: Duration = Duration::from_secs(2);
 /// How many connections it may have at once.
 const OPERATORS: usize = 256;
-/// How long traces may take that wait to be sent, whatever is left of the drain.
+/// How long telemetry may take that waits to be sent, whatever is left of the drain.
 const LEAST_FLUSH: Duration = Duration::from_secs(1);
 const MOST_FLUSH: Duration = Duration::from_secs(10);
 /// How long after the drain's deadline a worker may take to end.
@@ -232,7 +232,7 @@ pub(super) fn serve(
     let left = if drained.is_some() { left } else { LEAST_FLUSH };
     main.block_on(async {
         tokio::select! {
-            () = gateway.finish_traces(left) => {}
+            () = gateway.finish_telemetry(left) => {}
             () = signals.until_stop(&gateway) => {}
         }
     });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Accounts, Addresses, BuiltIns, Callers, Config, Connections, DEFAULT_LISTEN, Drain, Log, LogFormat,
-    LogLevel, Mcp, Rest, SchemaSource, Traces, Upstream,
+    LogLevel, Mcp, Push, Rest, SchemaSource, Traces, Upstream,
 };
 use crate::{
     dispatch::Resilience,
@@ -28,6 +28,7 @@ impl Default for Config {
             watch_config: true,
             log: Log::default(),
             metrics: Some(crate::telemetry::Settings::default()),
+            push: Push::default(),
             traces: Traces::default(),
             connections: Connections::default(),
             limits: Limits::default(),

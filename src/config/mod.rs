@@ -50,7 +50,7 @@ pub use self::{
     mcp_servers::{McpServer, NameGlob, ServerReached},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
-    otlp::{Collector, Resource, Traces},
+    otlp::{Collector, Push, Resource, Traces},
     rules::Rules,
     secret::Secret,
     source::{Report, Source},
@@ -96,6 +96,8 @@ pub struct Config {
     pub log: Log,
     /// The numbers that are kept; `None`: none are.
     pub metrics: Option<crate::telemetry::Settings>,
+    /// Where they are sent.
+    pub push: Push,
     pub traces: Traces,
     pub connections: Connections,
     pub limits: Limits,

@@ -1,4 +1,4 @@
-//! `[otlp]` and `[traces]` as meant.
+//! `[otlp]`, `[traces]` and where `[metrics]` are sent, as meant.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -52,6 +52,22 @@ pub struct Traces {
     pub batch: usize,
     /// How long less than a batch waits.
     pub delay: Duration,
+}
+
+/// Where the numbers of `[metrics]` are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// `None`: nowhere.
+    pub collector: Option<Collector>,
+    pub resource: Resource,
+    /// How often.
+    pub interval: Duration,
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        Self { collector: None, resource: Resource::default(), interval: Duration::from_secs(60) }
+    }
 }
 
 impl Default for Resource {
@@ -142,6 +158,69 @@ mod tests {
         check("[traces]\nbatch = 10\nqueue = 5", "more than wait at all");
         check("[traces]\npropagators = [\"b3\"]", "traces.propagators[0]");
         check("[otlp]\nheaders_from = \"a=b\"", "a credential is not written into the config");
+    }
+
+    #[test]
+    fn numbers_are_sent_where_there_is_an_endpoint() {
+        let push =
+            |text: &str| Config::parse(text, Path::new("")).unwrap_or_else(|error| panic!("{error}")).push;
+        let at = |text: &str| {
+            let collector = push(text).collector?;
+            Some((collector.address.to_string(), collector.path.map(|path| path.to_string())))
+        };
+        assert_eq!(at(""), None);
+        let grpc = "[otlp]\nendpoint = \"http://c:4317\"\n";
+        assert_eq!(at(grpc), Some(("http://c:4317".to_owned(), None)));
+        assert_eq!(push(grpc).interval.as_secs(), 60);
+        let http = "[otlp]\nendpoint = \"http://c:4318\"\nservice = \"edge\"\n[metrics]\ninterval = \"15s\"";
+        assert_eq!(at(http), Some(("http://c:4318".to_owned(), Some("/v1/metrics".to_owned()))));
+        assert_eq!((push(http).interval.as_secs(), &*push(http).resource.service), (15, "edge"));
+        for off in ["push = false", "enabled = false"] {
+            assert_eq!(at(&format!("{grpc}[metrics]\n{off}")), None, "{off}");
+        }
+        let own = "[metrics]\nendpoint = \"http://d:9/x\"\nprotocol = \"http/protobuf\"";
+        assert_eq!(at(own), Some(("http://d:9".to_owned(), Some("/x".to_owned()))));
+        for (text, want) in [
+            ("[metrics]\npush = true", "no endpoint"),
+            (
+                "[otlp]\nendpoint = \"http://c:4317\"\n[metrics]\nenabled = false\npush = true",
+                "no numbers are kept",
+            ),
+            ("[metrics]\ninterval = \"0s\"", "metrics.interval"),
+        ] {
+            let error = Config::parse(text, Path::new("")).unwrap_err().to_string();
+            assert!(error.contains(want), "{text}\n gave {error}");
+        }
+    }
+
+    #[test]
+    fn opentelemetry_says_where_numbers_go() {
+        let there = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317");
+        let of = |more: &[(&str, &str)]| environment(&[&[there][..], more].concat(), "").unwrap();
+        assert_eq!(of(&[]).push.collector.unwrap().address.port, 4317);
+        for name in ["none", "prometheus"] {
+            let config = of(&[("OTEL_METRICS_EXPORTER", name)]);
+            assert_eq!((config.push.collector, config.metrics.is_some()), (None, true), "{name}");
+            assert!(config.traces.collector.is_some());
+        }
+        let both = of(&[("OTEL_METRICS_EXPORTER", "otlp, prometheus")]);
+        assert!(both.push.collector.is_some());
+        assert_eq!(of(&[("OTEL_SDK_DISABLED", "true")]).push.collector, None);
+        let own = of(&[
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "https://d/x"),
+            ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a=b"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "5000"),
+            ("OTEL_METRIC_EXPORT_TIMEOUT", "700"),
+        ])
+        .push;
+        assert_eq!(own.interval.as_secs(), 5);
+        let own = own.collector.unwrap();
+        assert_eq!((own.address.to_string().as_str(), own.path.unwrap().as_str()), ("https://d:443", "/x"));
+        assert_eq!((own.timeout.as_millis(), own.headers.len()), (700, 1));
+        let both =
+            of(&[("OTEL_METRIC_EXPORT_TIMEOUT", "700"), ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "900")]);
+        assert_eq!(both.push.collector.unwrap().timeout.as_millis(), 900);
     }
 
     fn environment(variables: &[(&str, &str)], text: &str) -> Result<Config, String> {

@@ -2,13 +2,15 @@
 //! preflights are answered here, and what a page may read is said on every other response. OPTIONS that is no preflight is
 //! a request like any other, and a route that allows no page is left to what an upstream says of itself.
 
+use std::sync::Arc;
+
 use axum::response::IntoResponse as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tonic::Status;
 
 use crate::{
-    call::Peer,
-    route::{Asked as Asks, Cors, Origins, Route},
+    call::{Peer, Record},
+    route::{Asked as Asks, Binding, Cors, Origins, Route},
     snapshot::Snapshot,
     status::{self, Fault},
     surface::{Request, Response, rest::is_socket},
@@ -24,6 +26,10 @@ const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, x-req
 /// The page that a request comes from, and the rules of the route that it calls.
 pub(super) struct Page<'a> {
     cors: &'a Cors,
+    /// That which is called, or asked for.
+    route: Option<&'a Arc<Route>>,
+    /// What a preflight is counted by.
+    counted: Option<&'a Arc<Binding>>,
     origin: HeaderValue,
     /// It is a page of the gateway's own.
     own: bool,
@@ -53,12 +59,27 @@ impl<'a> Page<'a> {
         let own = is_own(&origin, headers, request.uri());
         let route = route(snapshot, request, asked.as_ref());
         let cors = route.and_then(|route| route.cors.as_deref()).unwrap_or(&snapshot.config.cors);
-        Some(Self { cors, origin, own, asked })
+        let wanted = asked.as_ref().and_then(|asked| Method::from_bytes(asked.method.as_bytes()).ok());
+        let counted = route.zip(wanted).and_then(|(route, method)| {
+            let uri = request.uri();
+            snapshot.rest.counted_of(route, &method, uri, &Asks::by_preflight(uri, headers))
+        });
+        Some(Self { cors, route, counted, origin, own, asked })
     }
 
     /// True for a preflight to a route that some page may call.
     pub(super) fn preflight(&self) -> bool {
         self.asked.is_some() && self.cors.origins != Origins::None
+    }
+
+    /// Writes down what a preflight asks for.
+    pub(super) fn tell(&self, record: &Record) {
+        if let Some(route) = self.route {
+            record.asks_for(route);
+        }
+        if let Some(counted) = self.counted {
+            record.bound(counted);
+        }
     }
 
     /// The answer to a preflight, without what [`tell`] adds to every response.
@@ -163,18 +184,17 @@ pub(super) fn forget_certificate(page: Option<&Page<'_>>, request: &mut Request)
 }
 
 /// The route that is called; of a preflight, that which the request it asks for will call.
-fn route<'a>(snapshot: &'a Snapshot, request: &Request, asked: Option<&Asked>) -> Option<&'a Route> {
+fn route<'a>(snapshot: &'a Snapshot, request: &Request, asked: Option<&Asked>) -> Option<&'a Arc<Route>> {
     let (uri, headers) = (request.uri(), request.headers());
     let known = Asks::of(uri, headers);
-    let found = match asked {
+    match asked {
         Some(asked) => {
             let method = Method::from_bytes(asked.method.as_bytes()).ok()?;
             snapshot.route_of(&method, uri, &Asks::by_preflight(uri, headers), None)
         }
         None if is_socket(request) => snapshot.socket_route_of(uri, &known),
         None => snapshot.route_of(request.method(), uri, &known, Some(snapshot.protocol_of(request))),
-    };
-    found.map(|route| &**route)
+    }
 }
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -272,7 +292,7 @@ mod tests {
         let origin = HeaderValue::from_static(origin);
         let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
         let own = is_own(&origin, &headers, &Uri::from_static("/"));
-        Page { cors, origin, own, asked: None }
+        Page { cors, route: None, counted: None, origin, own, asked: None }
     }
 
     #[test]

@@ -21,14 +21,16 @@ use tracing::{debug, error};
 use super::{
     Gateway, PortTls,
     cors::{self, Page},
-    framing, headers,
+    framing,
+    head_fault::HeadFault,
+    headers,
     operator::{self, OperatorRoad},
     pages, rebinding,
     request_id::{self, REQUEST_ID},
     traces,
 };
 use crate::{
-    call::{Arrived, Body, Peer, Record, Road, Unanswered, Way, trace::TraceContext},
+    call::{Arrived, Body, Peer, Record, Road, UNREAD, Unanswered, Way, trace::TraceContext},
     config::Config,
     route::{Asked, path},
     snapshot::Snapshot,
@@ -84,7 +86,7 @@ impl Door {
         };
         let Some((unanswered, record)) = recorded else { return response };
         if let Some(failed) = Failed::of(&response) {
-            record.failed(failed.code, &failed.message);
+            failed.tell(&record);
         }
         unanswered.answered(response)
     }
@@ -144,7 +146,12 @@ impl Door {
         };
         cors::forget_certificate(page.as_ref(), &mut request);
         let answer = match &page {
-            Some(page) if page.preflight() => Ok(Ok(future::ready(page.preflight_answer()).boxed())),
+            Some(page) if page.preflight() => {
+                if let Some(record) = Record::of(request.extensions()) {
+                    page.tell(&record);
+                }
+                Ok(Ok(future::ready(page.preflight_answer()).boxed()))
+            }
             _ => catch_unwind(AssertUnwindSafe(|| {
                 self.answer(snapshot, road, &arrival, page.as_ref(), request)
             })),
@@ -191,17 +198,30 @@ impl Door {
         self.refuse_unread(&self.gateway.snapshot(), status, None).await
     }
 
-    /// Refuses what no request was read of.
+    /// Refuses what no request was read of. It is recorded where it is known whose it was: as a request of no method, for nothing.
     async fn refuse_unread(&self, snapshot: &Snapshot, status: Status, peer: Option<Peer>) -> Response {
         let mut request = Request::new(Body::empty());
+        *request.uri_mut() = Uri::from_static("*");
+        if let Ok(unread) = Method::from_bytes(UNREAD.as_bytes()) {
+            *request.method_mut() = unread;
+        }
+        let observers = snapshot.observers.as_ref().filter(|_| peer.is_some());
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
         let arrival = Arrival::of(snapshot, &mut request);
+        let record = observers.map(|observers| Record::begin(arrival.recorded(&request, None), observers));
+        if let Some(record) = &record {
+            record.failed(status.code(), status.message());
+        }
+        let unanswered = record.map(Unanswered::new);
         let mut response = arrival.refuse(snapshot, status).await;
         headers::secure(&snapshot.config, arrival.secure, response.headers_mut());
         response.headers_mut().insert(REQUEST_ID, arrival.id);
-        response
+        match unanswered {
+            Some(unanswered) => unanswered.answered(response),
+            None => response,
+        }
     }
 
     /// Serves a request by the page or the surface it is for.
@@ -248,49 +268,6 @@ impl Door {
                 }
             }
         })
-    }
-}
-
-/// What is wrong with the head of a request of HTTP/1.1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeadFault {
-    /// It did not come whole within this time.
-    Late(Duration),
-    /// It is TLS, which is not spoken here.
-    Tls,
-    /// It is not HTTP/1.1, for this reason.
-    Malformed(String),
-    /// Its first line is too long.
-    UriTooLong,
-    /// It is so far over the limit that it was not read to its end, or has more headers than there may be.
-    TooLarge,
-}
-
-impl HeadFault {
-    fn status(&self, config: &Config) -> Status {
-        match self {
-            Self::Late(within) => {
-                let message = format!("the head of the request did not come whole within {within:?}");
-                refuse(Refusal::RequestTimeout, message)
-            }
-            Self::Tls => Fault::client().on(Status::invalid_argument(
-                "TLS was spoken to a port of plain HTTP: say http:// instead of https:// (grpcurl: -plaintext)",
-            )),
-            Self::Malformed(why) => {
-                let message = format!("the head of the request is not HTTP/1.1: {why}");
-                Fault::client().on(Status::invalid_argument(message))
-            }
-            Self::UriTooLong => {
-                refuse(Refusal::UriTooLong, "the URI of the request is longer than any that is read")
-            }
-            Self::TooLarge => {
-                let Config { header_bytes: bytes, headers, .. } = config;
-                let message = format!(
-                    "the head of the request is over a limit: {bytes} bytes, or {headers} headers"
-                );
-                refuse(Refusal::HeadersTooLarge, message)
-            }
-        }
     }
 }
 

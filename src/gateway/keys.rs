@@ -69,8 +69,7 @@ pub(super) fn hold(next: &mut Config, now: &Config) -> Vec<String> {
     next.proxy_protocol.clone_from(&now.proxy_protocol);
     next.workers = now.workers;
     next.log.format = now.log.format;
-    next.metrics.clone_from(&now.metrics);
-    process::hold_traces(&mut next.traces, &now.traces);
+    process::hold_telemetry(next, now);
     next.header_bytes = now.header_bytes;
     next.headers = now.headers;
     next.connections = now.connections;
@@ -128,6 +127,7 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
         watch_config,
         log,
         metrics,
+        push,
         traces,
         connections,
         limits,
@@ -165,8 +165,8 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
     keys.add("log.format", &log.format);
     keys.add("log.requests", &log.requests);
     keys.add("log.slow", &log.slow);
-    keys.long("metrics", metrics);
-    keys.traces(traces);
+    keys.metrics(metrics.as_ref(), push);
+    keys.traces(traces, push);
     keys.connections(connections);
     keys.add("limits.request_bytes", &limits.request_bytes);
     keys.add("limits.response_bytes", &limits.response_bytes);

@@ -20,7 +20,7 @@ use tracing_subscriber::{
 use crate::{
     call::Observer,
     config::{Log, LogFormat, LogLevel},
-    observe::{AccessLog, Form, Outlet},
+    observe::{AccessLog, Allowance, Form, Outlet, lost_in_json, lost_in_text},
     store::AT_START,
 };
 
@@ -60,7 +60,7 @@ pub fn start(settings: Log) {
     };
     if started.is_ok() {
         let form = if text { Form::Text { colours: terminal } } else { Form::Json };
-        let outlet = Outlet::to(std::io::stderr())
+        let outlet = Outlet::to(std::io::stderr(), if text { lost_in_text } else { lost_in_json })
             .inspect_err(|why| tracing::error!("there is no access log: {why}"))
             .ok();
         let _ = LOG.set(Running { form, outlet, set });
@@ -89,7 +89,13 @@ pub(super) fn of_requests(settings: Log) -> Option<Arc<dyn Observer>> {
     }
     let every = settings.level != LogLevel::Warn;
     let outlet = log.outlet.clone()?;
-    Some(Arc::new(AccessLog { outlet, form: log.form, every, slow: settings.slow }))
+    Some(Arc::new(AccessLog {
+        outlet,
+        form: log.form,
+        every,
+        unread: Allowance::default(),
+        slow: settings.slow,
+    }))
 }
 
 /// `greeted`: a person is told by the words at start-up what a start finds as it should be.

@@ -9,8 +9,10 @@ mod cors;
 mod door;
 mod explain;
 mod federated;
+mod figures;
 mod files;
 mod framing;
+mod head_fault;
 mod headers;
 mod health;
 mod keyring;
@@ -19,6 +21,7 @@ pub mod log;
 mod observers;
 mod operator;
 mod pages;
+mod pushed;
 mod rebinding;
 mod rehearsal;
 mod reload;
@@ -41,7 +44,8 @@ use tonic::Status;
 pub use self::{
     accounts::directory,
     certificates::PortTls,
-    door::{Door, HeadFault, door, operator_door},
+    door::{Door, door, operator_door},
+    head_fault::HeadFault,
     source::Source,
     start::{StartError, rehearse},
 };
@@ -62,7 +66,7 @@ use crate::{
     snapshot::{Known, Parts, Snapshot},
     store::StoreHealth,
     surface::mcp::Board,
-    telemetry::Telemetry,
+    telemetry::{CacheUse, Telemetry},
 };
 
 /// A gateway that runs.
@@ -91,8 +95,12 @@ pub struct Gateway {
     reloads: Arc<reload::Queue>,
     /// Who sends the traces of calls, if anybody does.
     traces: Option<traces::Traces>,
+    /// Who sends its numbers, if anybody does.
+    pushed: Option<pushed::Pushed>,
     /// The files that the config comes from and names, with what they held when it was read last.
     files: watch::Sender<Sight>,
+    /// How often what probes had found was enough.
+    health_used: Arc<CacheUse>,
     /// The instruments; `None` where nobody wants numbers.
     telemetry: Option<Arc<Telemetry>>,
 }
@@ -186,11 +194,19 @@ impl Gateway {
         self.snapshot.load_full()
     }
 
-    /// Sends the traces of calls that have ended, which may take this long.
-    pub async fn finish_traces(&self, limit: Duration) {
-        if let Some(traces) = &self.traces {
-            traces.finish(limit).await;
-        }
+    /// Sends what is left to tell: the traces of calls that have ended, and the last numbers. It may take this long.
+    pub async fn finish_telemetry(&self, limit: Duration) {
+        let traces = async {
+            if let Some(traces) = &self.traces {
+                traces.finish(limit).await;
+            }
+        };
+        let numbers = async {
+            if let Some(pushed) = &self.pushed {
+                pushed.finish(limit).await;
+            }
+        };
+        tokio::join!(traces, numbers);
     }
 
     /// Swaps in a snapshot; whoever calls it holds `current`.
@@ -198,6 +214,9 @@ impl Gateway {
         self.board.show(&snapshot.catalog);
         if let Some(mcp) = &snapshot.mcp {
             self.mcp.show(mcp.toolbox(), mcp.shelf());
+        }
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.calls.keep(&snapshot.catalog.route_names());
         }
         self.snapshot.store(Arc::new(snapshot));
     }

@@ -16,6 +16,7 @@ use super::{
     callers, certificates,
     explain::Explainer,
     federated, files, health, observers,
+    pushed::Pushed,
     reload::{self, Queue},
     schemas::{self, Watch},
     traces::Traces,
@@ -179,6 +180,12 @@ impl Gateway {
         let traces = if opens { Traces::begin(&config, &about).map_err(StartError::Config)? } else { None };
         let tracer = traces.as_ref().map(|traces| traces.tracer(&config));
         let telemetry = observers::telemetry(&config).map_err(StartError::Config)?;
+        let pushed = match &telemetry {
+            Some(telemetry) if opens => {
+                Pushed::begin(&config, &about, telemetry).map_err(StartError::Config)?
+            }
+            _ => None,
+        };
         let observers = observers::of(&config, telemetry.as_ref(), tracer.as_ref());
         let (upstreams, figures) = (dialled(&prepared.reached), health::figures(&config));
         let reached = (&upstreams, &prepared.proxied);
@@ -230,6 +237,7 @@ impl Gateway {
             first_admin: Mutex::new(first_admin),
             board: Arc::clone(&parts.board),
             mcp: Arc::clone(&parts.mcp),
+            health_used: Arc::clone(parts.monitor.used()),
             current: Mutex::new(Current {
                 parts,
                 reached: prepared.reached,
@@ -242,9 +250,17 @@ impl Gateway {
             read_now: watch::Sender::new(0),
             reloads,
             traces,
+            pushed,
             files,
             telemetry,
         });
+        if let Some(telemetry) = &gateway.telemetry {
+            let (families, caches) = (Arc::downgrade(&gateway), Arc::downgrade(&gateway));
+            telemetry.ask(
+                move || families.upgrade().map(|gateway| gateway.figures_now()).unwrap_or_default(),
+                move || caches.upgrade().map(|gateway| gateway.caches()).unwrap_or_default(),
+            );
+        }
         explainer.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
         if opens {

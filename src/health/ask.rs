@@ -17,7 +17,7 @@ use tonic::Code;
 
 use super::{
     known::Known,
-    monitor::Reaches,
+    reaches::Reaches,
     results::{Service, Status},
     rules::{Get, Probe, Target},
 };

@@ -12,12 +12,14 @@ mod ask;
 mod figures;
 mod known;
 mod monitor;
+mod reaches;
 mod results;
 mod rules;
 
 pub use self::{
     figures::{Figure, Figures, Finding, Lag},
-    monitor::{Found, Monitor, Reached, Reaches},
+    monitor::{Found, Monitor},
+    reaches::{Reached, Reaches},
     results::{Results, Service, Status},
     rules::{Check, Get, Headers, Probe, Settings, Target, Thresholds},
 };

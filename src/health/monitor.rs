@@ -2,7 +2,7 @@
 //! this process. Who asks while others wait for the answer waits with them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -19,53 +19,16 @@ use super::{
     ask::Asker,
     figures::{Figures, Finding},
     known::Known,
+    reaches::{Reached, Reaches},
     results::{Results, Service, Status},
     rules::{Check, Probe, Settings, Target},
 };
-use crate::{
-    auth::digest,
-    dispatch::{Condition, HttpUpstream, Upstream},
-    store::Stores,
-};
+use crate::{auth::digest, dispatch::Condition, telemetry::CacheUse};
 
 /// An upstream that is down is asked again until it is back, but not more often than this.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// What probes of the gateway's own things reach.
-#[derive(Debug, Clone)]
-pub struct Reaches {
-    pub stores: Arc<Stores>,
-    pub upstreams: HashMap<Arc<str>, Reached>,
-}
-
-/// An upstream, whatever it speaks.
-#[derive(Debug, Clone)]
-pub enum Reached {
-    Grpc(Arc<Upstream>),
-    Http(Arc<HttpUpstream>),
-}
-
-impl Reached {
-    fn condition(&self) -> Condition {
-        match self {
-            Self::Grpc(upstream) => upstream.condition(),
-            Self::Http(upstream) => upstream.condition(),
-        }
-    }
-
-    /// What calls have told of it; where they have told nothing, whether it can be connected to.
-    pub(super) async fn ask(&self) -> Result<(), String> {
-        match self.condition() {
-            Condition::Down(why) => return Err(why.to_owned()),
-            Condition::Up => return Ok(()),
-            Condition::Unknown => {}
-        }
-        match self {
-            Self::Grpc(upstream) => upstream.reach().await,
-            Self::Http(upstream) => upstream.reach().await,
-        }
-    }
-}
+/// What is kept here is held against what replicas share, but not more often than this.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The probes of one config.
 pub struct Monitor(Arc<Inner>);
@@ -83,7 +46,13 @@ struct Inner {
     flight: Mutex<Option<watch::Receiver<Option<Found>>>>,
     /// What was found last, and when.
     last: Mutex<Option<(Instant, Arc<Results>)>>,
+    /// Upstreams that were asked again since, by their probes' names.
+    again: Mutex<BTreeMap<Arc<str>, (SystemTime, Service)>>,
+    /// When what replicas share was last looked at.
+    looked: Mutex<Option<Instant>>,
     known: Known,
+    /// What was found before, and how often it was enough; over all configs.
+    used: Arc<CacheUse>,
     /// Somebody asks again until the upstreams that are down are back.
     following: AtomicBool,
 }
@@ -120,9 +89,18 @@ impl Monitor {
             runtime: Handle::try_current().ok(),
             flight: Mutex::default(),
             last: Mutex::new(last),
+            again: Mutex::default(),
+            looked: Mutex::default(),
+            used: before.map(|before| Arc::clone(&before.0.used)).unwrap_or_default(),
             known: before.map(|before| before.0.known.again()).unwrap_or_default(),
             following: AtomicBool::new(false),
         }))
+    }
+
+    /// How often what was found before was enough.
+    #[must_use]
+    pub fn used(&self) -> &Arc<CacheUse> {
+        &self.0.used
     }
 
     #[must_use]
@@ -150,43 +128,47 @@ impl Monitor {
         if inner.askers.is_empty() {
             return None;
         }
-        if let Some(results) = self.fresh() {
+        if let Some(results) = inner.own() {
+            // Others share what they find: that is looked at, but nobody waits for it who can be answered.
+            if inner.reaches.stores.share_cache() && inner.looks_again() {
+                let _ = self.flight();
+            }
+            inner.used.hit();
             let results = inner.overruled(&results).map(Arc::new).unwrap_or(results);
             return Some(Found { results, hit: true });
         }
-        let mut waiting = {
-            let mut flight = locked(&inner.flight);
-            match &*flight {
-                Some(waiting) => waiting.clone(),
-                None => {
-                    let (answer, waiting) = watch::channel(None);
-                    inner.runtime.as_ref()?.spawn(fly(Arc::clone(inner), answer));
-                    *flight = Some(waiting.clone());
-                    waiting
-                }
-            }
-        };
+        let mut waiting = self.flight()?;
         let mut found = waiting.wait_for(Option::is_some).await.ok()?.clone()?;
+        if found.hit {
+            inner.used.hit();
+        } else {
+            inner.used.missed();
+        }
         if let Some(now) = inner.overruled(&found.results) {
             found.results = Arc::new(now);
         }
         Some(found)
     }
 
-    /// What was found a moment ago, where nobody else can have found anything later: no other thread is waited for.
-    fn fresh(&self) -> Option<Arc<Results>> {
-        if self.0.reaches.stores.share_cache() { None } else { self.0.own() }
+    /// The answer that is on its way, which begins if there is none; `None`: nobody asks any more.
+    fn flight(&self) -> Option<watch::Receiver<Option<Found>>> {
+        let inner = &self.0;
+        let mut flight = locked(&inner.flight);
+        if let Some(waiting) = &*flight {
+            return Some(waiting.clone());
+        }
+        let (answer, waiting) = watch::channel(None);
+        inner.runtime.as_ref()?.spawn(fly(Arc::clone(inner), answer));
+        *flight = Some(waiting.clone());
+        Some(waiting)
     }
 
     /// True where an upstream was not there when it was last asked for, and nobody has found it back since.
     #[must_use]
     pub fn misses(&self, upstream: &str) -> bool {
-        let last = locked(&self.0.last);
-        let Some((_, results)) = &*last else { return false };
-        self.0.upstreams().any(|(probe, name)| {
-            **name == *upstream
-                && results.services.get(&probe.name).is_some_and(|found| found.status == Status::Down)
-        })
+        self.0
+            .down()
+            .any(|asker| matches!(&asker.probe.target, Target::Upstream(name) if **name == *upstream))
     }
 }
 
@@ -208,9 +190,9 @@ async fn fly(inner: Arc<Inner>, answer: watch::Sender<Option<Found>>) {
     follow(&inner);
 }
 
-/// Asks again, while an upstream is down, until it is back: what is told of it by `grpc.health.v1` follows.
+/// Asks an upstream that is down again, and it alone, until it is back: what is told of it by `grpc.health.v1` follows.
 fn follow(inner: &Arc<Inner>) {
-    if !inner.any_upstream_is_down() || inner.following.swap(true, Relaxed) {
+    if inner.down().next().is_none() || inner.following.swap(true, Relaxed) {
         return;
     }
     let (weak, pause) = (Arc::downgrade(inner), inner.settings.cache.max(AGAIN));
@@ -218,12 +200,21 @@ fn follow(inner: &Arc<Inner>) {
         loop {
             tokio::time::sleep(pause).await;
             let Some(inner) = Weak::upgrade(&weak) else { return };
-            if !inner.any_upstream_is_down() {
+            let down: Vec<&Asker> = inner.down().collect();
+            if down.is_empty() {
                 inner.following.store(false, Relaxed);
                 return;
             }
-            // Nobody else waits for it: its end is seen when it is looked at again.
-            let _ = Monitor(inner).look().await;
+            let at = SystemTime::now();
+            let asking = down.into_iter().map(|asker| async {
+                (Arc::clone(&asker.probe.name), asker.ask(&inner.reaches, &inner.known).await)
+            });
+            for (name, found) in join_all(asking).await {
+                if found.status != Status::Down {
+                    info!(service = &*name, "the service {name} is {} again", found.status.word());
+                }
+                locked(&inner.again).insert(name, (at, found));
+            }
         }
     });
 }
@@ -292,12 +283,16 @@ impl Inner {
         // What is read again is as old as it was.
         let at = match &*last {
             Some((at, before)) if before.at == results.at => *at,
-            _ => Instant::now(),
+            _ => {
+                // Another's may be some seconds old; of clocks that differ much nothing is believed.
+                let age = SystemTime::now().duration_since(results.at).unwrap_or_default();
+                Instant::now().checked_sub(age.min(self.settings.cache)).unwrap_or_else(Instant::now)
+            }
         };
         *last = Some((at, Arc::clone(results)));
         drop(last);
         for (name, found) in &results.services {
-            let was = before.as_ref().and_then(|before| before.services.get(name)).map(|was| was.status);
+            let was = before.as_ref().and_then(|before| self.found(before, name)).map(|was| was.status);
             let why = found.message.as_deref().unwrap_or_default();
             match (was, found.status) {
                 (was, now) if was == Some(now) => {}
@@ -317,20 +312,44 @@ impl Inner {
         })
     }
 
-    fn any_upstream_is_down(&self) -> bool {
-        let last = locked(&self.last);
-        let Some((_, results)) = &*last else { return false };
-        let mut upstreams = self.upstreams();
-        upstreams.any(|(probe, _)| {
-            results.services.get(&probe.name).is_some_and(|found| found.status == Status::Down)
+    /// Those of the upstreams that were not there when they were last asked.
+    fn down(&self) -> impl Iterator<Item = &Asker> {
+        let last = locked(&self.last).clone();
+        self.askers.iter().filter(move |asker| {
+            let Some((_, results)) = &last else { return false };
+            let upstream = matches!(asker.probe.target, Target::Upstream(_));
+            upstream
+                && self.found(results, &asker.probe.name).is_some_and(|found| found.status == Status::Down)
         })
     }
 
-    /// What is kept may say that an upstream is up of which calls have learned better.
+    /// What was found of a service: when all were asked, or since.
+    fn found(&self, results: &Results, name: &Arc<str>) -> Option<Service> {
+        let again = locked(&self.again).get(name).filter(|(at, _)| *at > results.at).cloned();
+        again.map(|(_, found)| found).or_else(|| results.services.get(name).cloned())
+    }
+
+    /// True for one who asks, now and then.
+    fn looks_again(&self) -> bool {
+        let (mut looked, now) = (locked(&self.looked), Instant::now());
+        let due = looked.is_none_or(|at| now.saturating_duration_since(at) >= LOOK);
+        if due {
+            *looked = Some(now);
+        }
+        due
+    }
+
+    /// What is kept may be of before an upstream was asked again, or say that one is up of which calls have learned better.
     fn overruled(&self, results: &Results) -> Option<Results> {
         let mut changes: BTreeMap<Arc<str>, Service> = BTreeMap::new();
         for (probe, name) in self.upstreams() {
-            let up = results.services.get(&probe.name).is_some_and(|found| found.status == Status::Up);
+            let found = self.found(results, &probe.name);
+            let up = found.as_ref().is_some_and(|found| found.status == Status::Up);
+            changes.extend(
+                found
+                    .filter(|found| results.services.get(&probe.name) != Some(found))
+                    .map(|found| (Arc::clone(&probe.name), found)),
+            );
             let reached = self.reaches.upstreams.get(name).filter(|_| up);
             if let Some(Condition::Down(why)) = reached.map(Reached::condition) {
                 changes.insert(Arc::clone(&probe.name), Service::not_up(Status::Down, why));

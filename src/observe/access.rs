@@ -1,15 +1,14 @@
 //! The access log: one line a request, when it has ended. As JSON for programs, or for a person at a terminal. What may hold
 //! credentials is never in it: no query, no header but the user agent.
 
-use std::{borrow::Cow, cell::RefCell, io::Write as _, time::Duration};
+use std::{cell::RefCell, io::Write as _, time::Duration};
 
 use http::Version;
 use tonic::Code;
 
-use super::{CLIENT_CLOSED, Outlet, line::Line};
+use super::{CLIENT_CLOSED, Outlet, allowance::Allowance, line::Line, words::told};
 use crate::{
-    call::{Ended, Observer},
-    route::Destination,
+    call::{Ended, Observer, UNREAD, Way},
     status,
     telemetry::Credentials,
 };
@@ -27,6 +26,8 @@ pub struct AccessLog {
     pub form: Form,
     /// Lines of less weight than a warning are written too.
     pub every: bool,
+    /// How many lines there are of heads that could not be read.
+    pub unread: Allowance,
     /// A call that takes this long is worth a warning, unless it is a stream.
     pub slow: Duration,
 }
@@ -55,7 +56,9 @@ impl Observer for AccessLog {
             static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
         let weight = self.weight(call);
-        if !weight.warn && !self.every {
+        let wanted = weight.warn || self.every;
+        // Of heads that cannot be read somebody may send any number: some lines say it.
+        if !wanted || (call.arrived.method.as_str() == UNREAD && !self.unread.takes(call.arrived.at)) {
             return;
         }
         LINE.with_borrow_mut(|line| {
@@ -78,7 +81,7 @@ impl AccessLog {
                 .code
                 .is_some_and(|code| code != Code::Unimplemented && status::http_of(code).is_server_error());
         let distrusted = call.credentials == Some(Credentials::Refused);
-        let slow = !call.streams && call.took >= self.slow;
+        let slow = !call.streams && call.latency() >= self.slow;
         Weight { warn: failed || slow || distrusted, slow }
     }
 }
@@ -105,13 +108,19 @@ fn json(out: &mut Vec<u8>, call: &Ended<'_>, weight: Weight) {
     line.text("surface", call.way.name());
     line.text("method", arrived.method.as_str());
     line.text("path", cut(arrived.uri.path(), MOST_PATH));
-    match (call.binding, call.route) {
-        (Some(binding), Some(route)) => {
-            line.text("route", &binding.template);
-            line.text("rpc", &route.name);
+    if let Some((name, _)) = call.called() {
+        line.text("route", name);
+        // The method behind a path, or the name that the config has for a route.
+        if let Some(route) = call.route.filter(|route| route.name != *name) {
+            let rpc = matches!(call.way, Way::Rest | Way::Mcp);
+            line.text(if rpc { "rpc" } else { "route_name" }, &route.name);
         }
-        (_, Some(route)) if route.destination != Destination::Nothing => line.text("route", &route.name),
-        _ => {}
+    }
+    if let Some(asked) = call.asked.filter(|asked| !asked.method.is_empty()) {
+        line.text("mcp_method", &asked.method);
+        if let Some(tool) = &asked.tool {
+            line.text("tool", tool);
+        }
     }
     line.number("status", http_status(call).into());
     if let Some(code) = call.code {
@@ -163,6 +172,12 @@ fn text(out: &mut Vec<u8>, call: &Ended<'_>, weight: Weight, colours: bool) -> s
         write!(out, " {}", status::name(code))?;
     }
     write!(out, " {:.1?} {} B {}", call.took, call.response_bytes, call.way.name())?;
+    if let Some(asked) = call.asked.filter(|asked| !asked.method.is_empty()) {
+        write!(out, " {}", asked.method.escape_debug())?;
+        if let Some(tool) = &asked.tool {
+            write!(out, " {tool}")?;
+        }
+    }
     if weight.slow {
         out.extend_from_slice(b" slow");
     }
@@ -183,29 +198,6 @@ fn text(out: &mut Vec<u8>, call: &Ended<'_>, weight: Weight, colours: bool) -> s
         write!(out, " error={:?}", cut(&message, MOST_TEXT))?;
     }
     write!(out, " id={}", arrived.request_id.to_str().unwrap_or_default())
-}
-
-/// What its caller was told. What is wrong with a request is said by the words of its query or body, in quotes, and these are
-/// for nobody else to read.
-fn told<'a>(call: &Ended<'a>) -> Option<Cow<'a, str>> {
-    let message = call.message?;
-    if call.code != Some(Code::InvalidArgument) || !message.contains('"') {
-        return Some(message.into());
-    }
-    let mut out = String::with_capacity(message.len());
-    let (mut quoted, mut escaped) = (false, false);
-    for c in message.chars() {
-        match c {
-            '"' if !escaped => {
-                out.push_str(if quoted { "…\"" } else { "\"" });
-                quoted = !quoted;
-            }
-            c if !quoted => out.push(c),
-            _ => {}
-        }
-        escaped = c == '\\' && !escaped;
-    }
-    Some(out.into())
 }
 
 /// At most so many bytes of it.

@@ -8,10 +8,9 @@ use tonic::Code;
 
 use super::CLIENT_CLOSED;
 use crate::{
-    call::{Arrived, Attempt, Ended, Observer, Outcome, Way},
-    route::Destination,
+    call::{Arrived, Asked, Attempt, Ended, Observer, Outcome, Way},
     status,
-    telemetry::{Kind, Seen, Sent, Telemetry},
+    telemetry::{Kind, Seen, Sent, Telemetry, Tools},
 };
 
 /// Counts calls.
@@ -42,12 +41,11 @@ impl Observer for CallMetrics {
 
     fn ended(&self, call: &Ended<'_>) {
         self.active(call.arrived.secure).dec();
-        let route = call.route.filter(|route| route.destination != Destination::Nothing);
-        let route = match (call.way, call.binding) {
-            (Way::Rest, Some(binding)) => Some((&binding.template, &binding.label)),
-            _ => route.map(|route| (&route.name, &route.label)),
-        };
-        self.telemetry.calls.ended(route, seen(call), call.took, call.arrived.at + call.took);
+        let calls = &self.telemetry.calls;
+        calls.ended(call.called(), seen(call), call.latency(), call.arrived.at + call.took);
+        if let Some(asked) = call.asked {
+            of_tools(call, asked, &calls.tools);
+        }
         if let Some(limit) = call.limited {
             self.telemetry.own.limited(limit);
         }
@@ -73,6 +71,54 @@ impl CallMetrics {
         let ended = last.ended.unwrap_or_else(|| call.arrived.at + call.took);
         upstream.called(sent, became(last), ended.saturating_duration_since(first.began));
     }
+}
+
+/// The methods of MCP that there are; what a client makes up is no label.
+const METHODS: [&str; 19] = [
+    "completion/complete",
+    "initialize",
+    "logging/setLevel",
+    "notifications/cancelled",
+    "notifications/initialized",
+    "notifications/progress",
+    "notifications/roots/list_changed",
+    "ping",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "server/discover",
+    "subscriptions/listen",
+    "tools/call",
+    "tools/list",
+];
+const OTHER_METHOD: &str = "_OTHER";
+
+/// A request of MCP, by the conventions for it.
+fn of_tools(call: &Ended<'_>, asked: &Asked, tools: &Tools) {
+    if let Some(lasted) = asked.session {
+        tools.session_ended(lasted);
+    }
+    if asked.method.is_empty() {
+        return;
+    }
+    let method = METHODS.into_iter().find(|known| **known == *asked.method).unwrap_or(OTHER_METHOD);
+    let number;
+    let error = match asked.error {
+        Some(error) => {
+            number = error.to_string();
+            &number
+        }
+        None if call.cancelled => "cancelled",
+        None if call.code.is_some_and(|code| code != Code::Ok) => "tool_error",
+        None => "",
+    };
+    // A tool's answer may come in a stream, which ends with it; who listens does so for as long as he likes.
+    let took = if asked.tool.is_some() { call.took } else { call.latency() };
+    tools.asked(method, asked.tool.as_deref(), error, took);
 }
 
 /// What an application answers is an answer, whatever it says.
@@ -101,9 +147,11 @@ fn seen(call: &Ended<'_>) -> Seen {
         Way::Rest | Way::Mcp | Way::Http => Kind::Http,
     };
     let by_code = || call.code.is_some_and(|code| status::http_of(code).is_server_error());
+    // What there is not is its client's mistake.
+    let unknown = call.code == Some(Code::Unimplemented) && call.called().is_none();
     let failed = match kind {
-        Kind::Rpc => by_code(),
-        // A tool that fails is answered with 200; what there is not is its client's mistake.
+        Kind::Rpc => by_code() && !unknown,
+        // A tool that fails is answered with 200.
         Kind::Http if call.way == Way::Mcp && call.http_status == Some(StatusCode::OK) => {
             by_code() && call.code != Some(Code::Unimplemented)
         }

@@ -19,7 +19,24 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 /// A way out for whole lines.
 #[derive(Debug, Clone)]
-pub struct Outlet(Arc<Shared>);
+pub struct Outlet(Arc<Shared>, Lost);
+
+/// How a line says that lines were left out, and how many.
+type Lost = fn(u64) -> String;
+
+/// As JSON.
+#[must_use]
+pub fn lost_in_json(lost: u64) -> String {
+    format!(
+        "{{\"level\":\"warn\",\"target\":\"propylon::access\",\"message\":\"the log was not read in time\",\"lost\":{lost}}}\n"
+    )
+}
+
+/// For a person.
+#[must_use]
+pub fn lost_in_text(lost: u64) -> String {
+    format!(" WARN the log was not read in time: {lost} lines are lost\n")
+}
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -44,11 +61,11 @@ struct State {
 }
 
 impl Outlet {
-    /// Begins to write to `out`, on a thread that ends with the process.
+    /// Begins to write to `out`, on a thread that ends with the process; `lost` says what was left out.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn to(mut out: impl Write + Send + 'static) -> io::Result<Self> {
+    pub fn to(mut out: impl Write + Send + 'static, lost: Lost) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let writer = Arc::clone(&shared);
         thread::Builder::new().name("log".to_owned()).spawn(move || {
@@ -59,7 +76,7 @@ impl Outlet {
                 writer.done(lines);
             }
         })?;
-        Ok(Self(shared))
+        Ok(Self(shared, lost))
     }
 
     /// Adds one line, its end included.
@@ -71,10 +88,7 @@ impl Outlet {
         }
         if state.lost > 0 {
             let lost = mem::take(&mut state.lost);
-            let told = format!(
-                "{{\"level\":\"warn\",\"target\":\"propylon::access\",\"message\":\"the log was not read in time\",\"lost\":{lost}}}\n"
-            );
-            state.waiting.extend_from_slice(told.as_bytes());
+            state.waiting.extend_from_slice((self.1)(lost).as_bytes());
         }
         state.waiting.extend_from_slice(line);
         let wake = mem::take(&mut state.asleep);
@@ -152,7 +166,7 @@ mod tests {
     fn outlet() -> (Outlet, mpsc::Receiver<Vec<u8>>, Arc<Mutex<()>>) {
         let (sender, written) = mpsc::channel();
         let gate = Arc::new(Mutex::new(()));
-        (Outlet::to(Gated(sender, Arc::clone(&gate))).unwrap(), written, gate)
+        (Outlet::to(Gated(sender, Arc::clone(&gate)), lost_in_json).unwrap(), written, gate)
     }
 
     #[test]

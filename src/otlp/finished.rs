@@ -49,6 +49,8 @@ pub(super) struct Finished {
     pub(super) route: Option<String>,
     /// `package.Service/Method`
     pub(super) rpc: Option<String>,
+    /// The method of MCP, and the tool that it calls, if any.
+    pub(super) asked: Option<(String, Option<String>)>,
     pub(super) http_status: Option<StatusCode>,
     pub(super) code: Option<Code>,
     pub(super) message: Option<String>,
@@ -56,8 +58,8 @@ pub(super) struct Finished {
     pub(super) request_bytes: Option<u64>,
     pub(super) response_bytes: u64,
     pub(super) request_id: Option<String>,
-    /// It goes to upstreams that speak plain HTTP, as this path.
-    pub(super) sent_as: Option<String>,
+    /// It goes to upstreams that speak plain HTTP: by this scheme, as this path.
+    pub(super) sent_as: Option<(&'static str, String)>,
     pub(super) attempts: Vec<Tried>,
     pub(super) parts: Vec<Part>,
     pub(super) events: Vec<Event>,
@@ -111,9 +113,6 @@ impl Finished {
             Way::Rest | Way::Mcp | Way::Http => route.map(|route| &*route.name),
         };
         let rpc = rpc.filter(|_| is_rpc).map(|path| cut(path.trim_start_matches('/'), MOST_TEXT));
-        let template = call.binding.map(|binding| &*binding.template);
-        let template =
-            template.or(call.traced.template.as_deref()).or_else(|| route.map(|route| &*route.name));
         let told = |value: &HeaderValue| cut(&String::from_utf8_lossy(value.as_bytes()), MOST_TEXT);
         let (mut parts, mut events) = (Vec::new(), Vec::new());
         for Note { name, at, what } in &call.traced.notes {
@@ -143,8 +142,12 @@ impl Finished {
             peer: arrived.peer,
             client: call.client,
             user: call.principal.filter(|_| names_users).map(|caller| cut(&caller.id, MOST_TEXT)),
-            route: template.map(|template| cut(template, MOST_TEXT)),
+            route: call.called().map(|(name, _)| cut(name, MOST_TEXT)),
             rpc,
+            asked: call.asked.filter(|asked| !asked.method.is_empty()).map(|asked| {
+                let tool = asked.tool.as_ref().map(|tool| cut(tool, MOST_TEXT));
+                (asked.method.to_string(), tool)
+            }),
             http_status: call.http_status,
             code: call.code,
             message: call.message.map(|message| cut(message, MOST_TEXT)),
@@ -152,7 +155,7 @@ impl Finished {
             request_bytes: arrived.request_bytes,
             response_bytes: call.response_bytes,
             request_id: Some(told(&arrived.request_id)),
-            sent_as: call.traced.sent_as.as_deref().map(|path| cut(path, MOST_PATH)),
+            sent_as: call.traced.sent_as.as_ref().map(|(scheme, path)| (*scheme, cut(path, MOST_PATH))),
             attempts: call.attempts().filter_map(|attempt| Tried::of(attempt, call.took, since)).collect(),
             parts,
             events,
@@ -190,6 +193,7 @@ impl Finished {
             user: None,
             route: None,
             rpc: None,
+            asked: None,
             http_status: Some(StatusCode::OK),
             code: None,
             message: None,

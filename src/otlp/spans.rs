@@ -1,4 +1,4 @@
-//! Calls as spans, by OpenTelemetry's semantic conventions for HTTP and RPC (1.37): the call is a span of the kind SERVER, each
+//! Calls as spans, by OpenTelemetry's semantic conventions for HTTP and RPC (1.40): the call is a span of the kind SERVER, each
 //! sending to an endpoint one of the kind CLIENT, each part of its way one of the kind INTERNAL.
 
 use std::{net::IpAddr, time::Duration};
@@ -27,7 +27,7 @@ use crate::{
     status::name,
 };
 
-const SCHEMA: &str = "https://opentelemetry.io/schemas/1.37.0";
+pub(super) const SCHEMA: &str = "https://opentelemetry.io/schemas/1.40.0";
 /// The eight flags of W3C are the lowest; the two above say whether a parent is in another process (OTLP, `SpanFlags`).
 const PARENT_KNOWN: u32 = 0x100;
 const PARENT_REMOTE: u32 = 0x200;
@@ -101,18 +101,22 @@ fn add(mut call: Finished, spans: &mut Vec<Span>) {
 fn server(call: Finished, span: Span) -> Span {
     let mut told = Vec::with_capacity(20);
     let (failed, span_name) = if call.way == Way::Grpc {
-        told.push(text("rpc.system", "grpc"));
         let span_name = match &call.rpc {
             Some(rpc) => {
                 rpc_names(rpc, &mut told);
                 rpc.clone()
             }
             // Whatever was called: names are few.
-            None => "grpc".to_owned(),
+            None => {
+                rpc_names(OTHER, &mut told);
+                "grpc".to_owned()
+            }
         };
         let code = call.code.unwrap_or(Code::Ok);
-        told.push(number("rpc.grpc.status_code", i32::from(code).into()));
-        (is_servers(code).then(|| name(code).to_owned()), span_name)
+        told.push(text(STATUS_CODE, name(code)));
+        // What there is not is its client's mistake.
+        let failed = is_servers(code) && !(call.rpc.is_none() && code == Code::Unimplemented);
+        (failed.then(|| name(code).to_owned()), span_name)
     } else {
         let method = method(&call.method);
         told.push(text("http.request.method", method));
@@ -128,9 +132,15 @@ fn server(call: Finished, span: Span) -> Span {
         };
         told.extend(call.route.map(|route| text("http.route", route)));
         if let Some(rpc) = &call.rpc {
-            told.push(text("rpc.system", "grpc"));
             rpc_names(rpc, &mut told);
-            told.extend(call.code.map(|code| number("rpc.grpc.status_code", i32::from(code).into())));
+            told.extend(call.code.map(|code| text(STATUS_CODE, name(code))));
+        }
+        if let Some((method, tool)) = call.asked {
+            told.push(text("mcp.method.name", method));
+            if let Some(tool) = tool {
+                told.push(text("gen_ai.operation.name", "execute_tool"));
+                told.push(text("gen_ai.tool.name", tool));
+            }
         }
         let status = call.http_status.map(|status| status.as_u16());
         told.extend(status.map(|status| number("http.response.status_code", status.into())));
@@ -138,7 +148,8 @@ fn server(call: Finished, span: Span) -> Span {
         told.push(number("http.response.body.size", long(call.response_bytes)));
         let failed = status.filter(|status| *status >= 500).map(|status| status.to_string());
         // A failure that gRPC-Web tells in trailers comes with a 200.
-        let in_trailers = call.code.filter(|code| call.way == Way::GrpcWeb && is_servers(*code));
+        let unknown = call.rpc.is_none() && call.code == Some(Code::Unimplemented);
+        let in_trailers = call.code.filter(|code| call.way == Way::GrpcWeb && is_servers(*code) && !unknown);
         (failed.or(in_trailers.map(|code| name(code).to_owned())), span_name)
     };
     if let Some(host) = &call.host {
@@ -171,21 +182,21 @@ fn client(call: &Finished, tried: Tried, (count, last): (usize, bool), span: Spa
     let mut told = Vec::with_capacity(12);
     let failed = match (&call.sent_as, &call.rpc) {
         (None, Some(rpc)) => {
-            told.push(text("rpc.system", "grpc"));
             rpc_names(rpc, &mut told);
             let code = match &failed {
                 Some((code, _)) => Some(*code),
                 None if last && answered => call.code,
                 None => None,
             };
-            told.extend(code.map(|code| number("rpc.grpc.status_code", i32::from(code).into())));
+            told.extend(code.map(|code| text(STATUS_CODE, name(code))));
             let message = failed.map(|(_, message)| message).or_else(|| call.message.clone());
             code.filter(|code| *code != Code::Ok).map(|code| (name(code).to_owned(), message))
         }
         (sent_as, _) => {
             told.push(text("http.request.method", method(&call.method)));
-            let path = sent_as.as_deref().unwrap_or("/");
-            told.push(text("url.full", format!("http://{endpoint}{path}")));
+            let (scheme, path) =
+                sent_as.as_ref().map_or(("http", "/"), |(scheme, path)| (*scheme, path.as_str()));
+            told.push(text("url.full", format!("{scheme}://{endpoint}{path}")));
             told.extend(http_status.map(|status| number("http.response.status_code", status.into())));
             if count > 1 {
                 told.push(number("http.request.resend_count", long(count as u64 - 1)));
@@ -220,10 +231,8 @@ fn address(ip: IpAddr, told: &mut Vec<KeyValue>) {
 }
 
 fn rpc_names(rpc: &str, told: &mut Vec<KeyValue>) {
-    if let Some((service, method)) = rpc.split_once('/') {
-        told.push(text("rpc.service", service));
-        told.push(text("rpc.method", method));
-    }
+    told.push(text("rpc.system.name", "grpc"));
+    told.push(text("rpc.method", rpc));
 }
 
 fn failure(message: Option<String>) -> Status {
@@ -244,6 +253,7 @@ fn is_servers(code: Code) -> bool {
 }
 
 const OTHER: &str = "_OTHER";
+const STATUS_CODE: &str = "rpc.response.status_code";
 
 /// A method that is known (RFC 9110, and PATCH): others are as many as clients like to make.
 fn method(method: &str) -> &str {

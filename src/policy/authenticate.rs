@@ -49,6 +49,9 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
         Err(refused) => Failed::Refused(refused),
     };
     let open = nobody_asks(policies, call);
+    if let (Failed::Refused(_), Some(record)) = (&failed, &call.record) {
+        record.presented(if open { Credentials::Ignored } else { Credentials::Refused });
+    }
     // A probe that nobody may be kept from tells nothing of credentials; one with rules does, and is no way to try them.
     // What an endpoint that is open to everyone let pass is counted already; where it is called, it is told what is wrong.
     if !(identified || (open && call.route.terms.uncounted)) {
@@ -56,9 +59,6 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     }
     if open {
         return Ok(());
-    }
-    if let (Failed::Refused(_), Some(record)) = (&failed, &call.record) {
-        record.presented(Credentials::Refused);
     }
     Err(refusal(&failed))
 }

@@ -1,7 +1,10 @@
 //! The catalogue: what is served, by whom, and the schema files behind it. The snapshot builds it when the config or an
 //! upstream's schema changes; the routing, health and reflection services answer from it. Plain data.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{Destination, Route, Routes, Weighted};
 use crate::schema::{self, File, Files, Schema};
@@ -27,6 +30,8 @@ pub struct McpServerEntry {
     pub address: String,
     /// How many of its tools are shown; `None` while it is away.
     pub tools: Option<usize>,
+    /// The names of its routes.
+    pub routes: Vec<Arc<str>>,
 }
 
 /// A path that is answered by what the config says.
@@ -126,6 +131,21 @@ impl Catalog {
         }
         self.conflicts.extend(self.conflicts_with(&source));
         self.sources.push(source);
+    }
+
+    /// The names of all routes, by which their calls are counted, the templates of bindings among them.
+    #[must_use]
+    pub fn route_names(&self) -> HashSet<Arc<str>> {
+        let services = || self.sources.iter().flat_map(|source| &source.services);
+        let methods = || services().filter_map(|service| service.methods.as_ref()).flatten();
+        let template = |binding: &String| binding.split_once(' ').map(|(_, template)| Arc::from(template));
+        let paths = self.paths.iter().flat_map(|path| [&path.template, &path.route]);
+        let mut names: HashSet<Arc<str>> = paths.chain(&self.pages).chain(&self.mcp).cloned().collect();
+        names.extend(self.mcp_servers.iter().flat_map(|server| &server.routes).cloned());
+        names.extend(services().map(|service| Arc::clone(&service.route)));
+        names.extend(methods().flat_map(|method| [&method.path, &method.route]).cloned());
+        names.extend(methods().flat_map(|method| method.rest.iter().filter_map(template)));
+        names
     }
 
     /// Adds a path that is answered by what the config says.

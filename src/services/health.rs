@@ -59,6 +59,17 @@ impl Services {
         probed.max().unwrap_or(State::Healthy).max(self.of_stores)
     }
 
+    /// Of each that is told of, what it means for the whole; without the probes where these are told elsewhere.
+    fn states(&self, probes: bool) -> impl Iterator<Item = State> {
+        let stores = self.stores.iter().filter_map(|store| match store.state {
+            store::State::Unknown => None,
+            store::State::Up { .. } => Some(State::Healthy),
+            store::State::Down { .. } => Some(self.of_stores),
+        });
+        let probed = self.probed.iter().filter(move |_| probes);
+        stores.chain(probed.map(|(_, critical, found)| found.state(*critical)))
+    }
+
     /// By name; without the probes where these are told elsewhere.
     fn by_name(&self, probes: bool) -> BTreeMap<String, ServiceHealth> {
         let stores = self.stores.iter().filter_map(of_store);
@@ -91,7 +102,7 @@ impl HealthService for Health {
             environment: self.about.environment.clone(),
             uptime: self.about.uptime(),
             services: services.by_name(!as_checks),
-            summary: Some(summary(&checks)),
+            summary: Some(summary(checks.iter().map(|(state, _)| *state).chain(services.states(!as_checks)))),
             checks: checks.into_iter().map(|(_, check)| check).collect(),
             cache_hit: services.hit,
         };
@@ -259,9 +270,10 @@ fn worst(checks: &[(State, HealthCheck)]) -> State {
     checks.iter().map(|(state, _)| *state).max().unwrap_or(State::Healthy)
 }
 
-fn summary(checks: &[(State, HealthCheck)]) -> HealthSummary {
+/// How many there are of each state, of checks and services alike.
+fn summary(states: impl Iterator<Item = State>) -> HealthSummary {
     let mut summary = HealthSummary::default();
-    for (state, _) in checks {
+    for state in states {
         summary.total += 1;
         match state {
             State::Healthy => summary.healthy += 1,
@@ -314,8 +326,8 @@ mod tests {
         assert!(database.latency_ms.is_some_and(|time| time > 0.0), "{database:?}");
         assert_eq!(
             usize::try_from(body.summary.unwrap().total),
-            Ok(body.checks.len()),
-            "stores are no checks"
+            Ok(body.checks.len() + 1),
+            "the database is counted"
         );
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     dispatch::{BreakerState, Figures},
-    proto::gateway_v1::{Requests, RouteRequests, Traffic, UpstreamStatus},
+    proto::gateway_v1::{CacheUse, Requests, RouteRequests, Traffic, UpstreamStatus},
     telemetry::{self, Telemetry},
 };
 
@@ -33,6 +33,11 @@ impl Numbers {
             requests: Some(requests(&one.traffic)),
         });
         let credentials = telemetry.own.credentials();
+        let caches = telemetry.caches().into_iter().map(|cache| {
+            let [hits, misses, errors] = cache.counts.map(|(_, count)| count as f64);
+            let entries = cache.entries.unwrap_or_default() as f64;
+            (cache.cache.to_owned(), CacheUse { hits, misses, errors, entries })
+        });
         Some(Traffic {
             since: Some(telemetry.began.into()),
             requests: Some(requests(&all)),
@@ -42,6 +47,7 @@ impl Numbers {
             routes: routes.collect(),
             upstreams: upstreams.map(upstream).collect(),
             credentials: credentials.map(|(word, count)| (word.to_owned(), count as f64)).into(),
+            caches: caches.collect(),
         })
     }
 }

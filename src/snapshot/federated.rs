@@ -45,10 +45,13 @@ impl Build<'_> {
             resources: resources.clone(),
         });
         self.built.shelf.stands.push(Arc::clone(&stand));
-        let mut tools = 0;
+        let (mut tools, mut routes) = (0, Vec::new());
+        routes.extend(prompts.iter().chain(&resources).map(|route| Arc::clone(&route.name)));
         if let Some(listing) = &listing {
             for item in listing.tools.iter().filter(|item| written.shows(&item.key)) {
-                tools += usize::from(self.far_tool(written, &stand, item));
+                let route = self.far_route(written, &item.key);
+                routes.push(Arc::clone(&route.name));
+                tools += usize::from(self.far_tool(written, &stand, item, &route));
             }
             let shown = |item: &&Item| written.shows(&item.key);
             for item in listing.prompts.iter().filter(shown) {
@@ -65,18 +68,18 @@ impl Build<'_> {
             name: Arc::clone(&written.name),
             address: written.reached.to_string(),
             tools: listing.map(|_| tools),
+            routes,
         });
     }
 
     /// Enters a tool. One whose name is taken gets the server's before it.
-    fn far_tool(&mut self, written: &McpServer, stand: &Arc<Stand>, item: &Item) -> bool {
-        let route = self.far_route(written, &item.key);
+    fn far_tool(&mut self, written: &McpServer, stand: &Arc<Stand>, item: &Item, route: &Arc<Route>) -> bool {
         let whole = format!("{}/{}", written.name, item.key);
         let named = bounded(&stand.named(&item.key), &whole);
         let other = bounded(&format!("{}__{}", written.name, item.key), &whole);
         let mut said = None;
         for name in [named, other] {
-            let thing = Thing::new(&name, Kind::Tools, item, stand, Arc::clone(&route));
+            let thing = Thing::new(&name, Kind::Tools, item, stand, Arc::clone(route));
             match self.built.toolbox.add_far(thing) {
                 Ok(()) => return true,
                 Err(owner) => said = Some((name, owner)),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tonic::async_trait;
 
 use super::StoreError;
+use crate::telemetry::CacheFigures;
 
 /// Keeps values for a while, in this process or in Redis. What cannot be reached is an error; who asks treats that as a
 /// value that is not there.
@@ -24,4 +25,7 @@ pub trait Cache: Send + Sync {
     /// # Errors
     /// The store's own.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
+
+    /// How often it had what it was asked for, and what is in it.
+    fn figures(&self) -> CacheFigures;
 }

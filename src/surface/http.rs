@@ -9,15 +9,16 @@ use tonic::Status;
 use super::{Response, handshake::Handshake, metadata, peer, timeout};
 use crate::{
     call::{Body, Call, Caller, Captured, Guards, HttpHead, Message, Record, Reply, Target, Upgrade},
-    route::{Destination, Route},
+    route::{Binding, Destination, Route},
     schema::Template,
+    telemetry::Label,
 };
 
 /// A path template with the route of its requests.
 #[derive(Debug)]
 pub struct HttpEndpoint {
     pub(super) route: Arc<Route>,
-    template: Arc<str>,
+    pub(super) counted: Arc<Binding>,
     /// The template's variables, each with whether it may span segments.
     variables: Vec<(Arc<str>, bool)>,
 }
@@ -27,7 +28,8 @@ impl HttpEndpoint {
     pub fn new(route: Arc<Route>, template: &Template) -> Self {
         let variables = template.variables().iter();
         let variables = variables.map(|variable| ((*variable.field_path).into(), variable.multi)).collect();
-        Self { route, template: template.as_str().into(), variables }
+        let binding = Binding { template: template.as_str().into(), label: Label::default() };
+        Self { route, counted: Arc::new(binding), variables }
     }
 
     /// Its requests go on to an upstream.
@@ -50,7 +52,7 @@ impl HttpEndpoint {
         let (target, metadata) = (Target::Http(Box::new(head)), metadata::of_http_request(parts.headers));
         let (peer, record) = (peer(&parts.extensions), Record::of(&parts.extensions));
         if let Some(record) = &record {
-            record.matched(&self.template);
+            record.bound(&self.counted);
         }
         let timeout = match timeout {
             Ok(timeout) => timeout,

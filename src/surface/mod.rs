@@ -21,7 +21,7 @@ use tonic::{Code, Status};
 
 pub use self::json::json;
 use crate::{
-    call::{Body, Call, Peer, Reply, Road},
+    call::{Body, Call, Peer, Record, Reply, Road},
     status,
 };
 
@@ -41,14 +41,28 @@ pub async fn serve<S: Surface>(surface: &S, road: &impl Road, request: Request) 
 pub struct Failed {
     pub code: Code,
     pub message: String,
+    /// The number of an error of JSON-RPC, where it is one.
+    pub number: Option<i32>,
 }
 
 impl Failed {
+    pub(crate) fn by(status: &tonic::Status) -> Self {
+        Self { code: status.code(), message: status.message().to_owned(), number: None }
+    }
+
+    /// Writes it down.
+    pub fn tell(&self, record: &Record) {
+        record.failed(self.code, &self.message);
+        if let Some(number) = self.number {
+            record.answered_with(number);
+        }
+    }
+
     /// What a response tells of a failure, in an error body or in a head of gRPC's; `None` for any other.
     #[must_use]
     pub fn of(response: &Response) -> Option<Self> {
         let in_head = || match status::from_trailers(response.headers()) {
-            Some(Err(status)) => Some(Self { code: status.code(), message: status.message().to_owned() }),
+            Some(Err(status)) => Some(Self::by(&status)),
             _ => None,
         };
         response.extensions().get::<Self>().cloned().or_else(in_head)

@@ -1,8 +1,11 @@
 //! The instruments of calls. A call finds its own by its route and a short list there: no label is looked up on the way.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,12 +15,17 @@ use prometheus::{
 };
 
 use super::{
-    Label, Names, Settings,
+    Label, Names, Settings, Tools,
+    room::{Family, Room, Set, Share},
     traffic::{Durations, RouteTraffic, Seconds, Traffic},
 };
 
 /// The route of what is called beyond those that have labels of their own.
 const OTHER: &str = "other";
+/// The method of what has no room for its own.
+const OTHER_METHOD: &str = "OTHER";
+/// Kinds of calls that a route tells apart; what comes then it tells of by less.
+const MOST_KINDS: usize = 64;
 /// The route of what finds none.
 const UNMATCHED: &str = "unmatched";
 
@@ -58,6 +66,11 @@ pub struct Calls {
     rpc: Option<HistogramVec>,
     total: Option<IntCounterVec>,
     active: IntGaugeVec,
+    /// Series of a histogram with its labels.
+    buckets: usize,
+    room: Arc<Room>,
+    /// Calls of tools.
+    pub tools: Tools,
     routes: Mutex<HashMap<Arc<str>, Arc<Series>>>,
     unmatched: Arc<Series>,
     other: Arc<Series>,
@@ -69,6 +82,8 @@ pub(super) struct Series {
     route: Arc<str>,
     /// Few: what most calls of a route have in common.
     known: ArcSwap<Vec<(Seen, Cell)>>,
+    /// The route is no longer there, and its place may be another's.
+    gone: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -147,8 +162,12 @@ impl Calls {
             &[if settings.names == Names::Semantic { "url_scheme" } else { "scheme" }],
         )?;
         registry.register(Box::new(active.clone()))?;
-        let series = |route: &str| Arc::new(Series { route: route.into(), known: ArcSwap::default() });
+        // Besides those of the config there is the last one, the sum and the count.
+        let (room, buckets) = (Arc::new(Room::new(settings.max_series)), settings.buckets.len() + 3);
         Ok(Self {
+            buckets,
+            tools: Tools::new(registry, settings, &room)?,
+            room,
             names: settings.names,
             max_routes: settings.max_routes,
             durations,
@@ -156,8 +175,8 @@ impl Calls {
             total,
             active,
             routes: Mutex::default(),
-            unmatched: series(UNMATCHED),
-            other: series(OTHER),
+            unmatched: Series::of(UNMATCHED.into()),
+            other: Series::of(OTHER.into()),
             lately: Seconds::new(Instant::now()),
         })
     }
@@ -171,14 +190,20 @@ impl Calls {
     /// A call has ended that found this route, by its name and the place for its label; `None`: it found none.
     pub fn ended(&self, route: Option<(&Arc<str>, &Label)>, seen: Seen, took: Duration, now: Instant) {
         self.lately.count(now);
-        let series = match route {
-            Some((name, label)) => label.series(|| self.named(name)),
-            None => &self.unmatched,
-        };
+        match route {
+            Some((name, label)) => label.with(|| self.named(name), |series| self.count(series, seen, took)),
+            None => self.count(&self.unmatched, seen, took),
+        }
+    }
+
+    fn count(&self, series: &Series, mut seen: Seen, took: Duration) {
         let known = series.known.load();
         if let Some((_, cell)) = known.iter().find(|(known, _)| *known == seen) {
             cell.count(took);
             return;
+        }
+        if known.len() >= MOST_KINDS {
+            seen = seen.roughly();
         }
         drop(known);
         let cell = self.cell(&series.route, seen);
@@ -193,6 +218,31 @@ impl Calls {
         if let Some((_, cell)) = series.known.load().iter().find(|(known, _)| *known == seen) {
             cell.count(took);
         }
+    }
+
+    /// Forgets all routes but these: others may have their places.
+    pub fn keep(&self, routes: &HashSet<Arc<str>>) {
+        let mut named = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        named.retain(|name, series| {
+            let stays = routes.contains(name);
+            if !stays {
+                series.gone.store(true, Relaxed);
+                for (family, labels) in self.room.give_back(name) {
+                    self.forget(family, &labels);
+                }
+            }
+            stays
+        });
+    }
+
+    fn forget(&self, family: Family, labels: &[String]) {
+        // What is not there any more need not be removed.
+        let _ = match (family, &self.rpc, &self.total) {
+            (Family::Durations, ..) => self.durations.remove_label_values(labels),
+            (Family::Rpc, Some(rpc), _) => rpc.remove_label_values(labels),
+            (Family::Total, _, Some(total)) => total.remove_label_values(labels),
+            _ => Ok(()),
+        };
     }
 
     /// Calls a second, over the last minute.
@@ -249,38 +299,93 @@ impl Calls {
         if routes.len() >= self.max_routes {
             return Arc::clone(&self.other);
         }
-        let series = Arc::new(Series { route: Arc::clone(name), known: ArcSwap::default() });
+        let series = Series::of(Arc::clone(name));
         routes.insert(Arc::clone(name), Arc::clone(&series));
         series
     }
 
+    /// What these calls of a route are counted by: series of its own while there is room, else those of all others.
     fn cell(&self, route: &str, seen: Seen) -> Cell {
-        let mut digits = itoa::Buffer::new();
-        let status = digits.format(seen.status);
+        let last = (OTHER, seen.not_at_all());
+        let ways = [(route, seen, Share::Own), (OTHER, seen, Share::All), (last.0, last.1, Share::Last)];
+        let has_room = ways.into_iter().find(|(name, seen, share)| {
+            let (duration, total) = self.sets(name, *seen);
+            let sets: Vec<_> =
+                [(duration, self.buckets)].into_iter().chain(total.map(|set| (set, 1))).collect();
+            self.room.take(name, &sets, *share)
+        });
+        let (name, seen) = has_room.map_or(last, |(name, seen, _)| (name, seen));
+        let ((family, labels), total) = self.sets(name, seen);
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let durations = self.rpc.as_ref().filter(|_| family == Family::Rpc).unwrap_or(&self.durations);
+        let total = self.total.as_ref().zip(total).map(|(all, (_, labels))| {
+            all.with_label_values(&labels.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        Cell { duration: durations.with_label_values(&labels), total, durations: Arc::default() }
+    }
+
+    /// The labels of these calls: in the histogram, and in the counter if there is one.
+    fn sets(&self, route: &str, seen: Seen) -> (Set, Option<Set>) {
+        let status = if seen.status == 0 { String::new() } else { seen.status.to_string() };
         let error = match seen {
             Seen { cancelled: true, .. } => "cancelled",
             Seen { failed: true, code: Some(code), .. } => code,
-            Seen { failed: true, .. } => status,
+            Seen { failed: true, .. } => &status,
             _ => "",
         };
         let Seen { method, surface, scheme, .. } = seen;
-        let duration = match (self.names, &self.rpc) {
-            (_, Some(rpc)) if seen.kind == Kind::Rpc => {
+        let set =
+            |family, labels: &[&str]| (family, labels.iter().map(|label| (*label).to_owned()).collect());
+        match self.names {
+            Names::Semantic if seen.kind == Kind::Rpc => {
                 let method = route.strip_prefix('/').unwrap_or(route);
                 let code = seen.code.unwrap_or("UNKNOWN");
-                rpc.with_label_values(&["grpc", method, code, error, surface])
+                (set(Family::Rpc, &["grpc", method, code, error, surface]), None)
             }
-            (Names::Semantic, _) => {
-                self.durations.with_label_values(&[method, route, status, scheme, error, surface])
+            Names::Semantic => {
+                (set(Family::Durations, &[method, route, &status, scheme, error, surface]), None)
             }
-            (Names::GatewayHttp, _) => self.durations.with_label_values(&[method, route]),
-            (Names::Gateway, _) => self.durations.with_label_values(&[method, route, surface]),
-        };
-        let total = self.total.as_ref().map(|total| match self.names {
-            Names::Gateway => total.with_label_values(&[method, route, status, surface]),
-            Names::Semantic | Names::GatewayHttp => total.with_label_values(&[method, route, status]),
-        });
-        Cell { duration, total, durations: Arc::default() }
+            Names::GatewayHttp => (
+                set(Family::Durations, &[method, route]),
+                Some(set(Family::Total, &[method, route, &status])),
+            ),
+            Names::Gateway => (
+                set(Family::Durations, &[method, route, surface]),
+                Some(set(Family::Total, &[method, route, &status, surface])),
+            ),
+        }
+    }
+}
+
+impl Seen {
+    /// The same of whatever method, and by the class of its status.
+    fn roughly(self) -> Self {
+        let code = self.code.map(|code| if code == "OK" { "OK" } else { "OTHER" });
+        Self { method: OTHER_METHOD, status: self.status / 100 * 100, code, ..self }
+    }
+
+    /// Nothing that would tell one from another.
+    fn not_at_all(self) -> Self {
+        Self {
+            kind: self.kind,
+            surface: "",
+            method: OTHER_METHOD,
+            scheme: "",
+            status: 0,
+            code: Some(""),
+            failed: false,
+            cancelled: false,
+        }
+    }
+}
+
+impl Series {
+    fn of(route: Arc<str>) -> Arc<Self> {
+        Arc::new(Self { route, known: ArcSwap::default(), gone: AtomicBool::new(false) })
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed)
     }
 }
 

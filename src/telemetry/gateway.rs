@@ -18,7 +18,7 @@ pub struct Own {
     accepted: [IntCounter; 2],
     refused: IntCounterVec,
     limits: IntCounterVec,
-    credentials: [IntCounter; 3],
+    credentials: [IntCounter; 4],
     reloads: [IntCounter; 2],
     reloaded: Gauge,
 }
@@ -30,6 +30,8 @@ pub enum Credentials {
     Cached,
     Verified,
     Refused,
+    /// They are no good, and nobody asked for any.
+    Ignored,
 }
 
 /// A connection that is counted while it is open.
@@ -60,7 +62,7 @@ impl Own {
         let both = ["port", "admin"];
         let credentials = counter(
             "propylon_credentials_total",
-            "Calls with credentials: by a token or key that was verified before (cached) or was now, or is no good.",
+            "Calls with credentials: by a token or key that was verified before (cached) or was now, or is no good (ignored: where nobody needs one).",
             "result",
         )?;
         let reloads =
@@ -79,7 +81,7 @@ impl Own {
                 "reason",
             )?,
             limits: counter("propylon_limit_refusals_total", "Calls that were refused by a limit.", "limit")?,
-            credentials: ["cached", "verified", "refused"]
+            credentials: ["cached", "verified", "refused", "ignored"]
                 .map(|result| credentials.with_label_values(&[result])),
             reloads: ["success", "failure"].map(|result| reloads.with_label_values(&[result])),
             reloaded,
@@ -119,9 +121,14 @@ impl Own {
 
     /// What became of the credentials that calls brought: the word for it, and how often.
     #[must_use]
-    pub fn credentials(&self) -> [(&'static str, u64); 3] {
-        let [cached, verified, refused] = &self.credentials;
-        [("cached", cached.get()), ("verified", verified.get()), ("refused", refused.get())]
+    pub fn credentials(&self) -> [(&'static str, u64); 4] {
+        let [cached, verified, refused, ignored] = &self.credentials;
+        [
+            ("cached", cached.get()),
+            ("verified", verified.get()),
+            ("refused", refused.get()),
+            ("ignored", ignored.get()),
+        ]
     }
 
     /// A call was refused by this limit.
@@ -131,11 +138,12 @@ impl Own {
 
     /// The credentials of a call were looked at.
     pub fn presented(&self, found: Credentials) {
-        let [cached, verified, refused] = &self.credentials;
+        let [cached, verified, refused, ignored] = &self.credentials;
         match found {
             Credentials::Cached => cached.inc(),
             Credentials::Verified => verified.inc(),
             Credentials::Refused => refused.inc(),
+            Credentials::Ignored => ignored.inc(),
         }
     }
 

@@ -1,26 +1,35 @@
 //! The numbers that the gateway tells of itself: instruments, in one registry, and the writers of what they show. Nothing here
 //! knows what a call or a config is; who does holds handles of these.
 
+mod cache_use;
 mod calls;
 mod exposition;
 mod family;
 mod gateway;
 mod label;
 mod process;
+mod room;
+mod tools;
 mod traffic;
 mod upstreams;
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 
 pub use prometheus::proto::MetricFamily as Metrics;
 use prometheus::{Gauge, Opts, Registry, proto::MetricFamily};
 
 pub use self::{
+    cache_use::{CacheFigures, CacheUse},
     calls::{Calls, Kind, Seen},
     exposition::{OPEN_METRICS, TEXT, open_metrics, text, wants_open_metrics},
     family::{Figure, counter, gauge},
     gateway::{Credentials, Open, Own},
     label::Label,
+    tools::Tools,
     traffic::{RouteTraffic, Traffic},
     upstreams::{Sent, Upstream, Upstreams},
 };
@@ -46,6 +55,8 @@ pub struct Settings {
     pub buckets: Vec<f64>,
     /// Routes that are told of by their names; what is called beyond those is "other".
     pub max_routes: usize,
+    /// The most series that calls make; what there is no room for is told of as "other".
+    pub max_series: usize,
     /// A gauge that is always 1: its name and labels.
     pub info: Option<(String, Vec<(String, String)>)>,
 }
@@ -57,6 +68,8 @@ impl Default for Settings {
             // Those that OpenTelemetry's conventions advise for durations of calls.
             buckets: vec![0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0],
             max_routes: 100,
+            // A hundred histograms with these buckets, and what is other.
+            max_series: 1900,
             info: None,
         }
     }
@@ -70,6 +83,13 @@ pub struct Telemetry {
     pub own: Arc<Own>,
     /// When it began.
     pub began: SystemTime,
+    figures: OnceLock<Kept>,
+}
+
+/// Figures that others keep.
+struct Kept {
+    families: Box<dyn Fn() -> Vec<MetricFamily> + Send + Sync>,
+    caches: Box<dyn Fn() -> Vec<CacheFigures> + Send + Sync>,
 }
 
 impl Telemetry {
@@ -91,13 +111,31 @@ impl Telemetry {
             own: Arc::new(Own::new(&registry, settings.names)?),
             registry,
             began: SystemTime::now(),
+            figures: OnceLock::new(),
         })
     }
 
-    /// Everything that the instruments show now, and what the system says of the process.
+    /// Whom to ask for figures that somebody keeps anyway, each time that all is gathered; who comes second is not asked.
+    pub fn ask(
+        &self,
+        families: impl Fn() -> Vec<MetricFamily> + Send + Sync + 'static,
+        caches: impl Fn() -> Vec<CacheFigures> + Send + Sync + 'static,
+    ) {
+        let _ = self.figures.set(Kept { families: Box::new(families), caches: Box::new(caches) });
+    }
+
+    /// How the caches are doing.
+    #[must_use]
+    pub fn caches(&self) -> Vec<CacheFigures> {
+        self.figures.get().map(|kept| (kept.caches)()).unwrap_or_default()
+    }
+
+    /// Everything that the instruments show now, the figures that others keep, and what the system says of the process: the one
+    /// list for all who write it.
     #[must_use]
     pub fn gather(&self) -> Vec<MetricFamily> {
         let mut all = self.registry.gather();
+        all.extend(self.figures.get().map(|kept| (kept.families)()).unwrap_or_default());
         all.extend(process::families(self.began));
         all
     }

@@ -291,6 +291,64 @@ async fn replicas_share_what_probes_found_and_nothing_of_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_had_at_once_whatever_redis_does() {
+    let Some(redis) = Server::redis() else { return };
+    let service = Service::start(true).await;
+    let config = format!("[store]\nredis = \"{}\"\n[health]\ncache = \"60s\"\n", redis.url("0"));
+    let gateway = World::new().with_config(&(config + &service.probe("it", ""))).start();
+    assert_eq!(get(gateway.address, "/health").await.1["cache_hit"], false);
+    let quick = async |what: &str| {
+        let mut times = Vec::new();
+        for _ in 0..40 {
+            let (_, body, took) = get(gateway.address, "/health").await;
+            assert_eq!((&body["cache_hit"], &body["services"]["it"]["status"]), (&true.into(), &"up".into()));
+            times.push(took);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        times.sort();
+        eprintln!("{what}: half within {:?}, all within {:?}", times[20], times[39]);
+        // An operation of Redis may take half a second: nobody waited for one.
+        assert!(times[39] < Duration::from_millis(400), "{what}: {times:?}");
+    };
+    quick("Redis is there").await;
+    redis.freeze();
+    quick("Redis hangs").await;
+    redis.thaw();
+    let answers = join_all((0..200).map(|_| get(gateway.address, "/health"))).await;
+    assert!(answers.iter().all(|(_, body, _)| body["cache_hit"] == true));
+    assert_eq!(service.asked(), 1, "one probe a window");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_all_services_an_upstream_that_is_down_alone_is_asked_again() {
+    let upstream = TcpSocket::new_v4().unwrap();
+    upstream.set_reuseaddr(true).unwrap();
+    upstream.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let service = Service::start(true).await;
+    let config = "[health]\ncache = \"1s\"\nupstreams = true\nchecks = [\"server\"]\n".to_owned();
+    let gateway = World::with_library(upstream.local_addr().unwrap())
+        .with_config(&(config + &service.probe("it", "")))
+        .start();
+    let (_, body, _) = get(gateway.address, "/health").await;
+    assert_eq!(body["services"]["library"]["status"], "down", "{body}");
+    // The database, the probe and the upstream, beside the one check.
+    assert_eq!((&body["summary"]["total"], &body["summary"]["degraded"]), (&4.into(), &1.into()), "{body}");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(service.asked(), 1, "nobody has asked");
+    let listener = upstream.listen(64).unwrap();
+    tokio::spawn(async move {
+        loop {
+            let _ = listener.accept().await;
+        }
+    });
+    until("it is found back", async || {
+        gateway.program.output().contains("the service library is up again").then_some(())
+    })
+    .await;
+    assert_eq!(service.asked(), 0, "nobody has asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_process_has_figures_of_its_own() {
     let gateway = World::new().with_config("[health.degraded]\nlag = \"4s\"\n").start();
     until("all checks are there", async || {

@@ -1,6 +1,6 @@
 //! What a record keeps for the trace of its request: nothing, unless that is recorded.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use http::HeaderValue;
 
@@ -13,10 +13,8 @@ const MOST_NOTES: usize = 64;
 /// What the trace of a request tells beside its head, its attempts and its end.
 #[derive(Debug, Default)]
 pub struct Traced {
-    /// The template of the path that was found.
-    pub template: Option<Arc<str>>,
-    /// The path as which an HTTP upstream is asked for it, without its query.
-    pub sent_as: Option<String>,
+    /// As what an HTTP upstream is asked for it: by `http` or `https`, and the path without its query.
+    pub sent_as: Option<(&'static str, String)>,
     /// In the order in which they began.
     pub notes: Vec<Note>,
 }
@@ -28,17 +26,10 @@ impl Record {
         self.arrived.trace.as_ref().is_some_and(|trace| trace.own.sampled)
     }
 
-    /// The path's template that was found for it.
-    pub(crate) fn matched(&self, template: &Arc<str>) {
+    /// An HTTP upstream is asked for it by this scheme, as this path.
+    pub(crate) fn sends_as(&self, scheme: &'static str, path: &str) {
         if self.is_traced() {
-            self.found().traced.template = Some(Arc::clone(template));
-        }
-    }
-
-    /// An HTTP upstream is asked for it as this path.
-    pub(crate) fn sends_as(&self, path: &str) {
-        if self.is_traced() {
-            self.found().traced.sent_as = Some(path.to_owned());
+            self.found().traced.sent_as = Some((scheme, path.to_owned()));
         }
     }
 

@@ -1,14 +1,49 @@
 //! `[metrics]`
 
-use super::Check;
+use super::{
+    Check,
+    otlp::{Otlp, Own},
+};
 use crate::{
-    config::settings::{self, Info},
+    config::{
+        Push,
+        settings::{self, Info},
+    },
     telemetry::{Names, Settings},
 };
 
 impl Check<'_> {
-    /// `None` where they are switched off.
-    pub(super) fn metrics(&mut self, written: settings::Metrics) -> Option<Settings> {
+    /// Which there are, `None` where they are switched off, and where they are sent.
+    pub(super) fn metrics(&mut self, written: settings::Metrics, otlp: &Otlp) -> (Option<Settings>, Push) {
+        let enabled = written.enabled.unwrap_or(true);
+        let own = Own {
+            section: "metrics",
+            suffix: "/v1/metrics",
+            endpoint: written.endpoint,
+            protocol: written.protocol,
+            headers: (written.headers, written.headers_from),
+            timeout: written.timeout,
+        };
+        let collector = self.collector(own, otlp).filter(|_| written.push != Some(false));
+        match written.push {
+            Some(true) if !enabled => {
+                let message = "no numbers are kept that could be sent: metrics.enabled is false";
+                self.found.add("metrics.push", message);
+            }
+            Some(true)
+                if collector.is_none() && !self.found.below("otlp") && !self.found.below("metrics") =>
+            {
+                let message =
+                    "there is no endpoint to send them to: otlp.endpoint, or metrics.endpoint, says where";
+                self.found.add("metrics.push", message);
+            }
+            _ => {}
+        }
+        let push = Push {
+            collector: collector.filter(|_| enabled),
+            resource: otlp.resource.clone(),
+            interval: self.time("metrics.interval", written.interval, Push::default().interval),
+        };
         let default = Settings::default();
         let buckets = written.buckets.unwrap_or(default.buckets);
         let ascending = buckets.windows(2).all(|pair| matches!(pair, [one, next] if one < next));
@@ -27,9 +62,10 @@ impl Check<'_> {
             },
             buckets,
             max_routes: written.max_routes.unwrap_or(default.max_routes),
+            max_series: written.max_series.unwrap_or(default.max_series),
             info: written.info.map(|info| self.info(info)),
         };
-        written.enabled.unwrap_or(true).then_some(settings)
+        (enabled.then_some(settings), push)
     }
 
     fn info(&mut self, Info { name, labels }: Info) -> (String, Vec<(String, String)>) {

@@ -128,6 +128,7 @@ impl<'a> Check<'a> {
         }
         let callers = self.callers(auth, access, rate_limits, proxies, certificates);
         let otlp = self.otlp(otlp);
+        let (metrics, push) = self.metrics(metrics, &otlp);
         let environment: Arc<str> = gateway.environment.map_or(default.environment, Into::into);
         let built_ins = self.built_ins(builtin);
         let store = self.store(store);
@@ -150,7 +151,8 @@ impl<'a> Check<'a> {
             },
             watch_config: gateway.watch_config.unwrap_or(default.watch_config),
             log: self.log(log),
-            metrics: self.metrics(metrics),
+            metrics,
+            push,
             traces: self.traces(traces, &otlp),
             connections,
             limits: Limits {

@@ -33,14 +33,14 @@ pub(super) struct Otlp {
 }
 
 /// What a section says of where its own is sent.
-struct Own<'a> {
-    section: &'a str,
+pub(super) struct Own<'a> {
+    pub(super) section: &'a str,
     /// Where it goes below the path that all have.
-    suffix: &'a str,
-    endpoint: Option<String>,
-    protocol: Option<OtlpProtocol>,
-    headers: (BTreeMap<String, settings::Text>, Option<settings::Text>),
-    timeout: Option<settings::Time>,
+    pub(super) suffix: &'a str,
+    pub(super) endpoint: Option<String>,
+    pub(super) protocol: Option<OtlpProtocol>,
+    pub(super) headers: (BTreeMap<String, settings::Text>, Option<settings::Text>),
+    pub(super) timeout: Option<settings::Time>,
 }
 
 impl Check<'_> {
@@ -119,7 +119,7 @@ impl Check<'_> {
     }
 
     /// Where what a section is about is sent.
-    fn collector(&mut self, own: Own<'_>, otlp: &Otlp) -> Option<Collector> {
+    pub(super) fn collector(&mut self, own: Own<'_>, otlp: &Otlp) -> Option<Collector> {
         let key = |name: &str| format!("{}.{name}", own.section);
         let headers = self.otlp_headers(own.section, own.headers.0, own.headers.1);
         let timeout = self.time(&key("timeout"), own.timeout, otlp.timeout);

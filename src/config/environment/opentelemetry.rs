@@ -15,7 +15,7 @@ use crate::config::{
 };
 
 /// Of two names for one key the later row wins.
-pub(super) const NAMES: [Name; 21] = [
+pub(super) const NAMES: [Name; 29] = [
     Name { name: "OTEL_SERVICE_NAME", key: "otlp.service", read: text },
     Name { name: "OTEL_EXPORTER_OTLP_PROTOCOL", key: "otlp.protocol", read: text },
     Name { name: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", key: "traces.protocol", read: text },
@@ -24,8 +24,14 @@ pub(super) const NAMES: [Name; 21] = [
     Name { name: "OTEL_BSP_EXPORT_TIMEOUT", key: "traces.timeout", read: milliseconds },
     Name { name: "OTEL_EXPORTER_OTLP_TIMEOUT", key: "otlp.timeout", read: milliseconds },
     Name { name: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", key: "traces.timeout", read: milliseconds },
+    Name { name: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", key: "metrics.protocol", read: text },
+    Name { name: "OTEL_EXPORTER_OTLP_METRICS_HEADERS", key: "metrics.headers_from", read: here },
+    Name { name: "OTEL_METRIC_EXPORT_TIMEOUT", key: "metrics.timeout", read: milliseconds },
+    Name { name: "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", key: "metrics.timeout", read: milliseconds },
+    Name { name: "OTEL_METRIC_EXPORT_INTERVAL", key: "metrics.interval", read: milliseconds },
     Name { name: "OTEL_EXPORTER_OTLP_COMPRESSION", key: "otlp.compression", read: text },
     Name { name: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", key: "otlp.compression", read: text },
+    Name { name: "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION", key: "otlp.compression", read: text },
     Name { name: "OTEL_EXPORTER_OTLP_CERTIFICATE", key: "otlp.ca", read: text },
     Name { name: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", key: "otlp.client_certificate", read: text },
     Name { name: "OTEL_EXPORTER_OTLP_CLIENT_KEY", key: "otlp.client_key", read: text },
@@ -36,14 +42,17 @@ pub(super) const NAMES: [Name; 21] = [
     Name { name: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", key: "traces.batch", read: spans },
     Name { name: "OTEL_BSP_SCHEDULE_DELAY", key: "traces.delay", read: milliseconds },
     Name { name: "OTEL_TRACES_EXPORTER", key: "traces.enabled", read: exporter },
+    Name { name: "OTEL_METRICS_EXPORTER", key: "metrics.push", read: pushes },
     Name { name: "OTEL_SDK_DISABLED", key: "traces.enabled", read: disabled },
+    Name { name: "OTEL_SDK_DISABLED", key: "metrics.push", read: disabled },
 ];
 
 /// The names that more than one variable decides about.
 #[cfg(test)]
-pub(super) const OTHERS: [&str; 5] = [
+pub(super) const OTHERS: [&str; 6] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
     "OTEL_EXPORTER_OTLP_INSECURE",
     "OTEL_TRACES_SAMPLER_ARG",
     "OTEL_RESOURCE_ATTRIBUTES",
@@ -59,6 +68,7 @@ pub(super) fn apply(environment: &Environment, root: &mut Node, found: &mut Mist
     for (name, key) in [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp.endpoint"),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "traces.endpoint"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "metrics.endpoint"),
     ] {
         let Some(endpoint) = said(name) else { continue };
         let scheme = if insecure { "http" } else { "https" };
@@ -139,6 +149,16 @@ fn exporter(written: &str, _: &Node) -> Read {
         "none" => Read::Value(false.into()),
         _ if all.any(|one| one == "otlp") => Read::Nothing,
         _ => Read::NotOurs("otlp is what there is"),
+    }
+}
+
+/// The page of the numbers is the config's matter.
+fn pushes(written: &str, _: &Node) -> Read {
+    let mut all = written.split(',').map(str::trim);
+    match written {
+        "none" | "prometheus" => Read::Value(false.into()),
+        _ if all.any(|one| one == "otlp") => Read::Nothing,
+        _ => Read::NotOurs("otlp and prometheus are what there is"),
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::{OtlpProtocol, Text, Time};
+
 /// `[metrics]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -22,8 +24,26 @@ pub(crate) struct Metrics {
     /// Routes that are told of by their names, those that are called first; all others are "other". Default: 100.
     #[schemars(range(max = 10_000))]
     pub(crate) max_routes: Option<usize>,
+    /// The most series that calls make, the buckets of histograms among them: routes, methods and statuses multiply. A tenth is kept
+    /// for what there is no room for, which is told of as "other". Default: 1900, a hundred histograms.
+    #[schemars(range(min = 100, max = 1_000_000))]
+    pub(crate) max_series: Option<usize>,
     /// A gauge that is always 1, whose labels say what this deployment is. Default: none.
     pub(crate) info: Option<Info>,
+    /// They are sent to a collector too. Default: true, unless there is no endpoint.
+    pub(in crate::config) push: Option<bool>,
+    /// Where they are sent, in place of otlp.endpoint; the path is taken as it is. Default: the one of [otlp].
+    pub(in crate::config) endpoint: Option<String>,
+    /// What is spoken there. Default: the one of [otlp].
+    pub(in crate::config) protocol: Option<OtlpProtocol>,
+    /// Sent along, in place of otlp.headers. Default: those of [otlp].
+    pub(in crate::config) headers: BTreeMap<String, Text>,
+    /// Sent along, in place of otlp.headers_from. Default: those of [otlp].
+    pub(in crate::config) headers_from: Option<Text>,
+    /// How long a request may take. Default: the one of [otlp].
+    pub(in crate::config) timeout: Option<Time>,
+    /// How often they are sent. Default: 60s.
+    pub(in crate::config) interval: Option<Time>,
 }
 
 /// `[metrics] names`

@@ -11,8 +11,8 @@ use super::{Text, Time};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Otlp {
-    /// Where an OpenTelemetry collector is: http://HOST:PORT or https://HOST[:PORT]; of OTLP/HTTP with a path before /v1/traces,
-    /// if it has one. Default: none, nothing is sent.
+    /// Where an OpenTelemetry collector is: http://HOST:PORT or https://HOST[:PORT]; of OTLP/HTTP with a path before /v1/traces and
+    /// /v1/metrics, if it has one. Default: none, nothing is sent.
     pub(in crate::config) endpoint: Option<String>,
     /// What it speaks: grpc or http/protobuf. Default: what the endpoint looks like, http/protobuf with a path or the port 4318,
     /// else grpc.

@@ -184,7 +184,8 @@ impl HttpUpstream {
         let path =
             proxy.path_of(&head.uri).map_err(|why| Fault::client().on(Status::invalid_argument(why)))?;
         if let Some(record) = &record {
-            record.sends_as(path.path());
+            let scheme = if self.settings.tls.is_some() { "https" } else { "http" };
+            record.sends_as(scheme, path.path());
         }
         let came = Came { uri: &head.uri, version: head.version, client, secure };
         self.head(&mut headers, proxy, &came);

@@ -2,19 +2,32 @@
 
 use super::Keys;
 use crate::{
-    config::{Accounts, Callers, Clients, Connections, Tls, Traces},
-    health,
+    config::{Accounts, Callers, Clients, Collector, Config, Connections, Push, Tls, Traces},
+    health, telemetry,
 };
 
-/// What sends traces is made when the process starts; which of them are made may change.
-pub(super) fn hold_traces(next: &mut Traces, now: &Traces) {
+/// The instruments, and what sends traces, are made when the process starts; which of these are made may change.
+pub(super) fn hold_telemetry(next: &mut Config, now: &Config) {
+    next.metrics.clone_from(&now.metrics);
+    next.push.clone_from(&now.push);
+    let (next, now) = (&mut next.traces, &now.traces);
     next.collector.clone_from(&now.collector);
     next.resource.clone_from(&now.resource);
     (next.queue, next.batch, next.delay) = (now.queue, now.batch, now.delay);
 }
 
+/// That a secret is another one is seen, and what it is is not.
+fn secrets(collector: Option<&Collector>) -> Vec<u64> {
+    let headers = collector.into_iter().flat_map(|collector| &collector.headers);
+    headers.map(|(_, secret)| secret.fingerprint()).collect()
+}
+
 impl Keys {
-    pub(super) fn traces(&mut self, traces: &Traces) {
+    pub(super) fn metrics(&mut self, metrics: Option<&telemetry::Settings>, push: &Push) {
+        self.long("metrics", &(metrics, push.collector.is_some(), push.interval));
+    }
+
+    pub(super) fn traces(&mut self, traces: &Traces, push: &Push) {
         let Traces {
             collector,
             resource,
@@ -28,9 +41,9 @@ impl Keys {
             batch,
             delay,
         } = traces;
-        let headers = collector.iter().flat_map(|collector| &collector.headers);
-        let secrets: Vec<u64> = headers.map(|(_, secret)| secret.fingerprint()).collect();
-        self.long("otlp", &(collector, secrets, resource));
+        let numbers = push.collector.as_ref();
+        let of = [collector.as_ref(), numbers].map(|collector| (collector, secrets(collector)));
+        self.long("otlp", &(of, resource));
         self.add("traces.sample", sample);
         self.add("traces.by_parent", by_parent);
         self.text("traces.trust", &format!("{trust:?}").to_lowercase());

@@ -203,7 +203,7 @@ fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Parts) -> 
                 text(StatusCode::SERVICE_UNAVAILABLE, "a store cannot be reached\n")
             }
         }),
-        Page::Metrics => metrics::response(gateway, snapshot, &request.headers),
+        Page::Metrics => metrics::response(gateway, &request.headers),
         Page::Openapi => {
             let document = snapshot.openapi();
             let kind = HeaderValue::from_static("application/json");

@@ -93,8 +93,8 @@ fn a_rest_call_is_a_span_of_http_above_one_of_rpc() {
             ("url.path", "/v1/books/7"),
             ("url.scheme", "http"),
             ("http.response.status_code", "404"),
-            ("rpc.method", "GetBook"),
-            ("rpc.grpc.status_code", "5"),
+            ("rpc.method", "books.v1.Library/GetBook"),
+            ("rpc.response.status_code", "NOT_FOUND"),
             ("server.address", "api.example"),
             ("server.port", "8080"),
             ("client.address", "127.0.0.1"),
@@ -112,10 +112,9 @@ fn a_rest_call_is_a_span_of_http_above_one_of_rpc() {
     has(
         first,
         &[
-            ("rpc.system", "grpc"),
-            ("rpc.service", "books.v1.Library"),
-            ("rpc.method", "GetBook"),
-            ("rpc.grpc.status_code", "14"),
+            ("rpc.system.name", "grpc"),
+            ("rpc.method", "books.v1.Library/GetBook"),
+            ("rpc.response.status_code", "UNAVAILABLE"),
             ("error.type", "UNAVAILABLE"),
             ("server.address", "10.0.0.1"),
             ("server.port", "9000"),
@@ -124,7 +123,10 @@ fn a_rest_call_is_a_span_of_http_above_one_of_rpc() {
         ],
     );
     assert_eq!(first.status.as_ref().unwrap().message, "refused");
-    has(second, &[("rpc.grpc.status_code", "5"), ("error.type", "NOT_FOUND"), ("propylon.attempt", "2")]);
+    has(
+        second,
+        &[("rpc.response.status_code", "NOT_FOUND"), ("error.type", "NOT_FOUND"), ("propylon.attempt", "2")],
+    );
 }
 
 #[test]
@@ -141,17 +143,22 @@ fn a_grpc_call_is_a_span_of_rpc() {
     let span = |call| spans(call).pop().unwrap();
     let went_well = span(grpc(Some("a.B/C"), Code::Ok));
     assert_eq!((went_well.name.as_str(), went_well.kind()), ("a.B/C", SpanKind::Server));
-    has(&went_well, &[("rpc.system", "grpc"), ("rpc.service", "a.B"), ("rpc.grpc.status_code", "0")]);
+    has(
+        &went_well,
+        &[("rpc.system.name", "grpc"), ("rpc.method", "a.B/C"), ("rpc.response.status_code", "OK")],
+    );
     assert_eq!(told(&went_well).get("http.request.method"), None);
     let failed = span(grpc(Some("a.B/C"), Code::Unavailable));
     has(&failed, &[("error.type", "UNAVAILABLE"), ("network.protocol.version", "2")]);
     assert_eq!(failed.status.unwrap().message, "away");
     // The caller's own mistake, and a method that there is not.
     assert_eq!(span(grpc(Some("a.B/C"), Code::InvalidArgument)).status, None);
-    assert_eq!(span(grpc(None, Code::Unimplemented)).name, "grpc");
+    let unknown = span(grpc(None, Code::Unimplemented));
+    assert_eq!((unknown.name.as_str(), &unknown.status), ("grpc", &None));
+    has(&unknown, &[("rpc.method", "_OTHER"), ("rpc.response.status_code", "UNIMPLEMENTED")]);
     // gRPC-Web is HTTP, whose failures may be in trailers.
     let web = span(Finished { way: Way::GrpcWeb, ..grpc(Some("a.B/C"), Code::Internal) });
-    has(&web, &[("http.response.status_code", "200"), ("rpc.method", "C"), ("error.type", "INTERNAL")]);
+    has(&web, &[("http.response.status_code", "200"), ("rpc.method", "a.B/C"), ("error.type", "INTERNAL")]);
 }
 
 #[test]
@@ -159,7 +166,7 @@ fn what_is_passed_to_an_http_upstream_is_a_span_of_http() {
     let attempt = |status| Tried { http_status: Some(status), ..tried(1, None) };
     let call = Finished {
         route: Some("/shop/**".to_owned()),
-        sent_as: Some("/items/7".to_owned()),
+        sent_as: Some(("https", "/items/7".to_owned())),
         http_status: Some(Http::BAD_GATEWAY),
         attempts: vec![attempt(503), attempt(502)],
         ..Finished::example()
@@ -167,11 +174,28 @@ fn what_is_passed_to_an_http_upstream_is_a_span_of_http() {
     let all = spans(call);
     let [first, second, server] = all.as_slice() else { panic!("{all:?}") };
     assert_eq!((first.name.as_str(), server.name.as_str()), ("GET", "GET /shop/**"));
-    has(first, &[("http.response.status_code", "503"), ("url.full", "http://10.0.0.1:9000/items/7")]);
+    has(first, &[("http.response.status_code", "503"), ("url.full", "https://10.0.0.1:9000/items/7")]);
     assert_eq!(told(first).get("http.request.resend_count"), None);
     has(second, &[("http.request.resend_count", "1"), ("error.type", "502")]);
     has(server, &[("error.type", "502")]);
     assert_eq!(server.status.as_ref().unwrap().code(), StatusCode::Error);
+}
+
+#[test]
+fn a_request_of_mcp_says_what_it_asks_for() {
+    let call = Finished {
+        way: Way::Mcp,
+        method: "POST".to_owned(),
+        secure: true,
+        route: Some("/mcp".to_owned()),
+        rpc: Some("books.v1.Library/GetBook".to_owned()),
+        asked: Some(("tools/call".to_owned(), Some("get_book".to_owned()))),
+        ..Finished::example()
+    };
+    let span = spans(call).pop().unwrap();
+    assert_eq!(span.name, "POST /mcp");
+    has(&span, &[("http.route", "/mcp"), ("url.scheme", "https"), ("mcp.method.name", "tools/call")]);
+    has(&span, &[("gen_ai.tool.name", "get_book"), ("rpc.method", "books.v1.Library/GetBook")]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -10,7 +10,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tonic::async_trait;
 
-use crate::store::{Cache, StoreError};
+use crate::{
+    store::{Cache, StoreError},
+    telemetry::{CacheFigures, CacheUse},
+};
 
 const MOST_ENTRIES: usize = 100_000;
 const MOST_BYTES: usize = 64 << 20;
@@ -19,7 +22,10 @@ const OVERHEAD: usize = 128;
 
 /// Keeps values in this process.
 #[derive(Debug, Default)]
-pub struct MemoryCache(Mutex<Inner>);
+pub struct MemoryCache {
+    inner: Mutex<Inner>,
+    used: CacheUse,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -60,16 +66,24 @@ impl Inner {
     }
 }
 
+impl MemoryCache {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[async_trait]
 impl Cache for MemoryCache {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
-        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner();
         let entry = inner.entries.get(key).filter(|entry| Instant::now() < entry.until);
-        Ok(entry.map(|entry| entry.value.clone()))
+        let found = Ok(entry.map(|entry| entry.value.clone()));
+        self.used.asked(&found);
+        found
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner();
         inner.remove(key);
         let bytes = cost(key, &value);
         if bytes > MOST_BYTES / 8 || ttl < Duration::from_millis(1) {
@@ -84,8 +98,18 @@ impl Cache for MemoryCache {
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.inner().remove(key);
         Ok(())
+    }
+
+    fn figures(&self) -> CacheFigures {
+        let inner = self.inner();
+        CacheFigures {
+            cache: "memory",
+            counts: self.used.counts(),
+            entries: Some(inner.entries.len()),
+            bytes: Some(inner.bytes),
+        }
     }
 }
 
@@ -104,12 +128,12 @@ mod tests {
         for number in 0..120_000 {
             cache.set(&number.to_string(), Bytes::from_static(b"x"), long).await.unwrap();
         }
-        assert!(cache.0.lock().unwrap().entries.len() <= MOST_ENTRIES);
+        assert!(cache.inner.lock().unwrap().entries.len() <= MOST_ENTRIES);
         for number in 0..100 {
             cache.set(&format!("big{number}"), vec![0; 1 << 20].into(), long).await.unwrap();
         }
         let (bytes, counted) = {
-            let inner = cache.0.lock().unwrap();
+            let inner = cache.inner.lock().unwrap();
             (inner.bytes, inner.entries.iter().map(|(key, entry)| cost(key, &entry.value)).sum::<usize>())
         };
         assert!(bytes <= MOST_BYTES && bytes == counted, "{bytes} {counted}");

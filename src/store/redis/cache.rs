@@ -7,16 +7,20 @@ use bytes::Bytes;
 use tonic::async_trait;
 
 use super::Redis;
-use crate::store::{Cache, StoreError};
+use crate::{
+    store::{Cache, StoreError},
+    telemetry::CacheFigures,
+};
 
 #[async_trait]
 impl Cache for Redis {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError> {
         let mut command = cmd("GET");
         command.arg(key);
-        let value: Option<Vec<u8>> =
-            self.run(|mut connection| async move { command.query_async(&mut connection).await }).await?;
-        Ok(value.map(Bytes::from))
+        let value: Result<Option<Vec<u8>>, _> =
+            self.run(|mut connection| async move { command.query_async(&mut connection).await }).await;
+        self.used.asked(&value);
+        Ok(value?.map(Bytes::from))
     }
 
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
@@ -33,5 +37,10 @@ impl Cache for Redis {
         let mut command = cmd("DEL");
         command.arg(key);
         self.run(|mut connection| async move { command.query_async(&mut connection).await }).await
+    }
+
+    /// What else is in it nobody here knows.
+    fn figures(&self) -> CacheFigures {
+        CacheFigures { cache: "redis", counts: self.used.counts(), entries: None, bytes: None }
     }
 }

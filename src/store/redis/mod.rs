@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{RedisUrl, StoreError, StoreHealth, gate::Gate};
+use crate::telemetry::CacheUse;
 
 /// A Redis or Valkey server. Every operation goes through [`Redis::run`].
 pub(super) struct Redis {
@@ -29,6 +30,8 @@ pub(super) struct Redis {
     script: ::redis::Script,
     /// What the counters' keys begin with.
     prefix: String,
+    /// As a cache.
+    used: CacheUse,
 }
 
 impl Redis {
@@ -48,6 +51,7 @@ impl Redis {
             gate: Gate::new("redis", url.to_string(), timeout),
             script: ::redis::Script::new(include_str!("window.lua")),
             prefix: format!("{prefix}limit:"),
+            used: CacheUse::default(),
         })
     }
 

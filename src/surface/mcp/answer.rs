@@ -122,7 +122,11 @@ impl Client {
         let message =
             format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{}}}", id.unwrap_or("null"), error.to_json());
         let mut response = self.message(error.http(), message.into_bytes(), headers);
-        response.extensions_mut().insert(Failed { code: error.grpc(), message: error.words() });
+        response.extensions_mut().insert(Failed {
+            code: error.grpc(),
+            message: error.words(),
+            number: Some(error.code()),
+        });
         response
     }
 
@@ -130,9 +134,7 @@ impl Client {
     pub(super) fn refusal(&self, id: Option<&str>, status: &Status) -> Response {
         let error = RpcError::of_status(status);
         let mut response = self.error(id, &error, rest::error_headers(status, error.http()));
-        response
-            .extensions_mut()
-            .insert(Failed { code: status.code(), message: status.message().to_owned() });
+        response.extensions_mut().insert(Failed { number: Some(error.code()), ..Failed::by(status) });
         response
     }
 }

@@ -70,6 +70,12 @@ impl Board {
         }
     }
 
+    /// How often a session was there that was asked for.
+    #[must_use]
+    pub fn sessions_used(&self) -> [(&'static str, u64); 3] {
+        self.sessions.used().counts()
+    }
+
     /// Ends what listens, for good.
     pub fn drain(&self) {
         self.told.send_modify(|told| told.ends = true);

@@ -63,6 +63,9 @@ impl Mcp {
         let tool = match self.toolbox.get(&name).cloned() {
             None => return Err((Box::new(call), unknown(&name))),
             Some(Offer::Far(thing)) => {
+                if let Some(record) = &call.record {
+                    record.calls_tool(thing.key());
+                }
                 let whole = match Object::read(asking.whole) {
                     Ok(whole) => whole,
                     Err(why) => return Err((Box::new(call), RpcError::params(format!("params: {why}")))),
@@ -72,6 +75,9 @@ impl Mcp {
             }
             Some(Offer::Method(tool)) => tool,
         };
+        if let Some(record) = &call.record {
+            record.calls_tool(tool.name());
+        }
         let Target::Http(head) = &call.target else { return Err((Box::new(call), unknown(&name))) };
         let chosen = tool
             .routes()
@@ -134,8 +140,7 @@ fn answered(client: &Client, era: Era, id: &str, outcome: Outcome, told: HeaderM
     let mut response = client.message(StatusCode::OK, message, told);
     if let Some(status) = failed {
         // It failed, whatever HTTP says.
-        let failed = Failed { code: status.code(), message: status.message().to_owned() };
-        response.extensions_mut().insert(failed);
+        response.extensions_mut().insert(Failed::by(&status));
     }
     response
 }

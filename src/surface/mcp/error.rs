@@ -114,7 +114,7 @@ impl RpcError {
         }
     }
 
-    #[cfg(test)]
+    /// Its number.
     pub(super) fn code(&self) -> i32 {
         self.code
     }

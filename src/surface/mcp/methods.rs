@@ -342,15 +342,21 @@ impl Mcp {
         let Some(id) = call.metadata.get(session_header()).cloned() else {
             return refused(road, call, &client, None, RpcError::session()).await;
         };
-        if let Err(error) = self.session(&id, call.caller.principal.as_deref()).await {
-            return refused(road, call, &client, None, error).await;
-        }
+        let session = match self.session(&id, call.caller.principal.as_deref()).await {
+            Ok(session) => session,
+            Err(error) => return refused(road, call, &client, None, error).await,
+        };
         if let Err(status) = road.admit(&mut call).await {
             return client.refusal(None, &status);
         }
         self.board.feeds.close(id.to_str().unwrap_or_default());
         match self.board.sessions.close(id.to_str().unwrap_or_default()).await {
-            Ok(()) => empty(StatusCode::NO_CONTENT, road.ahead(&call)),
+            Ok(()) => {
+                if let Some((record, lasted)) = call.record.as_ref().zip(session.lasted()) {
+                    record.ended_session(lasted);
+                }
+                empty(StatusCode::NO_CONTENT, road.ahead(&call))
+            }
             Err(error) => {
                 let status = error.status();
                 let error = RpcError::of_status(&status);

@@ -55,8 +55,9 @@ pub use self::{
 use super::{Request, Response, peer, rest, timeout};
 use crate::{
     call::{Body, Call, Caller, Guards, HttpHead, Message, Record, Road, Target},
-    route::{Route, router::TrailingSlash},
+    route::{Binding, Route, router::TrailingSlash},
     status::{Refusal, refuse},
+    telemetry::Label,
 };
 
 /// What the config says of the surface.
@@ -83,6 +84,8 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Mcp {
     path: Arc<str>,
+    /// The same, by which its requests are counted.
+    binding: Arc<Binding>,
     slash: TrailingSlash,
     /// That of the endpoint: a tool's call has its own.
     route: Arc<Route>,
@@ -122,6 +125,7 @@ impl Mcp {
             instructions.map(|text| format!(",\"instructions\":{}", json!(&**text))).unwrap_or_default();
         Self {
             path: path.into(),
+            binding: Arc::new(Binding { template: path.into(), label: Label::default() }),
             slash,
             route,
             toolbox: Arc::new(toolbox),
@@ -220,7 +224,7 @@ impl Mcp {
         let timeout = timeout::of_rest(&parts.headers);
         let record = Record::of(&parts.extensions);
         if let Some(record) = &record {
-            record.matched(&self.path);
+            record.bound(&self.binding);
         }
         let head = HttpHead {
             method: parts.method,
@@ -306,6 +310,9 @@ impl Mcp {
                 return refused(&**road, call, &client, id.as_deref(), error).await;
             }
         };
+        if let Some(record) = &call.record {
+            record.asks(&message.method);
+        }
         let id = message.id();
         let read = message.params().and_then(|params| {
             let meta = Meta::of(&params)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use tokio::{sync::mpsc, time::timeout_at};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use super::{
     answer::Client, asks::Asks, cancel::Ongoing, era::Era, error::RpcError, result::text, shelf::Stand,
@@ -240,7 +240,7 @@ impl Relay {
             let blocks =
                 result.get("content").and_then(|said| serde_json::from_str::<Vec<Object>>(said.get()).ok());
             let first = blocks.and_then(|blocks| Some(blocks.first()?.text("text")?.into_owned()));
-            Failed { code: Code::Unknown, message: first.unwrap_or_else(|| "the tool failed".to_owned()) }
+            Failed::by(&Status::unknown(first.unwrap_or_else(|| "the tool failed".to_owned())))
         });
         let message = self.client.whole(&self.id, self.era, result);
         self.told(Ended { message, http: http::StatusCode::OK, failed, taken_back: false })
@@ -248,12 +248,12 @@ impl Relay {
 
     fn error(&self, error: &RpcError) -> Ended {
         let message = format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{}}}", self.id, error.to_json());
-        let failed = Some(Failed { code: error.grpc(), message: error.words() });
+        let failed = Some(Failed { code: error.grpc(), message: error.words(), number: Some(error.code()) });
         self.told(Ended { message: message.into_bytes(), http: error.http(), failed, taken_back: false })
     }
 
     fn failed(&self, status: &Status) -> Ended {
-        let failed = Failed { code: status.code(), message: status.message().to_owned() };
+        let failed = Failed::by(status);
         if !self.tool {
             let mut ended = self.error(&RpcError::of_status(status));
             ended.failed = Some(failed);
@@ -269,7 +269,7 @@ impl Relay {
 
     fn told(&self, ended: Ended) -> Ended {
         if let (Some(failed), Some(record)) = (&ended.failed, &self.record) {
-            record.failed(failed.code, &failed.message);
+            failed.tell(record);
         }
         ended
     }

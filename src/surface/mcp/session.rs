@@ -9,11 +9,13 @@ use super::era::legacy;
 use crate::{
     auth::{Principal, digest, now},
     store::{Cache, StoreError},
+    telemetry::CacheUse,
 };
 
 /// Where sessions are kept.
 pub(super) struct Sessions {
     cache: Arc<dyn Cache>,
+    used: CacheUse,
 }
 
 /// One session.
@@ -24,6 +26,15 @@ pub(super) struct Session {
     pub(super) capabilities: Option<String>,
     /// The least that its client wants of the log, where it has said so.
     pub(super) level: Option<String>,
+    /// In seconds since 1970, where that was written down.
+    opened: u64,
+}
+
+impl Session {
+    /// How long it has been open.
+    pub(super) fn lasted(&self) -> Option<Duration> {
+        (self.opened > 0).then(|| Duration::from_secs(now().saturating_sub(self.opened)))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,11 +48,19 @@ struct Kept {
     capabilities: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     level: Option<String>,
+    /// When it was opened.
+    #[serde(default)]
+    opened: u64,
 }
 
 impl Sessions {
     pub(super) fn new(cache: Arc<dyn Cache>) -> Self {
-        Self { cache }
+        Self { cache, used: CacheUse::default() }
+    }
+
+    /// How often one was there that was asked for.
+    pub(super) fn used(&self) -> &CacheUse {
+        &self.used
     }
 
     /// Opens a session that ends when it was not used for `lifetime`, and answers its id.
@@ -61,7 +80,8 @@ impl Sessions {
         let id = hex(&bytes);
         let capabilities = capabilities.map(str::to_owned);
         let (version, whose) = (version.to_owned(), whose(caller));
-        let kept = Kept { version, whose, used: now(), capabilities, level: None };
+        let (used, opened) = (now(), now());
+        let kept = Kept { version, whose, used, opened, capabilities, level: None };
         self.keep(&id, &kept, lifetime).await?;
         Ok(id)
     }
@@ -76,7 +96,9 @@ impl Sessions {
         caller: Option<&Principal>,
         lifetime: Duration,
     ) -> Result<Option<Session>, StoreError> {
-        let Some(value) = self.cache.get(&key(id)).await? else { return Ok(None) };
+        let value = self.cache.get(&key(id)).await;
+        self.used.asked(&value);
+        let Some(value) = value? else { return Ok(None) };
         let Ok(mut kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(None) };
         let Some(version) = legacy(&kept.version).filter(|_| kept.whose == whose(caller)) else {
             return Ok(None);
@@ -87,8 +109,8 @@ impl Sessions {
             // It lives on a little shorter where this fails.
             let _ = self.keep(id, &kept, lifetime).await;
         }
-        let Kept { capabilities, level, .. } = kept;
-        Ok(Some(Session { version, capabilities, level }))
+        let Kept { capabilities, level, opened, .. } = kept;
+        Ok(Some(Session { version, opened, capabilities, level }))
     }
 
     /// Notes what a session's client wants of the log; the session is its caller's, as has been seen to.
@@ -153,8 +175,10 @@ mod tests {
         let id = sessions.open("2025-06-18", Some("{}"), Some(&a), HOUR).await.unwrap();
         assert!(id.len() == 48 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let found = async |caller| sessions.find(&id, caller, HOUR).await.unwrap();
-        let session = Session { version: "2025-06-18", capabilities: Some("{}".to_owned()), level: None };
-        assert_eq!(found(Some(&a)).await, Some(session.clone()));
+        let session = found(Some(&a)).await.unwrap();
+        assert_eq!(session.version, "2025-06-18");
+        assert!(session.lasted().is_some_and(|lasted| lasted < HOUR));
+        assert_eq!(session.capabilities.as_deref(), Some("{}"));
         sessions.set_level(&id, "error", HOUR).await.unwrap();
         assert_eq!(found(Some(&a)).await, Some(Session { level: Some("error".to_owned()), ..session }));
         for caller in [Some(&b), Some(&elsewhere), None] {

@@ -171,7 +171,7 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
         response.extensions_mut().insert(ReasonPhrase::from_static(b"Client Closed Request"));
     }
     *response.headers_mut() = headers;
-    response.extensions_mut().insert(Failed { code: status.code(), message: status.message().to_owned() });
+    response.extensions_mut().insert(Failed::by(status));
     response
 }
 

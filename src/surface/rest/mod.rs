@@ -60,7 +60,7 @@ use super::{
 use crate::{
     call::{Body, Call, Caller, Guards, Message, Pending, Record},
     route::{
-        Asked, Conditions, Hosts, Route, Routes, RpcTable, Weighted,
+        Asked, Binding as Counted, Conditions, Hosts, Route, Routes, RpcTable, Weighted,
         router::{Conflict, Router, Settings},
     },
     schema::{Binding, Template, Verb},
@@ -209,6 +209,18 @@ impl Rest {
     #[must_use]
     pub fn route_of(&self, method: &Method, uri: &Uri, asked: &Asked<'_>) -> Option<&Arc<Route>> {
         self.paths.route(method, uri.path(), asked)
+    }
+
+    /// What a request is counted by that meets this route.
+    #[must_use]
+    pub fn counted_of(
+        &self,
+        route: &Arc<Route>,
+        method: &Method,
+        uri: &Uri,
+        asked: &Asked<'_>,
+    ) -> Option<&Arc<Counted>> {
+        self.paths.counted(route, method, uri.path(), asked)
     }
 
     /// The route of the method that a WebSocket at this path talks to.

@@ -10,7 +10,7 @@ use super::endpoint::{Endpoint, HeadFields};
 use crate::{
     call::{Body, Guards, HttpStatus, Reply},
     route::{
-        Asked, Destination, Hosts, Proxy, Route, RpcTable, Weighted, path,
+        Asked, Binding, Destination, Hosts, Proxy, Route, RpcTable, Weighted, path,
         router::{Miss, Near, Router},
     },
     status::{Fault, Refusal, refuse, shown},
@@ -34,6 +34,14 @@ impl Entry {
         match self {
             Self::Method { endpoint, .. } => &endpoint.first().route,
             Self::Http(endpoint) => &endpoint.first().route,
+        }
+    }
+
+    /// What its requests are counted by.
+    fn counted(&self) -> &Arc<Binding> {
+        match self {
+            Self::Method { endpoint, .. } => &endpoint.first().counted,
+            Self::Http(endpoint) => &endpoint.first().counted,
         }
     }
 }
@@ -214,6 +222,18 @@ impl Paths {
     /// The route of a request by its verb, its path, and what else is known of it.
     pub(super) fn route(&self, method: &Method, path: &str, asked: &Asked<'_>) -> Option<&Arc<Route>> {
         self.router.get(method, path, asked).map(Entry::route)
+    }
+
+    /// What is counted of a request by its verb, its path, and what else is known of it, where it meets this route.
+    pub(super) fn counted(
+        &self,
+        route: &Arc<Route>,
+        method: &Method,
+        path: &str,
+        asked: &Asked<'_>,
+    ) -> Option<&Arc<Binding>> {
+        let entry = self.router.get(method, path, asked)?;
+        Arc::ptr_eq(entry.route(), route).then(|| entry.counted())
     }
 
     /// Whether gRPC serves a path.

@@ -46,9 +46,6 @@ const OF_MCP: [&str; 29] = [
     "request-timeout",
 ];
 
-/// Both: lines of the log about calls of MCP.
-const OF_BOTH: [&str; 2] = ["log-request-fields", "log-mcp-method"];
-
 #[tokio::test(flavor = "multi_thread")]
 async fn dream_with_a_service_that_keeps_accounts() {
     replay("dream", Accounts::Behind, &[]).await;
@@ -71,6 +68,5 @@ async fn friday() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twinmcp() {
-    let left_out = [&OF_MCP[..], &OF_BOTH].concat();
-    replay("twinmcp", Accounts::Kept, &left_out).await;
+    replay("twinmcp", Accounts::Kept, &OF_MCP).await;
 }

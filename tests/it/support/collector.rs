@@ -16,17 +16,27 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
+    collector::{
+        metrics::v1::{
+            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     common::v1::{KeyValue, any_value::Value},
+    metrics::v1::Metric,
     trace::v1::{Span, span::SpanKind},
 };
 use prost::Message as _;
@@ -50,6 +60,8 @@ pub(crate) struct Collector {
 struct Shared {
     mood: Mutex<Mood>,
     got: Mutex<Vec<Got>>,
+    /// The metrics of each request, with the service that they are of.
+    numbers: Mutex<Vec<(String, Vec<Metric>)>>,
     /// The headers of the last request.
     headers: Mutex<HeaderMap>,
     requests: AtomicUsize,
@@ -112,9 +124,20 @@ impl Collector {
             http: http.local_addr().unwrap(),
             shared: Arc::clone(&shared),
         };
-        let service = TraceServiceServer::new(Service(Arc::clone(&shared)))
+        let traces = TraceServiceServer::new(Service(Arc::clone(&shared)))
             .accept_compressed(CompressionEncoding::Gzip);
-        let server = TowerToHyperService::new(service);
+        let numbers = MetricsServiceServer::new(Service(Arc::clone(&shared)))
+            .accept_compressed(CompressionEncoding::Gzip);
+        let (traces, numbers) = (TowerToHyperService::new(traces), TowerToHyperService::new(numbers));
+        let server = service_fn(move |request: Request<Incoming>| {
+            let (traces, numbers) = (traces.clone(), numbers.clone());
+            async move {
+                match request.uri().path().contains("MetricsService") {
+                    true => numbers.call(request).await,
+                    false => traces.call(request).await,
+                }
+            }
+        });
         tokio::spawn(async move {
             loop {
                 let (stream, _) = grpc.accept().await.unwrap();
@@ -141,6 +164,11 @@ impl Collector {
     /// All that it has taken.
     pub(crate) fn got(&self) -> Vec<Got> {
         self.shared.got.lock().unwrap().clone()
+    }
+
+    /// The metrics of each request that it has taken, with the service that they are of.
+    pub(crate) fn numbers(&self) -> Vec<(String, Vec<Metric>)> {
+        self.shared.numbers.lock().unwrap().clone()
     }
 
     /// The headers, or metadata, of the last request.
@@ -175,7 +203,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 impl Shared {
-    async fn take(&self, headers: &HeaderMap, request: ExportTraceServiceRequest) -> Result<(), Status> {
+    async fn asked(&self, headers: &HeaderMap) -> Result<(), Status> {
         self.requests.fetch_add(1, Ordering::SeqCst);
         *self.headers.lock().unwrap() = headers.clone();
         let mood = *self.mood.lock().unwrap();
@@ -185,6 +213,25 @@ impl Shared {
             Mood::Refuses => return Err(Status::unavailable("not now")),
             Mood::RefusesForGood => return Err(Status::invalid_argument("never")),
         }
+        Ok(())
+    }
+
+    async fn take_numbers(
+        &self,
+        headers: &HeaderMap,
+        request: ExportMetricsServiceRequest,
+    ) -> Result<(), Status> {
+        self.asked(headers).await?;
+        for all in request.resource_metrics {
+            let service = text(&all.resource.unwrap().attributes, "service.name").unwrap();
+            let metrics = all.scope_metrics.into_iter().flat_map(|scope| scope.metrics);
+            self.numbers.lock().unwrap().push((service, metrics.collect()));
+        }
+        Ok(())
+    }
+
+    async fn take(&self, headers: &HeaderMap, request: ExportTraceServiceRequest) -> Result<(), Status> {
+        self.asked(headers).await?;
         for resource_spans in request.resource_spans {
             let service = text(&resource_spans.resource.unwrap().attributes, "service.name").unwrap();
             let spans = resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
@@ -208,11 +255,23 @@ impl TraceService for Service {
     }
 }
 
+#[tonic::async_trait]
+impl MetricsService for Service {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportMetricsServiceRequest>,
+    ) -> Result<tonic::Response<ExportMetricsServiceResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        self.0.take_numbers(&metadata.into_headers(), message).await?;
+        Ok(tonic::Response::new(ExportMetricsServiceResponse::default()))
+    }
+}
+
 async fn over_http(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    assert_eq!((request.method().as_str(), request.uri().path()), ("POST", "/v1/traces"));
+    assert_eq!(request.method(), "POST");
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let body = match head.headers.get("content-encoding") {
@@ -223,9 +282,20 @@ async fn over_http(
             plain.into()
         }
     };
-    let message = ExportTraceServiceRequest::decode(body).unwrap();
-    let (status, body) = match shared.take(&head.headers, message).await {
-        Ok(()) => (StatusCode::OK, ExportTraceServiceResponse::default().encode_to_vec()),
+    let taken = match head.uri.path() {
+        "/v1/traces" => {
+            let message = ExportTraceServiceRequest::decode(body).unwrap();
+            shared.take(&head.headers, message).await
+        }
+        "/v1/metrics" => {
+            let message = ExportMetricsServiceRequest::decode(body).unwrap();
+            shared.take_numbers(&head.headers, message).await
+        }
+        other => panic!("{other}"),
+    };
+    let (status, body) = match taken {
+        // Neither answer has anything to say.
+        Ok(()) => (StatusCode::OK, Vec::new()),
         Err(status) => {
             let said = tonic_types::Status { message: status.message().to_owned(), ..Default::default() };
             let for_good = status.code() == tonic::Code::InvalidArgument;
@@ -257,7 +327,7 @@ impl Real {
         let config = format!(
             "receivers: {{ otlp: {{ protocols: {{ grpc: {{ endpoint: \"{grpc}\" }}, http: {{ endpoint: \"{http}\" }} }} }} }}\n\
              exporters:\n  otlp_http: {{ endpoint: \"http://{receiver}\", sending_queue: {{ enabled: false }} }}\n\
-             service:\n  telemetry: {{ metrics: {{ level: none }} }}\n  pipelines: {{ traces: {{ receivers: [otlp], exporters: [otlp_http] }} }}\n"
+             service:\n  telemetry: {{ metrics: {{ level: none }} }}\n  pipelines: {{ traces: {{ receivers: [otlp], exporters: [otlp_http] }}, metrics: {{ receivers: [otlp], exporters: [otlp_http] }} }}\n"
         );
         let file = folder.path().join("config.yaml");
         std::fs::write(&file, config).unwrap();

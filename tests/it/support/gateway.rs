@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
-use super::{library::DESCRIPTORS, process::Program};
+use super::{library::DESCRIPTORS, process::Program, tools::setting};
 
 /// A debug build on a busy machine is slow to start.
 const START: Duration = Duration::from_secs(60);
@@ -91,7 +91,9 @@ impl World {
     fn command(&self) -> Command {
         let file: PathBuf = self.folder.path().join("propylon.toml");
         std::fs::write(&file, open(&self.config)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_propylon"));
+        // What is measured may be another build than what is tested.
+        let built = env!("CARGO_BIN_EXE_propylon");
+        let mut command = Command::new(setting("PROPYLON_BIN").unwrap_or_else(|| built.to_owned()));
         command.args(["serve", "--listen", self.listen, "--config"]).arg(file);
         // What it keeps is its own: the default is a file below the folder that it is started in.
         command.current_dir(self.folder.path());

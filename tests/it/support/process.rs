@@ -33,6 +33,9 @@ impl Program {
         let mut child = command
             // The tests' own switches; to the gateway they would be keys that are not there.
             .env_remove("PROPYLON_REQUIRE")
+            .env_remove("PROPYLON_BIN")
+            .env_remove("PROPYLON_OUTAGE_SECONDS")
+            .env_remove("PROPYLON_OUTAGE_RATE")
             .env_remove("PROPYLON_REWRITE")
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())

@@ -95,6 +95,18 @@ async fn connection(stream: TcpStream, requests: Arc<AtomicUsize>) {
         }
         return;
     }
+    if path == "/chunks" {
+        let mut stream = stream;
+        let _ = stream.read(&mut [0; 4096]).await;
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n";
+        let _ = stream.write_all(head.as_bytes()).await;
+        for _ in 0..12 {
+            let _ = stream.write_all(b"1\r\nx\r\n").await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let _ = stream.write_all(b"0\r\n\r\n").await;
+        return;
+    }
     let service = service_fn(move |request| {
         requests.fetch_add(1, Ordering::SeqCst);
         answer(request)

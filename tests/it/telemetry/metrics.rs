@@ -53,6 +53,19 @@ pub(super) async fn calls(gateway: &TestGateway) {
     http1(at, request(&Method::GET, "/livez", &[], "")).await;
 }
 
+/// Scrapes until it is so: what is told of a call is told when all of it has gone.
+pub(super) async fn until(gateway: &TestGateway, is_so: impl Fn(&Scrape) -> bool) -> Scrape {
+    let begun = std::time::Instant::now();
+    loop {
+        let scrape = Scrape::of(gateway, "").await;
+        if is_so(&scrape) {
+            return scrape;
+        }
+        assert!(begun.elapsed() < library::PATIENCE, "never so:\n{}", scrape.text);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 pub(super) async fn start(metrics: &str) -> TestGateway {
     start_with(metrics, &[]).await
 }
@@ -108,7 +121,8 @@ async fn calls_are_counted_exactly_by_what_they_were() {
     check(rpc, &of("library.v1.Library/GetBook", "OK", "grpc_web", ""), 1.0);
     check(rpc, &of("library.v1.Library/Fail", "NOT_FOUND", "grpc", ""), 1.0);
     check(rpc, &of("library.v1.Library/Fail", "INTERNAL", "grpc", "INTERNAL"), 1.0);
-    check(rpc, "rpc_response_status_code=\"UNIMPLEMENTED\",error_type=\"UNIMPLEMENTED\"", 1.0);
+    // What there is not is its client's mistake.
+    check(rpc, "rpc_response_status_code=\"UNIMPLEMENTED\",rpc_method=\"unmatched\",error_type=\"\"", 1.0);
     check(rpc, "", 6.0);
     // The scrape itself is on its way.
     check("http_server_active_requests", "url_scheme=\"http\"", 1.0);
@@ -186,6 +200,109 @@ async fn a_thousand_routes_are_few_series() {
 }
 
 #[tokio::test]
+async fn a_thousand_routes_with_methods_and_statuses_are_few_series_and_nothing_is_lost() {
+    let routes: String = (0..1000)
+        .map(|n| {
+            format!(
+                "[[routes]]\npath = \"/r{n}/{{x}}\"\nmethods = [\"GET\", \"POST\", \"DELETE\"]\nrespond = {{ body = \"{n}\" }}\n"
+            )
+        })
+        .collect();
+    for (names, count, total) in [
+        ("semantic", "http_server_request_duration_seconds_count", ""),
+        ("gateway_http", "gateway_http_request_duration_seconds_count", "gateway_http_requests_total"),
+        ("gateway", "gateway_request_duration_seconds_count", "gateway_requests_total"),
+    ] {
+        let config = format!(
+            "[metrics]\nnames = \"{names}\"\n[rate_limits]\nenabled = false\n[log]\nrequests = false\n{routes}"
+        );
+        let gateway = World::new().with_config(&config).start();
+        let stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        for n in 0..1000 {
+            let path = format!("/r{n}/1");
+            for method in [Method::GET, Method::POST, Method::DELETE] {
+                for (timeout, status) in [("", 200), ("never", 400)] {
+                    let headers = [("host", "test"), ("x-request-timeout", timeout)];
+                    let headers = if timeout.is_empty() { &headers[..1] } else { &headers[..] };
+                    let asked = request(&method, &path, headers, "").map(http_body_util::Full::new);
+                    let response = sender.send_request(asked).await.unwrap();
+                    assert_eq!(response.status(), status, "{method} {path}");
+                    http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+                }
+            }
+        }
+        let scrape = Scrape::of(&gateway, "").await;
+        assert!(scrape.series() < 2000, "{names}: {} series", scrape.series());
+        assert_eq!(scrape.sum(count, ""), Some(6000.0), "{names}");
+        if !total.is_empty() {
+            assert_eq!(scrape.sum(total, ""), Some(6000.0), "{names}");
+        }
+        // What came first is told of by its name.
+        let label = if names == "semantic" { "http_route" } else { "route" };
+        assert_eq!(scrape.sum(count, &format!("{label}=\"/r1/{{x}}\"")), Some(6.0), "{names}");
+    }
+}
+
+#[tokio::test]
+async fn a_route_that_is_gone_gives_its_place_to_another() {
+    let config = |names: &[&str]| {
+        let routes = names
+            .iter()
+            .map(|name| format!("[[routes]]\npath = \"/{name}\"\nrespond = {{ body = \"x\" }}\n"));
+        "[metrics]\nmax_routes = 2\n".to_owned() + &routes.collect::<String>()
+    };
+    let gateway = World::new().with_config(&config(&["a", "b", "c"])).start();
+    let ask = async |path: &str| {
+        http1(gateway.address, request(&Method::GET, path, &[], "")).await.status().as_u16()
+    };
+    for path in ["/a", "/b", "/c"] {
+        assert_eq!(ask(path).await, 200);
+    }
+    let count = |scrape: &Scrape, route: &str| {
+        scrape.sum("http_server_request_duration_seconds_count", &format!("http_route=\"{route}\""))
+    };
+    let scrape = Scrape::of(&gateway, "").await;
+    assert_eq!(
+        (count(&scrape, "/a"), count(&scrape, "/c"), count(&scrape, "other")),
+        (Some(1.0), None, Some(1.0))
+    );
+    gateway.rewrite(&config(&["b", "c"]));
+    let begun = std::time::Instant::now();
+    while ask("/a").await == 200 {
+        assert!(begun.elapsed() < library::PATIENCE, "it is not taken over");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    for path in ["/b", "/c"] {
+        assert_eq!(ask(path).await, 200);
+    }
+    let scrape = Scrape::of(&gateway, "").await;
+    assert_eq!(
+        (count(&scrape, "/a"), count(&scrape, "/b"), count(&scrape, "/c")),
+        (None, Some(2.0), Some(1.0))
+    );
+}
+
+#[tokio::test]
+async fn what_is_asked_before_a_call_is_told_by_its_route() {
+    let gateway =
+        World::with_library(library::start().await).with_config("[cors]\norigins = [\"*\"]\n").start();
+    let headers = [("origin", "http://page.example"), ("access-control-request-method", "GET")];
+    let asked = request(&Method::OPTIONS, "/v1/shelves/1/books/2", &headers, "");
+    assert_eq!(http1(gateway.address, asked).await.status(), 204);
+    let scrape = Scrape::of(&gateway, "").await;
+    let labels = "http_request_method=\"OPTIONS\",http_route=\"/v1/{name=shelves/*/books/*}\"";
+    assert_eq!(
+        scrape.sum("http_server_request_duration_seconds_count", labels),
+        Some(1.0),
+        "{}",
+        scrape.text
+    );
+}
+
+#[tokio::test]
 async fn the_page_is_what_prometheus_reads() {
     let Some(promtool) = needs("promtool") else { return };
     let gateway = start("").await;
@@ -232,4 +349,5 @@ async fn who_may_read_the_numbers() {
     let sum = |name: &str, labels: &str| scrape.sum(name, labels);
     assert_eq!(sum("propylon_limit_refusals_total", "limit=\"address\""), Some(1.0), "{}", scrape.text);
     assert_eq!(sum("propylon_credentials_total", "result=\"verified\""), Some(1.0), "{}", scrape.text);
+    assert_eq!(sum("propylon_cache_entries", "cache=\"credentials\""), Some(1.0), "{}", scrape.text);
 }

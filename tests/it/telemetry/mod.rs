@@ -4,4 +4,8 @@ mod access_log;
 mod dashboards;
 mod exposition;
 mod metrics;
+mod pushed;
 mod stats;
+mod streams;
+mod tools;
+mod unread;

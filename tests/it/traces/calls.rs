@@ -92,11 +92,11 @@ async fn whole(surface: &str, collector: &Collector, gateway: &TestGateway) {
             assert_eq!(got.attribute(name).as_deref(), Some(*want), "{surface}: {name}");
         }
     };
-    let rpc = [("rpc.system", "grpc"), ("rpc.service", "library.v1.Library"), ("rpc.method", "GetBook")];
+    let rpc = [("rpc.system.name", "grpc"), ("rpc.method", "library.v1.Library/GetBook")];
     for got in [client, inner, last] {
         assert_eq!(got.span.name, "library.v1.Library/GetBook");
         is(got, &rpc);
-        is(got, &[("rpc.grpc.status_code", "0")]);
+        is(got, &[("rpc.response.status_code", "OK")]);
     }
     is(
         client,
@@ -112,12 +112,12 @@ async fn whole(surface: &str, collector: &Collector, gateway: &TestGateway) {
         "gRPC-Web" => {
             assert_eq!(server.span.name, "POST /library.v1.Library/GetBook");
             is(server, &rpc);
-            is(server, &[("http.response.status_code", "200"), ("rpc.grpc.status_code", "0")]);
+            is(server, &[("http.response.status_code", "200"), ("rpc.response.status_code", "OK")]);
         }
         _ => {
             assert_eq!(server.span.name, "library.v1.Library/GetBook");
             is(server, &rpc);
-            is(server, &[("rpc.grpc.status_code", "0"), ("network.protocol.version", "2")]);
+            is(server, &[("rpc.response.status_code", "OK"), ("network.protocol.version", "2")]);
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::support::{
     tools::setting,
 };
 
-/// How long calls come, and how many a second, unless somebody wants a minute of 2,000.
+/// How long calls come, and how many a second, unless somebody wants a minute of 2,000 (`scripts/outage`).
 fn load() -> (Duration, u32) {
     let number = |name: &str, usual: u32| setting(name).map_or(usual, |text| text.parse().unwrap());
     (Duration::from_secs(number("PROPYLON_OUTAGE_SECONDS", 4).into()), number("PROPYLON_OUTAGE_RATE", 200))
@@ -93,7 +93,8 @@ async fn unaffected(what: &str, gateway: &TestGateway) {
     eprintln!(
         "{what}: {count} calls in {time:?}, the longest took {longest:?}; {before} KiB before, {after} after"
     );
-    assert!(count >= rate * u32::try_from(time.as_secs()).unwrap() / 2, "{what}: {count} calls alone");
+    let wanted = rate * u32::try_from(time.as_secs()).unwrap();
+    assert!(count >= wanted / 10 * 9, "{what}: {count} calls alone, and {wanted} were to come");
     assert!(after < before + MOST_GROWTH, "{what}: {before} KiB, then {after}");
 }
 
