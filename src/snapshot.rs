@@ -35,7 +35,7 @@ use crate::{
     policy::Policies,
     route::{Asked, Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
-    services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
+    services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload, mcp::Agents},
     surface::{
         Protocol, Request, classify,
         grpc::Grpc,
@@ -74,6 +74,8 @@ pub struct Parts {
     pub board: Arc<HealthBoard>,
     /// Explains requests by the gateway's door.
     pub explain: Arc<dyn Explain>,
+    /// The MCP endpoint, for those within.
+    pub agents: Arc<dyn Agents>,
     /// What loads the next one.
     pub reload: Arc<dyn Reload>,
     /// The accounts, which outlive every config.
@@ -214,6 +216,7 @@ impl Snapshot {
             directory: &parts.directory,
             numbers: &numbers,
             monitor: &parts.monitor,
+            agents: &parts.agents,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
         let table = Arc::new(built.table);

@@ -24,6 +24,8 @@ pub enum Own {
     Auth,
     Users,
     Admin,
+    /// MCP over gRPC and REST
+    Mcp,
     GrpcHealth,
     Reflection,
 }
@@ -65,7 +67,7 @@ pub struct BuiltIn {
 pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
 
 impl Own {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Index,
         Self::Probes,
         Self::Metrics,
@@ -78,6 +80,7 @@ impl Own {
         Self::Auth,
         Self::Users,
         Self::Admin,
+        Self::Mcp,
         Self::GrpcHealth,
         Self::Reflection,
     ];
@@ -98,6 +101,7 @@ impl Own {
             Self::Auth => "auth",
             Self::Users => "users",
             Self::Admin => "admin",
+            Self::Mcp => "mcp",
             Self::GrpcHealth => "grpc_health",
             Self::Reflection => "reflection",
         }
@@ -121,6 +125,7 @@ impl Own {
             Self::Auth => "/api/v1/auth",
             Self::Users => "/api/v1/users",
             Self::Admin => "/admin",
+            Self::Mcp => "/api/v1/mcp",
         }
     }
 
@@ -140,6 +145,7 @@ impl Own {
             Self::Auth => &["propylon.gateway.v1.AuthService"],
             Self::Users => &["propylon.gateway.v1.UserService"],
             Self::Admin => &["propylon.gateway.v1.AdminService"],
+            Self::Mcp => &["propylon.gateway.v1.McpService"],
             Self::GrpcHealth => &["grpc.health.v1.Health"],
             Self::Reflection => {
                 &["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]

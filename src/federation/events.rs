@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 /// A stream that is taken apart.
 #[derive(Debug)]
-pub(super) struct Events {
+pub struct Events {
     line: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
@@ -20,10 +20,12 @@ pub(super) struct Events {
 
 /// An event is longer than may be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub struct TooLong;
 
 impl Events {
-    pub(super) fn new(most: usize) -> Self {
+    /// `most`: the most bytes of one event.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
         Self {
             line: Vec::new(),
             data: Vec::new(),
@@ -35,7 +37,10 @@ impl Events {
     }
 
     /// Takes what has come.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
+    ///
+    /// # Errors
+    /// An event is too long.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
         for byte in bytes {
             let after_cr = std::mem::replace(&mut self.after_cr, *byte == b'\r');
             match byte {
@@ -53,7 +58,7 @@ impl Events {
     }
 
     /// The data of the next event.
-    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
+    pub fn next(&mut self) -> Option<Vec<u8>> {
         self.ready.pop_front()
     }
 

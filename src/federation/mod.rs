@@ -27,6 +27,7 @@ use std::{sync::Arc, time::Duration};
 use ::http::uri::PathAndQuery;
 
 pub use self::{
+    events::{Events, TooLong},
     listing::{Item, Kind, Listing},
     message::{RpcFailure, reply},
     object::{Object, raw},

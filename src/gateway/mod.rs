@@ -2,6 +2,7 @@
 //! when an upstream's schema (`schemas`) or the config (`reload`, asked for by `files` too) says something new.
 
 mod accounts;
+mod agents;
 mod callers;
 mod certificates;
 mod changes;

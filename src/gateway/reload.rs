@@ -246,6 +246,7 @@ impl Gateway {
             loaded: loaded.next(),
             board: Arc::clone(&self.board),
             explain: Arc::clone(&current.parts.explain),
+            agents: Arc::clone(&current.parts.agents),
             directory: Arc::clone(&current.parts.directory),
             mcp: Arc::clone(&current.parts.mcp),
             reload: Arc::clone(&current.parts.reload),

@@ -13,6 +13,7 @@ use tracing::warn;
 use super::{
     Current, Gateway, Source,
     accounts::Accounts,
+    agents::Endpoint,
     callers, certificates,
     explain::Explainer,
     federated, files, health, observers,
@@ -30,6 +31,7 @@ use crate::{
     services::{
         About, Explain, HealthBoard, Loaded,
         admin::{Mistake, Reload},
+        mcp::Agents,
     },
     snapshot::{Known, Parts, Snapshot, SnapshotError},
     surface::mcp::Board,
@@ -108,6 +110,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         board: Arc::new(HealthBoard::default()),
         reload: Arc::new(Queue::new().0),
         explain: Arc::new(Explainer::default()),
+        agents: Arc::new(Endpoint::default()),
         directory: Arc::clone(&accounts.directory),
         mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
         built_in,
@@ -169,6 +172,7 @@ impl Gateway {
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
         let explainer = Arc::new(Explainer::default());
+        let endpoint = Arc::new(Endpoint::default());
         let mut accounts = accounts(&config)?;
         callers::warn_of_open_services(&config);
         let policies = callers::policies(&config, &accounts, None).map_err(StartError::Config)?;
@@ -198,6 +202,7 @@ impl Gateway {
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
             explain: Arc::clone(&explainer) as Arc<dyn Explain>,
+            agents: Arc::clone(&endpoint) as Arc<dyn Agents>,
             directory: Arc::clone(&accounts.directory),
             mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
             built_in,
@@ -262,6 +267,7 @@ impl Gateway {
             );
         }
         explainer.tie(&gateway);
+        endpoint.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
         if opens {
             tokio::spawn(health::tell(Arc::downgrade(&gateway)));

@@ -331,13 +331,14 @@ async fn rules_of_the_config_give_rest_to_a_method_without_annotation() {
     assert_eq!(get(gateway.address, "/v1/books:get?name=y").await.http, 200, "the others stay");
 }
 
-const BUILT_IN: [&str; 8] = [
+const BUILT_IN: [&str; 9] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
     "propylon.gateway.v1.AdminService",
     "propylon.gateway.v1.AuthService",
     "propylon.gateway.v1.HealthService",
+    "propylon.gateway.v1.McpService",
     "propylon.gateway.v1.RoutingService",
     "propylon.gateway.v1.UserService",
 ];

@@ -180,7 +180,9 @@ impl Check<'_> {
         let (no_path, no_json) = match own {
             Own::GrpcHealth | Own::Reflection => (true, true),
             Own::Probes | Own::Metrics | Own::Openapi | Own::Docs | Own::Redoc | Own::Jwks => (false, true),
-            Own::Index | Own::Health | Own::Routing | Own::Auth | Own::Users | Own::Admin => (false, false),
+            Own::Index | Own::Health | Own::Routing | Own::Auth | Own::Users | Own::Admin | Own::Mcp => {
+                (false, false)
+            }
         };
         let nothing = [
             (

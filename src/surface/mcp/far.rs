@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     Mcp,
-    answer::{event, events},
+    answer::{Client, event, events},
     asks::Asks,
     call::Asking,
     era::Era,
@@ -24,10 +24,10 @@ use super::{
 };
 use crate::{
     auth::place,
-    call::{Body, Call, Guards, Message, Road},
+    call::{Body, Call, Caller, Guards, Message, Road},
     federation::{Object, Question, Talk, raw},
     route::Route,
-    surface::{Protocol, Response, metadata},
+    surface::{Protocol, Request, Response, metadata},
 };
 
 /// How long a client that takes events waits for the head of its answer.
@@ -110,6 +110,20 @@ impl Mcp {
         params.set("ref", raw(&about));
         let (stand, route) = (Arc::clone(thing.stand()), Arc::clone(thing.route()));
         Ok(Where { stand, route, params, tool: false })
+    }
+
+    /// Serves a request of somebody within, whose caller policies have found out, and counted, already.
+    pub async fn within<R: Road + 'static>(
+        &self,
+        road: &Arc<R>,
+        request: Request,
+        caller: Caller,
+    ) -> Response {
+        let (parts, body) = request.into_parts();
+        let client = Client::of(&parts.headers, &self.server);
+        let (mut call, _) = self.open(parts);
+        call.caller = Caller { entry: Some(Arc::clone(&self.route)), charged: true, ..caller };
+        self.post(road, call, client, body).await
     }
 
     /// Has a federated server answer. `call` is identified; its metadata are the headers as they came.
@@ -237,7 +251,7 @@ async fn answer(relay: Relay, begun: Option<Talk>, told: HeaderMap, guards: Guar
     events(Body::from_stream(told_events), told)
 }
 
-fn whole(client: &super::answer::Client, ended: Ended, told: HeaderMap) -> Response {
+fn whole(client: &Client, ended: Ended, told: HeaderMap) -> Response {
     let Ended { message, http, failed, .. } = ended;
     let mut response = client.message(http, message, told);
     if let Some(failed) = failed {

@@ -8,6 +8,7 @@ mod listening;
 mod one_limit;
 mod protocol;
 mod real_clients;
+mod service;
 mod sessions;
 mod tools;
 mod upstream;
