@@ -124,6 +124,9 @@ fn stores(all: &[StoreHealth]) -> Vec<Metrics> {
         let up = matches!(store.state, State::Up { .. });
         Figure { labels: of(store), value: f64::from(u8::from(up)) }
     });
+    let latency = all
+        .iter()
+        .filter_map(|store| Some(Figure { labels: of(store), value: store.latency?.as_secs_f64() }));
     let outages = all.iter().map(|store| Figure { labels: of(store), value: store.outages as f64 });
     let operations = all.iter().flat_map(|store| {
         [("answered", store.answered), ("failed", store.failed)].map(|(result, count)| {
@@ -134,6 +137,11 @@ fn stores(all: &[StoreHealth]) -> Vec<Metrics> {
     });
     vec![
         gauge("propylon_store_up", "1 where a store can be reached, as far as is known.", up.collect()),
+        gauge(
+            "propylon_store_latency_seconds",
+            "How long the last answer of a store took, where it can be reached.",
+            latency.collect(),
+        ),
         counter(
             "propylon_store_outages_total",
             "Times that a store was found to be away.",

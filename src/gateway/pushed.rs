@@ -8,7 +8,7 @@ use std::{
 use super::traces;
 use crate::{
     config::Config,
-    otlp::{self, Pusher},
+    otlp::{self, Outages, Pusher},
     services::{About, admin::Mistake},
     telemetry::Telemetry,
 };
@@ -26,6 +26,7 @@ impl Pushed {
         config: &Config,
         about: &About,
         telemetry: &Arc<Telemetry>,
+        outages: &Arc<Outages>,
     ) -> Result<Option<Self>, Vec<Mistake>> {
         let push = &config.push;
         let Some(collector) = &push.collector else { return Ok(None) };
@@ -37,7 +38,7 @@ impl Pushed {
             &about.environment,
             &push.resource.attributes,
         );
-        let pusher = Pusher::begin(client, Arc::clone(telemetry), resource, push.interval);
+        let pusher = Pusher::begin(client, Arc::clone(telemetry), resource, push.interval, outages);
         Ok(Some(Self(Mutex::new(Some(pusher)))))
     }
 

@@ -181,12 +181,16 @@ impl Gateway {
             if opens { certificates::prepare(&config, None).map_err(StartError::Config)? } else { None };
         let about = About::new(version(&config), &*config.environment);
         // Who only asks sends nothing.
-        let traces = if opens { Traces::begin(&config, &about).map_err(StartError::Config)? } else { None };
+        let outages = Arc::default();
+        let traces = match opens {
+            true => Traces::begin(&config, &about, &outages).map_err(StartError::Config)?,
+            false => None,
+        };
         let tracer = traces.as_ref().map(|traces| traces.tracer(&config));
         let telemetry = observers::telemetry(&config).map_err(StartError::Config)?;
         let pushed = match &telemetry {
             Some(telemetry) if opens => {
-                Pushed::begin(&config, &about, telemetry).map_err(StartError::Config)?
+                Pushed::begin(&config, &about, telemetry, &outages).map_err(StartError::Config)?
             }
             _ => None,
         };

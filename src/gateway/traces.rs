@@ -10,7 +10,7 @@ use crate::{
     call::trace::TraceContext,
     config::{Collector, Config},
     dispatch::{Host, Tls},
-    otlp::{self, Client, Exporter, Pace, Queue, Sampler, Terms, Tracer},
+    otlp::{self, Client, Exporter, Outages, Pace, Queue, Sampler, Terms, Tracer},
     services::{About, admin::Mistake},
     snapshot::Snapshot,
     surface::{self, Request},
@@ -28,7 +28,11 @@ impl Traces {
     ///
     /// # Errors
     /// The collector's certificates, or those that are shown to it, cannot be used.
-    pub(super) fn begin(config: &Config, about: &About) -> Result<Option<Self>, Vec<Mistake>> {
+    pub(super) fn begin(
+        config: &Config,
+        about: &About,
+        outages: &Arc<Outages>,
+    ) -> Result<Option<Self>, Vec<Mistake>> {
         let traces = &config.traces;
         let Some(collector) = &traces.collector else { return Ok(None) };
         let client = client(collector)
@@ -41,7 +45,7 @@ impl Traces {
             &traces.resource.attributes,
         );
         let pace = Pace { delay: traces.delay };
-        let exporter = Exporter::begin(client, Arc::clone(&queue), resource, pace);
+        let exporter = Exporter::begin(client, Arc::clone(&queue), resource, pace, outages);
         Ok(Some(Self { queue, exporter: Mutex::new(Some(exporter)) }))
     }
 

@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     client::{Client, Method, Refused},
     finished::Finished,
-    outage::Outage,
+    outage::{Outage, Outages},
     queue::Queue,
     spans,
 };
@@ -45,9 +45,15 @@ pub struct Exporter {
 impl Exporter {
     /// Begins to send what is in the queue, on the current runtime, as this resource's.
     #[must_use]
-    pub fn begin(client: Client, queue: Arc<Queue>, resource: Resource, pace: Pace) -> Self {
+    pub fn begin(
+        client: Client,
+        queue: Arc<Queue>,
+        resource: Resource,
+        pace: Pace,
+        outages: &Arc<Outages>,
+    ) -> Self {
         let (stop, stopping) = watch::channel(false);
-        let outage = Outage::new("traces", client.to_string());
+        let outage = Outage::new("traces", client.to_string(), Arc::clone(outages));
         let sender = Sender { client, queue, resource, outage, stopping };
         Self { stop, task: tokio::spawn(sender.run(pace)) }
     }

@@ -16,7 +16,7 @@ mod tracer;
 pub use self::{
     client::{Client, Method, Refused, Settings},
     exporter::{Exporter, Pace},
-    outage::Outage,
+    outage::Outages,
     pusher::Pusher,
     queue::Queue,
     resource::resource,

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     client::{Client, Method, Refused},
     metrics,
-    outage::Outage,
+    outage::{Outage, Outages},
 };
 use crate::telemetry::Telemetry;
 
@@ -30,9 +30,15 @@ pub struct Pusher {
 impl Pusher {
     /// Begins to send what `telemetry` gathers, so often, on the current runtime, as this resource's.
     #[must_use]
-    pub fn begin(client: Client, telemetry: Arc<Telemetry>, resource: Resource, every: Duration) -> Self {
+    pub fn begin(
+        client: Client,
+        telemetry: Arc<Telemetry>,
+        resource: Resource,
+        every: Duration,
+        outages: &Arc<Outages>,
+    ) -> Self {
         let (stop, stopping) = watch::channel(false);
-        let outage = Outage::new("metrics", client.to_string());
+        let outage = Outage::new("metrics", client.to_string(), Arc::clone(outages));
         let sender = Sender { client, telemetry, resource, outage, missed: 0 };
         Self { stop, task: tokio::spawn(sender.run(every, stopping)) }
     }

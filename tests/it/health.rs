@@ -130,7 +130,8 @@ async fn ten_probes_of_which_two_hang_are_waited_for_once_and_then_kept() {
         assert_eq!((&body["cache_hit"], &body["timestamp"]), (&true.into(), &answers[0].1["timestamp"]));
         quickest = quickest.min(took);
     }
-    assert!(quickest < Duration::from_millis(100), "{quickest:?}");
+    // A connection and a build without optimization included; what is kept alone is far below.
+    assert!(quickest < Duration::from_millis(10), "{quickest:?}");
     assert_eq!(services.iter().map(Service::asked).sum::<usize>(), 0);
     // The services alone, and the same of them.
     let (status, body, _) = get(gateway.address, "/health/services").await;

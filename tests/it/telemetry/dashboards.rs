@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{exposition::Scrape, metrics};
+use super::{exposition::Scrape, metrics, tools};
 use crate::support::tools::package;
 
 /// What Prometheus itself adds.
@@ -32,8 +32,11 @@ fn asked(query: &str) -> Vec<(String, Vec<String>)> {
 
 #[tokio::test]
 async fn each_panel_asks_for_what_the_gateway_tells() {
-    let gateway = metrics::start("").await;
+    let gateway = metrics::start("[mcp]\nexpose = [\"library.v1.*\"]\nnames = \"method\"").await;
     metrics::calls(&gateway).await;
+    // A tool that fails.
+    tools::ask(&gateway, "tools/call", json!({"name": "Fail", "arguments": {"code": 5, "message": "no"}}))
+        .await;
     let scrape = Scrape::of(&gateway, "").await;
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (name, labels, _) in &scrape.samples {

@@ -137,6 +137,7 @@ async fn calls_are_counted_exactly_by_what_they_were() {
     check("propylon_upstream_in_flight", "upstream=\"library\"", 0.0);
     check("propylon_upstream_endpoints", "upstream=\"library\",state=\"healthy\"", 1.0);
     check("propylon_store_up", "store=\"database\"", 1.0);
+    assert!(scrape.sum("propylon_store_latency_seconds", "store=\"database\"").unwrap() > 0.0);
     check("propylon_config_generation", "", 1.0);
     check("propylon_build_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), 1.0);
     assert!(scrape.sum("propylon_connections", "listener=\"port\"").unwrap() >= 1.0, "{}", scrape.text);

@@ -17,7 +17,7 @@ async fn send(gateway: &TestGateway, method: Method, session: &str, body: &Value
     http1(gateway.address, request(&method, "/mcp", headers, body)).await.headers().clone()
 }
 
-async fn ask(gateway: &TestGateway, method: &str, params: Value) -> http::HeaderMap {
+pub(super) async fn ask(gateway: &TestGateway, method: &str, params: Value) -> http::HeaderMap {
     send(gateway, Method::POST, "", &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
         .await
 }

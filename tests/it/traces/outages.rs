@@ -73,13 +73,13 @@ fn lines(gateway: &TestGateway, words: &str) -> usize {
 
 const HELLO: &str = "[[routes]]\npath = \"/hello\"\nrespond = { body = \"hi\" }\n[log]\nrequests = false\n[rate_limits]\nenabled = false\n";
 /// What is told of one that does not take what it is sent.
-const AWAY: &str = "traces cannot be sent to";
+const AWAY: &str = "cannot be sent to";
 const SLOW: &str = "takes traces more slowly than they come";
 const AGAIN: &str = "traces are sent to";
 
 fn gateway(collector: SocketAddr) -> TestGateway {
     // Small enough for seconds to fill it.
-    let more = "queue = 512\nbatch = 128\n[otlp.headers]\nx-a = \"1\"\n";
+    let more = "queue = 512\nbatch = 128\n[otlp.headers]\nx-a = \"1\"\n[metrics]\ninterval = \"1s\"\n";
     traced(World::new().with_config(HELLO), "edge", collector, "grpc", more)
 }
 
