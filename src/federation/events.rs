@@ -58,7 +58,7 @@ impl Events {
     }
 
     /// The data of the next event.
-    pub fn next(&mut self) -> Option<Vec<u8>> {
+    pub fn take(&mut self) -> Option<Vec<u8>> {
         self.ready.pop_front()
     }
 
@@ -97,7 +97,7 @@ mod tests {
             let mut found = Vec::new();
             for piece in stream.chunks(size) {
                 events.push(piece).unwrap();
-                while let Some(event) = events.next() {
+                while let Some(event) = events.take() {
                     found.push(String::from_utf8(event).unwrap());
                 }
             }

@@ -192,7 +192,7 @@ impl Stream {
                         message.to_vec()
                     }
                 },
-                Reading::Events(events) => match events.next() {
+                Reading::Events(events) => match events.take() {
                     Some(message) => message,
                     None => {
                         let Some(frame) = self.body.frame().await else {

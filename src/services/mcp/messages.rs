@@ -127,7 +127,7 @@ impl Messages {
     /// It is no JSON, or too long.
     pub(super) async fn next(&mut self) -> Result<Option<Json>, Status> {
         loop {
-            if let Some(message) = self.events.as_mut().and_then(Events::next) {
+            if let Some(message) = self.events.as_mut().and_then(Events::take) {
                 return read(&message).map(Some);
             }
             if self.over {
