@@ -25,6 +25,7 @@ use tower::Service;
 use tracing::warn;
 
 use crate::{
+    auth::Unmet,
     call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{self, Config, Page},
     dispatch::{Dispatch, Figures, HttpUpstream, Local, Upstream},
@@ -120,6 +121,8 @@ pub struct Snapshot {
     pub grpc_web: GrpcWeb,
     pub rest: Rest,
     pub mcp: Option<Mcp>,
+    /// The same for tokens that were made for it.
+    pub mcp_oauth: Option<Mcp>,
     pub catalog: Arc<Catalog>,
     /// The gateway's own pages.
     pub pages: Vec<OwnPage>,
@@ -219,7 +222,7 @@ impl Snapshot {
             agents: &parts.agents,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
-        let table = Arc::new(built.table);
+        let (table, tools) = (Arc::new(built.table), (Arc::new(built.toolbox), Arc::new(built.shelf)));
         Ok(Self {
             config: Arc::clone(&parts.config),
             generation: parts.loaded.generation,
@@ -228,7 +231,8 @@ impl Snapshot {
             grpc: Grpc { table: Arc::clone(&table), nothing: Arc::clone(&built.no_method) },
             grpc_web: GrpcWeb { table: Arc::clone(&table), nothing: built.no_method },
             rest: built.rest.build(table, built.no_path),
-            mcp: built.mcp.map(|route| tools::surface(parts, route, (built.toolbox, built.shelf))),
+            mcp: built.mcp.map(|route| tools::surface(parts, route, &tools, &parts.config.mcp.path)),
+            mcp_oauth: built.mcp_oauth.and_then(|route| tools::protected(parts, route, &tools)),
             catalog,
             policies: Arc::clone(&parts.policies),
             observers: parts.observers.clone(),
@@ -276,13 +280,17 @@ impl Snapshot {
         self.dispatch.figures()
     }
 
+    /// The endpoint of MCP's at a path.
+    #[must_use]
+    pub fn mcp_at(&self, path: &str) -> Option<&Mcp> {
+        self.mcp.iter().chain(&self.mcp_oauth).find(|mcp| mcp.has(path))
+    }
+
     /// The protocol that a request speaks here.
     #[must_use]
     pub fn protocol_of(&self, request: &Request) -> Protocol {
         match classify(request) {
-            Protocol::Rest if self.mcp.as_ref().is_some_and(|mcp| mcp.has(request.uri().path())) => {
-                Protocol::Mcp
-            }
+            Protocol::Rest if self.mcp_at(request.uri().path()).is_some() => Protocol::Mcp,
             protocol => protocol,
         }
     }
@@ -297,8 +305,9 @@ impl Snapshot {
         asked: &Asked<'_>,
         protocol: Option<Protocol>,
     ) -> Option<&Arc<Route>> {
-        let mcp = self.mcp.as_ref().filter(|mcp| mcp.has(uri.path())).map(Mcp::route);
-        let rest = || self.rest.route_of(method, uri, asked);
+        let mcp = self.mcp_at(uri.path()).map(Mcp::route);
+        let page = || self.pages.iter().find(|page| page.path == uri.path()).map(|page| &page.route);
+        let rest = || page().or_else(|| self.rest.route_of(method, uri, asked));
         let rpc = self.grpc.table.known(uri.path());
         let rpc = rpc.and_then(|(routes, method)| Some((routes.choose(asked)?.first(), method)));
         match protocol {
@@ -362,7 +371,7 @@ impl Road for Snapshot {
         identified
     }
 
-    fn permits(&self, call: &Call, route: &Route) -> bool {
+    fn permits(&self, call: &Call, route: &Route) -> Result<(), Unmet> {
         self.policies.permits(call, route)
     }
 

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import tools
 from load import load_command
 
 ENVOY = "1.40.0"
@@ -126,9 +127,14 @@ class Fleet:
                 "propylon": lambda: self.start_propylon("propylon", address, OPEN),
                 "traced": lambda: self.start_propylon("traced", address, OPEN + traced(address)),
                 "policed": lambda: self.start_propylon("policed", address, self.policed()),
+                "tools": lambda: self.start_propylon("tools", address, self.policed() + tools.CALLED),
+                "listed": lambda: self.start_propylon("listed", address, self.policed() + tools.listed(address, self.scratch)),
+                # The same gateway asked by REST: another process, so that each has its own time.
+                "rest": lambda: self.start_propylon("rest", address, self.policed()),
                 "logged": lambda: self.start_propylon("logged", address, self.policed(), log=True),
                 "shared": lambda: self.start_propylon("shared", address, self.policed(), self.start_redis()),
             }
+            tools.requests(self.scratch)
             for peer in self.peers:
                 self.gateways[peer] = starts[peer]()
         except BaseException:

@@ -27,9 +27,14 @@ class Row:
     budgets: tuple[Budget, ...]
     # Which gateway is judged: the one that verifies who calls and counts the call, as every deployment does.
     own: str = "policed"
+    # Peers that are asked otherwise for the same: their names and requests. Their answers are not compared.
+    otherwise: tuple[tuple[str, Request], ...] = ()
 
     def peers(self):
         return [*dict.fromkeys(budget.peer for budget in self.budgets), self.own]
+
+    def request_of(self, peer):
+        return dict(self.otherwise).get(peer, self.request)
 
 
 @dataclass
@@ -58,7 +63,7 @@ def measure(rows, fleet, rounds, seconds):
         # The first run warms up, and tells how many requests make about `seconds`.
         counts = {}
         for gateway in gateways:
-            warm = drive(row.request, gateway, fleet.scratch, 1000, fleet.load_cores)
+            warm = drive(row.request_of(gateway.name), gateway, fleet.scratch, 1000, fleet.load_cores)
             counts[gateway.name] = max(200, int(warm * seconds))
         cost = {gateway.name: [] for gateway in gateways}
         speed = {gateway.name: [] for gateway in gateways}
@@ -67,7 +72,7 @@ def measure(rows, fleet, rounds, seconds):
             shift = turn % len(gateways)
             for gateway in gateways[shift:] + gateways[:shift]:
                 before = gateway.cpu_seconds()
-                rps = drive(row.request, gateway, fleet.scratch, counts[gateway.name], fleet.load_cores)
+                rps = drive(row.request_of(gateway.name), gateway, fleet.scratch, counts[gateway.name], fleet.load_cores)
                 cost[gateway.name].append((gateway.cpu_seconds() - before) / counts[gateway.name] * 1e6)
                 speed[gateway.name].append(rps)
         figures = ", ".join(f"{name} {statistics.median(costs):.1f} us" for name, costs in cost.items())

@@ -65,7 +65,8 @@ pub enum Unmet {
     /// It has none of these roles.
     Role(Vec<Arc<str>>),
     Permission(Arc<str>),
-    Scope(Arc<str>),
+    /// All that the route wants, of which it has not all; it lacks nothing else.
+    Scope(Vec<Arc<str>>),
     Tier(Vec<Arc<str>>),
 }
 
@@ -186,11 +187,12 @@ impl Rule {
         if let Some(permission) = lacks(&self.permissions, &caller.permissions) {
             return Err(Unmet::Permission(permission));
         }
-        if let Some(scope) = lacks(&self.scopes, &caller.scopes) {
-            return Err(Unmet::Scope(scope));
-        }
         if !self.tiers.is_empty() && !caller.tier.as_ref().is_some_and(|tier| self.tiers.contains(tier)) {
             return Err(Unmet::Tier(self.tiers.clone()));
+        }
+        // Last: who lacks nothing else may ask for it.
+        if lacks(&self.scopes, &caller.scopes).is_some() {
+            return Err(Unmet::Scope(self.scopes.clone()));
         }
         Ok(())
     }
@@ -223,7 +225,15 @@ impl Access {
                 return Err(Unmet::Denied);
             }
         }
-        self.0.iter().try_for_each(|rule| rule.decide(caller, client))
+        let mut scopes: Vec<Arc<str>> = Vec::new();
+        for rule in &self.0 {
+            match rule.decide(caller, client) {
+                Ok(()) => {}
+                Err(Unmet::Scope(wanted)) => scopes.extend(wanted),
+                Err(unmet) => return Err(unmet),
+            }
+        }
+        if scopes.is_empty() { Ok(()) } else { Err(Unmet::Scope(scopes)) }
     }
 
     /// The rules that hold.
@@ -309,7 +319,7 @@ impl fmt::Display for Unmet {
             Self::Denied => f.write_str("the caller is denied"),
             Self::Role(roles) => write!(f, "the role {} is missing", roles.join(" or ")),
             Self::Permission(permission) => write!(f, "the permission {permission} is missing"),
-            Self::Scope(scope) => write!(f, "the scope {scope} is missing"),
+            Self::Scope(scopes) => write!(f, "the scope {} is missing", scopes.join(" and ")),
             Self::Tier(tiers) => write!(f, "it is for the tier {}", tiers.join(" or ")),
         }
     }
@@ -359,7 +369,7 @@ mod tests {
             &far,
             Err(Unmet::Permission("drop".into())),
         );
-        check(Rule { scopes: list(&["x"]), ..rule() }, Some(&known), &far, Err(Unmet::Scope("x".into())));
+        check(Rule { scopes: list(&["x"]), ..rule() }, Some(&known), &far, Err(Unmet::Scope(list(&["x"]))));
         check(Rule { tiers: list(&["free"]), ..rule() }, Some(&known), &far, Ok(()));
         check(
             Rule { tiers: list(&["elite"]), ..rule() },

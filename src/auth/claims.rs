@@ -77,6 +77,7 @@ impl ClaimMap {
             permissions: list(claims, &self.permissions, false)?,
             scopes: list(claims, &self.scopes, true)?,
             tier: text(&self.tier)?,
+            client: claims.get("client_id").and_then(Value::as_str).map(Arc::from),
             token_id: text(&Some("jti".to_owned()))?,
             session: text(&Some("sid".to_owned()))?,
             issued: times.issued,
@@ -176,14 +177,19 @@ fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Refus
     if whole > LAST { Err(wrong()) } else { Ok(Some(whole)) }
 }
 
+/// Those that `aud` names.
+pub(super) fn audiences(claims: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let named = match claims.get("aud") {
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    };
+    named.iter().filter_map(Value::as_str)
+}
+
 /// Whether `aud` names one of those that are meant; a text or a list of texts (RFC 7519, 4.1.3).
 pub(super) fn is_for(claims: &Map<String, Value>, audiences: &[String]) -> bool {
-    let ours = |value: &Value| value.as_str().is_some_and(|text| audiences.iter().any(|own| own == text));
-    match claims.get("aud") {
-        Some(Value::Array(list)) => list.iter().any(ours),
-        Some(value) => ours(value),
-        None => false,
-    }
+    self::audiences(claims).any(|text| audiences.iter().any(|own| own == text))
 }
 
 #[cfg(test)]

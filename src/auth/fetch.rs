@@ -11,10 +11,12 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
+
+use super::is_public;
 
 /// How long one document may take, from the look-up of its host's name to its last byte.
 const MOST_TIME: Duration = Duration::from_secs(5);
@@ -85,6 +87,8 @@ impl fmt::Display for Endpoint {
 /// Reads over the network.
 pub struct Https {
     tls: TlsConnector,
+    /// It asks nobody within the gateway's own networks.
+    public: bool,
 }
 
 impl fmt::Debug for Https {
@@ -110,12 +114,34 @@ impl Https {
             .map_err(|error| error.to_string())?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), public: false })
+    }
+
+    /// The same for addresses that strangers give: over TLS, and to addresses of the whole internet alone, whatever a name
+    /// leads to.
+    #[must_use]
+    pub fn of_strangers(self) -> Self {
+        Self { public: true, ..self }
+    }
+
+    async fn connect(&self, at: &Endpoint) -> Result<TcpStream, String> {
+        if !self.public {
+            return TcpStream::connect((at.host.as_str(), at.port)).await.map_err(|error| error.to_string());
+        }
+        if !at.tls {
+            return Err("it is not read over https".to_owned());
+        }
+        let found = lookup_host((at.host.as_str(), at.port)).await.map_err(|error| error.to_string())?;
+        let found: Vec<_> = found.collect();
+        // The name is looked up once: what was looked at is what is connected to.
+        if let Some(private) = found.iter().find(|address| !is_public(address.ip())) {
+            return Err(format!("{} is {}, which is no public address", at.host, private.ip()));
+        }
+        TcpStream::connect(found.as_slice()).await.map_err(|error| error.to_string())
     }
 
     async fn read(&self, at: &Endpoint, most: usize) -> Result<Vec<u8>, String> {
-        let stream =
-            TcpStream::connect((at.host.as_str(), at.port)).await.map_err(|error| error.to_string())?;
+        let stream = self.connect(at).await?;
         if at.tls {
             let name = ServerName::try_from(at.host.clone()).map_err(|error| error.to_string())?;
             let stream = self.tls.connect(name, stream).await.map_err(|error| error.to_string())?;
@@ -193,6 +219,20 @@ mod tests {
         check("ftp://a.example/", Err("it is https://HOST/PATH"));
         check("/keys", Err("no host"));
         check("", Err("it is https://HOST/PATH"));
+    }
+
+    #[tokio::test]
+    async fn strangers_have_nobody_asked_within() {
+        let fetch = Https::new(&[]).unwrap().of_strangers();
+        let refused = async |text: &str, why: &str| {
+            let failed = fetch.get(&Endpoint::parse(text).unwrap(), 10).await.unwrap_err();
+            assert!(failed.contains(why), "{text}: {failed}");
+        };
+        refused("https://localhost:1/x", "no public address").await;
+        refused("https://127.0.0.1:1/x", "no public address").await;
+        refused("https://[::1]:1/x", "no public address").await;
+        refused("https://169.254.169.254/latest", "no public address").await;
+        refused("http://127.0.0.1:1/x", "not read over https").await;
     }
 
     #[tokio::test]

@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 
 use super::{
-    Failed, KeySet, Means, Principal, Refused, Remote,
-    claims::{ClaimMap, Times, is_for},
+    Audience, Failed, KeySet, Means, Principal, Refused, Remote,
+    claims::{ClaimMap, Times, audiences, is_for},
     jose::Token,
 };
 
@@ -27,6 +27,9 @@ pub struct Issuer {
     pub issuer: Option<String>,
     /// What `aud` must name one of; empty where its tokens need have none.
     pub audiences: Vec<String>,
+    /// The addresses of the resources that it makes tokens for, beside what `audiences` says; the gateway itself makes them for
+    /// whatever resource of its own.
+    pub resources: Vec<Arc<str>>,
     pub keys: KeySource,
     pub claims: ClaimMap,
     /// Seconds by which its clock may differ; at most [`MOST_SKEW`].
@@ -55,6 +58,7 @@ impl Issuer {
             name: OWN.into(),
             issuer: Some(OWN.to_owned()),
             audiences: vec![OWN.to_owned()],
+            resources: Vec::new(),
             keys: KeySource::Own(keys),
             claims: ClaimMap::own(),
             skew: MOST_SKEW,
@@ -89,13 +93,22 @@ impl Issuer {
         }
         // Only now is anything believed.
         let times = Times::read(&token.claims, now, self.skew.min(MOST_SKEW), self.lifetime)?;
-        if !self.audiences.is_empty() && !is_for(&token.claims, &self.audiences) {
+        let general = self.audiences.is_empty() || is_for(&token.claims, &self.audiences);
+        let named = audiences(&token.claims).map(Arc::from);
+        let resources: Vec<Arc<str>> = match &self.keys {
+            KeySource::Own(_) => named.filter(|_| !general).collect(),
+            KeySource::Here(_) | KeySource::Remote(_) => {
+                named.filter(|name| self.resources.contains(name)).collect()
+            }
+        };
+        if !general && resources.is_empty() {
             return Err(Refused::Audience.into());
         }
         let means = match &self.keys {
             KeySource::Own(_) => Means::Own,
             KeySource::Here(_) | KeySource::Remote(_) => Means::Token { issuer: Arc::clone(&self.name) },
         };
-        Ok(self.claims.principal(&token.claims, means, times)?)
+        let caller = self.claims.principal(&token.claims, means, times)?;
+        Ok(Principal { audience: Audience { general, resources }, ..caller })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
-use super::{Key, Principal, SigningKey, issuer::OWN, jose};
+use super::{Audience, Key, Principal, SigningKey, issuer::OWN, jose};
 
 /// What signs.
 enum Signing {
@@ -79,8 +79,12 @@ impl Minter {
         header.typ = Some("at+jwt".to_owned());
         let id = uuid::Uuid::now_v7().to_string();
         let expires = now.saturating_add(self.lifetime.as_secs());
+        let audience = match &caller.audience {
+            Audience { general: true, .. } => json!(OWN),
+            Audience { resources, .. } => json!(texts(resources)),
+        };
         let claims = json!({
-            "iss": OWN, "aud": OWN, "sub": &*caller.id, "email": caller.email.as_deref(),
+            "iss": OWN, "aud": audience, "client_id": caller.client.as_deref(), "sub": &*caller.id, "email": caller.email.as_deref(),
             "roles": texts(&caller.roles), "permissions": texts(&caller.permissions),
             "scope": texts(&caller.scopes).join(" "), "tier": caller.tier.as_deref(),
             "jti": id, "sid": caller.session.as_deref(), "iat": now, "nbf": now, "exp": expires,

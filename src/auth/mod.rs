@@ -18,9 +18,11 @@ pub mod keys;
 mod limit;
 mod mint;
 mod principal;
+mod public;
 mod rate;
 mod refused;
 mod remote;
+mod resource;
 mod rulebook;
 mod rules;
 mod terms;
@@ -40,9 +42,11 @@ pub use self::{
     limit::{Away, Limit},
     mint::{Minter, NewToken},
     principal::{CountedBy, Means, Principal},
+    public::is_public,
     rate::Rate,
     refused::{Failed, Refused},
     remote::Remote,
+    resource::{Audience, Origin, Resource, meant},
     rulebook::{Entry, Rulebook, Used, Whose},
     rules::{Cover, Pattern, Place},
     terms::{Credentials, RouteLimit, Scope, Terms},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS};
 
-use super::{CERTIFICATE, OWN};
+use super::{Audience, CERTIFICATE, OWN};
 
 const USER_ID: HeaderName = HeaderName::from_static("x-user-id");
 const USER_EMAIL: HeaderName = HeaderName::from_static("x-user-email");
@@ -26,6 +26,10 @@ pub struct Principal {
     /// A limit of its own per window, in place of its tier's.
     pub limit: Option<u32>,
     pub means: Means,
+    /// Whom its credential is for.
+    pub audience: Audience,
+    /// The client program that it has let act for it, by the id that the authorization server gave to that.
+    pub client: Option<Arc<str>>,
     /// The token's `jti`, by which it can be revoked.
     pub token_id: Option<Arc<str>>,
     /// The token's `sid`: the login that it came of, which can be ended whole.
@@ -79,6 +83,8 @@ impl Principal {
             tier: None,
             limit: None,
             means,
+            audience: Audience::default(),
+            client: None,
             token_id: None,
             session: None,
             issued: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::{Access, Limit};
+use super::{Access, Limit, Resource};
 
 /// The terms of one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Terms {
     pub credentials: Arc<Credentials>,
     /// No limit counts its calls: a probe that is turned away would take down what it asks about.
     pub uncounted: bool,
+    /// It is a resource that takes no tokens but those made for it.
+    pub resource: Option<Arc<Resource>>,
 }
 
 /// How often a route may be called.
@@ -49,6 +51,12 @@ impl Default for Terms {
     /// Everyone may call, as often as they like: for what no rules were written about, in tests and tools. What serves
     /// clients gets its terms from the config.
     fn default() -> Self {
-        Self { access: Access::public(), limits: Vec::new(), credentials: Arc::default(), uncounted: false }
+        Self {
+            access: Access::public(),
+            limits: Vec::new(),
+            credentials: Arc::default(),
+            uncounted: false,
+            resource: None,
+        }
     }
 }

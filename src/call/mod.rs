@@ -31,7 +31,7 @@ use tonic::Status;
 pub use way::{UNREAD, Way};
 
 use crate::{
-    auth::{Certificate, Client, Limit, Principal},
+    auth::{Certificate, Client, Limit, Principal, Unmet},
     route::Route,
     schema::Method,
 };
@@ -363,8 +363,11 @@ pub trait Road: Send + Sync {
     }
 
     /// Whether the caller of a call that was identified may call a route. Nothing is counted.
-    fn permits(&self, _call: &Call, _route: &Route) -> bool {
-        true
+    ///
+    /// # Errors
+    /// What it lacks.
+    fn permits(&self, _call: &Call, _route: &Route) -> Result<(), Unmet> {
+        Ok(())
     }
 
     /// What the caller of an admitted call is told in a head that it gets before the reply's.

@@ -19,6 +19,8 @@ pub enum Own {
     Redoc,
     /// The keys of the gateway's own tokens
     Jwks,
+    /// The authorization server, for MCP's clients
+    Oauth,
     Health,
     Routing,
     Auth,
@@ -49,6 +51,18 @@ pub enum Page {
     Redoc,
     /// The public keys by which others verify the gateway's own tokens.
     Jwks,
+    /// OAuth: which tokens MCP's endpoint takes (RFC 9728).
+    ResourceMetadata,
+    /// OAuth: what the authorization server can do (RFC 8414).
+    ServerMetadata,
+    /// OAuth: where people are asked whether a program may act for them.
+    Authorize,
+    /// OAuth: where programs get tokens.
+    Token,
+    /// OAuth: where programs register (RFC 7591).
+    Register,
+    /// OAuth: where programs give tokens back (RFC 7009).
+    Revoke,
 }
 
 /// Where a built-in is, and how its messages look as JSON.
@@ -67,7 +81,7 @@ pub struct BuiltIn {
 pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
 
 impl Own {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Index,
         Self::Probes,
         Self::Metrics,
@@ -75,6 +89,7 @@ impl Own {
         Self::Docs,
         Self::Redoc,
         Self::Jwks,
+        Self::Oauth,
         Self::Health,
         Self::Routing,
         Self::Auth,
@@ -96,6 +111,7 @@ impl Own {
             Self::Docs => "docs",
             Self::Redoc => "redoc",
             Self::Jwks => "jwks",
+            Self::Oauth => "oauth",
             Self::Health => "health",
             Self::Routing => "routing",
             Self::Auth => "auth",
@@ -122,6 +138,7 @@ impl Own {
             Self::Docs => "/docs",
             Self::Redoc => "/redoc",
             Self::Jwks => "/.well-known/jwks.json",
+            Self::Oauth => "/oauth",
             Self::Auth => "/api/v1/auth",
             Self::Users => "/api/v1/users",
             Self::Admin => "/admin",
@@ -139,7 +156,8 @@ impl Own {
             | Self::Openapi
             | Self::Docs
             | Self::Redoc
-            | Self::Jwks => &[],
+            | Self::Jwks
+            | Self::Oauth => &[],
             Self::Health => &["propylon.gateway.v1.HealthService"],
             Self::Routing => &["propylon.gateway.v1.RoutingService"],
             Self::Auth => &["propylon.gateway.v1.AuthService"],
@@ -155,7 +173,8 @@ impl Own {
 }
 
 impl Page {
-    pub const ALL: [Self; 8] = [
+    /// Those with a place of their own; where [`Page::ResourceMetadata`] is, the endpoint that it is about says.
+    pub const ALL: [Self; 13] = [
         Self::Index,
         Self::Livez,
         Self::Readyz,
@@ -164,6 +183,11 @@ impl Page {
         Self::Docs,
         Self::Redoc,
         Self::Jwks,
+        Self::ServerMetadata,
+        Self::Authorize,
+        Self::Token,
+        Self::Register,
+        Self::Revoke,
     ];
 
     /// The built-in that switches and moves it.
@@ -177,6 +201,31 @@ impl Page {
             Self::Docs => Own::Docs,
             Self::Redoc => Own::Redoc,
             Self::Jwks => Own::Jwks,
+            Self::ResourceMetadata
+            | Self::ServerMetadata
+            | Self::Authorize
+            | Self::Token
+            | Self::Register
+            | Self::Revoke => Own::Oauth,
+        }
+    }
+
+    /// True for what programs read that run in the pages of others, and that nobody's cookies have a say in.
+    #[must_use]
+    pub fn for_every_page(self) -> bool {
+        match self {
+            Self::ResourceMetadata | Self::ServerMetadata | Self::Token | Self::Register | Self::Revoke => {
+                true
+            }
+            Self::Index
+            | Self::Livez
+            | Self::Readyz
+            | Self::Metrics
+            | Self::Openapi
+            | Self::Docs
+            | Self::Redoc
+            | Self::Jwks
+            | Self::Authorize => false,
         }
     }
 
@@ -192,6 +241,12 @@ impl Page {
             Self::Docs => "docs",
             Self::Redoc => "redoc",
             Self::Jwks => "jwks",
+            Self::ResourceMetadata => "oauth-protected-resource",
+            Self::ServerMetadata => "oauth-authorization-server",
+            Self::Authorize => "authorize",
+            Self::Token => "token",
+            Self::Register => "register",
+            Self::Revoke => "revoke",
         }
     }
 }
@@ -255,7 +310,13 @@ impl BuiltIns {
             .filter_map(|page| {
                 let built_in = self.get(page.own());
                 let path = match page {
-                    Page::Livez | Page::Readyz => format!("{}/{}", built_in.prefix, page.name()),
+                    Page::ServerMetadata => format!("/.well-known/{}", page.name()),
+                    Page::Livez
+                    | Page::Readyz
+                    | Page::Authorize
+                    | Page::Token
+                    | Page::Register
+                    | Page::Revoke => format!("{}/{}", built_in.prefix, page.name()),
                     // A page at the root has the root's path.
                     _ if built_in.prefix.is_empty() => "/".to_owned(),
                     _ => built_in.prefix.to_string(),
@@ -263,7 +324,13 @@ impl BuiltIns {
                 // What shows a document is nothing without it, nor are keys without what they sign.
                 let needed = match page {
                     Page::Docs | Page::Redoc => self.get(Own::Openapi).enabled,
-                    Page::Jwks => self.has_accounts(),
+                    Page::Jwks
+                    | Page::ResourceMetadata
+                    | Page::ServerMetadata
+                    | Page::Authorize
+                    | Page::Token
+                    | Page::Register
+                    | Page::Revoke => self.has_accounts(),
                     Page::Index | Page::Livez | Page::Readyz | Page::Metrics | Page::Openapi => true,
                 };
                 (built_in.enabled && needed).then_some((path, page))

@@ -1,9 +1,13 @@
 //! `[mcp]` as it is meant: which methods are tools, under which names, and what is said of them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::McpServer;
-use crate::surface::mcp::{Bounds, Naming, Said};
+pub use crate::route::Glob;
+use crate::{
+    auth::Origin,
+    surface::mcp::{Bounds, Listeners, Naming, Said},
+};
 
 /// `[mcp]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +26,64 @@ pub struct Mcp {
     pub list_ttl: Duration,
     pub session_lifetime: Duration,
     pub bounds: Bounds,
-    pub listeners: usize,
+    pub listeners: Listeners,
+    pub oauth: Oauth,
     /// Upstream MCP servers.
     pub servers: Vec<McpServer>,
+}
+
+/// `[mcp.oauth]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oauth {
+    pub enabled: bool,
+    /// Where clients find the gateway.
+    pub origin: Origin,
+    /// Who makes the tokens, by its name among `[[auth.issuers]]`; the gateway itself where it is `None`.
+    pub issuer: Option<Arc<str>>,
+    /// What every call needs.
+    pub scope: Option<Arc<str>>,
+    pub scopes: Vec<OauthScope>,
+    /// Clients may register themselves.
+    pub registration: bool,
+    /// Clients may be described at the address that is their id.
+    pub client_documents: bool,
+}
+
+/// `[[mcp.oauth.scopes]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OauthScope {
+    pub name: Arc<str>,
+    pub description: Arc<str>,
+    pub tools: Vec<Glob>,
+}
+
+impl Default for Oauth {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            origin: Origin::default(),
+            issuer: None,
+            scope: Some("mcp".into()),
+            scopes: Vec::new(),
+            registration: true,
+            client_documents: true,
+        }
+    }
+}
+
+impl Mcp {
+    /// The path of the endpoint for tokens that were made for it.
+    #[must_use]
+    pub fn oauth_path(&self) -> String {
+        format!("{}/oauth", self.path)
+    }
+
+    /// Where it is told which tokens these are; the second for clients that look at the root (RFC 9728, 3.1).
+    #[must_use]
+    pub fn oauth_metadata(&self) -> [String; 2] {
+        const ROOT: &str = "/.well-known/oauth-protected-resource";
+        [format!("{ROOT}{}", self.oauth_path()), ROOT.to_owned()]
+    }
 }
 
 /// `[[mcp.tools]]`
@@ -51,109 +110,10 @@ impl Default for Mcp {
             page_size: 250,
             list_ttl: Duration::from_secs(60),
             session_lifetime: Duration::from_secs(3600),
-            bounds: Bounds { messages: 1000, time: Duration::from_secs(60) },
-            listeners: 1000,
+            bounds: Bounds { messages: 1000, bytes: 1 << 20, time: Duration::from_secs(60) },
+            listeners: Listeners { all: 1000, each: 100 },
+            oauth: Oauth::default(),
             servers: Vec::new(),
         }
-    }
-}
-
-/// A pattern of `package.Service/Method`, in which `*` is any text; a service alone is all its methods.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Glob(String);
-
-impl Glob {
-    /// Reads a pattern.
-    ///
-    /// # Errors
-    /// It is none, and why.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._/*".contains(&byte);
-        if text.is_empty()
-            || !text.bytes().all(fits)
-            || text.matches('/').count() > 1
-            || text.starts_with('/')
-        {
-            return Err(format!(
-                "{text:?} is no pattern of methods: package.Service/Method, in which * is any text"
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// Every method of every upstream.
-    #[must_use]
-    pub fn all() -> Self {
-        Self("*".to_owned())
-    }
-
-    /// True for one of a single method.
-    #[must_use]
-    pub fn is_exact(&self) -> bool {
-        self.0.contains('/') && !self.0.contains('*')
-    }
-
-    /// Whether a method, `package.Service/Method`, is meant. `own`: it is one of the gateway's own, which are named.
-    #[must_use]
-    pub fn matches(&self, method: &str, own: bool) -> bool {
-        let mut parts = self.0.split('*');
-        let first = parts.next().unwrap_or_default();
-        if own && first.is_empty() {
-            return false;
-        }
-        if !self.0.contains('*') {
-            let service = method.split('/').next().unwrap_or(method);
-            return self.0 == method || self.0 == service;
-        }
-        let Some(mut rest) = method.strip_prefix(first) else { return false };
-        let parts: Vec<&str> = parts.collect();
-        let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
-        for part in between {
-            let Some(at) = rest.find(part) else { return false };
-            rest = rest.get(at + part.len()..).unwrap_or_default();
-        }
-        rest.ends_with(last)
-    }
-}
-
-impl fmt::Display for Glob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs() {
-        let check = |glob: &str, method: &str, want: bool| {
-            assert_eq!(Glob::parse(glob).unwrap().matches(method, false), want, "{glob} {method}");
-        };
-        check("a.B/C", "a.B/C", true);
-        check("a.B/C", "a.B/Cc", false);
-        check("a.B", "a.B/C", true);
-        check("a.B", "a.Bb/C", false);
-        check("*", "a.B/C", true);
-        check("a.*", "a.B/C", true);
-        check("a.*", "a.b.B/C", true);
-        check("a.*", "ab.B/C", false);
-        check("*/Get*", "a.B/GetC", true);
-        check("*/Get*", "a.B/ForGetC", false);
-        check("a.*/*Book", "a.B/GetBook", true);
-        check("a.*/*Book", "a.B/GetBooks", false);
-        check("a*a", "a", false);
-        for bad in ["", "/a.B/C", "a.B/C/D", "a b", "a.B\\C"] {
-            assert!(Glob::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_gateway_s_own_methods_are_named() {
-        let own =
-            |glob: &str| Glob::parse(glob).unwrap().matches("propylon.gateway.v1.HealthService/Check", true);
-        assert!(!own("*") && !own("*/Check"));
-        assert!(own("propylon.*") && own("propylon.gateway.v1.HealthService"));
     }
 }

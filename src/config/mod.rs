@@ -46,7 +46,7 @@ pub use self::{
     excerpt::Span,
     json_schema::json_schema,
     load::{ConfigError, Flag, Loaded, SERVICES, Sources},
-    mcp::{Glob, Mcp, ToolRule},
+    mcp::{Glob, Mcp, Oauth, OauthScope, ToolRule},
     mcp_servers::{McpServer, NameGlob, ServerReached},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
@@ -324,7 +324,34 @@ pub enum Action {
     Proxy(Vec<(u32, Arc<Proxy>)>),
 }
 
+/// Who makes the tokens of MCP's endpoint for OAuth.
+#[derive(Debug, Clone, Copy)]
+pub enum Authorization<'a> {
+    /// The gateway itself, for its accounts.
+    Own,
+    Issuer(&'a callers::TrustedIssuer),
+}
+
 impl Config {
+    /// Who makes the tokens of MCP's endpoint for OAuth; `None` where there is no such endpoint.
+    #[must_use]
+    pub fn authorization(&self) -> Option<Authorization<'_>> {
+        let oauth = &self.mcp.oauth;
+        if !(self.mcp.enabled && oauth.enabled) {
+            return None;
+        }
+        match &oauth.issuer {
+            Some(name) => {
+                let mut issuers = self.callers.issuers.iter();
+                issuers.find(|issuer| issuer.name == *name).map(Authorization::Issuer)
+            }
+            None => {
+                let own = self.built_ins.has_accounts() && self.built_ins.get(Own::Oauth).enabled;
+                own.then_some(Authorization::Own)
+            }
+        }
+    }
+
     /// True where calls may go to somebody else.
     #[must_use]
     pub fn has_upstreams(&self) -> bool {

@@ -11,10 +11,12 @@ use tracing::{error, info, warn};
 
 use super::keyring::Keyring;
 use crate::{
+    auth::Https,
     config::{self, Config},
     services::{
         HealthBoard,
         accounts::{Directory, FirstAdmin, OperatorError, Passwords},
+        oauth::Documents,
     },
     store::{StoreError, Stores},
 };
@@ -41,6 +43,8 @@ pub(super) struct Accounts {
     pub(super) stores: Arc<Stores>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) directory: Arc<Directory>,
+    /// What is known of programs that are described elsewhere.
+    pub(super) documents: Documents,
     /// False: nothing is kept, and no file is made.
     pub(super) in_use: bool,
     /// They end with the gateway.
@@ -62,7 +66,9 @@ impl Accounts {
         let directory = Directory::new(Arc::clone(&stores), tokens, Passwords::new(at_once)?, rules);
         let in_use = config.built_ins.has_accounts();
         let directory = if in_use { directory } else { directory.unused() };
-        Ok(Self { stores, keyring, directory: Arc::new(directory), in_use, tasks: JoinSet::new() })
+        let documents = Documents::new(Arc::new(Https::new(&[])?.of_strangers()));
+        let directory = Arc::new(directory);
+        Ok(Self { stores, keyring, directory, documents, in_use, tasks: JoinSet::new() })
     }
 
     /// Makes what a first start needs (the schema, a signing key, an admin) where the database can be reached, and else as

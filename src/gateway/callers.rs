@@ -12,7 +12,7 @@ use crate::{
         Verifier,
     },
     config::{
-        Config,
+        Authorization, Config,
         callers::{Callers, ConfigToken, Keys, TrustedIssuer},
         read_file,
     },
@@ -32,6 +32,7 @@ pub(super) fn policies(
     let callers = &config.callers;
     let same = |old: &Config| {
         old.callers.issuers == callers.issuers
+            && resource(old) == resource(config)
             && old.callers.tokens == callers.tokens
             && old.callers.certificates == callers.certificates
             && !names_files(callers)
@@ -39,7 +40,7 @@ pub(super) fn policies(
     let verifier = match before {
         // With the keys it has read, and whom it remembers.
         Some((policies, old)) if same(old) => Arc::clone(&policies.verifier),
-        _ => Arc::new(verifier(callers, own)?),
+        _ => Arc::new(verifier(config, own)?),
     };
     Ok(Arc::new(Policies {
         verifier,
@@ -66,7 +67,15 @@ fn names_files(callers: &Callers) -> bool {
     })
 }
 
-fn verifier(callers: &Callers, own: &Accounts) -> Result<Verifier, Vec<Mistake>> {
+/// The issuer that makes tokens for MCP's endpoint, where that is not the gateway itself, and the address that they name.
+fn resource(config: &Config) -> Option<(Arc<str>, Arc<str>)> {
+    let Some(Authorization::Issuer(issuer)) = config.authorization() else { return None };
+    let origin = config.mcp.oauth.origin.0.as_ref()?;
+    Some((Arc::clone(&issuer.name), format!("{origin}{}", config.mcp.oauth_path()).into()))
+}
+
+fn verifier(config: &Config, own: &Accounts) -> Result<Verifier, Vec<Mistake>> {
+    let (callers, resource) = (&config.callers, resource(config));
     let mut mistakes = Vec::new();
     let mut issuers = Vec::with_capacity(callers.issuers.len() + 1);
     if own.in_use {
@@ -74,7 +83,11 @@ fn verifier(callers: &Callers, own: &Accounts) -> Result<Verifier, Vec<Mistake>>
     }
     for written in &callers.issuers {
         match issuer(written) {
-            Ok(issuer) => issuers.push(issuer),
+            Ok(mut issuer) => {
+                let resource = resource.iter().filter(|(name, _)| *name == issuer.name);
+                issuer.resources.extend(resource.map(|(_, address)| Arc::clone(address)));
+                issuers.push(issuer);
+            }
             Err(why) => {
                 let subject = format!("auth.issuers.{}{}", written.name, key_of_keys(&written.keys));
                 mistakes.push(Mistake { message: format!("{subject}: {why}"), subject });
@@ -113,6 +126,7 @@ fn issuer(written: &TrustedIssuer) -> Result<Issuer, String> {
         name: Arc::clone(&written.name),
         issuer: written.issuer.clone(),
         audiences: written.audiences.clone(),
+        resources: Vec::new(),
         keys,
         claims: written.claims.clone(),
         skew: written.leeway.as_secs(),

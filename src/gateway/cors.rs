@@ -89,7 +89,7 @@ impl<'a> Page<'a> {
         let vary = "access-control-request-method, access-control-request-headers";
         headers.append(header::VARY, HeaderValue::from_static(vary));
         let Some(asked) = self.asked.as_ref().filter(|_| self.allowed()) else { return response };
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, asked.method.clone());
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allowed_methods(&asked.method));
         if let Some(names) = &asked.headers {
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
         }
@@ -194,6 +194,19 @@ fn route<'a>(snapshot: &'a Snapshot, request: &Request, asked: Option<&Asked>) -
         }
         None if is_socket(request) => snapshot.socket_route_of(uri, &known),
         None => snapshot.route_of(request.method(), uri, &known, Some(snapshot.protocol_of(request))),
+    }
+}
+
+/// The methods that a page may use: what it asked for, and the usual ones. The rules are about origins, not about methods, and
+/// a browser that knows of all need not ask again.
+fn allowed_methods(asked: &HeaderValue) -> HeaderValue {
+    const USUAL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    let usual = HeaderValue::from_static(USUAL);
+    match asked.to_str() {
+        Ok(method) if !USUAL.split(", ").any(|known| known == method) => {
+            HeaderValue::try_from(format!("{USUAL}, {method}")).unwrap_or(usual)
+        }
+        _ => usual,
     }
 }
 

@@ -245,7 +245,7 @@ impl Door {
         Ok(match arrival.protocol {
             Protocol::Grpc => Box::pin(surface::serve(&snapshot.grpc, &**road, request)),
             Protocol::GrpcWeb { .. } => Box::pin(surface::serve(&snapshot.grpc_web, &**road, request)),
-            Protocol::Mcp => match &snapshot.mcp {
+            Protocol::Mcp => match snapshot.mcp_at(request.uri().path()) {
                 Some(mcp) if !self.operator => {
                     let page = cors::may_use_tools(snapshot, page, &request);
                     Box::pin(mcp.serve(road, request, page))
@@ -369,7 +369,7 @@ impl Arrival {
             Protocol::GrpcWeb { .. } => {
                 snapshot.grpc_web.open(request(parts)).await.0.close(Err(status)).await
             }
-            Protocol::Mcp if let Some(mcp) = &snapshot.mcp => mcp.refuse(&parts, &status),
+            Protocol::Mcp if let Some(mcp) = snapshot.mcp_at(parts.uri.path()) => mcp.refuse(&parts, &status),
             Protocol::Mcp | Protocol::Rest => snapshot.rest.refuse(parts, &status),
         }
     }

@@ -17,7 +17,7 @@ use super::{
     cors::Page,
     door::door,
     pages,
-    rehearsal::{Rehearsal, Seen},
+    rehearsal::{Rehearsal, Rehearsed, Seen},
 };
 use crate::{
     call::{Body, HttpHead, Peer, Target},
@@ -75,7 +75,11 @@ impl Gateway {
             Ok(read) => read,
             Err(status) => return Ok(unsendable(&status)),
         };
-        let request = || Request::from_parts(parts.clone(), Body::from(body.clone()));
+        let request = || {
+            let mut request = Request::from_parts(parts.clone(), Body::from(body.clone()));
+            request.extensions_mut().insert(Rehearsed);
+            request
+        };
         let asked = request();
         let question = Question {
             protocol: snapshot.protocol_of(&asked),

@@ -1,12 +1,13 @@
 //! The config's keys with their values as text: what a reload compares, and which of them only a restart changes.
 
+mod mcp;
 mod mcp_servers;
 mod process;
 mod upstreams;
 
 use std::{collections::BTreeMap, fmt::Debug};
 
-use crate::config::{Action, Config, Glob, Mcp, Own, PathRoute, Rest, ServiceRoute};
+use crate::config::{Action, Config, Own, PathRoute, Rest, ServiceRoute};
 
 /// What is fixed when the process starts: sockets, threads, and what their connections are made with. A change to one of
 /// these is told, and the value that was there at the start stays.
@@ -261,39 +262,6 @@ impl Keys {
         self.long("rest.index", index);
         self.long("rest.errors", profile);
         self.long("rest.health", health);
-    }
-
-    fn mcp(&mut self, mcp: &Mcp) {
-        let Mcp {
-            enabled,
-            path,
-            expose,
-            hide,
-            naming,
-            instructions,
-            tools,
-            page_size,
-            list_ttl,
-            session_lifetime,
-            bounds,
-            listeners,
-            servers,
-        } = mcp;
-        self.add("mcp.enabled", enabled);
-        self.text("mcp.path", path);
-        let globs = |globs: &[Glob]| globs.iter().map(Glob::to_string).collect::<Vec<_>>();
-        self.add("mcp.expose", &globs(expose));
-        self.add("mcp.hide", &globs(hide));
-        self.text("mcp.names", &format!("{naming:?}").to_lowercase());
-        self.long("mcp.instructions", instructions);
-        self.long("mcp.tools", tools);
-        self.add("mcp.page_size", page_size);
-        self.add("mcp.list_ttl", list_ttl);
-        self.add("mcp.session_lifetime", session_lifetime);
-        self.add("mcp.stream_messages", &bounds.messages);
-        self.add("mcp.stream_timeout", &bounds.time);
-        self.add("mcp.listeners", listeners);
-        servers.iter().for_each(|server| self.mcp_server(server));
     }
 
     fn service(&mut self, route: &ServiceRoute) {

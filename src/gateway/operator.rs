@@ -7,6 +7,7 @@ use http::HeaderMap;
 use tonic::Status;
 
 use crate::{
+    auth::Unmet,
     call::{Call, Message, Reply, Road, Target},
     config::Page,
     route::{Destination, Route},
@@ -28,7 +29,18 @@ const SERVICES: [&str; 6] = [
 pub(super) fn has_page(page: Page) -> bool {
     match page {
         Page::Livez | Page::Readyz | Page::Metrics => true,
-        Page::Index | Page::Openapi | Page::Docs | Page::Redoc | Page::Jwks => false,
+        // Passwords go where no plain text is spoken.
+        Page::Index
+        | Page::Openapi
+        | Page::Docs
+        | Page::Redoc
+        | Page::Jwks
+        | Page::ResourceMetadata
+        | Page::ServerMetadata
+        | Page::Authorize
+        | Page::Token
+        | Page::Register
+        | Page::Revoke => false,
     }
 }
 
@@ -50,7 +62,7 @@ impl Road for OperatorRoad {
         self.0.identify(call).await
     }
 
-    fn permits(&self, call: &Call, route: &Route) -> bool {
+    fn permits(&self, call: &Call, route: &Route) -> Result<(), Unmet> {
         self.0.permits(call, route)
     }
 

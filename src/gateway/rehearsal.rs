@@ -7,6 +7,7 @@ use http_body_util::BodyExt as _;
 use tonic::Status;
 
 use crate::{
+    auth::Unmet,
     call::{Body, Call, Frames, Message, Reply, Road, Target, status_of},
     policy::{Described, Description},
     route::{Destination, Route},
@@ -52,6 +53,10 @@ impl Rehearsal {
     }
 }
 
+/// In a request that is only asked about: what would act because of it does not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rehearsed;
+
 impl Road for Rehearsal {
     async fn identify(&self, call: &mut Call) -> Result<(), Status> {
         // What it would find out is told when the call is admitted.
@@ -59,7 +64,7 @@ impl Road for Rehearsal {
         Ok(())
     }
 
-    fn permits(&self, call: &Call, route: &Route) -> bool {
+    fn permits(&self, call: &Call, route: &Route) -> Result<(), Unmet> {
         self.snapshot.policies.permits(call, route)
     }
 

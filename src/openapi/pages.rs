@@ -19,7 +19,7 @@ use super::{
     tags::{PAGES, ROUTES},
 };
 use crate::{
-    config::{Action, Config, Page, PathRoute},
+    config::{Action, Config, Own, Page, PathRoute},
     route::{HeaderMatch, Piece, Place, Text},
     schema::Verb,
 };
@@ -27,7 +27,9 @@ use crate::{
 pub(super) fn add(writer: &mut Writer<'_>, answers: &Answers<'_>) {
     let config = writer.config;
     let mut ids: HashSet<String> = HashSet::new();
-    for (path, page) in config.built_ins.pages() {
+    // What OAuth's clients know by its metadata is no part of the API.
+    let pages = config.built_ins.pages().into_iter().filter(|(_, page)| page.own() != Own::Oauth);
+    for (path, page) in pages {
         let (summary, responses) = page_responses(page, config);
         let mut all = ResponsesBuilder::new();
         let terms = answers.get(path.as_str());
@@ -109,6 +111,14 @@ fn page_responses(page: Page, config: &Config) -> (&'static str, Vec<(&'static s
             });
             let answer = of("A JSON Web Key Set (RFC 7517).", "application/jwk-set+json", set);
             ("The public keys of the tokens that are issued here", vec![("200", answer)])
+        }
+        Page::ResourceMetadata
+        | Page::ServerMetadata
+        | Page::Authorize
+        | Page::Token
+        | Page::Register
+        | Page::Revoke => {
+            ("OAuth", vec![("200", of("As its specifications have it.", "application/json", json!({})))])
         }
         Page::Index => {
             let body = match &config.rest.index {

@@ -8,8 +8,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::{Policies, address_limit, client};
 use crate::{
-    auth::{Client, Failed, Presented, Principal, Refused, now},
-    call::Call,
+    auth::{Client, Failed, Presented, Principal, Refused, meant, now},
+    call::{Call, Target},
     status::Fault,
     telemetry::Credentials,
 };
@@ -19,8 +19,20 @@ pub(super) const DOMAIN: &str = "propylon";
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), Status> {
-    if call.caller.principal.is_some() || !policies.verifier.knows_anybody() {
+    if !policies.verifier.knows_anybody() {
         return Ok(());
+    }
+    if let Some(caller) = &call.caller.principal {
+        // Where it came by, that was looked at; a route behind it is no resource of its own.
+        let found = if call.caller.entry.is_some() { Ok(()) } else { meant_for(caller, call) };
+        return match found {
+            Err(refused) if !nobody_asks(policies, call) => Err(refusal(&Failed::Refused(refused))),
+            Err(_) => {
+                call.caller.principal = None;
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        };
     }
     let identified = call.caller.entry.is_some();
     if identified && nobody_asks(policies, call) {
@@ -28,7 +40,8 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     }
     let presented = Presented::read(&call.metadata);
     let failed = match presented {
-        Ok(None) => match by_certificate(policies, call) {
+        // A certificate is no token that was made for a resource.
+        Ok(None) => match by_certificate(policies, call).filter(|_| call.route.terms.resource.is_none()) {
             None => return Ok(()),
             Some(Ok(caller)) => {
                 call.caller.principal = Some(caller);
@@ -37,13 +50,16 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
             Some(Err(refused)) => Failed::Refused(refused),
         },
         Ok(Some(presented)) => match policies.verifier.verify(&presented, now()).await {
-            Ok(caller) => {
-                if let Some(record) = &call.record {
-                    record.presented(Credentials::Verified);
+            Ok(caller) => match meant_for(&caller, call) {
+                Ok(()) => {
+                    if let Some(record) = &call.record {
+                        record.presented(Credentials::Verified);
+                    }
+                    call.caller.principal = Some(caller);
+                    return Ok(());
                 }
-                call.caller.principal = Some(caller);
-                return Ok(());
-            }
+                Err(refused) => Failed::Refused(refused),
+            },
             Err(failed) => failed,
         },
         Err(refused) => Failed::Refused(refused),
@@ -67,6 +83,17 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
 /// whom its bearer, who has the certificate, calls.
 fn by_certificate(policies: &Policies, call: &Call) -> Option<Result<Arc<Principal>, Refused>> {
     policies.verifier.bearer_of(call.peer.certificate.as_ref()?, now())
+}
+
+/// Whether a caller's credential is for the route that is called.
+fn meant_for(caller: &Principal, call: &Call) -> Result<(), Refused> {
+    let Some(resource) = &call.route.terms.resource else { return meant(caller, None) };
+    let address = match &call.target {
+        Target::Http(head) => resource.address(&head.uri, &call.metadata, call.peer.secure),
+        Target::Rpc { .. } => None,
+    };
+    // What names no host is no resource's address.
+    meant(caller, Some(address.as_deref().unwrap_or_default()))
 }
 
 /// True where anybody may call from anywhere. Who may call because it is on this machine has no need of credentials, and
@@ -102,11 +129,14 @@ pub(super) async fn describe(
                 None => policies.verifier.verify(&presented, now()).await,
             };
             match verified {
-                Ok(caller) => {
-                    let said = format!("user {}", caller.id);
-                    call.caller.principal = Some(caller);
-                    return Ok(Outcome::Told(said));
-                }
+                Ok(caller) => match meant_for(&caller, call) {
+                    Ok(()) => {
+                        let said = format!("user {}", caller.id);
+                        call.caller.principal = Some(caller);
+                        return Ok(Outcome::Told(said));
+                    }
+                    Err(refused) => Failed::Refused(refused),
+                },
                 Err(failed) => failed,
             }
         }

@@ -1,6 +1,6 @@
 //! Whether the caller may call what it calls: the route's rules, which were decided when the config was loaded.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use http::header::AUTHORIZATION;
 use tonic::{Code, Status, metadata::MetadataValue};
@@ -43,21 +43,34 @@ fn refusal(policies: &Policies, call: &Call, unmet: &Unmet) -> Status {
         };
         return unauthenticated(&format!("{name} {why}"), "CREDENTIALS_MISSING", "Bearer");
     }
+    if let Unmet::Scope(scopes) = unmet {
+        return insufficient_scope(name, scopes);
+    }
     let (reason, what) = match unmet {
-        Unmet::Unknown | Unmet::Denied => ("CALLER_DENIED", None),
+        Unmet::Unknown | Unmet::Scope(_) | Unmet::Denied => ("CALLER_DENIED", None),
         Unmet::Role(roles) => ("ROLE_MISSING", Some(("role", roles.join(",")))),
         Unmet::Permission(permission) => ("PERMISSION_MISSING", Some(("permission", permission.to_string()))),
-        Unmet::Scope(scope) => ("SCOPE_MISSING", Some(("scope", scope.to_string()))),
         Unmet::Tier(tiers) => ("TIER_MISSING", Some(("tier", tiers.join(",")))),
     };
     let metadata: HashMap<String, String> =
         what.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
-    let mut status = Status::with_error_details(Code::PermissionDenied, format!("{name}: {unmet}"), details);
-    if let Unmet::Scope(scope) = unmet
-        && let Ok(value) =
-            MetadataValue::try_from(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
-    {
+    Fault::client().on(Status::with_error_details(
+        Code::PermissionDenied,
+        format!("{name}: {unmet}"),
+        details,
+    ))
+}
+
+/// 403 for one whose token was made for less: all the scopes that are wanted (RFC 6750, 3.1). `name`: of what is called.
+#[must_use]
+pub fn insufficient_scope(name: &str, scopes: &[Arc<str>]) -> Status {
+    let metadata = HashMap::from([("scope".to_owned(), scopes.join(" "))]);
+    let details = ErrorDetails::with_error_info("SCOPE_MISSING", DOMAIN, metadata);
+    let message = format!("{name}: {}", Unmet::Scope(scopes.to_vec()));
+    let mut status = Status::with_error_details(Code::PermissionDenied, message, details);
+    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scopes.join(" "));
+    if let Ok(value) = MetadataValue::try_from(challenge) {
         status.metadata_mut().insert("www-authenticate", value);
     }
     Fault::client().on(status)

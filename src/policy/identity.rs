@@ -12,7 +12,9 @@ const GATEWAY_REQUEST_ID: HeaderName = HeaderName::from_static("x-gateway-reques
 pub(super) fn admit(policies: &Policies, call: &mut Call) {
     let credentials = &call.route.terms.credentials;
     // Where nobody can be known here, credentials are somebody else's.
-    if policies.verifier.knows_anybody() && !credentials.forward {
+    // A token that was made for the gateway goes nowhere else, whatever an upstream may have of others.
+    let bound = call.caller.principal.as_ref().is_some_and(|caller| !caller.audience.general);
+    if policies.verifier.knows_anybody() && (bound || !credentials.forward) {
         without_bearers(&mut call.metadata);
         call.metadata.remove(API_KEY);
     }

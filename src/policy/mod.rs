@@ -15,9 +15,10 @@ use std::sync::Arc;
 use tonic::{Code, Status};
 
 use self::authenticate::Outcome;
+pub use self::authorize::insufficient_scope;
 pub use self::limits::{Limits, Reset, Settings as LimitSettings, Told};
 use crate::{
-    auth::{Proxies, Verifier},
+    auth::{Proxies, Unmet, Verifier},
     call::{Call, trace::Fact},
     route::Route,
 };
@@ -73,10 +74,12 @@ impl Policies {
     }
 
     /// Whether the caller of an identified call may call a route. Nothing is counted.
-    #[must_use]
-    pub fn permits(&self, call: &Call, route: &Route) -> bool {
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn permits(&self, call: &Call, route: &Route) -> Result<(), Unmet> {
         let access = &route.terms.access;
-        access.decide(call.caller.principal.as_deref(), &client::of(self, call)).is_ok()
+        access.decide(call.caller.principal.as_deref(), &client::of(self, call))
     }
 
     async fn every(&self, call: &mut Call) -> Result<(), Status> {

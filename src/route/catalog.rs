@@ -18,7 +18,7 @@ pub struct Catalog {
     conflicts: Vec<Conflict>,
     paths: Vec<PathEntry>,
     pages: Vec<Arc<str>>,
-    mcp: Option<Arc<str>>,
+    mcp: Vec<Arc<str>>,
     mcp_servers: Vec<McpServerEntry>,
 }
 
@@ -181,15 +181,20 @@ impl Catalog {
         &self.mcp_servers
     }
 
-    /// Says where MCP's endpoint is.
-    pub fn set_mcp(&mut self, path: &str) {
-        self.mcp = Some(path.into());
+    /// Says where an endpoint of MCP's is; the first is that for everybody.
+    pub fn push_mcp(&mut self, path: &str) {
+        self.mcp.push(path.into());
     }
 
     /// Where MCP's endpoint is, if there is one.
     #[must_use]
     pub fn mcp(&self) -> Option<&str> {
-        self.mcp.as_deref()
+        self.mcps().next()
+    }
+
+    /// Where all of MCP's endpoints are.
+    pub fn mcps(&self) -> impl Iterator<Item = &str> {
+        self.mcp.iter().map(|path| &**path)
     }
 
     /// All sources in their order.

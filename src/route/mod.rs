@@ -4,6 +4,7 @@ mod by_host;
 pub mod catalog;
 mod conditions;
 mod cors;
+mod glob;
 mod header_rules;
 mod hosts;
 mod near_rpc;
@@ -20,6 +21,7 @@ use std::{sync::Arc, time::Duration};
 pub use self::{
     conditions::{Asked, Conditions, HeaderMatch, Headers, Host, without_port},
     cors::{Cors, Origins},
+    glob::Glob,
     header_rules::{HeaderChanges, HeaderRules},
     hosts::Hosts,
     near_rpc::NearRpc,

@@ -74,26 +74,15 @@ impl AuthService for Auth {
         let directory = &self.0;
         let context = Context::of(&request);
         let asked = request.into_inner();
-        // What no account can have is nobody's, and is answered as such.
-        let email = email(&asked.email).unwrap_or_default();
-        let key = email_key(&email);
         // Whoever's password is changed while it is looked at is looked at again, once.
         for _ in 0..2 {
-            let found = directory.stores.accounts.by_email(&key).await?;
-            let hash = found.as_ref().map(|(_, hash)| hash);
-            directory.may_log_in(&context, &key, hash).await?;
-            let good = directory.passwords.verify(&asked.password, hash).await?;
-            let Some((account, mut hash)) = found.filter(|(account, _)| good && account.active) else {
+            let Some((account, hash)) = directory.recognise(&context, &asked.email, &asked.password).await?
+            else {
                 break;
             };
-            if directory.passwords.outdated(&hash) {
-                let new = directory.passwords.hash(asked.password.clone()).await?;
-                directory.stores.accounts.rehash(&account.id, &hash, &new).await?;
-                hash = new;
-            }
             let Some(session) = directory.begin(&account, &hash, true).await? else { continue };
             directory.changed(&account.id).await;
-            directory.has_logged_in(&context, &key).await;
+            directory.has_logged_in(&context, &email_key(&account.email)).await;
             return Ok(private(LoginResponse {
                 user: Some(session.user),
                 access_token: session.access_token,

@@ -10,6 +10,7 @@ pub mod grpc_health;
 pub mod health;
 pub mod mcp;
 mod numbers;
+pub mod oauth;
 pub mod reflection;
 pub mod routing;
 pub mod user;

@@ -142,7 +142,7 @@ fn paths(catalog: &Catalog) -> Vec<PathInfo> {
         kind: "page".to_owned(),
         ..PathInfo::default()
     });
-    let mcp = catalog.mcp().map(|path| PathInfo {
+    let mcp = catalog.mcps().map(|path| PathInfo {
         verbs: ["POST", "GET", "DELETE"].map(str::to_owned).into(),
         path: path.to_owned(),
         kind: "mcp".to_owned(),

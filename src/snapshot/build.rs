@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{
     auth::{Rulebook, Terms, Used},
-    config::{BuiltIn, BuiltIns, Config, Own, Rules},
+    config::{BuiltIn, BuiltIns, Config, Own, Page, Rules},
     federation::Server,
     route::{
-        Conditions, Destination, Limits, RetryRules, Route, Routes, RpcTable,
+        Conditions, Cors, Destination, Limits, Origins, RetryRules, Route, Routes, RpcTable,
         catalog::{Catalog, Described, Source, variants},
     },
     schema::{Binding, Files, Method, Template, Verb, bindings},
@@ -62,6 +62,8 @@ pub(super) struct Built {
     pub(super) pages: Vec<OwnPage>,
     /// The route of MCP's endpoint, where there is one.
     pub(super) mcp: Option<Arc<Route>>,
+    /// That of the one for tokens that were made for it.
+    pub(super) mcp_oauth: Option<Arc<Route>>,
     pub(super) toolbox: Toolbox,
     /// What federated MCP servers have beside tools.
     pub(super) shelf: Shelf,
@@ -107,6 +109,7 @@ impl<'a> Build<'a> {
                 catalog: Catalog::default(),
                 pages: Vec::new(),
                 mcp: None,
+                mcp_oauth: None,
                 toolbox: Toolbox::default(),
                 shelf: Shelf::default(),
                 no_method,
@@ -139,18 +142,28 @@ impl<'a> Build<'a> {
             }
         }
         for (path, page) in self.config.built_ins.pages() {
-            self.built.catalog.push_page(&path);
-            self.built.rest.add_page(&path);
-            let (terms, timeout) = (self.terms_of_page(&path, page), None);
-            let route = self.route(&path, Destination::Page, timeout, Rules::default(), terms, None);
-            self.built.pages.push(OwnPage { path, page, route });
+            self.page(path, page);
         }
         self.mcp();
         self.federated(servers);
+        self.mcp_oauth();
         self.unmatched(schemas, &built_in.schema);
         self.unused_tools(schemas);
         self.unused_rules(schemas);
         if self.mistakes.is_empty() { Ok(self.built) } else { Err(SnapshotError(self.mistakes)) }
+    }
+
+    /// A page of the gateway's own.
+    pub(super) fn page(&mut self, path: String, page: Page) {
+        // What programs are led to by other programs is none to look at.
+        if page.own() != Own::Oauth {
+            self.built.catalog.push_page(&path);
+        }
+        self.built.rest.add_page(&path);
+        let (terms, timeout) = (self.terms_of_page(&path, page), None);
+        let rules = Rules { cors: page.for_every_page().then(every_page), ..Rules::default() };
+        let route = self.route(&path, Destination::Page, timeout, rules, terms, None);
+        self.built.pages.push(OwnPage { path, page, route });
     }
 
     /// Two pages in one place.
@@ -358,6 +371,11 @@ impl<'a> Build<'a> {
             warn!("{mistake}; it is left out");
         }
     }
+}
+
+/// Any page may read it, without what its reader's browser knows of the gateway.
+fn every_page() -> Arc<Cors> {
+    Arc::new(Cors { origins: Origins::Any, ..Cors::default() })
 }
 
 /// `package.Service/Method`

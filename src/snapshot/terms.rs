@@ -113,9 +113,25 @@ impl Build<'_> {
         let whose = match page {
             Page::Livez | Page::Readyz => Whose::Probe,
             Page::Metrics => Whose::Figures,
-            Page::Index | Page::Openapi | Page::Docs | Page::Redoc | Page::Jwks => Whose::Page,
+            Page::Index
+            | Page::Openapi
+            | Page::Docs
+            | Page::Redoc
+            | Page::Jwks
+            | Page::ResourceMetadata
+            | Page::ServerMetadata
+            | Page::Authorize
+            | Page::Token
+            | Page::Register
+            | Page::Revoke => Whose::Page,
         };
-        self.terms_of_own(&key, &[(Verb::Get, template)], whose)
+        let verbs = match page {
+            Page::Authorize => &[Verb::Get, Verb::Post][..],
+            Page::Token | Page::Register | Page::Revoke => &[Verb::Post],
+            _ => &[Verb::Get],
+        };
+        let paths: Vec<_> = verbs.iter().map(|verb| (verb.clone(), Arc::clone(&template))).collect();
+        self.terms_of_own(&key, &paths, whose)
     }
 
     /// The terms of paths that the gateway answers at its door; `key` is what says where they are.
@@ -155,7 +171,7 @@ impl Build<'_> {
             | Destination::Nothing => false,
         };
         let credentials = Arc::new(Credentials { forward, own: Vec::new() });
-        Ok(Terms { access, limits, credentials, uncounted: whose == Whose::Probe })
+        Ok(Terms { access, limits, credentials, uncounted: whose == Whose::Probe, resource: None })
     }
 
     /// A rule that is about nothing is a mistake, once every schema is known. Where a schema comes by reflection, what it
@@ -175,7 +191,7 @@ impl Build<'_> {
             self.built.catalog.services().map(|(_, service)| &*service.name).collect();
         let of_service = |name: &&str| name.rsplit_once('.').map(|(package, _)| format!("{package}.*"));
         let packages: BTreeSet<String> = services.iter().filter_map(of_service).collect();
-        let pages = self.built.pages.iter().map(|page| page.path.as_str()).chain(self.built.catalog.mcp());
+        let pages = self.built.pages.iter().map(|page| page.path.as_str()).chain(self.built.catalog.mcps());
         let paths: BTreeSet<&str> = self.built.rest.templates().chain(pages).collect();
         let servers = self.config.mcp.servers.iter().map(|server| in_rules(&server.name));
         let servers: Vec<String> = servers.collect();

@@ -9,15 +9,18 @@ use super::{
     build::{Build, Face, key},
 };
 use crate::{
-    auth::Whose,
-    config::{Rules, SchemaSource, ToolRule},
+    auth::{Access, Resource, Rule, Whose},
+    config::{Page, Rules, SchemaSource, ToolRule},
     route::{Destination, Route, Routes},
     schema::{Method, Template, Verb, nearest},
-    surface::mcp::{Mcp, Naming, Said, Settings, Shelf, Tool, Toolbox, name},
+    surface::mcp::{Mcp, Naming, Protection, Said, Settings, Shelf, Tool, ToolScope, Toolbox, name},
 };
 
+/// The tools, and what federated servers have beside.
+type Tools = (Arc<Toolbox>, Arc<Shelf>);
+
 /// The MCP surface over a snapshot's tools.
-pub(super) fn surface(parts: &Parts, route: Arc<Route>, tools: (Toolbox, Shelf)) -> Mcp {
+pub(super) fn surface(parts: &Parts, route: Arc<Route>, tools: &Tools, path: &str) -> Mcp {
     let (config, rest) = (&parts.config.mcp, &parts.config.rest);
     let settings = Settings {
         title: Arc::clone(&rest.title),
@@ -29,7 +32,25 @@ pub(super) fn surface(parts: &Parts, route: Arc<Route>, tools: (Toolbox, Shelf))
         bounds: config.bounds,
         listeners: config.listeners,
     };
-    Mcp::new(&config.path, rest.paths.trailing_slash, route, tools, &parts.mcp, settings)
+    Mcp::new(path, rest.paths.trailing_slash, route, tools, &parts.mcp, settings)
+}
+
+/// The same for tokens that were made for it.
+pub(super) fn protected(parts: &Parts, route: Arc<Route>, shared: &Tools) -> Option<Mcp> {
+    let mcp = &parts.config.mcp;
+    let [metadata, _] = mcp.oauth_metadata();
+    let tools = mcp
+        .oauth
+        .scopes
+        .iter()
+        .map(|scope| ToolScope { scope: Arc::clone(&scope.name), tools: scope.tools.clone() });
+    let protection = Protection {
+        resource: Arc::clone(route.terms.resource.as_ref()?),
+        metadata: metadata.into(),
+        scope: mcp.oauth.scope.clone(),
+        tools: tools.collect(),
+    };
+    Some(surface(parts, route, shared, &mcp.oauth_path()).protected(protection))
 }
 
 impl Build<'_> {
@@ -113,18 +134,45 @@ impl Build<'_> {
         if !mcp.enabled {
             return;
         }
-        let template = match Template::parse(&mcp.path) {
+        let path = mcp.path.to_string();
+        self.built.mcp = self.endpoint(&path, "mcp.path", None);
+    }
+
+    /// The route of the one for tokens that were made for it, and the pages where it is told which these are.
+    pub(super) fn mcp_oauth(&mut self) {
+        if self.config.authorization().is_none() {
+            return;
+        }
+        let mcp = &self.config.mcp;
+        let path = mcp.oauth_path();
+        let resource = Resource { origin: mcp.oauth.origin.clone(), path: path.as_str().into() };
+        for path in mcp.oauth_metadata() {
+            self.page(path, Page::ResourceMetadata);
+        }
+        self.built.mcp_oauth = self.endpoint(&path, "mcp.oauth", Some(resource));
+    }
+
+    fn endpoint(&mut self, path: &str, key: &str, resource: Option<Resource>) -> Option<Arc<Route>> {
+        let template = match Template::parse(path) {
             Ok(template) => Arc::new(template),
             Err(problem) => {
-                self.mistakes.push(Mistake::new("mcp.path", format!("{}: {problem}", mcp.path)));
-                return;
+                self.mistakes.push(Mistake::new(key, format!("{path}: {problem}")));
+                return None;
             }
         };
         let paths = [Verb::Post, Verb::Get, Verb::Delete].map(|verb| (verb, Arc::clone(&template)));
-        let terms = self.terms_of_own("mcp.path", &paths, Whose::Page);
-        let route: Arc<Route> = self.route(&mcp.path, Destination::Page, None, Rules::default(), terms, None);
-        self.built.catalog.set_mcp(&mcp.path);
-        self.built.mcp = Some(route);
+        let mut terms = self.terms_of_own(key, &paths, Whose::Page);
+        if let Some(resource) = resource {
+            // Whatever is public, nobody is here without such a token.
+            let mut rules = terms.access.rules().to_vec();
+            rules.push(Arc::new(Rule::authenticated("mcp.oauth takes tokens that were made for it")));
+            terms.access = Access::all(rules);
+            terms.resource = Some(Arc::new(resource));
+        }
+        self.built.catalog.push_mcp(path);
+        // A message must be here whole by then.
+        let timeout = Some(self.config.timeout);
+        Some(self.route(path, Destination::Page, timeout, Rules::default(), terms, None))
     }
 
     /// What exposes or describes nothing is a mistake, once every schema is known; where some come by reflection, it is only

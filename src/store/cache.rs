@@ -16,6 +16,12 @@ pub trait Cache: Send + Sync {
     /// The store's own.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StoreError>;
 
+    /// The value of a key, which is kept for so long from now on; what is not there does not come back by it.
+    ///
+    /// # Errors
+    /// The store's own.
+    async fn renew(&self, key: &str, ttl: Duration) -> Result<Option<Bytes>, StoreError>;
+
     /// Keeps a value for `ttl` at most (to the millisecond; one that is over at once is not kept).
     ///
     /// # Errors

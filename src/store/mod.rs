@@ -15,6 +15,7 @@ mod counting;
 mod error;
 mod gate;
 mod memory;
+mod oauth;
 mod redis;
 mod refresh_tokens;
 mod revocations;
@@ -38,6 +39,7 @@ pub use self::{
     error::{Conflict, StoreError},
     gate::{AT_START, State},
     memory::{MemoryCache, MemoryCounters},
+    oauth::{Grant, NewGrant, Oauth, OauthClient, OauthLogin, OauthRequest, Redeemed, Redemption},
     refresh_tokens::{NewFamily, RefreshTokens, Rotation, Session},
     revocations::{Revocation, RevocationList, Revocations, Revoked},
     secret::{Digest, PasswordHash, Private},

@@ -15,8 +15,8 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Accounts, ApiKeys, Audit, Cache, Counting, DatabaseUrl, Micros, RedisUrl, RefreshTokens, RevocationList,
-    Revocations, SigningKeys, State, StoreError,
+    Accounts, ApiKeys, Audit, Cache, Counting, DatabaseUrl, Micros, Oauth, RedisUrl, RefreshTokens,
+    RevocationList, Revocations, SigningKeys, State, StoreError,
     memory::MemoryCache,
     redis::Redis,
     sql::{self, Database},
@@ -78,6 +78,7 @@ pub struct Stores {
     pub accounts: Arc<dyn Accounts>,
     pub api_keys: Arc<dyn ApiKeys>,
     pub refresh_tokens: Arc<dyn RefreshTokens>,
+    pub oauth: Arc<dyn Oauth>,
     pub signing_keys: Arc<dyn SigningKeys>,
     pub revocations: Arc<dyn Revocations>,
     pub audit: Arc<dyn Audit>,
@@ -130,6 +131,7 @@ impl Stores {
             accounts: Arc::clone(&database) as _,
             api_keys: Arc::clone(&database) as _,
             refresh_tokens: Arc::clone(&database) as _,
+            oauth: Arc::clone(&database) as _,
             signing_keys: Arc::clone(&database) as _,
             revocations: Arc::clone(&database) as _,
             audit: Arc::clone(&database) as _,
@@ -283,9 +285,15 @@ impl Stores {
     async fn tidy(&self, now: Micros) {
         self.revoked.forget(now);
         let before = now.before(KEEP);
-        let forgotten = tokio::try_join!(self.revocations.forget(before), self.refresh_tokens.forget(before));
+        let forgotten = tokio::try_join!(
+            self.revocations.forget(before),
+            self.refresh_tokens.forget(before),
+            self.oauth.forget(before)
+        );
         match forgotten {
-            Ok((revocations, sessions)) => debug!(revocations, sessions, "forgot what is over"),
+            Ok((revocations, sessions, programs)) => {
+                debug!(revocations, sessions, programs, "forgot what is over");
+            }
             Err(StoreError::Away { .. }) => {}
             Err(error) => warn!("cannot forget what is over: {error}"),
         }

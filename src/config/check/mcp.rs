@@ -1,15 +1,16 @@
 //! `[mcp]` checked.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{Check, rest::prefix};
 use crate::{
-    config::{Glob, Mcp, ToolRule, mistake::Mistake, settings},
-    surface::mcp::{Bounds, Naming, Said, check_name},
+    auth::Origin,
+    config::{Glob, Mcp, Oauth, OauthScope, ToolRule, callers::TrustedIssuer, mistake::Mistake, settings},
+    surface::mcp::{Bounds, Listeners, Naming, Said, check_name},
 };
 
 impl Check<'_> {
-    pub(super) fn mcp(&mut self, written: settings::Mcp) -> Mcp {
+    pub(super) fn mcp(&mut self, written: settings::Mcp, issuers: &[TrustedIssuer]) -> Mcp {
         let default = Mcp::default();
         let path = written.path.and_then(|path| {
             let read = prefix(&path).and_then(|path| match &*path {
@@ -45,10 +46,75 @@ impl Check<'_> {
             session_lifetime,
             bounds: Bounds {
                 messages: written.stream_messages.unwrap_or(default.bounds.messages),
+                bytes: written.stream_bytes.unwrap_or(default.bounds.bytes),
                 time: stream_time,
             },
-            listeners: written.listeners.unwrap_or(default.listeners),
+            listeners: Listeners {
+                all: written.listeners.unwrap_or(default.listeners.all),
+                each: written.listeners_per_caller.unwrap_or(default.listeners.each),
+            },
+            oauth: self.oauth(written.oauth, issuers),
             servers: self.mcp_servers(written.servers),
+        }
+    }
+
+    fn oauth(&mut self, written: settings::McpOauth, issuers: &[TrustedIssuer]) -> Oauth {
+        let default = Oauth::default();
+        let url = written.url.and_then(|url| self.found.take("mcp.oauth.url", origin(&url)));
+        let issuer = written.issuer.map(Arc::<str>::from);
+        if let Some(name) = &issuer {
+            match issuers.iter().find(|issuer| issuer.name == *name) {
+                None => {
+                    let names = issuers.iter().map(|issuer| &*issuer.name);
+                    let mistake =
+                        Mistake::new("mcp.oauth.issuer", format!("{name:?} is none of auth.issuers"));
+                    self.found.push(mistake.near(name, names));
+                }
+                Some(issuer) if issuer.issuer.is_none() => {
+                    let message = "clients are led to it by its `issuer`, which it does not say";
+                    self.found.add("mcp.oauth.issuer", message);
+                }
+                Some(_) if url.is_none() => {
+                    let message =
+                        "without mcp.oauth.url a token that was made for somebody else could be shown here";
+                    self.found.add("mcp.oauth.issuer", message);
+                }
+                Some(_) => {}
+            }
+        }
+        let mut names = HashSet::new();
+        let mut scopes = Vec::with_capacity(written.scopes.len());
+        for (entry, scope) in written.scopes.into_iter().enumerate() {
+            let path = format!("mcp.oauth.scopes[{entry}]");
+            let twice = || format!("there are two scopes {:?}", scope.name);
+            let checked = scope_name(&scope.name)
+                .and_then(|()| if names.insert(scope.name.clone()) { Ok(()) } else { Err(twice()) });
+            if self.found.take(format!("{path}.name"), checked).is_none() {
+                continue;
+            }
+            if scope.tools.is_empty() {
+                self.found
+                    .add(format!("{path}.tools"), "no tool wants it: tools = [\"package.Service/Method\"]");
+            }
+            scopes.push(OauthScope {
+                tools: self.globs(&format!("{path}.tools"), &scope.tools),
+                description: scope.description.unwrap_or_else(|| scope.name.clone()).into(),
+                name: scope.name.into(),
+            });
+        }
+        let scope = match written.scope.as_deref() {
+            None => default.scope.filter(|_| issuer.is_none()),
+            Some("") => None,
+            Some(scope) => self.found.take("mcp.oauth.scope", scope_name(scope).map(|()| scope.into())),
+        };
+        Oauth {
+            enabled: written.enabled.unwrap_or(default.enabled),
+            origin: Origin(url),
+            issuer,
+            scope,
+            scopes,
+            registration: written.registration.unwrap_or(default.registration),
+            client_documents: written.client_documents.unwrap_or(default.client_documents),
         }
     }
 
@@ -104,4 +170,33 @@ impl Check<'_> {
         }
         rules
     }
+}
+
+/// `https://HOST[:PORT]`, or `http` to this machine.
+fn origin(text: &str) -> Result<Arc<str>, String> {
+    let wrong = |why: &str| format!("{text:?} is not where clients find the gateway: {why}");
+    let bare = text.trim_end_matches('/');
+    let uri: http::Uri = bare.parse().map_err(|_| wrong("it is https://HOST"))?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let local =
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => {}
+        Some("http") if local => {}
+        Some("http") => return Err(wrong("passwords and tokens go there, over https")),
+        _ => return Err(wrong("it is https://HOST")),
+    }
+    if uri.query().is_some() || uri.path() != "/" || bare.matches('/').count() != 2 || bare.contains('@') {
+        return Err(wrong("it is https://HOST, with nothing behind"));
+    }
+    Ok(bare.to_ascii_lowercase().into())
+}
+
+/// A scope-token of RFC 6749, 3.3.
+fn scope_name(text: &str) -> Result<(), String> {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+    if !text.is_empty() && text.len() <= 100 && text.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(format!("{text:?} is no scope: it is 1 to 100 visible ASCII characters without \" and \\"))
 }

@@ -33,7 +33,7 @@ use self::health::Around;
 pub(super) use self::values::has_credentials;
 pub use self::values::{listen_address, time, upstream_address};
 use super::{
-    Config, Connections, Drain, Own,
+    BuiltIn, Config, Connections, Drain, Own,
     environment::Environment,
     mistake::{Mistake, Mistakes},
     settings::{self, Settings, Time},
@@ -136,6 +136,12 @@ impl<'a> Check<'a> {
         let health = self.gateway_health(health, &around);
         let proto_names = built_ins.get(Own::Health).proto_names;
         let tiers: Vec<Arc<str>> = callers.limits.tiers.keys().cloned().collect();
+        let mcp = self.mcp(mcp, &callers.issuers);
+        let mut built_ins = built_ins;
+        if !(mcp.enabled && mcp.oauth.enabled && mcp.oauth.issuer.is_none()) {
+            // Nobody needs its tokens.
+            built_ins.set(Own::Oauth, BuiltIn { enabled: false, ..built_ins.get(Own::Oauth) });
+        }
         Config {
             listen: listen.unwrap_or(default.listen),
             admin,
@@ -170,7 +176,7 @@ impl<'a> Check<'a> {
             cors: self.cors("cors", cors),
             built_ins,
             rest: self.rest(rest, &environment, proto_names),
-            mcp: self.mcp(mcp),
+            mcp,
             upstreams,
             http_upstreams,
             services,

@@ -179,7 +179,9 @@ impl Check<'_> {
     fn settings_without_effect(&mut self, path: &str, own: Own, written: &settings::BuiltIn) {
         let (no_path, no_json) = match own {
             Own::GrpcHealth | Own::Reflection => (true, true),
-            Own::Probes | Own::Metrics | Own::Openapi | Own::Docs | Own::Redoc | Own::Jwks => (false, true),
+            Own::Probes | Own::Metrics | Own::Openapi | Own::Docs | Own::Redoc | Own::Jwks | Own::Oauth => {
+                (false, true)
+            }
             Own::Index | Own::Health | Own::Routing | Own::Auth | Own::Users | Own::Admin | Own::Mcp => {
                 (false, false)
             }

@@ -38,10 +38,51 @@ pub(in crate::config) struct Mcp {
     pub(in crate::config) stream_messages: Option<usize>,
     /// How long a tool waits for the end of a stream; what has come by then is its result. Default: 60s.
     pub(in crate::config) stream_timeout: Option<Time>,
+    /// The most bytes of a stream's messages, as JSON, that are a tool's result; what comes behind is cut off. Default: 1048576.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) stream_bytes: Option<usize>,
     /// The most streams that tell clients of changes, at once. Default: 1000.
     pub(in crate::config) listeners: Option<usize>,
+    /// The most of them of one caller, or from one address where nobody knows who calls. Default: 100.
+    pub(in crate::config) listeners_per_caller: Option<usize>,
+    /// The same endpoint for tokens of OAuth that were made for it alone.
+    pub(in crate::config) oauth: McpOauth,
     /// Upstream MCP servers, whose tools, prompts and resources are shown beside the gateway's own tools.
     pub(in crate::config) servers: Vec<McpServer>,
+}
+
+/// `[mcp.oauth]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct McpOauth {
+    /// Serve it, at /oauth below the endpoint's path, where there is somebody to make its tokens. Default: true.
+    pub(in crate::config) enabled: Option<bool>,
+    /// Where clients find the gateway, such as https://api.example.com: tokens are made for what is there. Default: the
+    /// address that each client asks, with https where the port itself speaks TLS.
+    pub(in crate::config) url: Option<String>,
+    /// Who makes its tokens: the name of one of [[auth.issuers]], whose tokens name this endpoint's address in aud. Default: the
+    /// gateway itself, for its accounts.
+    pub(in crate::config) issuer: Option<String>,
+    /// The scope that every call needs; "" for none. Default: mcp, and none where another issuer makes the tokens.
+    pub(in crate::config) scope: Option<String>,
+    /// What some tools want beside.
+    pub(in crate::config) scopes: Vec<McpScope>,
+    /// Take clients that register themselves (RFC 7591). Default: true.
+    pub(in crate::config) registration: Option<bool>,
+    /// Take clients whose id is the https address of a document about them, which is read from there. Default: true.
+    pub(in crate::config) client_documents: Option<bool>,
+}
+
+/// `[[mcp.oauth.scopes]]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct McpScope {
+    /// The scope.
+    pub(in crate::config) name: String,
+    /// What it lets a program do, for people who are asked whether it may. Default: the name.
+    pub(in crate::config) description: Option<String>,
+    /// The tools that want it: globs over methods, package.Service/Method, or over tools' names.
+    pub(in crate::config) tools: Vec<String>,
 }
 
 /// `[mcp] names`

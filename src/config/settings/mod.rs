@@ -25,7 +25,7 @@ pub(super) use self::{
         Access, AccessRule, Auth, By, Issuer, LimitRule, Openness, RateLimits, RedisAway, Reset, Token,
     },
     health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
-    mcp::{Mcp, Tool, ToolNames},
+    mcp::{Mcp, McpOauth, Tool, ToolNames},
     mcp_servers::{McpFailure, McpProtocol, McpServer},
     metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},

@@ -39,7 +39,7 @@ macro_rules! file {
     };
 }
 
-static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 8]> = LazyLock::new(|| {
     [
         Asset::new(Page::Index, "page.css", STYLE, file!("page.css"), false),
         Asset::new(Page::Docs, "swagger-ui.css", STYLE, file!("swagger-ui.css.gz"), true),
@@ -48,6 +48,7 @@ static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
         Asset::new(Page::Redoc, "redoc-page.css", STYLE, file!("redoc-page.css"), false),
         Asset::new(Page::Redoc, "redoc.js", SCRIPT, file!("redoc.js.gz"), true),
         Asset::new(Page::Redoc, "redoc-page.js", SCRIPT, file!("redoc-page.js"), false),
+        Asset::new(Page::Authorize, "oauth.css", STYLE, file!("oauth.css"), false),
     ]
 });
 

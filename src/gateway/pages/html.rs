@@ -30,7 +30,7 @@ pub(super) fn page(
     title: &str,
     head: &str,
     body: &str,
-    policy: &'static str,
+    policy: &str,
     request: &HeaderMap,
 ) -> Result<Response, Status> {
     let text = format!(
@@ -40,7 +40,8 @@ pub(super) fn page(
     );
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    let policy = HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.insert(header::CACHE_CONTROL, super::ASK_AGAIN);
     let body = rest::encode(Bytes::from(text), request.get(header::ACCEPT_ENCODING), &mut headers)?;
     Ok(super::response(StatusCode::OK, headers, body))

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::{assets, html};
 use crate::{
-    config::{Config, Page},
+    config::{Config, Own, Page},
     route::{
         Destination,
         catalog::{MethodEntry, ServiceEntry, Source},
@@ -63,7 +63,7 @@ fn index(snapshot: &Snapshot) -> Value {
         .built_ins
         .pages()
         .into_iter()
-        .filter(|(_, page)| *page != Page::Index)
+        .filter(|(_, page)| *page != Page::Index && page.own() != Own::Oauth)
         .map(|(path, page)| (page.name().to_owned(), path.into()))
         .chain(path_of(snapshot, HEALTH, "/Check").map(|path| ("health".to_owned(), path.into())))
         .collect();

@@ -7,6 +7,7 @@ mod assets;
 mod html;
 mod index;
 mod metrics;
+mod oauth;
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use super::{Gateway, operator};
 use crate::{
     auth::digest,
     call::{Body, Call, Caller, Guards, HttpHead, Message, Record, Road, Target},
-    config::{Config, Page},
+    config::{Config, Own, Page},
     route::router::TrailingSlash,
     services::NotServing,
     snapshot::{OwnPage, Snapshot},
@@ -131,6 +132,18 @@ pub(super) async fn serve(
     let told = admitted.as_ref().map(|()| road.ahead(&call)).unwrap_or_default();
     parts.headers = std::mem::take(&mut call.metadata);
     let answered = match admitted {
+        Ok(())
+            if found.page.page.own() == Own::Oauth
+                && matches!(found.place, Place::Page)
+                && !found.elsewhere =>
+        {
+            let body = match call.message {
+                Message::Body(body) => body,
+                _ => Body::empty(),
+            };
+            let (page, path, client) = (found.page.page, found.page.path.as_str(), call.caller.client);
+            oauth::answer(oauth::Asked { gateway, snapshot, page, path, request: &parts, client }, body).await
+        }
         Ok(()) => answer(gateway, snapshot, &found, &parts).await,
         Err(status) => Err(status),
     };
@@ -216,6 +229,12 @@ fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Parts) -> 
         Page::Docs => viewer(config, Page::Docs, &request.headers),
         Page::Redoc => viewer(config, Page::Redoc, &request.headers),
         Page::Index => index::response(snapshot, request),
+        Page::ResourceMetadata
+        | Page::ServerMetadata
+        | Page::Authorize
+        | Page::Token
+        | Page::Register
+        | Page::Revoke => Err(Status::internal("OAuth's pages are answered by themselves")),
     }
 }
 

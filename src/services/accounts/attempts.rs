@@ -61,6 +61,17 @@ impl Directory {
         self.attempt(&[(&place, &self.rules.refreshes)]).await
     }
 
+    /// Takes one attempt at something else, by address.
+    pub(in crate::services) async fn may(
+        &self,
+        what: &str,
+        context: &Context,
+        rate: &Rate,
+    ) -> Result<(), Status> {
+        let place = format!("oauth:{what}:{}", place(&context.address));
+        self.attempt(&[(&place, rate)]).await
+    }
+
     async fn attempt(&self, limits: &[(&str, &Rate)]) -> Result<(), Status> {
         let asks: Vec<_> = limits.iter().map(|(key, rate)| (Ask { key, rate }, Away::Local)).collect();
         let taken = self.stores.counting.take(&asks).await?;

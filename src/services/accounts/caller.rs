@@ -70,6 +70,11 @@ impl Caller {
                 let status = Status::permission_denied("an API key may not do this; log in");
                 Err(Fault::client().on(status))
             }
+            // A program that acts for its user is not its user.
+            Means::Own if self.0.client.is_some() => {
+                let status = Status::permission_denied("a program may not do this for its user; log in");
+                Err(Fault::client().on(status))
+            }
             Means::Own | Means::Token { .. } | Means::Static { .. } | Means::Certificate => self.account(),
         }
     }
@@ -103,6 +108,11 @@ impl Context {
             address: client.or(peer).map(|address| address.to_canonical().to_string()).unwrap_or_default(),
             request_id: id.unwrap_or_default().to_owned(),
         }
+    }
+
+    /// A call from an address, of which nothing else is known; empty where that is not.
+    pub(in crate::services) fn at(address: &str) -> Self {
+        Self { address: address.to_owned(), request_id: String::new() }
     }
 
     /// A line that says what a caller does; whoever may without being known is on the gateway's own machine, as its operator

@@ -28,6 +28,7 @@ pub(super) use self::{
     },
     password::check as new_password,
     present::{count, private, user},
+    session::{principal, random_text},
 };
 pub use self::{
     forms::form,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tonic::Status;
 
-use super::{Directory, user};
+use super::{Context, Directory, user};
 use crate::{
-    auth::{Means, Minter, Principal},
+    auth::{Means, Minter, Principal, email_key},
     proto::gateway_v1::User,
     status::Fault,
     store::{Account, Digest, Ending, Micros, NewFamily, PasswordHash, Rotation, StoreError},
@@ -57,6 +57,34 @@ pub(in crate::services) struct Session {
 }
 
 impl Directory {
+    /// The account of somebody who shows its password, with the password's hash; `None` where it is not so, and then it takes as
+    /// long. An attempt is counted.
+    ///
+    /// # Errors
+    /// Too many attempts; a store is away.
+    pub(in crate::services) async fn recognise(
+        &self,
+        context: &Context,
+        email: &str,
+        password: &str,
+    ) -> Result<Option<(Account, PasswordHash)>, Status> {
+        // What no account can have is nobody's, and is answered as such.
+        let key = email_key(&super::email(email).unwrap_or_default());
+        let found = self.stores.accounts.by_email(&key).await?;
+        let hash = found.as_ref().map(|(_, hash)| hash);
+        self.may_log_in(context, &key, hash).await?;
+        let good = self.passwords.verify(password, hash).await?;
+        let Some((account, mut hash)) = found.filter(|(account, _)| good && account.active) else {
+            return Ok(None);
+        };
+        if self.passwords.outdated(&hash) {
+            let new = self.passwords.hash(password.to_owned()).await?;
+            self.stores.accounts.rehash(&account.id, &hash, &new).await?;
+            hash = new;
+        }
+        Ok(Some((account, hash)))
+    }
+
     /// Begins a session for an account whose password was shown; `login`: it is noted as one. `None` where the account has
     /// another password by now, is not active, or is gone.
     pub(in crate::services) async fn begin(
@@ -151,7 +179,7 @@ impl Directory {
 }
 
 /// An account as a caller.
-pub(super) fn principal(account: &Account, session: &str) -> Principal {
+pub(in crate::services) fn principal(account: &Account, session: &str) -> Principal {
     let texts = |list: &[String]| list.iter().map(|text| Arc::from(text.as_str())).collect();
     Principal {
         email: Some(account.email.as_str().into()),
@@ -187,7 +215,7 @@ fn refused() -> Status {
 }
 
 /// So many random bytes, as text for URLs.
-pub(super) fn random_text(bytes: usize) -> Result<String, String> {
+pub(in crate::services) fn random_text(bytes: usize) -> Result<String, String> {
     let mut random = vec![0; bytes];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| "the machine gives no randomness")?;
     Ok(URL_SAFE_NO_PAD.encode(random))

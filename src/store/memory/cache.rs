@@ -17,6 +17,8 @@ use crate::{
 
 const MOST_ENTRIES: usize = 100_000;
 const MOST_BYTES: usize = 64 << 20;
+/// A time beyond what can be told apart is a long one.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// What an entry costs beside its key and its value.
 const OVERHEAD: usize = 128;
 
@@ -82,6 +84,17 @@ impl Cache for MemoryCache {
         found
     }
 
+    async fn renew(&self, key: &str, ttl: Duration) -> Result<Option<Bytes>, StoreError> {
+        let (mut inner, now) = (self.inner(), Instant::now());
+        let entry = inner.entries.get_mut(key).filter(|entry| now < entry.until);
+        let found = Ok(entry.map(|entry| {
+            entry.until = now + ttl.min(LONGEST);
+            entry.value.clone()
+        }));
+        self.used.asked(&found);
+        found
+    }
+
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), StoreError> {
         let mut inner = self.inner();
         inner.remove(key);
@@ -91,8 +104,7 @@ impl Cache for MemoryCache {
         }
         inner.make_room(bytes);
         inner.bytes += bytes;
-        // A time beyond what can be told apart is a long one.
-        let until = Instant::now() + ttl.min(Duration::from_secs(10 * 365 * 24 * 60 * 60));
+        let until = Instant::now() + ttl.min(LONGEST);
         inner.entries.insert(key.into(), Entry { value, until });
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::store::{
     ADMIN, Account, AccountChange, AccountCounts, AccountFilter, Accounts, Changed, Conflict, Ending, Micros,
-    NewAccount, NewFamily, Note, Page, PasswordHash, Revocation, Revoked, StoreError,
+    NewAccount, Note, Page, PasswordHash, Revocation, Revoked, StoreError,
 };
 
 macro_rules! columns {
@@ -195,11 +195,13 @@ async fn found(work: &mut Work, id: &str) -> Result<Option<Account>, StoreError>
     work.row(sql, args![id]).await?.as_ref().map(account).transpose()
 }
 
-/// The account that a family begins for, if it is active and has the password that was shown, with the login noted.
+/// The account that somebody enters, if it is active and has the password that was shown, with the login noted.
 /// Nobody else changes it until the transaction ends.
 pub(super) async fn enter(
     work: &mut Work,
-    new: &NewFamily,
+    id: &str,
+    password: &PasswordHash,
+    login: bool,
     now: Micros,
 ) -> Result<Option<Account>, StoreError> {
     let sql = concat!(
@@ -207,7 +209,7 @@ pub(super) async fn enter(
          WHERE id = $1 AND password = $2 AND active RETURNING ",
         columns!()
     );
-    let args = args![&new.account, &new.password.0, i64::from(new.login), new.login.then_some(now)];
+    let args = args![id, &password.0, i64::from(login), login.then_some(now)];
     work.row(sql, args).await?.as_ref().map(account).transpose()
 }
 

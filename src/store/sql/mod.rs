@@ -9,6 +9,7 @@ mod api_keys;
 mod audit;
 mod error;
 mod file;
+mod oauth;
 mod refresh_tokens;
 mod revocations;
 mod row;

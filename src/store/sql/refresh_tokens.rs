@@ -14,22 +14,27 @@ use crate::store::{
     StoreError,
 };
 
-const INSERT: &str = "INSERT INTO refresh_tokens (digest, family, expires_at) VALUES ($1, $2, $3)";
+pub(super) const INSERT: &str = "INSERT INTO refresh_tokens (digest, family, expires_at) VALUES ($1, $2, $3)";
+/// A family of an account's, from then on until a time.
+pub(super) const INSERT_FAMILY: &str =
+    "INSERT INTO refresh_families (id, account, created_at, used_at, expires_at)
+    VALUES ($1, $2, $3, $3, $4)";
 const SESSION: &str =
     "SELECT f.id, f.account FROM refresh_tokens t JOIN refresh_families f ON f.id = t.family
                        WHERE t.digest = $1";
-const END: &str = "UPDATE refresh_families SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING id";
+pub(super) const END: &str =
+    "UPDATE refresh_families SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING id";
 
 #[async_trait]
 impl RefreshTokens for Database {
     async fn begin(&self, new: &NewFamily, now: Micros) -> Result<Option<Account>, StoreError> {
-        let sql = "INSERT INTO refresh_families (id, account, created_at, used_at, expires_at)
-                   VALUES ($1, $2, $3, $3, $4)";
         self.run(async {
             let mut work = Self::begin(self).await?;
             // Whoever changes the password or the roles comes before this, or ends what begins here.
-            let Some(account) = enter(&mut work, new, now).await? else { return Ok(None) };
-            work.rows(sql, args![&new.id, &new.account, now, new.expires_at]).await?;
+            let Some(account) = enter(&mut work, &new.account, &new.password, new.login, now).await? else {
+                return Ok(None);
+            };
+            work.rows(INSERT_FAMILY, args![&new.id, &new.account, now, new.expires_at]).await?;
             work.rows(INSERT, args![new.digest.hex(), &new.id, new.expires_at]).await?;
             work.commit().await?;
             Ok(Some(account))
@@ -136,6 +141,8 @@ pub(super) async fn end_all(
     ending: Ending<'_>,
     now: Micros,
 ) -> Result<Vec<Revocation>, StoreError> {
+    // What was about to begin does not.
+    work.rows("DELETE FROM oauth_requests WHERE account = $1", args![account]).await?;
     let sql = "UPDATE refresh_families SET ended_at = $2
                WHERE account = $1 AND ended_at IS NULL AND id <> $3 RETURNING id";
     let keys = Revocation { kind: Revoked::Keys, id: account.to_owned(), at: now, expires_at: ending.until };
@@ -146,6 +153,6 @@ pub(super) async fn end_all(
     Ok(revoked)
 }
 
-fn of_session(family: &str, until: Micros, now: Micros) -> Revocation {
+pub(super) fn of_session(family: &str, until: Micros, now: Micros) -> Revocation {
     Revocation { kind: Revoked::Session, id: family.to_owned(), at: now, expires_at: until }
 }

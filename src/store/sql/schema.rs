@@ -25,7 +25,7 @@ macro_rules! migrations {
 }
 
 /// In order; a step that was released is never changed.
-const MIGRATIONS: &[Migration] = migrations![1 "0001_callers.sql"];
+const MIGRATIONS: &[Migration] = migrations![1 "0001_callers.sql", 2 "0002_oauth.sql"];
 
 /// How soon a file that is another's just now is tried again.
 const AGAIN: Duration = Duration::from_millis(20);

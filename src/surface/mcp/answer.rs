@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::value::RawValue;
-use tonic::Status;
+use tonic::{Code, Status};
 
-use super::{era::Era, error::RpcError};
+use super::{era::Era, error::RpcError, protection::Challenge};
 use crate::{
     call::Body,
     federation::{Object, raw},
@@ -26,6 +26,8 @@ pub(super) struct Client {
     encoding: Option<HeaderValue>,
     /// `{"name":…,"version":…}`
     server: Arc<str>,
+    /// What it is told beside a refusal, at an endpoint that wants tokens of its own.
+    challenge: Option<Arc<Challenge>>,
 }
 
 impl Client {
@@ -39,7 +41,13 @@ impl Client {
             events: takes("text/event-stream"),
             encoding: headers.get(header::ACCEPT_ENCODING).cloned(),
             server: Arc::clone(server),
+            challenge: None,
         }
+    }
+
+    /// The same at an endpoint that says this of itself.
+    pub(super) fn challenged(self, challenge: Challenge) -> Self {
+        Self { challenge: Some(Arc::new(challenge)), ..self }
     }
 
     /// True where nothing that is answered here would be taken.
@@ -132,8 +140,19 @@ impl Client {
 
     /// The response of what a policy, or the surface itself, refuses.
     pub(super) fn refusal(&self, id: Option<&str>, status: &Status) -> Response {
-        let error = RpcError::of_status(status);
-        let mut response = self.error(id, &error, rest::error_headers(status, error.http()));
+        self.refused(id, status, RpcError::of_status(status))
+    }
+
+    /// The same in other words.
+    pub(super) fn refused(&self, id: Option<&str>, status: &Status, mut error: RpcError) -> Response {
+        let mut headers = rest::error_headers(status, error.http());
+        if let Some(challenge) = &self.challenge {
+            challenge.write(&mut headers);
+            if challenge.bare && status.code() == Code::Unauthenticated {
+                error = error.because("Missing Authorization header");
+            }
+        }
+        let mut response = self.error(id, &error, headers);
         response.extensions_mut().insert(Failed { number: Some(error.code()), ..Failed::by(status) });
         response
     }

@@ -2,11 +2,9 @@
 //! the sessions of the older versions.
 
 use std::{
+    collections::HashMap,
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::watch;
@@ -18,13 +16,22 @@ use crate::{federation::Kind, store::Cache};
 pub struct Board {
     told: watch::Sender<Told>,
     shown: Mutex<Option<(Arc<Toolbox>, Arc<Shelf>)>>,
-    listening: AtomicUsize,
+    /// How many listen, by who they are.
+    listening: Mutex<HashMap<String, usize>>,
     pub(super) sessions: Sessions,
     /// Those of sessions.
     pub(super) calls: Arc<Calls>,
     /// What clients were asked for.
     pub(super) asks: Arc<Asks>,
     pub(super) feeds: Feeds,
+}
+
+/// The most streams that tell of changes, at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listeners {
+    pub all: usize,
+    /// Of one caller.
+    pub each: usize,
 }
 
 /// What is told.
@@ -45,7 +52,7 @@ impl Board {
         Self {
             told: watch::Sender::new(Told::default()),
             shown: Mutex::default(),
-            listening: AtomicUsize::new(0),
+            listening: Mutex::default(),
             sessions: Sessions::new(cache),
             calls: Arc::default(),
             asks: Arc::default(),
@@ -81,13 +88,15 @@ impl Board {
         self.told.send_modify(|told| told.ends = true);
     }
 
-    /// Begins to listen, beside at most `most` others; `None` where there are so many.
-    pub(super) fn listen(self: &Arc<Self>, most: usize) -> Option<Listening> {
-        if self.listening.fetch_add(1, Ordering::Relaxed) >= most {
-            self.listening.fetch_sub(1, Ordering::Relaxed);
+    /// Begins to listen, beside so many others and others of the same caller's; `None` where there are so many.
+    pub(super) fn listen(self: &Arc<Self>, caller: &str, most: Listeners) -> Option<Listening> {
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = listening.get(caller).copied().unwrap_or(0);
+        if own >= most.each || listening.values().sum::<usize>() >= most.all {
             return None;
         }
-        Some(Listening { told: self.told.subscribe(), board: Arc::clone(self) })
+        listening.insert(caller.to_owned(), own + 1);
+        Some(Listening { told: self.told.subscribe(), board: Arc::clone(self), caller: caller.to_owned() })
     }
 }
 
@@ -101,12 +110,17 @@ impl fmt::Debug for Board {
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) told: watch::Receiver<Told>,
-    board: Arc<Board>,
+    pub(super) board: Arc<Board>,
+    caller: String,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.board.listening.fetch_sub(1, Ordering::Relaxed);
+        let mut listening = self.board.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        match listening.get_mut(&self.caller) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(listening.remove(&self.caller)),
+        }
     }
 }
 
@@ -118,11 +132,15 @@ mod tests {
     #[test]
     fn so_many_listen_and_no_more() {
         let board = Arc::new(Board::new(Arc::<MemoryCache>::default()));
-        let one = board.listen(2).unwrap();
-        let two = board.listen(2).unwrap();
-        assert!(board.listen(2).is_none());
+        let most = Listeners { all: 3, each: 2 };
+        let listen = |caller| board.listen(caller, most);
+        let (one, two) = (listen("a").unwrap(), listen("a").unwrap());
+        assert!(listen("a").is_none());
+        let other = listen("b").unwrap();
+        assert!(listen("c").is_none());
         drop(one);
-        assert!(board.listen(2).is_some());
+        assert!(listen("a").is_some_and(|_| listen("b").is_none()));
+        drop(other);
         board.drain();
         assert!(two.told.borrow().ends);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
+use tonic::{Code, Status};
 
 use super::{
     Mcp,
@@ -17,14 +18,16 @@ use super::{
     members::Members,
     result::{Outcome, unary},
     session_header,
+    shelf::Thing,
     streamed::Streamed,
     tool::Tool,
     toolbox::Offer,
 };
 use crate::{
+    auth::Unmet,
     call::{Call, Message, Pending, Road, Target},
     federation::Object,
-    route::Asked,
+    route::{Asked, Route},
     status::shown,
     surface::{Failed, Protocol, Response, metadata},
 };
@@ -60,9 +63,9 @@ impl Mcp {
         let Ok(Some(name)) = params.text("name") else {
             return Err((Box::new(call), RpcError::params("params: name is the name of a tool")));
         };
-        let tool = match self.toolbox.get(&name).cloned() {
-            None => return Err((Box::new(call), unknown(&name))),
-            Some(Offer::Far(thing)) => {
+        let (tool, route) = match self.find(&**road, &call, &name) {
+            Found::Tool(tool, route) => (tool, route),
+            Found::Far(thing) => {
                 if let Some(record) = &call.record {
                     record.calls_tool(thing.key());
                 }
@@ -73,18 +76,22 @@ impl Mcp {
                 let to = Where::thing(&thing, whole, true);
                 return self.pass(road, call, asking, "tools/call", to).await;
             }
-            Some(Offer::Method(tool)) => tool,
+            Found::Nothing => return Err((Box::new(call), unknown(&name))),
+            Found::Refused(status) => {
+                let refused = road.admit(&mut call).await.err();
+                return Ok(client.refusal(Some(id), &refused.unwrap_or(status)));
+            }
+            Found::Hidden(route) => {
+                call.route = Arc::clone(&route);
+                return Ok(match road.admit(&mut call).await {
+                    Err(status) => hidden(client, id, (&name, &route), &status),
+                    Ok(()) => client.error(Some(id), &unknown(&name), road.ahead(&call)),
+                });
+            }
         };
         if let Some(record) = &call.record {
             record.calls_tool(tool.name());
         }
-        let Target::Http(head) = &call.target else { return Err((Box::new(call), unknown(&name))) };
-        let chosen = tool
-            .routes()
-            .choose(&Asked::of(&head.uri, &call.metadata))
-            .map(|routes| Arc::clone(routes.pick()));
-        // There may be none for the host that was asked.
-        let Some(route) = chosen else { return Err((Box::new(call), unknown(&name))) };
         let arguments = match params.get("arguments").map(|arguments| arguments.get()) {
             None | Some("null") => Bytes::from_static(b"{}"),
             Some(json) => body.slice_ref(json.as_bytes()),
@@ -125,6 +132,66 @@ impl Mcp {
     }
 }
 
+/// What a tool's name stands for, to one caller.
+enum Found {
+    /// It may be called, by this route; what else there is to say policies say.
+    Tool(Arc<Tool>, Arc<Route>),
+    /// The same of a federated server's tool.
+    Far(Arc<Thing>),
+    /// There is none, as far as the caller is concerned: what it may not call is as what there is not.
+    Nothing,
+    /// There is one, or none, for callers who are known: on this route that is said.
+    Hidden(Arc<Route>),
+    /// It wants more than the caller was let do.
+    Refused(Status),
+}
+
+impl Mcp {
+    fn find(&self, road: &impl Road, call: &Call, name: &str) -> Found {
+        let Target::Http(head) = &call.target else { return Found::Nothing };
+        let asked = Asked::of(&head.uri, &call.metadata);
+        let chosen = self.toolbox.get(name).and_then(|offer| {
+            // There may be none for the host that was asked.
+            Some((offer.clone(), offer.pick(&asked)?))
+        });
+        let Some((offer, route)) = chosen else {
+            // Whom nobody knows learns nothing by a name that it makes up.
+            let hidden = self.toolbox.behind(None).find_map(|(_, offer)| {
+                let route = offer.route(&asked)?;
+                (road.permits(call, route) == Err(Unmet::Unknown)).then(|| Arc::clone(route))
+            });
+            return hidden.map_or(Found::Nothing, Found::Hidden);
+        };
+        let found = road.permits(call, &route);
+        match (&found, &self.protection) {
+            (Err(Unmet::Unknown), _) => return Found::Hidden(route),
+            (Ok(()) | Err(Unmet::Scope(_)), Some(protection)) => {
+                if let Err(status) = protection.tool(call, name, &offer, &found) {
+                    return Found::Refused(status);
+                }
+            }
+            // Which scope is missing policies say.
+            (Ok(()) | Err(Unmet::Scope(_)), None) => {}
+            (Err(_), _) => return Found::Nothing,
+        }
+        match offer {
+            Offer::Method(tool) => Found::Tool(tool, route),
+            Offer::Far(thing) => Found::Far(thing),
+        }
+    }
+}
+
+/// The refusal of what is for callers who are known, in words that do not say whether there is any such tool.
+fn hidden(client: &Client, id: &str, (name, route): (&str, &Route), status: &Status) -> Response {
+    let error = RpcError::of_status(status);
+    // What is wrong with credentials says nothing of what is called.
+    if status.code() != Code::Unauthenticated || !status.message().starts_with(&*route.name) {
+        return client.refused(Some(id), status, error);
+    }
+    let why = format!("{} is for authenticated callers, if it is a tool at all", shown(name));
+    client.refused(Some(id), status, error.because(why))
+}
+
 /// What comes of a call; `None` where its client takes it back before, which ends it.
 async fn unless_taken_back(ongoing: Option<Ongoing>, call: impl Future<Output = Outcome>) -> Option<Outcome> {
     let Some(ongoing) = ongoing else { return Some(call.await) };
@@ -146,7 +213,7 @@ fn answered(client: &Client, era: Era, id: &str, outcome: Outcome, told: HeaderM
 }
 
 /// The arguments as the method's message, read once the call is admitted.
-fn message(tool: &Arc<Tool>, arguments: Bytes, limit: usize, clean: Result<(), tonic::Status>) -> Message {
+fn message(tool: &Arc<Tool>, arguments: Bytes, limit: usize, clean: Result<(), Status>) -> Message {
     let tool = Arc::clone(tool);
     Message::Pending(Pending::new(move || async move {
         clean?;

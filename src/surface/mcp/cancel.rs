@@ -33,6 +33,15 @@ impl Calls {
         }
     }
 
+    /// Takes back all that a session has, which is over.
+    pub(super) fn end(&self, session: &str) {
+        let mut calls = self.lock();
+        let over: Vec<Key> = calls.keys().filter(|(of, _)| **of == *session).cloned().collect();
+        for call in over.iter().filter_map(|key| calls.remove(key)) {
+            call.notify_one();
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Notify>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,6 +93,11 @@ mod tests {
         calls.take_back("s", "1");
         second.taken_back().await;
         drop(second);
+        let (one, other) = (calls.begin("s", "1"), calls.begin("t", "1"));
+        calls.end("s");
+        one.taken_back().await;
+        assert!(other.taken_back().now_or_never().is_none());
+        drop((one, other));
         assert!(calls.lock().is_empty());
     }
 }

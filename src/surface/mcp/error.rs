@@ -114,6 +114,11 @@ impl RpcError {
         }
     }
 
+    /// The same for another reason.
+    pub(super) fn because(self, why: impl Into<String>) -> Self {
+        Self { data: Some(Box::new(why.into().into())), ..self }
+    }
+
     /// Its number.
     pub(super) fn code(&self) -> i32 {
         self.code

@@ -1,7 +1,7 @@
 //! Streams that tell of changes: `subscriptions/listen` of the newest version, which is acknowledged first and tells what was
 //! asked for, and GET of the older ones, which tells everything. Neither holds the drain up: they end when it begins.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -13,12 +13,13 @@ use tokio::{
 use super::{
     answer::{Client, event},
     board::{Listening, Told},
+    cancel::Ongoing,
     era::Era,
     error::RpcError,
     members::{Members, is_object},
     streamed::KEEP_ALIVE,
 };
-use crate::{call::Body, federation::Subscription};
+use crate::{auth::Principal, call::Body, federation::Subscription};
 
 const FILTER: &[&str] =
     &["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
@@ -104,6 +105,17 @@ pub(super) struct Changes {
     updates: Option<broadcast::Receiver<Arc<str>>>,
     /// Held as long as it listens.
     _subscriptions: Vec<Subscription>,
+    /// The session that it ends with.
+    session: Option<Lasting>,
+}
+
+/// A session for as long as it lasts.
+pub(super) struct Lasting {
+    pub(super) id: String,
+    pub(super) caller: Option<Arc<Principal>>,
+    pub(super) lifetime: Duration,
+    /// It is over here.
+    pub(super) ongoing: Ongoing,
 }
 
 /// How a stream is spoken.
@@ -124,11 +136,21 @@ impl Changes {
     ) -> Self {
         let way = Way::Modern { client, id: id.to_owned() };
         let (updates, _subscriptions) = (None, Vec::new());
-        Self { listening, filter, known: None, way, over: false, uris, updates, _subscriptions }
+        Self {
+            listening,
+            filter,
+            known: None,
+            way,
+            over: false,
+            uris,
+            updates,
+            _subscriptions,
+            session: None,
+        }
     }
 
     /// `known`: the id of the last event that its client has seen.
-    pub(super) fn legacy(mut listening: Listening, known: Option<&str>) -> Self {
+    pub(super) fn legacy(mut listening: Listening, known: Option<&str>, session: Option<Lasting>) -> Self {
         let now = *listening.told.borrow_and_update();
         let seen = known.map(|id| id.split('-').map(|part| part.parse().ok()).collect::<Vec<_>>());
         let seen = |at: usize, now: u64| {
@@ -138,7 +160,7 @@ impl Changes {
         let known = Some(Told { tools, prompts, resources: seen(2, now.resources), ends: false });
         let (filter, way, updates) = (Filter::all(), Way::Legacy, None);
         let (uris, _subscriptions) = (Vec::new(), Vec::new());
-        Self { listening, filter, known, way, over: false, uris, updates, _subscriptions }
+        Self { listening, filter, known, way, over: false, uris, updates, _subscriptions, session }
     }
 
     /// The same, with what is told of resources.
@@ -186,16 +208,33 @@ impl Changes {
                     uri = updated(updates) => Ok(Some(uri)),
                 }
             };
-            match timeout_at(alive, heard).await {
-                Ok(Ok(None)) => {}
-                Ok(Ok(Some(uri))) => {
-                    let params = format!("\"uri\":{}", serde_json::json!(&*uri));
-                    return Some(self.notification("notifications/resources/updated", &params));
+            let ended = async {
+                match &self.session {
+                    Some(session) => session.ongoing.taken_back().await,
+                    None => std::future::pending().await,
                 }
-                Ok(Err(())) => return None,
-                Err(_) => return Some(Bytes::from_static(b": keep-alive\n\n")),
+            };
+            tokio::select! {
+                () = ended => return None,
+                heard = timeout_at(alive, heard) => match heard {
+                    Ok(Ok(None)) => {}
+                    Ok(Ok(Some(uri))) => {
+                        let params = format!("\"uri\":{}", serde_json::json!(&*uri));
+                        return Some(self.notification("notifications/resources/updated", &params));
+                    }
+                    Ok(Err(())) => return None,
+                    Err(_) if self.is_over().await => return None,
+                    Err(_) => return Some(Bytes::from_static(b": keep-alive\n\n")),
+                },
             }
         }
+    }
+
+    /// Whether the session has ended, at another replica perhaps. While nobody can be asked it goes on.
+    async fn is_over(&self) -> bool {
+        let Some(Lasting { id, caller, lifetime, .. }) = &self.session else { return false };
+        let found = self.listening.board.sessions.find(id, caller.as_deref(), *lifetime).await;
+        matches!(found, Ok(None))
     }
 
     fn acknowledged(&self) -> Bytes {
@@ -270,8 +309,14 @@ async fn updated(updates: &mut Option<broadcast::Receiver<Arc<str>>>) -> Arc<str
 mod tests {
     use http_body_util::BodyExt as _;
 
-    use super::{super::board::Board, *};
+    use super::{
+        super::board::{Board, Listeners},
+        *,
+    };
     use crate::store::MemoryCache;
+
+    const MANY: Listeners = Listeners { all: 9, each: 9 };
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn board() -> Arc<Board> {
         Arc::new(Board::new(Arc::<MemoryCache>::default()))
@@ -290,7 +335,8 @@ mod tests {
     async fn it_is_acknowledged_first_and_ends_with_a_result() {
         let board = board();
         let filter = Filter { tools: true, ..Filter::default() };
-        let mut body = Changes::modern(board.listen(1).unwrap(), filter, client(), "7", Vec::new()).body();
+        let mut body =
+            Changes::modern(board.listen("a", MANY).unwrap(), filter, client(), "7", Vec::new()).body();
         let acknowledged = event(&mut body).await;
         assert!(acknowledged.contains("notifications/subscriptions/acknowledged"), "{acknowledged}");
         assert!(acknowledged.contains(r#""notifications":{"toolsListChanged":true}"#), "{acknowledged}");
@@ -310,17 +356,37 @@ mod tests {
         let board = board();
         board.show(&Arc::default(), &Arc::default());
         let mut body =
-            Changes::modern(board.listen(9).unwrap(), Filter::default(), client(), "1", Vec::new()).body();
+            Changes::modern(board.listen("a", MANY).unwrap(), Filter::default(), client(), "1", Vec::new())
+                .body();
         assert!(event(&mut body).await.contains(r#""notifications":{}"#));
         assert_eq!(event(&mut body).await, ": keep-alive\n\n");
         // One who comes again and has missed something is told at once.
-        let mut again = Changes::legacy(board.listen(9).unwrap(), Some("99")).body();
+        let mut again = Changes::legacy(board.listen("a", MANY).unwrap(), Some("99"), None).body();
         let told = event(&mut again).await;
         assert_eq!(
             told,
             "id: 0-0-0\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n"
         );
-        let mut first = Changes::legacy(board.listen(9).unwrap(), None).body();
+        let mut first = Changes::legacy(board.listen("a", MANY).unwrap(), None, None).body();
         assert_eq!(event(&mut first).await, ": keep-alive\n\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_s_stream_ends_with_it() {
+        let board = board();
+        let stream = async || {
+            let id = board.sessions.open("2025-06-18", None, HOUR).await.unwrap();
+            let ongoing = board.calls.begin(&id, "a stream");
+            let session = Lasting { id: id.clone(), caller: None, lifetime: HOUR, ongoing };
+            (Changes::legacy(board.listen("a", MANY).unwrap(), None, Some(session)).body(), id)
+        };
+        let (mut here, id) = stream().await;
+        assert_eq!(event(&mut here).await, ": keep-alive\n\n");
+        board.calls.end(&id);
+        assert!(here.frame().await.is_none());
+        // At another replica nobody says so: it is seen when the stream would say that it is alive.
+        let (mut elsewhere, id) = stream().await;
+        board.sessions.close(&id).await.unwrap();
+        assert!(elsewhere.frame().await.is_none());
     }
 }

@@ -15,14 +15,14 @@ use super::{
     era::{self, Era, LEGACY, VERSIONS},
     error::RpcError,
     list::{self, Cache},
-    listen::{Changes, Filter},
+    listen::{Changes, Filter, Lasting},
     members::Members,
     refused,
-    session::Session,
+    session::{Session, whose},
     session_header,
 };
 use crate::{
-    auth::Principal,
+    auth::{Principal, Unmet, place},
     call::{Call, Road, Target},
     federation::{Kind, Object, Subscription, reply},
     route::Asked,
@@ -70,7 +70,7 @@ impl Mcp {
             (Era::Modern, "subscriptions/listen") => match Filter::of(params) {
                 Ok(filter) => {
                     let filter = filter.within(self.shelf.can("prompts"), self.shelf.can("resources"));
-                    let Some(listening) = self.board.listen(self.settings.listeners) else {
+                    let Some(listening) = self.board.listen(&who(&call), self.settings.listeners) else {
                         return client.refusal(Some(id), &full());
                     };
                     let (updates, held) = self.updates(road, &call, params);
@@ -188,12 +188,14 @@ impl Mcp {
         Ok(if kind == Kind::Tools {
             let mine = self.toolbox.behind(behind.as_deref()).filter(|(_, offer)| {
                 let asked = asked_of(call);
-                asked.and_then(|asked| offer.route(&asked)).is_some_and(|route| road.permits(call, route))
+                asked
+                    .and_then(|asked| offer.route(&asked))
+                    .is_some_and(|route| self.shows(&road.permits(call, route)))
             });
             list::page(kind.member(), mine.map(|(name, offer)| (name, offer.described())), most, cache)
         } else {
             let mine = self.shelf.behind(kind, behind.as_deref());
-            let mine = mine.filter(|(_, thing)| road.permits(call, thing.route()));
+            let mine = mine.filter(|(_, thing)| road.permits(call, thing.route()).is_ok());
             list::page(kind.member(), mine.map(|(key, thing)| (key, thing.described())), most, cache)
         })
     }
@@ -233,7 +235,7 @@ impl Mcp {
         for uri in uris.into_iter().take(MOST_SUBSCRIPTIONS) {
             let found = self.shelf.whose(&uri).filter(|(stand, _)| {
                 let takes = stand.listing.as_ref().is_some_and(|listing| listing.subscribes());
-                takes && stand.resources.as_ref().is_some_and(|route| road.permits(call, route))
+                takes && stand.resources.as_ref().is_some_and(|route| road.permits(call, route).is_ok())
             });
             let Some((stand, called)) = found else { continue };
             let subscription = stand.server.subscribe(&called, &uri, tell.clone());
@@ -259,10 +261,9 @@ impl Mcp {
             self.board.feeds.remove(session, &uri);
             return Ok(Vec::new());
         }
-        let found = self
-            .shelf
-            .whose(&uri)
-            .filter(|(stand, _)| stand.resources.as_ref().is_some_and(|route| road.permits(call, route)));
+        let found = self.shelf.whose(&uri).filter(|(stand, _)| {
+            stand.resources.as_ref().is_some_and(|route| road.permits(call, route).is_ok())
+        });
         let (stand, called) = found.ok_or_else(|| RpcError::no_resource(&uri))?;
         let added = self.board.feeds.add(session, &uri, self.settings.session_lifetime, |tell| {
             stand.server.subscribe(&called, &uri, tell)
@@ -328,13 +329,21 @@ impl Mcp {
             let message = "a session's stream is text/event-stream, which accept must name";
             return client.refusal(None, &refuse(Refusal::NotAcceptable, message));
         }
-        let Some(listening) = self.board.listen(self.settings.listeners) else {
+        let Some(listening) = self.board.listen(&who(&call), self.settings.listeners) else {
             return client.refusal(None, &full());
         };
+        let id = id.to_str().unwrap_or_default().to_owned();
+        let session = Lasting {
+            // No request of the client's has such an id.
+            ongoing: self.board.calls.begin(&id, &format!("stream {}", uuid::Uuid::now_v7())),
+            id,
+            caller: call.caller.principal.clone(),
+            lifetime: self.settings.session_lifetime,
+        };
         let known = call.metadata.get("last-event-id").and_then(|known| known.to_str().ok());
-        let session = id.to_str().unwrap_or_default();
-        let updates = self.board.feeds.listen(session, self.settings.session_lifetime);
-        events(Changes::legacy(listening, known).with(updates, Vec::new()).body(), road.ahead(&call))
+        let updates = self.board.feeds.listen(&session.id, self.settings.session_lifetime);
+        let changes = Changes::legacy(listening, known, Some(session)).with(updates, Vec::new());
+        events(changes.body(), road.ahead(&call))
     }
 
     /// DELETE: the end of a session.
@@ -349,8 +358,12 @@ impl Mcp {
         if let Err(status) = road.admit(&mut call).await {
             return client.refusal(None, &status);
         }
-        self.board.feeds.close(id.to_str().unwrap_or_default());
-        match self.board.sessions.close(id.to_str().unwrap_or_default()).await {
+        let id = id.to_str().unwrap_or_default();
+        self.board.feeds.close(id);
+        let closed = self.board.sessions.close(id).await;
+        // What goes on of it ends with it, or is of no session any more.
+        self.board.calls.end(id);
+        match closed {
             Ok(()) => {
                 if let Some((record, lasted)) = call.record.as_ref().zip(session.lasted()) {
                     record.ended_session(lasted);
@@ -362,6 +375,16 @@ impl Mcp {
                 let error = RpcError::of_status(&status);
                 client.error(None, &error, rest::error_headers(&status, error.http()))
             }
+        }
+    }
+
+    /// Whether a tool is shown to a caller who lacks this of what its method wants. At an endpoint that says where scopes are
+    /// had, what wants but these is shown: nobody asks for what they do not know of.
+    pub(super) fn shows(&self, found: &Result<(), Unmet>) -> bool {
+        match found {
+            Ok(()) => true,
+            Err(Unmet::Scope(_)) => self.protection.is_some(),
+            Err(_) => false,
         }
     }
 
@@ -387,9 +410,18 @@ fn versions() -> String {
     json!(VERSIONS).to_string()
 }
 
+/// Whose streams are counted together: a caller's, or an address's where nobody knows who calls.
+fn who(call: &Call) -> String {
+    match (&call.caller.principal, call.caller.client) {
+        (Some(caller), _) => whose(Some(caller)),
+        (None, Some(client)) => place(client.address),
+        (None, None) => String::new(),
+    }
+}
+
 /// There are as many streams as there may be.
 fn full() -> Status {
     let details = ErrorDetails::with_retry_info(Some(AGAIN));
-    let message = "as many listen for changes as there may be (mcp.listeners); ask again soon";
+    let message = "as many listen for changes as there may be (mcp.listeners, mcp.listeners_per_caller); ask again soon";
     Status::with_error_details(Code::Unavailable, message, details)
 }

@@ -18,12 +18,14 @@ mod era;
 mod error;
 mod far;
 mod feeds;
+mod head;
 mod list;
 mod listen;
 mod members;
 mod message;
 mod methods;
 mod name;
+mod protection;
 mod relay;
 mod result;
 mod session;
@@ -34,6 +36,7 @@ mod toolbox;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use serde_json::{json, value::RawValue};
 use tonic::Status;
@@ -45,8 +48,9 @@ use self::{
     message::{Kind, Message as Rpc, NoMessage},
 };
 pub use self::{
-    board::Board,
+    board::{Board, Listeners},
     name::{Naming, bounded, check as check_name, name},
+    protection::{Protection, ToolScope},
     shelf::{Shelf, Stand, Thing},
     streamed::Bounds,
     tool::{Said, Tool},
@@ -77,7 +81,7 @@ pub struct Settings {
     /// How much of a stream is a result.
     pub bounds: Bounds,
     /// The most streams that tell of changes, at once.
-    pub listeners: usize,
+    pub listeners: Listeners,
 }
 
 /// The MCP surface over the tools of one snapshot.
@@ -94,6 +98,8 @@ pub struct Mcp {
     shelf: Arc<Shelf>,
     board: Arc<Board>,
     settings: Settings,
+    /// What is wanted of tokens; `None` where they are the same as elsewhere.
+    protection: Option<Arc<Protection>>,
     /// `{"name":…,"version":…}`
     server: Arc<str>,
     /// `"instructions":…` with a comma before it, or nothing.
@@ -115,7 +121,7 @@ impl Mcp {
         path: &str,
         slash: TrailingSlash,
         route: Arc<Route>,
-        (toolbox, shelf): (Toolbox, Shelf),
+        (toolbox, shelf): &(Arc<Toolbox>, Arc<Shelf>),
         board: &Arc<Board>,
         settings: Settings,
     ) -> Self {
@@ -128,13 +134,20 @@ impl Mcp {
             binding: Arc::new(Binding { template: path.into(), label: Label::default() }),
             slash,
             route,
-            toolbox: Arc::new(toolbox),
-            shelf: Arc::new(shelf),
+            toolbox: Arc::clone(toolbox),
+            shelf: Arc::clone(shelf),
             board: Arc::clone(board),
             settings,
+            protection: None,
             server: server.into(),
             instructions: instructions.into(),
         }
+    }
+
+    /// The same where tokens are wanted that were made for it.
+    #[must_use]
+    pub fn protected(self, protection: Protection) -> Self {
+        Self { protection: Some(Arc::new(protection)), ..self }
     }
 
     /// The route of the endpoint.
@@ -185,7 +198,7 @@ impl Mcp {
         page: Result<(), Status>,
     ) -> Response {
         let (parts, body) = request.into_parts();
-        let client = Client::of(&parts.headers, &self.server);
+        let client = self.client(&parts);
         let (mut call, timeout) = self.open(parts);
         if let Err(status) = road.identify(&mut call).await {
             return client.refusal(None, &status);
@@ -194,7 +207,11 @@ impl Mcp {
             Target::Http(head) => (head.method.clone(), self.fits(&client, head, &call.metadata, &body)),
             Target::Rpc { .. } => (Method::POST, Ok(())),
         };
-        let fits = page.and(fits).and(timeout);
+        let let_in = match &self.protection {
+            Some(protection) => protection.entry(call.caller.principal.as_deref()),
+            None => Ok(()),
+        };
+        let fits = page.and(fits).and(timeout).and(let_in);
         if let Err(status) = fits {
             return match road.admit(&mut call).await {
                 Ok(()) => client.refusal(None, &status),
@@ -215,7 +232,16 @@ impl Mcp {
     /// The answer to a request that is refused before it comes here.
     #[must_use]
     pub fn refuse(&self, head: &Parts, status: &Status) -> Response {
-        Client::of(&head.headers, &self.server).refusal(None, status)
+        self.client(head).refusal(None, status)
+    }
+
+    /// The client of a request.
+    fn client(&self, head: &Parts) -> Client {
+        let client = Client::of(&head.headers, &self.server);
+        match &self.protection {
+            Some(protection) => client.challenged(protection.challenge(head)),
+            None => client,
+        }
     }
 
     /// A call of the endpoint, by its head; and whether that has a timeout that can be read. Its metadata are the headers as
@@ -249,38 +275,13 @@ impl Mcp {
         (call, timeout.map(drop))
     }
 
-    /// Refuses what cannot be read by its head.
-    fn fits(&self, client: &Client, head: &HttpHead, headers: &HeaderMap, body: &Body) -> Result<(), Status> {
-        if self.at(head.uri.path()) == Some(At::Elsewhere) {
-            let location = self.path.to_string();
-            return Err(refuse(Refusal::Redirect { location }, "this path has no slash at its end"));
-        }
-        match head.method {
-            Method::OPTIONS => return Ok(()),
-            Method::POST => {}
-            // What they are about is a session's.
-            Method::GET | Method::DELETE if headers.contains_key(session_header()) => return Ok(()),
-            _ => {
-                let allow = vec![Method::POST];
-                let message = format!("{} takes POST; a session has GET and DELETE too", self.path);
-                return Err(refuse(Refusal::MethodNotAllowed { allow }, message));
-            }
-        }
-        if client.takes_nothing() {
-            let message = "accept excludes all there is: application/json and text/event-stream";
-            return Err(refuse(Refusal::NotAcceptable, message));
-        }
-        let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let essence = content_type.map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default());
-        match essence.map(<[u8]>::trim_ascii) {
-            Some(essence) if essence.eq_ignore_ascii_case(b"application/json") => Ok(()),
-            // Any page may send a body of no type to any address, without asking first.
-            None if !headers.contains_key(header::ORIGIN) || http_body::Body::is_end_stream(body) => Ok(()),
-            _ => {
-                let message = "a message is JSON: content-type application/json";
-                Err(refuse(Refusal::UnsupportedMediaType, message))
-            }
-        }
+    /// A body that is read, which must have come whole within the endpoint's time, however little of it comes at once.
+    async fn whole(&self, reading: impl Future<Output = Result<Bytes, Status>>) -> Result<Bytes, Status> {
+        let Some(within) = self.route.timeout else { return reading.await };
+        tokio::time::timeout(within, reading).await.unwrap_or_else(|_| {
+            let message = format!("the message did not come whole within {within:?}");
+            Err(refuse(Refusal::RequestTimeout, message))
+        })
     }
 
     async fn post<R: Road + 'static>(
@@ -292,7 +293,7 @@ impl Mcp {
     ) -> Response {
         let coding = rest::Coding::of_request(&call.metadata);
         let read = match coding {
-            Ok(coding) => rest::whole(body, coding, self.route.limits).await,
+            Ok(coding) => self.whole(rest::whole(body, coding, self.route.limits)).await,
             Err(status) => Err(status),
         };
         let body = match read {

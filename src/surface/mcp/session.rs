@@ -42,8 +42,6 @@ struct Kept {
     version: String,
     /// A digest of whose it is; empty for somebody whom nobody knows.
     whose: String,
-    /// When it was used last, in seconds since 1970; not written each time.
-    used: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     capabilities: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,13 +78,13 @@ impl Sessions {
         let id = hex(&bytes);
         let capabilities = capabilities.map(str::to_owned);
         let (version, whose) = (version.to_owned(), whose(caller));
-        let (used, opened) = (now(), now());
-        let kept = Kept { version, whose, used, opened, capabilities, level: None };
-        self.keep(&id, &kept, lifetime).await?;
+        let kept = Kept { version, whose, opened: now(), capabilities, level: None };
+        let value = serde_json::to_vec(&kept).unwrap_or_default();
+        self.cache.set(&key(&id), value.into(), lifetime).await?;
         Ok(id)
     }
 
-    /// The session of an id, if it is this caller's.
+    /// The session of an id, if it is this caller's; it lives on from now.
     ///
     /// # Errors
     /// Where sessions are kept nobody answers.
@@ -96,19 +94,14 @@ impl Sessions {
         caller: Option<&Principal>,
         lifetime: Duration,
     ) -> Result<Option<Session>, StoreError> {
-        let value = self.cache.get(&key(id)).await;
+        // In one step: one that ends meanwhile does not come back.
+        let value = self.cache.renew(&key(id), lifetime).await;
         self.used.asked(&value);
         let Some(value) = value? else { return Ok(None) };
-        let Ok(mut kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(None) };
+        let Ok(kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(None) };
         let Some(version) = legacy(&kept.version).filter(|_| kept.whose == whose(caller)) else {
             return Ok(None);
         };
-        let (now, often) = (now(), lifetime.as_secs() / 4);
-        if now.saturating_sub(kept.used) >= often.max(1) {
-            kept.used = now;
-            // It lives on a little shorter where this fails.
-            let _ = self.keep(id, &kept, lifetime).await;
-        }
         let Kept { capabilities, level, opened, .. } = kept;
         Ok(Some(Session { version, opened, capabilities, level }))
     }
@@ -126,7 +119,8 @@ impl Sessions {
         let Some(value) = self.cache.get(&key(id)).await? else { return Ok(()) };
         let Ok(mut kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(()) };
         kept.level = Some(level.to_owned());
-        self.keep(id, &kept, lifetime).await
+        let value = serde_json::to_vec(&kept).unwrap_or_default();
+        self.cache.set(&key(id), value.into(), lifetime).await
     }
 
     /// Ends a session.
@@ -136,11 +130,6 @@ impl Sessions {
     pub(super) async fn close(&self, id: &str) -> Result<(), StoreError> {
         self.cache.delete(&key(id)).await
     }
-
-    async fn keep(&self, id: &str, kept: &Kept, lifetime: Duration) -> Result<(), StoreError> {
-        let value = serde_json::to_vec(kept).unwrap_or_default();
-        self.cache.set(&key(id), value.into(), lifetime).await
-    }
 }
 
 /// Under a digest: who reads the store can use no session.
@@ -148,7 +137,8 @@ fn key(id: &str) -> String {
     format!("propylon:mcp:session:{}", hex(&digest(id.as_bytes())))
 }
 
-fn whose(caller: Option<&Principal>) -> String {
+/// A digest of whose something is; empty for somebody whom nobody knows.
+pub(super) fn whose(caller: Option<&Principal>) -> String {
     let Some(caller) = caller else { return String::new() };
     let by = caller.counted_by();
     // The parts cannot run into each other.

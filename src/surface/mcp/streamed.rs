@@ -32,6 +32,8 @@ pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Reply, Status>> + S
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     pub messages: usize,
+    /// Of their JSON; a result holds it twice.
+    pub bytes: usize,
     pub time: Duration,
 }
 
@@ -139,7 +141,7 @@ impl Streamed {
 
     /// Puts a message with the others, unless it is one too many.
     fn take(&mut self, message: &Bytes) -> Next {
-        let most = self.route.limits.response_bytes;
+        let most = self.bounds.bytes.min(self.route.limits.response_bytes);
         let cut = |why: String| Next::End(End::Cut(why));
         if self.count == self.bounds.messages {
             let count = self.count;
@@ -155,7 +157,9 @@ impl Streamed {
             return Next::End(End::Failed(status));
         }
         if self.collected.len() > most {
+            // One long message may have taken much.
             self.collected.truncate(start);
+            self.collected.shrink_to_fit();
             return cut(format!(
                 "the stream's messages are longer than {most} bytes, and it was cut off here"
             ));
@@ -169,7 +173,8 @@ impl Streamed {
         self.step = Step::Over;
         let collected = std::mem::take(&mut self.collected);
         let whole = |complete: bool| {
-            let mut json = b"{\"messages\":[".to_vec();
+            let mut json = Vec::with_capacity(collected.len() + 32);
+            json.extend_from_slice(b"{\"messages\":[");
             json.extend_from_slice(&collected);
             json.extend_from_slice(format!("],\"complete\":{complete}}}").as_bytes());
             json

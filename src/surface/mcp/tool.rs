@@ -172,11 +172,13 @@ impl Tool {
             let read = self.input.to_wire(json, &JsonInput::default(), out);
             read.map_err(|problem| invalid(problem.field(), problem.to_string()))
         })?;
-        if self.demands
-            && let Ok(json) = serde_json::from_slice(json)
-            && let Some(field) = missing(&self.method.descriptor.input(), &json)
-        {
-            return Err(invalid(&field, format!("{field} is required")));
+        if self.demands && !json.is_empty() {
+            // What cannot be looked through may lack anything.
+            let json = serde_json::from_slice(json)
+                .map_err(|error| invalid("", format!("what is required cannot be looked for: {error}")))?;
+            if let Some(field) = missing(&self.method.descriptor.input(), &json) {
+                return Err(invalid(&field, format!("{field} is required")));
+            }
         }
         if frames.len() > limit.saturating_add(crate::call::HEADER_BYTES) {
             let message = format!("the arguments make a message over the limit of {limit} bytes");

@@ -94,10 +94,26 @@ impl Offer {
     }
 
     /// Its route for such a request; of several by weight, the first.
-    pub(super) fn route(&self, asked: &Asked<'_>) -> Option<&Route> {
+    pub(super) fn route(&self, asked: &Asked<'_>) -> Option<&Arc<Route>> {
         match self {
-            Self::Method(tool) => tool.routes().choose(asked).map(|routes| &**routes.first()),
+            Self::Method(tool) => tool.routes().choose(asked).map(|routes| routes.first()),
             Self::Far(thing) => Some(thing.route()),
+        }
+    }
+
+    /// The same; of several by weight, one.
+    pub(super) fn pick(&self, asked: &Asked<'_>) -> Option<Arc<Route>> {
+        match self {
+            Self::Method(tool) => tool.routes().choose(asked).map(|routes| Arc::clone(routes.pick())),
+            Self::Far(thing) => Some(Arc::clone(thing.route())),
+        }
+    }
+
+    /// What rules call it: `package.Service/Method`, or `mcp.SERVER/TOOL`.
+    pub(super) fn in_rules(&self) -> &str {
+        match self {
+            Self::Method(tool) => tool.method().path.as_str().trim_start_matches('/'),
+            Self::Far(thing) => &thing.route().name,
         }
     }
 

@@ -176,7 +176,8 @@ pub(super) fn response(status: &Status, origin: &Origin) -> Response {
 }
 
 /// What the head of a failure's response says beside its status: what came with it, how to come back, when to try again.
-pub(in crate::surface) fn headers(status: &Status, http: StatusCode) -> HeaderMap {
+#[must_use]
+pub fn headers(status: &Status, http: StatusCode) -> HeaderMap {
     let mut headers = status.metadata().as_ref().clone();
     metadata::to_response(&mut headers, Protocol::Rest);
     match Fault::of(status).and_then(|fault| fault.refusal.as_ref()) {

@@ -31,7 +31,7 @@ pub(super) use self::{
     accept::ranges,
     answer::outcome,
     content::Coding,
-    error::{headers as error_headers, invalid, terminal},
+    error::{invalid, terminal},
     request::whole,
 };
 use self::{
@@ -47,8 +47,10 @@ pub use self::{
     accept::{accepts_gzip, prefers_html},
     answer::{Kept, RestAnswer, encode},
     endpoint::{Endpoint, Format},
+    error::headers as error_headers,
     explain::Explained,
     profile::{ErrorField, ErrorValue, Profile},
+    request::read,
     websocket::wanted as is_socket,
 };
 use super::{

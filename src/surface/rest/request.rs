@@ -77,6 +77,14 @@ impl Unread {
     }
 }
 
+/// Reads the whole body of a request with these headers, decoded, within limits.
+///
+/// # Errors
+/// 413, 415, 400, 408; CANCELLED for a client that goes away.
+pub async fn read(headers: &http::HeaderMap, body: Body, limits: Limits) -> Result<Bytes, Status> {
+    whole(body, Coding::of_request(headers)?, limits).await
+}
+
 /// Reads a body of at most `request_bytes`, decoded, which may pause for `request_pause`.
 pub(in crate::surface) async fn whole(
     body: Body,

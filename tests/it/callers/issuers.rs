@@ -173,6 +173,7 @@ async fn keys_rotate_over_tls_and_outlast_an_outage() {
     let remote = Remote::at(Endpoint::parse(&served.url("/keys")).unwrap(), https).with_times(fresh, pause);
     let remote = Arc::new(remote);
     let issuer = || Issuer {
+        resources: Vec::new(),
         name: "main".into(),
         issuer: Some("https://issuer.example".to_owned()),
         audiences: vec!["library".to_owned()],

@@ -45,8 +45,7 @@ pub(super) struct Case {
     pub(super) body: Option<Value>,
     pub(super) body_text: Option<String>,
     /// So many bytes as its body.
-    #[serde(rename = "body_bytes", default)]
-    _body_bytes: Value,
+    pub(super) body_bytes: Option<usize>,
     pub(super) expect: Map<String, Value>,
     #[serde(default)]
     pub(super) needs: Vec<Map<String, Value>>,
@@ -108,9 +107,10 @@ impl Names {
             let (name, behind) =
                 after.split_once('}').unwrap_or_else(|| panic!("{text}: a place without end"));
             out.push_str(before);
-            match self.0.get(name) {
-                Some(value) => out.push_str(value),
-                None => out.extend(["${", name, "}"]),
+            match (self.0.get(name), name.strip_prefix("bytes:")) {
+                (_, Some(bytes)) => out.push_str(&"x".repeat(bytes.parse().expect("a number of bytes"))),
+                (Some(value), _) => out.push_str(value),
+                (None, _) => out.extend(["${", name, "}"]),
             }
             rest = behind;
         }

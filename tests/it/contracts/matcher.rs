@@ -1,6 +1,6 @@
 //! What a contract says of a value: itself, or a matcher such as `$rfc3339` or `$re:…`.
 
-use regex::Regex;
+use fancy_regex::Regex;
 use serde_json::Value;
 
 /// Holds a value against what is expected of it; objects may have more members. The error says where they differ.
@@ -14,6 +14,10 @@ pub(super) fn matches(expected: &Value, found: Option<&Value>, at: &str) -> Resu
             true => Ok(()),
             false => differs(),
         },
+        (Value::Object(members), _) if members.contains_key("$any_of") => {
+            let mut alternatives = members["$any_of"].as_array().into_iter().flatten();
+            if alternatives.any(|one| matches(one, found, at).is_ok()) { Ok(()) } else { differs() }
+        }
         (Value::Object(members), Some(Value::Object(found))) => members
             .iter()
             .try_for_each(|(name, expected)| matches(expected, found.get(name), &format!("{at}.{name}"))),
@@ -70,7 +74,7 @@ fn matcher(text: &str, found: Option<&Value>) -> bool {
         }),
         "$re" => {
             let pattern = Regex::new(argument).unwrap_or_else(|error| panic!("{argument}: {error}"));
-            pattern.is_match(&said(found))
+            pattern.is_match(&said(found)).unwrap_or_else(|error| panic!("{argument}: {error}"))
         }
         "$gte" | "$lte" => {
             let bound: f64 = argument.parse().unwrap_or_else(|_| panic!("{argument} is no number"));

@@ -3,14 +3,16 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    net::{IpAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use http::{HeaderMap, StatusCode};
 use propylon::call::Body;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     client::{Answer, Client, request},
@@ -85,6 +87,7 @@ impl Replay {
         self.stand_in("replacement", "replacement").await;
         if self.accounts == Accounts::Kept {
             self.stand_in("slow", "slow").await;
+            self.stand_in("mcp", "mcp").await;
             self.names.set("library", format!("http://{}", library::serve(broken).await));
         }
         self.names.set("secret48", SECRET);
@@ -132,6 +135,9 @@ impl Replay {
         }
         let Some(case) = case else { return variables };
         let hangs = case.need("service").is_some_and(|services| services.to_string().contains("hang"));
+        if case.kind.as_deref() == Some("raw") {
+            variables.insert("PROPYLON_LIMITS__TIMEOUT".to_owned(), Some("3s".to_owned()));
+        }
         if hangs && !case.path.contains("health") {
             variables.insert("PROPYLON_LIMITS__TIMEOUT".to_owned(), Some("300ms".to_owned()));
         }
@@ -164,9 +170,11 @@ impl Replay {
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         redis::cmd("FLUSHALL").exec_async(&mut connection).await.unwrap();
         // A gateway that has lost Redis answers from its own memory, which no case can empty: `empty_cache` is one that begins.
+        let raw = case.kind.as_deref() == Some("raw");
         let needs = ["fresh", "env", "service", "memory_percent", "port_taken", "empty_cache"];
-        let own =
-            needs.iter().any(|need| case.need(need).is_some()) || case.kind.as_deref() == Some("signal");
+        let own = raw
+            || needs.iter().any(|need| case.need(need).is_some())
+            || case.kind.as_deref() == Some("signal");
         if !own && !self.worlds.is_empty() {
             return Ok(0);
         }
@@ -336,6 +344,7 @@ impl Replay {
             case.headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
         };
         let body = match (&case.body, &case.body_text) {
+            _ if case.body_bytes.is_some() => filler(case.body_bytes.unwrap_or_default()),
             (Some(body), _) => self.names.fill_value(body).to_string().into(),
             (None, Some(text)) => text.clone().into(),
             (None, None) => Bytes::new(),
@@ -344,6 +353,9 @@ impl Replay {
         let one = || request(&case.method, &path, headers(0), body.clone());
         if case.concurrent {
             return at_once(case.repeat, || (Client::new(to, from), one())).await;
+        }
+        if case.kind.as_deref() == Some("raw") {
+            return slowly(to, &one()).await.map(|answer| vec![answer]);
         }
         if case.kind.as_deref() == Some("load") {
             assert!(case.rate.is_some() && case.duration_s.is_some(), "{}", case.id);
@@ -418,6 +430,39 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// So many bytes of a JSON text.
+fn filler(bytes: usize) -> Bytes {
+    format!("\"{}\"", "x".repeat(bytes)).into()
+}
+
+/// Sends the head of a request, and then a byte now and then; within a tenth of the document's time, and at its pace.
+async fn slowly(to: SocketAddr, request: &http::Request<Bytes>) -> Result<Answer, String> {
+    const PACE: Duration = Duration::from_millis(100);
+    let failed = |error: std::io::Error| error.to_string();
+    let mut head = format!("{} {} HTTP/1.1\r\ncontent-length: 1000\r\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+    }
+    let began = Instant::now();
+    let stream = tokio::net::TcpStream::connect(to).await.map_err(failed)?;
+    let (mut reader, mut writer) = stream.into_split();
+    writer.write_all(format!("{head}\r\n").as_bytes()).await.map_err(failed)?;
+    let dripping = tokio::spawn(async move {
+        while writer.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(PACE).await;
+        }
+    });
+    let mut said = vec![0; 4096];
+    let read = tokio::time::timeout(Duration::from_secs(30), reader.read(&mut said)).await;
+    dripping.abort();
+    let took = began.elapsed();
+    let read = read.map_err(|_| "no answer".to_owned())?.map_err(failed)?;
+    let said = String::from_utf8_lossy(said.get(..read).unwrap_or_default()).into_owned();
+    let status =
+        said.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(StatusCode::REQUEST_TIMEOUT);
+    Ok(Answer { status, headers: HeaderMap::new(), body: said.into(), took })
 }
 
 /// A service of gRPC that fails by itself.

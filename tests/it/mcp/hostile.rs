@@ -120,6 +120,10 @@ async fn pages_of_elsewhere_use_no_tools() {
     check("[cors]\norigins = [\"https://a.example\"]", &[("origin", "https://a.example")], 200).await;
     check("[cors]\norigins = [\"*\"]", &[evil], 200).await;
     check("[gateway]\nhosts = [\"a.example\"]", &[("host", "b.example")], 400).await;
+    // Of two that are said, one reader takes the first and another the last.
+    let both = [("origin", "https://a.example"), evil];
+    check("[cors]\norigins = [\"https://a.example\"]", &both, 400).await;
+    check("", &[("content-type", "text/plain")], 400).await;
     let own = [("host", "a.example"), ("origin", "http://a.example")];
     check("[gateway]\nhosts = [\"a.example\"]", &own, 200).await;
 }

@@ -5,6 +5,7 @@ mod federation;
 mod fixture;
 mod hostile;
 mod listening;
+mod oauth;
 mod one_limit;
 mod protocol;
 mod real_clients;

@@ -197,6 +197,20 @@ async fn the_sdks_connect_list_call_stream_and_give_up() {
     super::tools::no_call_goes_on().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_sdk_lists_calls_streams_and_gives_up() {
+    let Some(python) = needs("python-for-mcp") else { return };
+    let gateway = upstream::world("").await.start();
+    for mode in ["legacy", "auto", "2026-07-28"] {
+        let mut command = Command::new(&python);
+        command.arg(package().join("tests/clients/mcp/client.py")).args([&endpoint(gateway.address), mode]);
+        let program = Program::start("the Python SDK", &mut command).unwrap();
+        let said = tokio::task::spawn_blocking(move || program.finish(DRIVE).unwrap()).await.unwrap();
+        assert!(said.contains("all as they should be"), "{mode}: {said}");
+    }
+    super::tools::no_call_goes_on().await;
+}
+
 fn endpoint(address: SocketAddr) -> String {
     format!("http://{address}/mcp")
 }

@@ -5,6 +5,7 @@ mod accounts;
 mod callers;
 mod counters;
 mod durability;
+mod oauth;
 mod outages;
 mod together;
 
@@ -92,6 +93,10 @@ over_both_databases! {
     callers::a_revocation_is_seen_by_the_other_replica_within_seconds,
     callers::audit_lines_stay,
     callers::who_starts_at_once_finds_one_schema,
+    oauth::a_client_is_known_everywhere,
+    oauth::a_ticket_is_answered_once_in_its_browser_and_in_time,
+    oauth::a_code_gives_tokens_once_and_ends_them_when_it_comes_again,
+    oauth::a_code_is_used_once_however_many_try,
 }
 
 async fn bounded<T>(what: &str, case: impl Future<Output = T>) -> T {

@@ -5,6 +5,7 @@ pub(crate) mod by_hand;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod collector;
+pub(crate) mod dance;
 pub(crate) mod exact;
 pub(crate) mod gallery;
 pub(crate) mod gateway;
