@@ -25,6 +25,7 @@ pub mod store;
 pub mod dispatch;
 pub mod policy;
 
+pub mod federation;
 pub mod health;
 pub mod otlp;
 

@@ -4,6 +4,7 @@
 mod automation;
 mod build;
 mod calls;
+mod federated;
 mod http_rules;
 mod mistake;
 mod paths;
@@ -30,13 +31,14 @@ use crate::{
     call::{Body, Call, Observers, Reply, Road, trace::Part},
     config::{Config, Page},
     dispatch::{Dispatch, Figures, HttpUpstream, Local, Upstream},
+    federation::Server,
     health::Monitor,
     openapi,
     otlp::Tracer,
     policy::Policies,
     route::{Asked, Destination, Limits, Route, catalog::Catalog},
     schema::{Schema, with_error_details},
-    services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload},
+    services::{self, About, Explain, HealthBoard, Loaded, accounts::Directory, admin::Reload, mcp::Agents},
     surface::{
         Protocol, Request, classify,
         grpc::Grpc,
@@ -76,6 +78,8 @@ pub struct Parts {
     pub board: Arc<HealthBoard>,
     /// Explains requests by the gateway's door.
     pub explain: Arc<dyn Explain>,
+    /// The MCP endpoint, for those within.
+    pub agents: Arc<dyn Agents>,
     /// What loads the next one.
     pub reload: Arc<dyn Reload>,
     /// The accounts, which outlive every config.
@@ -98,6 +102,8 @@ pub struct Parts {
     pub upstreams: HashMap<Arc<str>, Arc<Upstream>>,
     /// Those that speak plain HTTP.
     pub proxied: HashMap<Arc<str>, Arc<HttpUpstream>>,
+    /// Federated MCP servers.
+    pub servers: HashMap<Arc<str>, Arc<Server>>,
 }
 
 /// A page of the gateway's own: where it is, and on what terms it is shown.
@@ -142,8 +148,11 @@ impl Snapshot {
     /// Every mistake of the config and of descriptor files. What is wrong with a schema that an upstream's reflection
     /// gave is none: only the binding concerned is left out ([`Self::left_out`]), as it is not the operator's to mend.
     pub fn build(parts: &Parts, schemas: &HashMap<Arc<str>, Arc<Known>>) -> Result<Self, SnapshotError> {
-        let built = Build::new(&parts.config, parts.policies.verifier.knows_anybody())
-            .run(&parts.built_in, schemas)?;
+        let built = Build::new(&parts.config, parts.policies.verifier.knows_anybody()).run(
+            &parts.built_in,
+            schemas,
+            &parts.servers,
+        )?;
         let catalog = Arc::new(built.catalog);
         for conflict in catalog.conflicts() {
             warn!(
@@ -170,10 +179,11 @@ impl Snapshot {
             directory: &parts.directory,
             numbers: &numbers,
             monitor: &parts.monitor,
+            agents: &parts.agents,
         };
         services::local(&catalog, parts.loaded, outliving, &mut local);
         automation::serve(&parts.automation, &mut local);
-        let (table, toolbox) = (Arc::new(built.table), Arc::new(built.toolbox));
+        let (table, tools) = (Arc::new(built.table), (Arc::new(built.toolbox), Arc::new(built.shelf)));
         Ok(Self {
             config: Arc::clone(&parts.config),
             generation: parts.loaded.generation,
@@ -182,8 +192,8 @@ impl Snapshot {
             grpc: Grpc { table: Arc::clone(&table), nothing: Arc::clone(&built.no_method) },
             grpc_web: GrpcWeb { table: Arc::clone(&table), nothing: built.no_method },
             rest: built.rest.build(table, built.no_path),
-            mcp: built.mcp.map(|route| tools::surface(parts, route, &toolbox, &parts.config.mcp.path)),
-            mcp_oauth: built.mcp_oauth.and_then(|route| tools::protected(parts, route, &toolbox)),
+            mcp: built.mcp.map(|route| tools::surface(parts, route, &tools, &parts.config.mcp.path)),
+            mcp_oauth: built.mcp_oauth.and_then(|route| tools::protected(parts, route, &tools)),
             catalog,
             policies: Arc::clone(&parts.policies),
             observers: parts.observers.clone(),
@@ -218,6 +228,7 @@ impl Snapshot {
                     | Destination::Respond(_)
                     | Destination::Redirect(_)
                     | Destination::Proxy(_)
+                    | Destination::McpServer(_)
                     | Destination::Page
                     | Destination::Nothing => None,
                 };

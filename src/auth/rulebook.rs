@@ -88,6 +88,11 @@ impl Default for Rulebook {
                 own(format!("{GATEWAY}.AdminService"), |name| Rule::role(name, "admin")),
                 // Who is on this machine may send SIGHUP too. `services::admin` looks closer: no proxy, no browser's page.
                 own(format!("{GATEWAY}.AdminService/Reload"), |name| Rule::role(name, "admin").or_loopback()),
+                // What each caller may call, the rules of tools say.
+                own(format!("{GATEWAY}.McpService"), Rule::public),
+                own(format!("{GATEWAY}.McpService/ListServers"), |name| {
+                    Rule::role(name, "admin").or_loopback().or_admin_listener()
+                }),
                 own(format!("{GATEWAY}.AuthService/Register"), Rule::public),
                 own(format!("{GATEWAY}.AuthService/Login"), Rule::public),
                 own(format!("{GATEWAY}.AuthService/Refresh"), Rule::public),

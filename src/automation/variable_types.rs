@@ -91,7 +91,7 @@ impl VariableTypeService for VariableTypes {
         let mut problems = Problems::default();
         let name = problems.check("name", name(&asked.name));
         let label = problems.check("label", line(&asked.label, LABEL));
-        let description = problems.optional("description", asked.description, description);
+        let description = problems.optional("description", asked.description, |text| description(&text));
         let pattern = problems.check("pattern", pattern(asked.pattern));
         let ((name, label), pattern) = problems.none(name.zip(label).zip(pattern))?;
         if is_built_in(&name) {
@@ -127,7 +127,7 @@ impl VariableTypeService for VariableTypes {
         let change = VariableTypeChange {
             name: problems.optional("name", asked.name, |text| name(&text)),
             label: problems.optional("label", asked.label, |text| line(&text, LABEL)),
-            description: problems.optional("description", asked.description, description),
+            description: problems.optional("description", asked.description, |text| description(&text)),
             pattern: problems.optional("pattern", asked.pattern, pattern),
             active: asked.is_active,
         };
@@ -199,7 +199,7 @@ fn name(text: &str) -> Result<String, String> {
     }
 }
 
-fn description(text: String) -> Result<String, String> {
+fn description(text: &str) -> Result<String, String> {
     let text = text.trim();
     let unusual = |c: char| c.is_control() && !"\n\r\t".contains(c);
     match text.chars().count() {
@@ -258,8 +258,8 @@ mod tests {
         for bad in ["", " a", "a b", "a\0", "a/b", &"x".repeat(51)] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
-        assert_eq!(description(" two\nlines ".to_owned()), Ok("two\nlines".to_owned()));
-        assert!(description("\u{0}".to_owned()).is_err() && description("x".repeat(2001)).is_err());
+        assert_eq!(description(" two\nlines "), Ok("two\nlines".to_owned()));
+        assert!(description("\u{0}").is_err() && description(&"x".repeat(2001)).is_err());
         assert!(is_built_in("String") && !is_built_in("mail"));
     }
 }

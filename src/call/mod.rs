@@ -72,6 +72,8 @@ pub struct Caller {
     /// The route of the endpoint that it came by, of a call whose caller was found out there ([`Road::identify`]) before it
     /// was known what is called. Its limits hold beside those of the call's own route.
     pub entry: Option<Arc<Route>>,
+    /// The caller's own limit has counted it already: it is part of another call.
+    pub charged: bool,
 }
 
 /// What is left of a limit.

@@ -90,7 +90,8 @@ fn drawn(answer: &ListRoutesResponse, paint: Paint) -> String {
                 "page" => "the gateway's own page".to_owned(),
                 "redirect" => format!("redirects to {}", path.target),
                 "respond" => format!("responds {}", path.target),
-                "mcp" => "tools for agents".to_owned(),
+                "mcp" if path.target.is_empty() => "tools for agents".to_owned(),
+                "mcp" => format!("tools for agents, those of {} among them", path.target),
                 kind => format!("{kind} {}", path.target),
             };
             let verbs = paint.bold(&format!("{verbs:verb_width$}"));

@@ -236,6 +236,7 @@ pub(super) fn serve(
             () = signals.until_stop(&gateway) => {}
         }
     });
+    main.block_on(gateway.end_servers());
     main.block_on(gateway.close_stores());
     main.shutdown_background();
     log::flush();

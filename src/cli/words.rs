@@ -200,7 +200,8 @@ impl Words<'_> {
     fn tools(&self) -> usize {
         let services = self.sources().flat_map(|source| &source.services);
         let methods = services.flat_map(|service| service.methods.iter().flatten());
-        methods.filter(|method| method.tool.is_some()).count()
+        let far: usize = self.catalog.mcp_servers().iter().filter_map(|server| server.tools).sum();
+        methods.filter(|method| method.tool.is_some()).count() + far
     }
 
     /// Calls of one method of an upstream, over REST and over gRPC: of a method that takes and gives one message, and

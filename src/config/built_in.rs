@@ -30,6 +30,8 @@ pub enum Own {
     VariableTypes,
     Favorites,
     Galaxy,
+    /// MCP over gRPC and REST
+    Mcp,
     GrpcHealth,
     Reflection,
 }
@@ -83,7 +85,7 @@ pub struct BuiltIn {
 pub struct BuiltIns(BTreeMap<Own, BuiltIn>);
 
 impl Own {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Index,
         Self::Probes,
         Self::Metrics,
@@ -101,6 +103,7 @@ impl Own {
         Self::VariableTypes,
         Self::Favorites,
         Self::Galaxy,
+        Self::Mcp,
         Self::GrpcHealth,
         Self::Reflection,
     ];
@@ -126,6 +129,7 @@ impl Own {
             Self::VariableTypes => "variable_types",
             Self::Favorites => "favorites",
             Self::Galaxy => "galaxy",
+            Self::Mcp => "mcp",
             Self::GrpcHealth => "grpc_health",
             Self::Reflection => "reflection",
         }
@@ -154,6 +158,7 @@ impl Own {
             Self::VariableTypes => "/api/variable-types",
             Self::Favorites => "/api/user/favorites",
             Self::Galaxy => "/api/galaxy",
+            Self::Mcp => "/api/v1/mcp",
         }
     }
 
@@ -178,6 +183,7 @@ impl Own {
             Self::VariableTypes => &["propylon.automation.v1.VariableTypeService"],
             Self::Favorites => &["propylon.automation.v1.FavoriteService"],
             Self::Galaxy => &["propylon.automation.v1.GalaxyService"],
+            Self::Mcp => &["propylon.gateway.v1.McpService"],
             Self::GrpcHealth => &["grpc.health.v1.Health"],
             Self::Reflection => {
                 &["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::McpServer;
 pub use crate::route::Glob;
 use crate::{
     auth::Origin,
@@ -27,6 +28,8 @@ pub struct Mcp {
     pub bounds: Bounds,
     pub listeners: Listeners,
     pub oauth: Oauth,
+    /// Upstream MCP servers.
+    pub servers: Vec<McpServer>,
 }
 
 /// `[mcp.oauth]`
@@ -110,6 +113,7 @@ impl Default for Mcp {
             bounds: Bounds { messages: 1000, bytes: 1 << 20, time: Duration::from_secs(60) },
             listeners: Listeners { all: 1000, each: 100 },
             oauth: Oauth::default(),
+            servers: Vec::new(),
         }
     }
 }

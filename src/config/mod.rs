@@ -13,6 +13,7 @@ mod excerpt;
 mod json_schema;
 mod load;
 mod mcp;
+mod mcp_servers;
 mod mistake;
 mod nearby;
 mod otlp;
@@ -46,6 +47,7 @@ pub use self::{
     json_schema::json_schema,
     load::{ConfigError, Flag, Loaded, SERVICES, Sources},
     mcp::{Glob, Mcp, Oauth, OauthScope, ToolRule},
+    mcp_servers::{McpServer, NameGlob, ServerReached},
     mistake::{Mistake, Severity},
     nearby::{read_file, unreadable},
     otlp::{Collector, Push, Resource, Traces},
@@ -354,7 +356,8 @@ impl Config {
     /// True where calls may go to somebody else.
     #[must_use]
     pub fn has_upstreams(&self) -> bool {
-        !self.upstreams.is_empty() || !self.http_upstreams.is_empty()
+        let servers = self.mcp.enabled && !self.mcp.servers.is_empty();
+        servers || !self.upstreams.is_empty() || !self.http_upstreams.is_empty()
     }
 
     /// True where the answer to a page depends on its origin, on some route.

@@ -121,6 +121,7 @@ impl Dispatch {
             Destination::Local
             | Destination::Upstream(_)
             | Destination::Proxy(_)
+            | Destination::McpServer(_)
             | Destination::Page
             | Destination::Nothing => Err(misrouted(&route.name)),
         }
@@ -202,6 +203,7 @@ impl Dispatch {
             Destination::Respond(_)
             | Destination::Redirect(_)
             | Destination::Proxy(_)
+            | Destination::McpServer(_)
             | Destination::Page
             | Destination::Nothing => Err(misrouted(&route.name)),
         }

@@ -39,6 +39,7 @@ fn shown(destination: &Destination) -> String {
         Destination::Local => "the gateway itself".to_owned(),
         Destination::Upstream(name) => format!("upstream {name}"),
         Destination::Proxy(proxy) => format!("upstream {}", proxy.upstream),
+        Destination::McpServer(name) => format!("MCP server {name}"),
         Destination::Page => "a page".to_owned(),
         Destination::Nothing => "nothing".to_owned(),
         Destination::Respond(_) | Destination::Redirect(_) => "the config".to_owned(),

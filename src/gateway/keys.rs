@@ -1,6 +1,7 @@
 //! The config's keys with their values as text: what a reload compares, and which of them only a restart changes.
 
 mod mcp;
+mod mcp_servers;
 mod process;
 mod upstreams;
 

@@ -2,12 +2,14 @@
 //! when an upstream's schema (`schemas`) or the config (`reload`, asked for by `files` too) says something new.
 
 mod accounts;
+mod agents;
 mod callers;
 mod certificates;
 mod changes;
 mod cors;
 mod door;
 mod explain;
+mod federated;
 mod figures;
 mod files;
 mod framing;
@@ -113,6 +115,8 @@ struct Current {
     schemas: ByName<Arc<Known>>,
     /// One for each upstream whose schema comes by reflection.
     watches: ByName<Watch>,
+    /// One for each federated MCP server.
+    server_watches: ByName<crate::federation::Watch>,
 }
 
 impl Gateway {
@@ -210,7 +214,7 @@ impl Gateway {
     fn show(&self, snapshot: Snapshot) {
         self.board.show(&snapshot.catalog);
         if let Some(mcp) = &snapshot.mcp {
-            self.mcp.show(mcp.toolbox());
+            self.mcp.show(mcp.toolbox(), mcp.shelf());
         }
         if let Some(telemetry) = &self.telemetry {
             telemetry.calls.keep(&snapshot.catalog.route_names());

@@ -84,7 +84,11 @@ impl Road for Rehearsal {
             Destination::Respond(_) | Destination::Redirect(_) | Destination::Nothing => {
                 return self.snapshot.dispatch(call).await;
             }
-            Destination::Local | Destination::Upstream(_) | Destination::Proxy(_) | Destination::Page => {}
+            Destination::Local
+            | Destination::Upstream(_)
+            | Destination::Proxy(_)
+            | Destination::McpServer(_)
+            | Destination::Page => {}
         }
         let end = sendable(call.message).await;
         self.note(|seen| seen.end = Some(end.clone()));

@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Gateway, PortTls, callers, certificates, changes, health, keys, log, observers,
+    Gateway, PortTls, callers, certificates, changes, federated, health, keys, log, observers,
     schemas::{self, Reading, Unread, Watch},
     start::{self, built, dialled, look_after, version},
     upstreams::{self, ByName, Prepared},
@@ -157,16 +157,18 @@ impl Gateway {
         });
         let mut config = read?;
         let needs_restart = keys::hold(&mut config, &now);
-        let (reached, proxied, known, built_in) = {
+        let (reached, proxied, servers, known, built_in) = {
             let current = self.current();
             (
                 current.reached.clone(),
                 current.parts.proxied.clone(),
+                current.parts.servers.clone(),
                 current.schemas.clone(),
                 Arc::clone(&current.parts.built_in),
             )
         };
         let mut prepared = upstreams::prepare(&config, &reached, &proxied, &known, &built_in);
+        federated::prepare(&config, &servers, &mut prepared);
         let tls = certificates::prepare(&config, self.tls.load().as_ref()).unwrap_or_else(|mistakes| {
             prepared.mistakes.extend(mistakes);
             None
@@ -195,7 +197,7 @@ impl Gateway {
         mut come: ByName<Reading>,
     ) -> Result<Reloaded, Vec<Mistake>> {
         let Read { config, needs_restart, prepared, tls } = read;
-        let Prepared { reached, described, proxied, mistakes } = prepared;
+        let Prepared { reached, described, proxied, servers, mistakes } = prepared;
         let mut current = self.current();
         let mut schemas = described;
         let mut here = ByName::new();
@@ -254,6 +256,7 @@ impl Gateway {
             loaded: loaded.next(),
             board: Arc::clone(&self.board),
             explain: Arc::clone(&current.parts.explain),
+            agents: Arc::clone(&current.parts.agents),
             directory: Arc::clone(&current.parts.directory),
             automation: Arc::clone(&current.parts.automation),
             mcp: Arc::clone(&current.parts.mcp),
@@ -262,6 +265,7 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied,
+            servers,
             observers,
             telemetry: self.telemetry.clone(),
             tracer,
@@ -300,6 +304,7 @@ impl Gateway {
         }
         // Those of upstreams that are gone end here, and the upstreams with the last call that holds them.
         current.watches = watches;
+        self.watch_servers(&parts, &mut current.server_watches);
         current.parts = parts;
         current.reached = reached;
         current.schemas = schemas;

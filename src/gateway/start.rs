@@ -13,9 +13,10 @@ use tracing::warn;
 use super::{
     Current, Gateway, Source,
     accounts::Accounts,
+    agents::Endpoint,
     callers, certificates,
     explain::Explainer,
-    files, health, observers,
+    federated, files, health, observers,
     pushed::Pushed,
     reload::{self, Queue},
     schemas::{self, Watch},
@@ -31,6 +32,7 @@ use crate::{
     services::{
         About, Explain, HealthBoard, Loaded,
         admin::{Mistake, Reload},
+        mcp::Agents,
     },
     snapshot::{self, Known, Parts, Snapshot, SnapshotError},
     surface::mcp::Board,
@@ -83,7 +85,9 @@ impl StartError {
 /// What a gateway would refuse to start with.
 pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<config::Mistake>> {
     let built_in = built_in().map_err(|error| error.mistakes())?;
-    let prepared = upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
+    let mut prepared =
+        upstreams::prepare(config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
+    federated::prepare(config, &HashMap::new(), &mut prepared);
     let accounts = accounts(config).map_err(|error| error.mistakes())?;
     let mut mistakes = prepared.mistakes;
     let policies = match callers::policies(config, &accounts, None) {
@@ -107,6 +111,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         board: Arc::new(HealthBoard::default()),
         reload: Arc::new(Queue::new().0),
         explain: Arc::new(Explainer::default()),
+        agents: Arc::new(Endpoint::default()),
         directory: Arc::clone(&accounts.directory),
         automation: Arc::new(automation(config, &accounts)),
         mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
@@ -114,6 +119,7 @@ pub fn rehearse(config: &Config, sure: impl Fn(&str) -> bool) -> Result<(), Vec<
         config: Arc::new(config.clone()),
         upstreams,
         proxied: prepared.proxied.clone(),
+        servers: prepared.servers.clone(),
         observers: None,
         telemetry: None,
         tracer: None,
@@ -167,11 +173,13 @@ impl Gateway {
     async fn begin(config: Config, source: Source, opens: bool) -> Result<Arc<Self>, StartError> {
         let built_in = built_in()?;
         let files = watch::Sender::new(source.sight(&[&config]));
-        let prepared =
+        let mut prepared =
             upstreams::prepare(&config, &HashMap::new(), &HashMap::new(), &HashMap::new(), &built_in);
+        federated::prepare(&config, &HashMap::new(), &mut prepared);
         let (reloads, asked) = Queue::new();
         let reloads = Arc::new(reloads);
         let explainer = Arc::new(Explainer::default());
+        let endpoint = Arc::new(Endpoint::default());
         let mut accounts = accounts(&config)?;
         callers::warn_of_open_services(&config);
         let policies = callers::policies(&config, &accounts, None).map_err(StartError::Config)?;
@@ -205,6 +213,7 @@ impl Gateway {
             board: Arc::new(HealthBoard::default()),
             reload: Arc::clone(&reloads) as Arc<dyn Reload>,
             explain: Arc::clone(&explainer) as Arc<dyn Explain>,
+            agents: Arc::clone(&endpoint) as Arc<dyn Agents>,
             directory: Arc::clone(&accounts.directory),
             automation: Arc::new(automation(&config, &accounts)),
             mcp: Arc::new(Board::new(Arc::clone(&accounts.stores.cache))),
@@ -212,6 +221,7 @@ impl Gateway {
             config: Arc::new(config),
             upstreams,
             proxied: prepared.proxied.clone(),
+            servers: prepared.servers.clone(),
             observers,
             telemetry: telemetry.clone(),
             tracer,
@@ -232,7 +242,7 @@ impl Gateway {
             if opens { accounts.start(&parts.config.accounts, &parts.board).await } else { None };
         parts.board.show(&snapshot.catalog);
         if let Some(mcp) = &snapshot.mcp {
-            parts.mcp.show(mcp.toolbox());
+            parts.mcp.show(mcp.toolbox(), mcp.shelf());
         }
         if opens {
             look_after(&parts);
@@ -254,6 +264,7 @@ impl Gateway {
                 reached: prepared.reached,
                 schemas: prepared.described,
                 watches: HashMap::new(),
+                server_watches: HashMap::new(),
             }),
             snapshot: ArcSwap::from_pointee(snapshot),
             tls: tls.into(),
@@ -272,6 +283,7 @@ impl Gateway {
             );
         }
         explainer.tie(&gateway);
+        endpoint.tie(&gateway);
         tokio::spawn(reload::run(Arc::downgrade(&gateway), asked));
         if opens {
             tokio::spawn(health::tell(Arc::downgrade(&gateway)));
@@ -280,6 +292,9 @@ impl Gateway {
         }
         tokio::spawn(files::watch(Arc::downgrade(&gateway), gateway.files.subscribe()));
         gateway.first_schemas().await;
+        if opens {
+            gateway.federate(federated::FIRST_CHANCE).await;
+        }
         gateway.board.set_serving(true);
         Ok(gateway)
     }

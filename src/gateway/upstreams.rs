@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use crate::{
     config::{self, Config, Pair, SchemaSource, read_file},
     dispatch::{HttpSettings, HttpUpstream, Identity, Roots, Settings, Tls, Upstream},
+    federation::Server,
     schema::Schema,
     services::admin::Mistake,
     snapshot::Known,
@@ -29,6 +30,8 @@ pub(super) struct Prepared {
     pub(super) described: ByName<Arc<Known>>,
     /// Those that speak plain HTTP.
     pub(super) proxied: ByName<Arc<HttpUpstream>>,
+    /// Federated MCP servers.
+    pub(super) servers: ByName<Arc<Server>>,
     pub(super) mistakes: Vec<Mistake>,
 }
 
@@ -88,7 +91,7 @@ pub(super) fn prepare(
 }
 
 impl Prepared {
-    fn mistake(&mut self, subject: String, message: String) {
+    pub(super) fn mistake(&mut self, subject: String, message: String) {
         self.mistakes.push(Mistake { subject, message });
     }
 }

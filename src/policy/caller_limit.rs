@@ -20,7 +20,8 @@ pub(super) async fn admit(policies: &Policies, call: &mut Call) -> Result<(), St
     }
     let caller = call.caller.principal.clone();
     let caller = caller.as_deref();
-    let own = caller.and_then(|caller| policies.limits.of(caller));
+    let charged = call.caller.charged;
+    let own = caller.filter(|_| !charged).and_then(|caller| policies.limits.of(caller));
     let route = Arc::clone(&call.route);
     // Those of the endpoint that it came by too, where that is another route.
     let entry = call.caller.entry.clone().filter(|entry| !Arc::ptr_eq(entry, &route));

@@ -19,6 +19,19 @@ pub struct Catalog {
     paths: Vec<PathEntry>,
     pages: Vec<Arc<str>>,
     mcp: Vec<Arc<str>>,
+    mcp_servers: Vec<McpServerEntry>,
+}
+
+/// A federated MCP server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpServerEntry {
+    pub name: Arc<str>,
+    /// Its URL, or the program that it is.
+    pub address: String,
+    /// How many of its tools are shown; `None` while it is away.
+    pub tools: Option<usize>,
+    /// The names of its routes.
+    pub routes: Vec<Arc<str>>,
 }
 
 /// A path that is answered by what the config says.
@@ -128,6 +141,7 @@ impl Catalog {
         let template = |binding: &String| binding.split_once(' ').map(|(_, template)| Arc::from(template));
         let paths = self.paths.iter().flat_map(|path| [&path.template, &path.route]);
         let mut names: HashSet<Arc<str>> = paths.chain(&self.pages).chain(&self.mcp).cloned().collect();
+        names.extend(self.mcp_servers.iter().flat_map(|server| &server.routes).cloned());
         names.extend(services().map(|service| Arc::clone(&service.route)));
         names.extend(methods().flat_map(|method| [&method.path, &method.route]).cloned());
         names.extend(methods().flat_map(|method| method.rest.iter().filter_map(template)));
@@ -154,6 +168,17 @@ impl Catalog {
     #[must_use]
     pub fn pages(&self) -> &[Arc<str>] {
         &self.pages
+    }
+
+    /// Adds a federated MCP server.
+    pub fn push_mcp_server(&mut self, server: McpServerEntry) {
+        self.mcp_servers.push(server);
+    }
+
+    /// The federated MCP servers, in the order of the config.
+    #[must_use]
+    pub fn mcp_servers(&self) -> &[McpServerEntry] {
+        &self.mcp_servers
     }
 
     /// Says where an endpoint of MCP's is; the first is that for everybody.
@@ -269,7 +294,7 @@ impl Source {
     pub fn name(&self) -> &str {
         match &self.destination {
             Destination::Local | Destination::Page | Destination::Nothing => "built-in",
-            Destination::Upstream(name) => name,
+            Destination::Upstream(name) | Destination::McpServer(name) => name,
             Destination::Proxy(proxy) => &proxy.upstream,
             Destination::Respond(_) | Destination::Redirect(_) => "config",
         }
@@ -296,7 +321,7 @@ pub fn shares<'a>(shares: impl Iterator<Item = (u64, &'a Destination)> + Clone) 
         Destination::Redirect(redirect) => redirect.to.to_string(),
         Destination::Proxy(proxy) => proxy.upstream.to_string(),
         Destination::Local | Destination::Page | Destination::Nothing => String::new(),
-        Destination::Upstream(name) => name.to_string(),
+        Destination::Upstream(name) | Destination::McpServer(name) => name.to_string(),
     };
     let several = shares.clone().count() > 1;
     let one = |(weight, destination)| match several {

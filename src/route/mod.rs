@@ -97,6 +97,8 @@ pub enum Destination {
     Redirect(Arc<Redirect>),
     /// An HTTP upstream, and as what requests go there.
     Proxy(Arc<Proxy>),
+    /// A federated MCP server, by its name in the config.
+    McpServer(Arc<str>),
     /// A page of the gateway's own, which its door shows.
     Page,
     /// Nothing: what finds nothing to answer it is a call too, and is counted as one.
@@ -108,7 +110,12 @@ impl Destination {
     #[must_use]
     pub fn is_behind_the_door(&self) -> bool {
         match self {
-            Self::Local | Self::Upstream(_) | Self::Respond(_) | Self::Redirect(_) | Self::Proxy(_) => true,
+            Self::Local
+            | Self::Upstream(_)
+            | Self::Respond(_)
+            | Self::Redirect(_)
+            | Self::Proxy(_)
+            | Self::McpServer(_) => true,
             Self::Page | Self::Nothing => false,
         }
     }

@@ -57,6 +57,7 @@ impl HealthBoard {
             | Destination::Respond(_)
             | Destination::Redirect(_)
             | Destination::Proxy(_)
+            | Destination::McpServer(_)
             | Destination::Page
             | Destination::Nothing => None,
         };

@@ -1,4 +1,4 @@
-//! The gateway's own gRPC services, one file each: health, routing, auth, user, admin, `grpc.health.v1` and server
+//! The gateway's own gRPC services, one file each: health, routing, auth, user, admin, MCP, `grpc.health.v1` and server
 //! reflection. They answer from the catalogue of one snapshot, and from what outlives every snapshot: the health board, and
 //! the directory of accounts.
 
@@ -8,6 +8,7 @@ mod admin_accounts;
 pub mod auth;
 pub mod grpc_health;
 pub mod health;
+pub mod mcp;
 mod numbers;
 pub mod oauth;
 pub mod reflection;
@@ -44,8 +45,8 @@ use crate::{
     proto::{
         gateway_v1::{
             admin_service_server::AdminServiceServer, auth_service_server::AuthServiceServer,
-            health_service_server::HealthServiceServer, routing_service_server::RoutingServiceServer,
-            user_service_server::UserServiceServer,
+            health_service_server::HealthServiceServer, mcp_service_server::McpServiceServer,
+            routing_service_server::RoutingServiceServer, user_service_server::UserServiceServer,
         },
         grpc_health_v1::health_server::HealthServer,
         grpc_reflection_v1::server_reflection_server::ServerReflectionServer,
@@ -95,11 +96,12 @@ pub struct Outliving<'a> {
     pub directory: &'a Arc<Directory>,
     pub numbers: &'a Numbers,
     pub monitor: &'a Arc<Monitor>,
+    pub agents: &'a Arc<dyn mcp::Agents>,
 }
 
 /// Makes every local service's server for one snapshot, and hands it to `registry`.
 pub fn local(catalog: &Arc<Catalog>, loaded: Loaded, outliving: Outliving<'_>, registry: &mut impl Registry) {
-    let Outliving { board, about, reload, explain, directory, numbers, monitor } = outliving;
+    let Outliving { board, about, reload, explain, directory, numbers, monitor, agents } = outliving;
     let most = registry.limits();
     let health =
         Health::new(Arc::clone(about), Arc::clone(board), Arc::clone(directory), Arc::clone(monitor));
@@ -110,6 +112,7 @@ pub fn local(catalog: &Arc<Catalog>, loaded: Loaded, outliving: Outliving<'_>, r
     registry.add(server!(AdminServiceServer::new(admin), most));
     registry.add(server!(AuthServiceServer::new(Auth(Arc::clone(directory))), most));
     registry.add(server!(UserServiceServer::new(Users(Arc::clone(directory))), most));
+    registry.add(server!(McpServiceServer::new(mcp::Mcp(Arc::clone(agents))), most));
     registry.add(server!(HealthServer::new(GrpcHealth::new(Arc::clone(board))), most));
     registry.add(server!(ServerReflectionServer::new(Reflection::new(Arc::clone(catalog))), most));
     registry.add(server!(AlphaServer::new(ReflectionAlpha::new(Arc::clone(catalog))), most));
@@ -270,6 +273,7 @@ pub(crate) mod tests {
         let mut names = Names::default();
         let catalog = Arc::new(built_in());
         let reload: Arc<dyn Reload> = Arc::new(admin::tests::Nothing);
+        let agents: Arc<dyn mcp::Agents> = Arc::new(mcp::tests::Nobody);
         let folder = tempfile::tempdir().unwrap();
         let directory = accounts::tests::directory(folder.path());
         let outliving = Outliving {
@@ -280,6 +284,7 @@ pub(crate) mod tests {
             numbers: &Numbers::default(),
             monitor: &monitor(&directory),
             directory: &directory,
+            agents: &agents,
         };
         local(&catalog, Loaded::first(), outliving, &mut names);
         let known = catalog.services().map(|(_, service)| service.name.to_string());

@@ -122,6 +122,7 @@ fn paths(catalog: &Catalog) -> Vec<PathInfo> {
             Some((_, Destination::Redirect(_))) => "redirect",
             Some((_, Destination::Proxy(_))) => "proxy",
             Some((_, Destination::Upstream(_))) => "upstream",
+            Some((_, Destination::McpServer(_))) => "mcp server",
             Some((_, Destination::Page | Destination::Nothing)) => "page",
             Some((_, Destination::Local)) | None => "built-in",
         };
@@ -145,11 +146,22 @@ fn paths(catalog: &Catalog) -> Vec<PathInfo> {
         verbs: ["POST", "GET", "DELETE"].map(str::to_owned).into(),
         path: path.to_owned(),
         kind: "mcp".to_owned(),
+        target: servers(catalog),
         ..PathInfo::default()
     });
     let mut paths: Vec<_> = configured.chain(pages).chain(mcp).collect();
     paths.sort_by(|a, b| a.path.cmp(&b.path));
     paths
+}
+
+/// The federated MCP servers in words.
+fn servers(catalog: &Catalog) -> String {
+    let words = catalog.mcp_servers().iter().map(|server| match server.tools {
+        Some(1) => format!("{} (1 tool)", server.name),
+        Some(tools) => format!("{} ({tools} tools)", server.name),
+        None => format!("{} (not known yet, or away)", server.name),
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn routes(source: &Source, service: &ServiceEntry) -> Vec<RouteInfo> {

@@ -16,13 +16,14 @@ use super::{
 use crate::{
     auth::{Rulebook, Terms, Used},
     config::{BuiltIn, BuiltIns, Config, Own, Page, Rules},
+    federation::Server,
     route::{
         Conditions, Cors, Destination, Limits, Origins, RetryRules, Route, Routes, RpcTable,
         catalog::{Catalog, Described, Source, variants},
     },
     schema::{Binding, Files, Method, Template, Verb, bindings},
     surface::{
-        mcp::Toolbox,
+        mcp::{Shelf, Toolbox},
         rest::{Format, RestBuilder},
     },
     telemetry::Label,
@@ -62,6 +63,8 @@ pub(super) struct Built {
     /// That of the one for tokens that were made for it.
     pub(super) mcp_oauth: Option<Arc<Route>>,
     pub(super) toolbox: Toolbox,
+    /// What federated MCP servers have beside tools.
+    pub(super) shelf: Shelf,
     /// The route of gRPC requests that find nothing, and that of all others.
     pub(super) no_method: Arc<Route>,
     pub(super) no_path: Arc<Route>,
@@ -108,6 +111,7 @@ impl<'a> Build<'a> {
                 mcp: None,
                 mcp_oauth: None,
                 toolbox: Toolbox::default(),
+                shelf: Shelf::default(),
                 no_method,
                 no_path,
                 left_out: Vec::new(),
@@ -123,6 +127,7 @@ impl<'a> Build<'a> {
         mut self,
         built_in: &Known,
         schemas: &HashMap<Arc<str>, Arc<Known>>,
+        servers: &HashMap<Arc<str>, Arc<Server>>,
     ) -> Result<Built, SnapshotError> {
         self.pages();
         self.routes_of_own_services();
@@ -141,6 +146,7 @@ impl<'a> Build<'a> {
             self.page(path, page);
         }
         self.mcp();
+        self.federated(servers);
         self.mcp_oauth();
         self.unmatched(schemas, &built_in.schema);
         self.unused_tools(schemas);
@@ -267,6 +273,7 @@ impl<'a> Build<'a> {
             Destination::Local
             | Destination::Respond(_)
             | Destination::Redirect(_)
+            | Destination::McpServer(_)
             | Destination::Page
             | Destination::Nothing => return None,
         };

@@ -88,6 +88,7 @@ impl Build<'_> {
             | Destination::Respond(_)
             | Destination::Redirect(_)
             | Destination::Proxy(_)
+            | Destination::McpServer(_)
             | Destination::Page
             | Destination::Nothing => String::new(),
         };

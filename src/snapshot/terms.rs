@@ -10,6 +10,7 @@ use tracing::warn;
 use super::{
     Known, Mistake,
     build::{Build, Face, key},
+    federated::in_rules,
 };
 use crate::{
     auth::{Access, Cover, Credentials, Entry, Pattern, Place, Rule, Rulebook, Terms, Used, Whose},
@@ -165,6 +166,7 @@ impl Build<'_> {
             Destination::Local
             | Destination::Respond(_)
             | Destination::Redirect(_)
+            | Destination::McpServer(_)
             | Destination::Page
             | Destination::Nothing => false,
         };
@@ -191,11 +193,20 @@ impl Build<'_> {
         let packages: BTreeSet<String> = services.iter().filter_map(of_service).collect();
         let pages = self.built.pages.iter().map(|page| page.path.as_str()).chain(self.built.catalog.mcps());
         let paths: BTreeSet<&str> = self.built.rest.templates().chain(pages).collect();
+        let servers = self.config.mcp.servers.iter().map(|server| in_rules(&server.name));
+        let servers: Vec<String> = servers.collect();
         // A pattern is like those of its own kind.
         let near = |pattern: &str| -> Option<String> {
             let found = match pattern.split_once(' ') {
                 Some((verb, path)) => {
                     return nearest(path, paths.iter().copied()).map(|near| format!("{verb} {near}"));
+                }
+                None if pattern.starts_with("mcp.") => {
+                    let (server, thing) = pattern
+                        .split_once('/')
+                        .map_or((pattern, None), |(server, thing)| (server, Some(thing)));
+                    let near = nearest(server, servers.iter().map(String::as_str))?;
+                    return Some(thing.map_or_else(|| near.to_owned(), |thing| format!("{near}/{thing}")));
                 }
                 None if pattern.starts_with('/') => nearest(pattern, paths.iter().copied()),
                 None if pattern.contains('/') => nearest(pattern, methods.iter().copied()),
@@ -205,6 +216,10 @@ impl Build<'_> {
             found.map(str::to_owned)
         };
         for (rule, pattern) in self.book.unused(&self.used) {
+            // What a federated server has is known once it has answered, and may be gone tomorrow.
+            if self.is_about_a_server(&pattern.to_string()) {
+                continue;
+            }
             // No access rule about a probe is without effect: what is left over here is a limit.
             let (probes, pattern) = (self.names_a_probe(pattern), pattern.to_string());
             let list = if rule.starts_with("routes") { rule.to_string() } else { format!("{rule}.match") };
@@ -249,7 +264,7 @@ fn whose(destination: &Destination) -> Whose {
     match destination {
         Destination::Local => Whose::Own,
         Destination::Respond(_) | Destination::Redirect(_) => Whose::Written,
-        Destination::Upstream(_) | Destination::Proxy(_) => Whose::Upstream,
+        Destination::Upstream(_) | Destination::Proxy(_) | Destination::McpServer(_) => Whose::Upstream,
         Destination::Page => Whose::Page,
         Destination::Nothing => Whose::Nobody,
     }

@@ -13,11 +13,14 @@ use crate::{
     config::{Page, Rules, SchemaSource, ToolRule},
     route::{Destination, Route, Routes},
     schema::{Method, Template, Verb, nearest},
-    surface::mcp::{Mcp, Naming, Protection, Said, Settings, Tool, ToolScope, Toolbox, name},
+    surface::mcp::{Mcp, Naming, Protection, Said, Settings, Shelf, Tool, ToolScope, Toolbox, name},
 };
 
+/// The tools, and what federated servers have beside.
+type Tools = (Arc<Toolbox>, Arc<Shelf>);
+
 /// The MCP surface over a snapshot's tools.
-pub(super) fn surface(parts: &Parts, route: Arc<Route>, toolbox: &Arc<Toolbox>, path: &str) -> Mcp {
+pub(super) fn surface(parts: &Parts, route: Arc<Route>, tools: &Tools, path: &str) -> Mcp {
     let (config, rest) = (&parts.config.mcp, &parts.config.rest);
     let settings = Settings {
         title: Arc::clone(&rest.title),
@@ -29,11 +32,11 @@ pub(super) fn surface(parts: &Parts, route: Arc<Route>, toolbox: &Arc<Toolbox>, 
         bounds: config.bounds,
         listeners: config.listeners,
     };
-    Mcp::new(path, rest.paths.trailing_slash, route, toolbox, &parts.mcp, settings)
+    Mcp::new(path, rest.paths.trailing_slash, route, tools, &parts.mcp, settings)
 }
 
 /// The same for tokens that were made for it.
-pub(super) fn protected(parts: &Parts, route: Arc<Route>, toolbox: &Arc<Toolbox>) -> Option<Mcp> {
+pub(super) fn protected(parts: &Parts, route: Arc<Route>, shared: &Tools) -> Option<Mcp> {
     let mcp = &parts.config.mcp;
     let [metadata, _] = mcp.oauth_metadata();
     let tools = mcp
@@ -47,7 +50,7 @@ pub(super) fn protected(parts: &Parts, route: Arc<Route>, toolbox: &Arc<Toolbox>
         scope: mcp.oauth.scope.clone(),
         tools: tools.collect(),
     };
-    Some(surface(parts, route, toolbox, &mcp.oauth_path()).protected(protection))
+    Some(surface(parts, route, shared, &mcp.oauth_path()).protected(protection))
 }
 
 impl Build<'_> {

@@ -52,6 +52,7 @@ impl<'a> Build<'a> {
                 | Destination::Respond(_)
                 | Destination::Redirect(_)
                 | Destination::Proxy(_)
+                | Destination::McpServer(_)
                 | Destination::Page
                 | Destination::Nothing => "the gateway itself".to_owned(),
             };

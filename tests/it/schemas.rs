@@ -331,7 +331,7 @@ async fn rules_of_the_config_give_rest_to_a_method_without_annotation() {
     assert_eq!(get(gateway.address, "/v1/books:get?name=y").await.http, 200, "the others stay");
 }
 
-const BUILT_IN: [&str; 12] = [
+const BUILT_IN: [&str; 13] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -342,6 +342,7 @@ const BUILT_IN: [&str; 12] = [
     "propylon.gateway.v1.AdminService",
     "propylon.gateway.v1.AuthService",
     "propylon.gateway.v1.HealthService",
+    "propylon.gateway.v1.McpService",
     "propylon.gateway.v1.RoutingService",
     "propylon.gateway.v1.UserService",
 ];

@@ -20,7 +20,7 @@ const ORDER: &[&[&str]] = &[
     &["transcode"],
     &["store"],
     &["policy", "dispatch"],
-    &["health", "otlp"],
+    &["federation", "health", "otlp"],
     &["services", "automation"],
     &["surface"],
     &["config"],

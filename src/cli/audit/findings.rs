@@ -5,7 +5,7 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 use super::{
     Finding, Severity, accounts,
     callers::{issuers, limits, proxies, tokens},
-    mcp, tls,
+    mcp, mcp_servers, tls,
 };
 use crate::{
     auth::{Access, Pattern, Place, Rule, Subject, Used, Whose},
@@ -17,7 +17,7 @@ pub(super) type Found = Vec<Finding>;
 
 /// Everything that is found.
 pub(super) fn findings(config: &Config) -> Found {
-    let checks: [fn(&Config) -> Found; 21] = [
+    let checks: [fn(&Config) -> Found; 23] = [
         open_services,
         wide_rules,
         open_administration,
@@ -26,6 +26,8 @@ pub(super) fn findings(config: &Config) -> Found {
         tls::port,
         tls::operators_listener,
         upstreams_in_plain_text,
+        mcp_servers::plain_text,
+        mcp_servers::programs,
         issuers,
         tokens,
         limits,

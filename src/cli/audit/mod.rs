@@ -4,6 +4,7 @@ mod accounts;
 mod callers;
 mod findings;
 mod mcp;
+mod mcp_servers;
 mod tls;
 
 use std::{path::PathBuf, process::ExitCode};

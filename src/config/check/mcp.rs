@@ -54,6 +54,7 @@ impl Check<'_> {
                 each: written.listeners_per_caller.unwrap_or(default.listeners.each),
             },
             oauth: self.oauth(written.oauth, issuers),
+            servers: self.mcp_servers(written.servers),
         }
     }
 

@@ -14,6 +14,7 @@ mod http_rules;
 mod http_upstreams;
 mod log;
 mod mcp;
+mod mcp_servers;
 mod meant;
 mod metrics;
 mod otlp;

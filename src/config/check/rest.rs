@@ -195,7 +195,8 @@ impl Check<'_> {
             | Own::Playbooks
             | Own::VariableTypes
             | Own::Favorites
-            | Own::Galaxy => (false, false),
+            | Own::Galaxy
+            | Own::Mcp => (false, false),
         };
         let nothing = [
             (

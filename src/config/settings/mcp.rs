@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::Time;
+use super::{McpServer, Time};
 
 /// `[mcp]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -47,6 +47,8 @@ pub(in crate::config) struct Mcp {
     pub(in crate::config) listeners_per_caller: Option<usize>,
     /// The same endpoint for tokens of OAuth that were made for it alone.
     pub(in crate::config) oauth: McpOauth,
+    /// Upstream MCP servers, whose tools, prompts and resources are shown beside the gateway's own tools.
+    pub(in crate::config) servers: Vec<McpServer>,
 }
 
 /// `[mcp.oauth]`

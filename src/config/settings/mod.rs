@@ -6,6 +6,7 @@ mod callers;
 mod galaxy;
 mod health;
 mod mcp;
+mod mcp_servers;
 mod metrics;
 mod otlp;
 mod resilience;
@@ -27,6 +28,7 @@ pub(super) use self::{
     galaxy::Galaxy,
     health::{Degraded, GatewayHealth, Probe, ProbeKind, ProbesIn, Unhealthy},
     mcp::{Mcp, McpOauth, Tool, ToolNames},
+    mcp_servers::{McpFailure, McpProtocol, McpServer},
     metrics::{Info, Metrics, Names},
     otlp::{Compression, Otlp, OtlpProtocol, Propagator, TraceTrust, Traces},
     resilience::{Balance, Breaker, Ejection, Health, HealthKind, OneOrMore, Retry, RouteRetry},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{HOST, USER_AGENT},
     uri::PathAndQuery,
 };
@@ -40,30 +40,47 @@ impl HttpUpstream {
     pub async fn post(
         &self,
         path: PathAndQuery,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
         limit: Duration,
         most: usize,
     ) -> Result<Posted, Status> {
-        const OURS: &str = concat!("propylon/", env!("CARGO_PKG_VERSION"));
         let until = Instant::now() + limit;
-        headers.insert(HOST, self.head.host.clone());
-        headers.insert(USER_AGENT, HeaderValue::from_static(OURS));
-        headers.extend(self.head.headers.clone());
-        let outline = Outline {
-            method: Method::POST,
-            path,
-            headers,
-            keep_host: false,
-            expected: None,
-            upload: None,
-            until: None,
+        let outline = self.own_outline(Method::POST, path, headers);
+        let posting = async {
+            let (head, body) = self.exchange(outline, body).await?.into_parts();
+            Ok(Posted { status: head.status, headers: head.headers, body: beginning(body, most).await })
         };
-        let posting = self.exchange(outline, body, most);
         timeout_at(until, posting).await.unwrap_or_else(|_| Err(deadline::passed("it answered", self)))
     }
 
-    async fn exchange(&self, outline: Outline, body: Bytes, most: usize) -> Result<Posted, Status> {
+    /// Sends a request of the gateway's own and gives the response as it comes: who reads its body bounds it. The breaker and the
+    /// limit are no matter, and it is not counted.
+    ///
+    /// # Errors
+    /// As of [`HttpUpstream::post`]: `limit` is for the response's head.
+    pub async fn open(
+        &self,
+        method: Method,
+        path: PathAndQuery,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Response<Body>, Status> {
+        let until = Instant::now() + limit;
+        let exchange = self.exchange(self.own_outline(method, path, headers), body);
+        timeout_at(until, exchange).await.unwrap_or_else(|_| Err(deadline::passed("it answered", self)))
+    }
+
+    fn own_outline(&self, method: Method, path: PathAndQuery, mut headers: HeaderMap) -> Outline {
+        const OURS: &str = concat!("propylon/", env!("CARGO_PKG_VERSION"));
+        headers.insert(HOST, self.head.host.clone());
+        headers.insert(USER_AGENT, HeaderValue::from_static(OURS));
+        headers.extend(self.head.headers.clone());
+        Outline { method, path, headers, keep_host: false, expected: None, upload: None, until: None }
+    }
+
+    async fn exchange(&self, outline: Outline, body: Bytes) -> Result<Response<Body>, Status> {
         let plan = Plan {
             repeatable: false,
             retry: None,
@@ -84,12 +101,7 @@ impl HttpUpstream {
             let failure = match endpoint.transport.send(request, &mut sent, &endpoint.label).await {
                 Ok(response) => {
                     call.went_well();
-                    let (head, body) = response.into_parts();
-                    return Ok(Posted {
-                        status: head.status,
-                        headers: head.headers,
-                        body: beginning(body, most).await,
-                    });
+                    return Ok(response);
                 }
                 Err(lost) => Failure::new(lost.status, lost.reach),
             };

@@ -110,6 +110,16 @@ fn one(route: &Route, snapshot: &Snapshot, sent: Option<&Uri>) -> ExplainedDesti
             name: respond.status.as_u16().to_string(),
             ..Default::default()
         },
+        Destination::McpServer(name) => {
+            let servers = &snapshot.config.mcp.servers;
+            let server = servers.iter().find(|server| server.name == *name);
+            ExplainedDestination {
+                kind: "mcp server".to_owned(),
+                name: name.to_string(),
+                address: server.map(|server| server.reached.to_string()).unwrap_or_default(),
+                ..Default::default()
+            }
+        }
         Destination::Page | Destination::Nothing => ExplainedDestination {
             kind: "page".to_owned(),
             name: route.name.to_string(),

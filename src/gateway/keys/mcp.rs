@@ -19,6 +19,7 @@ impl Keys {
             bounds,
             listeners,
             oauth,
+            servers,
         } = mcp;
         self.add("mcp.enabled", enabled);
         self.text("mcp.path", path);
@@ -37,5 +38,6 @@ impl Keys {
         self.add("mcp.listeners", &listeners.all);
         self.add("mcp.listeners_per_caller", &listeners.each);
         self.long("mcp.oauth", oauth);
+        servers.iter().for_each(|server| self.mcp_server(server));
     }
 }

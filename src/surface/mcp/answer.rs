@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::value::RawValue;
 use tonic::{Code, Status};
 
 use super::{era::Era, error::RpcError, protection::Challenge};
 use crate::{
     call::Body,
+    federation::{Object, raw},
     surface::{Failed, Response, rest},
 };
 
@@ -73,6 +75,36 @@ impl Client {
         }
         out.extend_from_slice(b"}}");
         out
+    }
+
+    /// A whole response message with a result that a federated server has given, in the words of its client's era.
+    pub(super) fn whole(&self, id: &str, era: Era, mut result: Object) -> Vec<u8> {
+        match era {
+            Era::Modern => {
+                if result.get("resultType").is_none() {
+                    result.set("resultType", raw("complete"));
+                }
+                let mut meta = result.object("_meta").unwrap_or_default();
+                if let Ok(server) = RawValue::from_string(self.server.to_string()) {
+                    meta.set("io.modelcontextprotocol/serverInfo", server);
+                }
+                result.set("_meta", raw(&meta));
+            }
+            Era::Legacy(_) => {
+                for member in ["resultType", "ttlMs", "cacheScope"] {
+                    drop(result.take(member));
+                }
+                let meta = result.object("_meta");
+                if let Some(mut meta) = meta {
+                    drop(meta.take("io.modelcontextprotocol/serverInfo"));
+                    drop(result.take("_meta"));
+                    if !meta.is_empty() {
+                        result.set("_meta", raw(&meta));
+                    }
+                }
+            }
+        }
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{}}}", result.written()).into_bytes()
     }
 
     /// The response of a message that is one whole.

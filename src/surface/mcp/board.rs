@@ -9,18 +9,21 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{cancel::Calls, session::Sessions, toolbox::Toolbox};
-use crate::store::Cache;
+use super::{asks::Asks, cancel::Calls, feeds::Feeds, session::Sessions, shelf::Shelf, toolbox::Toolbox};
+use crate::{federation::Kind, store::Cache};
 
 /// Told to who listens.
 pub struct Board {
     told: watch::Sender<Told>,
-    shown: Mutex<Option<Arc<Toolbox>>>,
+    shown: Mutex<Option<(Arc<Toolbox>, Arc<Shelf>)>>,
     /// How many listen, by who they are.
     listening: Mutex<HashMap<String, usize>>,
     pub(super) sessions: Sessions,
     /// Those of sessions.
     pub(super) calls: Arc<Calls>,
+    /// What clients were asked for.
+    pub(super) asks: Arc<Asks>,
+    pub(super) feeds: Feeds,
 }
 
 /// The most streams that tell of changes, at once.
@@ -36,6 +39,8 @@ pub struct Listeners {
 pub(super) struct Told {
     /// Another number with each change of the tools.
     pub(super) tools: u64,
+    pub(super) prompts: u64,
+    pub(super) resources: u64,
     /// No more will be told.
     pub(super) ends: bool,
 }
@@ -50,15 +55,25 @@ impl Board {
             listening: Mutex::default(),
             sessions: Sessions::new(cache),
             calls: Arc::default(),
+            asks: Arc::default(),
+            feeds: Feeds::default(),
         }
     }
 
-    /// Shows the tools of a new snapshot: who listens is told if they differ.
-    pub fn show(&self, toolbox: &Arc<Toolbox>) {
+    /// Shows what a new snapshot has: who listens is told of what differs.
+    pub fn show(&self, toolbox: &Arc<Toolbox>, shelf: &Arc<Shelf>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = shown.replace(Arc::clone(toolbox));
-        if before.is_some_and(|before| !before.is_told_as(toolbox)) {
-            self.told.send_modify(|told| told.tools += 1);
+        let before = shown.replace((Arc::clone(toolbox), Arc::clone(shelf)));
+        let Some((tools, things)) = before else { return };
+        let same = |kind| things.is_told_as(shelf, kind);
+        let (tools, prompts) = (tools.is_told_as(toolbox), same(Kind::Prompts));
+        let resources = same(Kind::Resources) && same(Kind::Templates);
+        if !(tools && prompts && resources) {
+            self.told.send_modify(|told| {
+                told.tools += u64::from(!tools);
+                told.prompts += u64::from(!prompts);
+                told.resources += u64::from(!resources);
+            });
         }
     }
 

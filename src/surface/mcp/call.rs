@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use serde_json::value::RawValue;
 use tonic::{Code, Status};
 
 use super::{
@@ -13,15 +14,19 @@ use super::{
     cancel::Ongoing,
     era::{Era, Meta},
     error::RpcError,
+    far::Where,
     members::Members,
     result::{Outcome, unary},
     session_header,
+    shelf::Thing,
     streamed::Streamed,
     tool::Tool,
+    toolbox::Offer,
 };
 use crate::{
     auth::Unmet,
     call::{Call, Message, Pending, Road, Target},
+    federation::Object,
     route::{Asked, Route},
     status::shown,
     surface::{Failed, Protocol, Response, metadata},
@@ -34,6 +39,11 @@ pub(super) struct Asking<'a> {
     pub(super) id: &'a str,
     pub(super) meta: &'a Meta<'a>,
     pub(super) params: &'a Members<'a>,
+    /// All of the params, as they were written.
+    pub(super) whole: &'a str,
+    /// What its client can do, as that has said it; and the least that it wants of the log.
+    pub(super) capabilities: Option<&'a RawValue>,
+    pub(super) level: Option<&'a str>,
     /// The whole body, of which `params` are a part.
     pub(super) body: &'a Bytes,
 }
@@ -49,12 +59,23 @@ impl Mcp {
         mut call: Call,
         asking: Asking<'_>,
     ) -> Result<Response, (Box<Call>, RpcError)> {
-        let Asking { client, era, id, meta, params, body } = asking;
+        let Asking { client, era, id, meta, params, body, .. } = asking;
         let Ok(Some(name)) = params.text("name") else {
             return Err((Box::new(call), RpcError::params("params: name is the name of a tool")));
         };
         let (tool, route) = match self.find(&**road, &call, &name) {
             Found::Tool(tool, route) => (tool, route),
+            Found::Far(thing) => {
+                if let Some(record) = &call.record {
+                    record.calls_tool(thing.key());
+                }
+                let whole = match Object::read(asking.whole) {
+                    Ok(whole) => whole,
+                    Err(why) => return Err((Box::new(call), RpcError::params(format!("params: {why}")))),
+                };
+                let to = Where::thing(&thing, whole, true);
+                return self.pass(road, call, asking, "tools/call", to).await;
+            }
             Found::Nothing => return Err((Box::new(call), unknown(&name))),
             Found::Refused(status) => {
                 let refused = road.admit(&mut call).await.err();
@@ -115,6 +136,8 @@ impl Mcp {
 enum Found {
     /// It may be called, by this route; what else there is to say policies say.
     Tool(Arc<Tool>, Arc<Route>),
+    /// The same of a federated server's tool.
+    Far(Arc<Thing>),
     /// There is none, as far as the caller is concerned: what it may not call is as what there is not.
     Nothing,
     /// There is one, or none, for callers who are known: on this route that is said.
@@ -127,15 +150,14 @@ impl Mcp {
     fn find(&self, road: &impl Road, call: &Call, name: &str) -> Found {
         let Target::Http(head) = &call.target else { return Found::Nothing };
         let asked = Asked::of(&head.uri, &call.metadata);
-        let chosen = self.toolbox.get(name).and_then(|tool| {
+        let chosen = self.toolbox.get(name).and_then(|offer| {
             // There may be none for the host that was asked.
-            let route = tool.routes().choose(&asked).map(|routes| Arc::clone(routes.pick()))?;
-            Some((Arc::clone(tool), route))
+            Some((offer.clone(), offer.pick(&asked)?))
         });
-        let Some((tool, route)) = chosen else {
+        let Some((offer, route)) = chosen else {
             // Whom nobody knows learns nothing by a name that it makes up.
-            let hidden = self.toolbox.behind(None).find_map(|tool| {
-                let route = tool.routes().choose(&asked)?.first();
+            let hidden = self.toolbox.behind(None).find_map(|(_, offer)| {
+                let route = offer.route(&asked)?;
                 (road.permits(call, route) == Err(Unmet::Unknown)).then(|| Arc::clone(route))
             });
             return hidden.map_or(Found::Nothing, Found::Hidden);
@@ -144,7 +166,7 @@ impl Mcp {
         match (&found, &self.protection) {
             (Err(Unmet::Unknown), _) => return Found::Hidden(route),
             (Ok(()) | Err(Unmet::Scope(_)), Some(protection)) => {
-                if let Err(status) = protection.tool(call, &tool, &found) {
+                if let Err(status) = protection.tool(call, name, &offer, &found) {
                     return Found::Refused(status);
                 }
             }
@@ -152,7 +174,10 @@ impl Mcp {
             (Ok(()) | Err(Unmet::Scope(_)), None) => {}
             (Err(_), _) => return Found::Nothing,
         }
-        Found::Tool(tool, route)
+        match offer {
+            Offer::Method(tool) => Found::Tool(tool, route),
+            Offer::Far(thing) => Found::Far(thing),
+        }
     }
 }
 

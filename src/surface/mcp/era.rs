@@ -46,7 +46,8 @@ pub(super) enum Era {
 #[derive(Debug, Default)]
 pub(super) struct Meta<'a> {
     version: Option<Cow<'a, str>>,
-    capabilities: bool,
+    /// What its client can do, as it was written.
+    pub(super) capabilities: Option<&'a RawValue>,
     /// As it was written: a text or a number.
     pub(super) progress: Option<&'a RawValue>,
 }
@@ -72,7 +73,7 @@ impl<'a> Meta<'a> {
         {
             return Err(RpcError::meta("_meta: progressToken is a string or a number"));
         }
-        Ok(Self { version, capabilities: capabilities.is_some(), progress })
+        Ok(Self { version, capabilities, progress })
     }
 }
 
@@ -120,7 +121,7 @@ pub(super) fn of(
         (Some(version), Some(_)) => Era::Legacy(legacy(version).ok_or_else(|| RpcError::version(version))?),
     };
     if era == Era::Modern {
-        if matches!(message.kind, Kind::Request(_)) && !meta.capabilities {
+        if matches!(message.kind, Kind::Request(_)) && meta.capabilities.is_none() {
             return Err(missing(meta));
         }
         says_the_same(headers, message, params)?;
@@ -134,7 +135,7 @@ pub(super) fn legacy(name: &str) -> Option<&'static str> {
 }
 
 fn missing(meta: &Meta<'_>) -> RpcError {
-    let lacks = [(VERSION_KEY, meta.version.is_none()), (CAPABILITIES_KEY, !meta.capabilities)];
+    let lacks = [(VERSION_KEY, meta.version.is_none()), (CAPABILITIES_KEY, meta.capabilities.is_none())];
     let lacks: Vec<_> = lacks.into_iter().filter_map(|(key, lacks)| lacks.then_some(key)).collect();
     RpcError::meta(format!("_meta of a request of {MODERN} has no {}", lacks.join(" and no ")))
 }

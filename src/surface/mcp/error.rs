@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use super::era::{Era, VERSIONS};
-use crate::status;
+use crate::{federation::RpcFailure, status};
 
 /// An error instead of a result.
 #[derive(Debug, Clone)]
@@ -73,6 +73,25 @@ impl RpcError {
     /// Its client has taken the request back, and waits for no answer.
     pub(super) fn taken_back() -> Self {
         Self { code: -32000, message: "Request cancelled".into(), data: None, http: None }
+    }
+
+    /// What a federated server says no with, in its own words.
+    pub(super) fn of_server(failure: RpcFailure, era: Era) -> Self {
+        let RpcFailure { code, message, data } = failure;
+        let code = i32::try_from(code).unwrap_or(-32603);
+        let http = match (code, era) {
+            (-32601, Era::Modern) => Some(StatusCode::NOT_FOUND),
+            (-32021, Era::Modern) => Some(StatusCode::BAD_REQUEST),
+            _ => None,
+        };
+        let data = data.and_then(|data| serde_json::from_str(data.get()).ok()).map(Box::new);
+        Self { code, message: message.into(), data, http }
+    }
+
+    /// There is no such resource.
+    pub(super) fn no_resource(uri: &str) -> Self {
+        let data = Some(Box::new(json!({"uri": status::shown(uri)})));
+        Self { code: -32602, message: "Resource not found".into(), data, http: None }
     }
 
     /// What a policy, or the surface itself, refuses before there is a method.

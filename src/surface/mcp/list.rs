@@ -1,47 +1,47 @@
-//! `tools/list`: what the caller may call, in pages, always in the same order.
-
-use std::sync::Arc;
+//! Lists: what the caller may call or read, in pages, always in the same order.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{answer::string, era::Era, error::RpcError, members::Members, tool::Tool, toolbox::Toolbox};
+use super::{answer::string, era::Era, error::RpcError, members::Members};
 
-/// One page, as the members of a result.
+/// What the page before ended with; `None` for the first.
 ///
 /// # Errors
 /// −32602 for a cursor that is none of ours.
-pub(super) fn page(
-    toolbox: &Toolbox,
-    params: &Members<'_>,
+pub(super) fn behind(params: &Members<'_>) -> Result<Option<String>, RpcError> {
+    match params.text("cursor") {
+        Ok(None) => Ok(None),
+        Ok(Some(cursor)) => key_of(&cursor).map(Some),
+        Err(()) if params.get("cursor").is_some_and(|cursor| cursor.get() == "null") => Ok(None),
+        Err(()) => Err(RpcError::params("cursor is a string")),
+    }
+}
+
+/// One page, as the members of a result: at most so many of these keys with what is said of them.
+pub(super) fn page<'a>(
+    member: &str,
+    mut all: impl Iterator<Item = (&'a str, &'a str)>,
     most: usize,
     cache: Option<Cache>,
-    may_call: impl Fn(&Tool) -> bool,
-) -> Result<Vec<u8>, RpcError> {
-    let behind = match params.text("cursor") {
-        Ok(None) => None,
-        Ok(Some(cursor)) => Some(name_of(&cursor)?),
-        Err(()) if params.get("cursor").is_some_and(|cursor| cursor.get() == "null") => None,
-        Err(()) => return Err(RpcError::params("cursor is a string")),
-    };
-    let mut tools = toolbox.behind(behind.as_deref()).filter(|tool| may_call(tool));
-    let shown: Vec<&Arc<Tool>> = tools.by_ref().take(most).collect();
-    let more = tools.next().is_some();
-    let mut out = b"\"tools\":[".to_vec();
-    for (at, tool) in shown.iter().enumerate() {
+) -> Vec<u8> {
+    let shown: Vec<_> = all.by_ref().take(most).collect();
+    let more = all.next().is_some();
+    let mut out = format!("\"{member}\":[").into_bytes();
+    for (at, (_, described)) in shown.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(tool.described().as_bytes());
+        out.extend_from_slice(described.as_bytes());
     }
     out.push(b']');
-    if let Some(last) = shown.last().filter(|_| more) {
+    if let Some((last, _)) = shown.last().filter(|_| more) {
         out.extend_from_slice(b",\"nextCursor\":");
-        string(&mut out, &URL_SAFE_NO_PAD.encode(&**last.name()));
+        string(&mut out, &URL_SAFE_NO_PAD.encode(last));
     }
     if let Some(cache) = cache {
         cache.write(&mut out);
     }
-    Ok(out)
+    out
 }
 
 /// How long, and for whom, a client may keep a result.
@@ -65,8 +65,8 @@ impl Cache {
     }
 }
 
-/// The tool that a page ended with.
-fn name_of(cursor: &str) -> Result<String, RpcError> {
-    let name = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    name.ok_or_else(|| RpcError::params("cursor: it is none that tools/list has given"))
+/// What a page ended with.
+fn key_of(cursor: &str) -> Result<String, RpcError> {
+    let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    key.ok_or_else(|| RpcError::params("cursor: it is none that was given here"))
 }

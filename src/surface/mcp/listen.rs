@@ -5,7 +5,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::broadcast,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     answer::{Client, event},
@@ -16,15 +19,17 @@ use super::{
     members::{Members, is_object},
     streamed::KEEP_ALIVE,
 };
-use crate::{auth::Principal, call::Body};
+use crate::{auth::Principal, call::Body, federation::Subscription};
 
 const FILTER: &[&str] =
     &["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
 
 /// What a client wants to be told, of what there is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Filter {
     tools: bool,
+    prompts: bool,
+    resources: bool,
 }
 
 impl Filter {
@@ -40,22 +45,66 @@ impl Filter {
         }
         let asked =
             Members::read(asked.get().as_bytes(), FILTER).map_err(|unread| wrong(&unread.to_string()))?;
-        match asked.get("toolsListChanged").map(|value| value.get()) {
-            None | Some("false" | "null") => Ok(Self { tools: false }),
-            Some("true") => Ok(Self { tools: true }),
-            Some(_) => Err(wrong("toolsListChanged is true or false")),
+        let wants = |name: &str| match asked.get(name).map(|value| value.get()) {
+            None | Some("false" | "null") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(wrong(&format!("{name} is true or false"))),
+        };
+        Ok(Self {
+            tools: wants("toolsListChanged")?,
+            prompts: wants("promptsListChanged")?,
+            resources: wants("resourcesListChanged")?,
+        })
+    }
+
+    /// What of it there can be here.
+    pub(super) fn within(self, prompts: bool, resources: bool) -> Self {
+        Self { prompts: self.prompts && prompts, resources: self.resources && resources, ..self }
+    }
+
+    fn all() -> Self {
+        Self { tools: true, prompts: true, resources: true }
+    }
+
+    /// The first of what differs that is to be told; the client knows it then.
+    fn change(self, known: &mut Told, now: Told) -> Option<&'static str> {
+        for (wanted, known, now, method) in [
+            (self.tools, &mut known.tools, now.tools, "notifications/tools/list_changed"),
+            (self.prompts, &mut known.prompts, now.prompts, "notifications/prompts/list_changed"),
+            (self.resources, &mut known.resources, now.resources, "notifications/resources/list_changed"),
+        ] {
+            if wanted && *known != now {
+                *known = now;
+                return Some(method);
+            }
         }
+        None
+    }
+
+    fn said(self) -> String {
+        let wanted = [
+            (self.tools, "toolsListChanged"),
+            (self.prompts, "promptsListChanged"),
+            (self.resources, "resourcesListChanged"),
+        ];
+        let said = wanted.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| format!("\"{name}\":true"));
+        format!("{{{}}}", said.collect::<Vec<_>>().join(","))
     }
 }
 
 /// A stream of changes.
 pub(super) struct Changes {
     listening: Listening,
-    tools: bool,
+    filter: Filter,
     /// What its client knows of; `None` before it was told that the stream has begun.
     known: Option<Told>,
     way: Way,
     over: bool,
+    /// The resources of which it was promised to hear.
+    uris: Vec<String>,
+    updates: Option<broadcast::Receiver<Arc<str>>>,
+    /// Held as long as it listens.
+    _subscriptions: Vec<Subscription>,
     /// The session that it ends with.
     session: Option<Lasting>,
 }
@@ -78,17 +127,49 @@ enum Way {
 }
 
 impl Changes {
-    pub(super) fn modern(listening: Listening, filter: Filter, client: Client, id: &str) -> Self {
+    pub(super) fn modern(
+        listening: Listening,
+        filter: Filter,
+        client: Client,
+        id: &str,
+        uris: Vec<String>,
+    ) -> Self {
         let way = Way::Modern { client, id: id.to_owned() };
-        Self { listening, tools: filter.tools, known: None, way, over: false, session: None }
+        let (updates, _subscriptions) = (None, Vec::new());
+        Self {
+            listening,
+            filter,
+            known: None,
+            way,
+            over: false,
+            uris,
+            updates,
+            _subscriptions,
+            session: None,
+        }
     }
 
     /// `known`: the id of the last event that its client has seen.
     pub(super) fn legacy(mut listening: Listening, known: Option<&str>, session: Option<Lasting>) -> Self {
         let now = *listening.told.borrow_and_update();
-        let seen = known.and_then(|id| id.parse().ok()).unwrap_or(now.tools);
-        let known = Some(Told { tools: seen, ends: false });
-        Self { listening, tools: true, known, way: Way::Legacy, over: false, session }
+        let seen = known.map(|id| id.split('-').map(|part| part.parse().ok()).collect::<Vec<_>>());
+        let seen = |at: usize, now: u64| {
+            seen.as_ref().and_then(|seen| seen.get(at).copied().flatten()).unwrap_or(now)
+        };
+        let (tools, prompts) = (seen(0, now.tools), seen(1, now.prompts));
+        let known = Some(Told { tools, prompts, resources: seen(2, now.resources), ends: false });
+        let (filter, way, updates) = (Filter::all(), Way::Legacy, None);
+        let (uris, _subscriptions) = (Vec::new(), Vec::new());
+        Self { listening, filter, known, way, over: false, uris, updates, _subscriptions, session }
+    }
+
+    /// The same, with what is told of resources.
+    pub(super) fn with(
+        self,
+        updates: Option<broadcast::Receiver<Arc<str>>>,
+        subscriptions: Vec<Subscription>,
+    ) -> Self {
+        Self { updates, _subscriptions: subscriptions, ..self }
     }
 
     /// The events.
@@ -103,7 +184,7 @@ impl Changes {
         if self.over {
             return None;
         }
-        let Some(known) = self.known else {
+        let Some(mut known) = self.known else {
             let now = *self.listening.told.borrow_and_update();
             self.known = Some(Told { ends: false, ..now });
             return Some(self.acknowledged());
@@ -115,10 +196,18 @@ impl Changes {
                 self.over = true;
                 return self.ended();
             }
-            self.known = Some(now);
-            if now.tools != known.tools && self.tools {
-                return Some(self.changed(now));
+            let changed = self.filter.change(&mut known, now);
+            self.known = Some(known);
+            if let Some(method) = changed {
+                return Some(self.changed(method, known));
             }
+            let (told, updates) = (&mut self.listening.told, &mut self.updates);
+            let heard = async {
+                tokio::select! {
+                    changed = told.changed() => changed.map(|()| None).map_err(drop),
+                    uri = updated(updates) => Ok(Some(uri)),
+                }
+            };
             let ended = async {
                 match &self.session {
                     Some(session) => session.ongoing.taken_back().await,
@@ -127,9 +216,13 @@ impl Changes {
             };
             tokio::select! {
                 () = ended => return None,
-                changed = timeout_at(alive, self.listening.told.changed()) => match changed {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) => return None,
+                heard = timeout_at(alive, heard) => match heard {
+                    Ok(Ok(None)) => {}
+                    Ok(Ok(Some(uri))) => {
+                        let params = format!("\"uri\":{}", serde_json::json!(&*uri));
+                        return Some(self.notification("notifications/resources/updated", &params));
+                    }
+                    Ok(Err(())) => return None,
                     Err(_) if self.is_over().await => return None,
                     Err(_) => return Some(Bytes::from_static(b": keep-alive\n\n")),
                 },
@@ -145,19 +238,26 @@ impl Changes {
     }
 
     fn acknowledged(&self) -> Bytes {
-        let honoured = if self.tools { "{\"toolsListChanged\":true}" } else { "{}" };
+        let mut honoured = self.filter.said();
+        if !self.uris.is_empty() {
+            let comma = if honoured.len() > 2 { "," } else { "" };
+            let uris = serde_json::json!(self.uris);
+            honoured.truncate(honoured.len() - 1);
+            honoured.push_str(&format!("{comma}\"resourceSubscriptions\":{uris}}}"));
+        }
         self.notification(
             "notifications/subscriptions/acknowledged",
             &format!("\"notifications\":{honoured}"),
         )
     }
 
-    fn changed(&self, now: Told) -> Bytes {
-        let said = self.notification("notifications/tools/list_changed", "");
+    fn changed(&self, method: &str, known: Told) -> Bytes {
+        let said = self.notification(method, "");
         match self.way {
             Way::Modern { .. } => said,
             Way::Legacy => {
-                let mut out = format!("id: {}\n", now.tools).into_bytes();
+                let Told { tools, prompts, resources, .. } = known;
+                let mut out = format!("id: {tools}-{prompts}-{resources}\n").into_bytes();
                 out.extend_from_slice(&said);
                 out.into()
             }
@@ -172,7 +272,8 @@ impl Changes {
                     ",\"params\":{{\"_meta\":{{\"io.modelcontextprotocol/subscriptionId\":{id}}}{comma}{params}}}"
                 )
             }
-            Way::Legacy => String::new(),
+            Way::Legacy if params.is_empty() => String::new(),
+            Way::Legacy => format!(",\"params\":{{{params}}}"),
         };
         event(format!("{{\"jsonrpc\":\"2.0\",\"method\":\"{method}\"{params}}}").as_bytes()).into()
     }
@@ -192,15 +293,24 @@ impl Changes {
     }
 }
 
+/// The next change of a resource; those that a slow client has missed are lost.
+async fn updated(updates: &mut Option<broadcast::Receiver<Arc<str>>>) -> Arc<str> {
+    loop {
+        let Some(receiver) = updates else { return std::future::pending().await };
+        match receiver.recv().await {
+            Ok(uri) => return uri,
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => *updates = None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt as _;
 
     use super::{
-        super::{
-            board::{Board, Listeners},
-            toolbox::Toolbox,
-        },
+        super::board::{Board, Listeners},
         *,
     };
     use crate::store::MemoryCache;
@@ -224,8 +334,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_is_acknowledged_first_and_ends_with_a_result() {
         let board = board();
-        let filter = Filter { tools: true };
-        let mut body = Changes::modern(board.listen("a", MANY).unwrap(), filter, client(), "7").body();
+        let filter = Filter { tools: true, ..Filter::default() };
+        let mut body =
+            Changes::modern(board.listen("a", MANY).unwrap(), filter, client(), "7", Vec::new()).body();
         let acknowledged = event(&mut body).await;
         assert!(acknowledged.contains("notifications/subscriptions/acknowledged"), "{acknowledged}");
         assert!(acknowledged.contains(r#""notifications":{"toolsListChanged":true}"#), "{acknowledged}");
@@ -243,9 +354,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_was_asked_for_is_told() {
         let board = board();
-        board.show(&Arc::new(Toolbox::default()));
+        board.show(&Arc::default(), &Arc::default());
         let mut body =
-            Changes::modern(board.listen("a", MANY).unwrap(), Filter { tools: false }, client(), "1").body();
+            Changes::modern(board.listen("a", MANY).unwrap(), Filter::default(), client(), "1", Vec::new())
+                .body();
         assert!(event(&mut body).await.contains(r#""notifications":{}"#));
         assert_eq!(event(&mut body).await, ": keep-alive\n\n");
         // One who comes again and has missed something is told at once.
@@ -253,7 +365,7 @@ mod tests {
         let told = event(&mut again).await;
         assert_eq!(
             told,
-            "id: 0\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n"
+            "id: 0-0-0\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n"
         );
         let mut first = Changes::legacy(board.listen("a", MANY).unwrap(), None, None).body();
         assert_eq!(event(&mut first).await, ": keep-alive\n\n");
@@ -263,7 +375,7 @@ mod tests {
     async fn a_session_s_stream_ends_with_it() {
         let board = board();
         let stream = async || {
-            let id = board.sessions.open("2025-06-18", None, HOUR).await.unwrap();
+            let id = board.sessions.open("2025-06-18", None, None, HOUR).await.unwrap();
             let ongoing = board.calls.begin(&id, "a stream");
             let session = Lasting { id: id.clone(), caller: None, lifetime: HOUR, ongoing };
             (Changes::legacy(board.listen("a", MANY).unwrap(), None, Some(session)).body(), id)

@@ -28,6 +28,7 @@ const PARAMS: &[&str] = &[
     "notifications",
     "requestId",
     "uri",
+    "level",
 ];
 
 /// One message of a client.
@@ -102,6 +103,11 @@ impl<'a> Message<'a> {
     pub(super) fn params(&self) -> Result<Members<'a>, RpcError> {
         let json = self.params.map_or("{}", RawValue::get);
         Members::read(json.as_bytes(), PARAMS).map_err(|unread| RpcError::params(format!("params: {unread}")))
+    }
+
+    /// All of its `params`, as they were written.
+    pub(super) fn whole_params(&self) -> &'a str {
+        self.params.map_or("{}", RawValue::get)
     }
 
     /// Its id, of a request.

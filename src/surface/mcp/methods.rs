@@ -2,8 +2,8 @@
 //! of changes.
 
 use http::{HeaderMap, HeaderValue, StatusCode};
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use serde_json::json;
+use tonic::Status;
 
 use super::{
     Mcp,
@@ -16,19 +16,16 @@ use super::{
     refused,
     session::{Session, whose},
     session_header,
+    wishes::full,
 };
 use crate::{
     auth::{Principal, Unmet, place},
     call::{Call, Road, Target},
-    route::{Asked, Route},
+    federation::{Kind, reply},
+    route::Asked,
     status::{Refusal, refuse},
     surface::{Response, rest},
 };
-
-/// How soon one may ask again for whom there is no room.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
-/// What the server can do, as the protocol names it.
-const CAPABILITIES: &str = "\"capabilities\":{\"tools\":{\"listChanged\":true}}";
 
 impl Mcp {
     /// Answers a request that is no tool's call. `call` is identified; its metadata are the headers as they came.
@@ -47,25 +44,27 @@ impl Mcp {
         let ttl = self.settings.list_ttl.as_millis();
         let members = match (era, method) {
             (Era::Modern, "server/discover") => {
-                let mut out = format!("\"supportedVersions\":{},{CAPABILITIES}", versions()).into_bytes();
+                let capabilities = self.capabilities();
+                let mut out = format!("\"supportedVersions\":{},{capabilities}", versions()).into_bytes();
                 out.extend_from_slice(self.instructions.as_bytes());
                 // What it says is the same for everyone.
                 Cache { milliseconds: ttl, public: self.route.terms.access.is_public() }.write(&mut out);
                 Ok(out)
             }
-            (_, "tools/list") => {
-                let may_call = |tool: &super::Tool| {
-                    route_of(&call, tool).is_some_and(|route| self.shows(&road.permits(&call, route)))
-                };
-                let cache = Cache::of(era, ttl, self.lists_the_same());
-                list::page(&self.toolbox, params, self.settings.page_size, cache, may_call)
+            (_, "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list") => {
+                self.list(road, &call, era, method, params)
             }
             (Era::Modern, "subscriptions/listen") => match Filter::of(params) {
                 Ok(filter) => {
+                    let filter = filter.within(self.shelf.can("prompts"), self.shelf.can("resources"));
                     let Some(listening) = self.board.listen(&who(&call), self.settings.listeners) else {
                         return client.refusal(Some(id), &full());
                     };
-                    return events(Changes::modern(listening, filter, client.clone(), id).body(), told);
+                    let (updates, held) = self.updates(road, &call, params);
+                    let uris = held.iter().map(|(uri, _)| uri.clone()).collect();
+                    let held = held.into_iter().map(|(_, subscription)| subscription).collect();
+                    let changes = Changes::modern(listening, filter, client.clone(), id, uris);
+                    return events(changes.with(updates, held).body(), told);
                 }
                 Err(error) => Err(error),
             },
@@ -74,6 +73,12 @@ impl Mcp {
                 return self.initialize(caller, client, id, params, told).await;
             }
             (Era::Legacy(_), "ping") => Ok(Vec::new()),
+            (Era::Legacy(_), "resources/subscribe" | "resources/unsubscribe") if self.shelf.subscribes() => {
+                self.subscribe(road, &call, method == "resources/subscribe", params)
+            }
+            (Era::Legacy(_), "logging/setLevel") if self.shelf.can("logging") => {
+                self.set_level(call.metadata.get(session_header()), params).await
+            }
             _ => Err(RpcError::method(method, &era)),
         };
         match members {
@@ -102,7 +107,9 @@ impl Mcp {
         };
         let [newest, ..] = LEGACY;
         let version = era::legacy(&wanted).unwrap_or(newest);
-        match self.board.sessions.open(version, caller, self.settings.session_lifetime).await {
+        let capabilities = params.get("capabilities").map(|said| said.get());
+        let lifetime = self.settings.session_lifetime;
+        match self.board.sessions.open(version, capabilities, caller, lifetime).await {
             Ok(session) => {
                 if let Ok(session) = HeaderValue::try_from(session) {
                     told.insert(session_header(), session);
@@ -114,7 +121,7 @@ impl Mcp {
             out.extend_from_slice(b"\"protocolVersion\":");
             string(out, version);
             out.push(b',');
-            out.extend_from_slice(CAPABILITIES.as_bytes());
+            out.extend_from_slice(self.capabilities().as_bytes());
             out.extend_from_slice(b",\"serverInfo\":");
             out.extend_from_slice(self.server.as_bytes());
             out.extend_from_slice(self.instructions.as_bytes());
@@ -122,18 +129,80 @@ impl Mcp {
         client.message(StatusCode::OK, message, told)
     }
 
-    /// What a request of a session speaks; of none what it says itself.
+    /// What a request of a session speaks, and what is known of its client; of none what it says itself.
     pub(super) async fn session_of(
         &self,
         headers: &HeaderMap,
         caller: Option<&Principal>,
         era: Era,
-    ) -> Result<Era, RpcError> {
-        let (Era::Legacy(said), Some(id)) = (era, headers.get(session_header())) else { return Ok(era) };
+    ) -> Result<(Era, Session), RpcError> {
+        let (Era::Legacy(said), Some(id)) = (era, headers.get(session_header())) else {
+            return Ok((era, Session::default()));
+        };
         let session = self.session(id, caller).await?;
         // Without a header it is the session's version; a header that says another is believed: all are spoken.
         let unsaid = !headers.contains_key(&era::VERSION_HEADER);
-        Ok(Era::Legacy(if unsaid { session.version } else { said }))
+        Ok((Era::Legacy(if unsaid { session.version } else { said }), session))
+    }
+
+    /// One page of a list.
+    fn list(
+        &self,
+        road: &impl Road,
+        call: &Call,
+        era: Era,
+        method: &str,
+        params: &Members<'_>,
+    ) -> Result<Vec<u8>, RpcError> {
+        let kind = match method {
+            "prompts/list" => Kind::Prompts,
+            "resources/list" => Kind::Resources,
+            "resources/templates/list" => Kind::Templates,
+            _ => Kind::Tools,
+        };
+        let needs = if kind == Kind::Prompts { "prompts" } else { "resources" };
+        if kind != Kind::Tools && !self.shelf.can(needs) {
+            return Err(RpcError::method(method, &era));
+        }
+        if let Some((server, why)) = self.shelf.missing() {
+            let text =
+                format!("MCP server {:?} is away, and nothing is listed without it: {why}", server.name());
+            return Err(RpcError::of_status(&Status::unavailable(text)));
+        }
+        let (ttl, most) = (self.settings.list_ttl.as_millis(), self.settings.page_size);
+        let cache = Cache::of(era, ttl, self.lists_the_same(kind));
+        let behind = list::behind(params)?;
+        Ok(if kind == Kind::Tools {
+            let mine = self.toolbox.behind(behind.as_deref()).filter(|(_, offer)| {
+                let asked = asked_of(call);
+                asked
+                    .and_then(|asked| offer.route(&asked))
+                    .is_some_and(|route| self.shows(&road.permits(call, route)))
+            });
+            list::page(kind.member(), mine.map(|(name, offer)| (name, offer.described())), most, cache)
+        } else {
+            let mine = self.shelf.behind(kind, behind.as_deref());
+            let mine = mine.filter(|(_, thing)| road.permits(call, thing.route()).is_ok());
+            list::page(kind.member(), mine.map(|(key, thing)| (key, thing.described())), most, cache)
+        })
+    }
+
+    /// What the server can do, as the protocol names it.
+    fn capabilities(&self) -> String {
+        let mut said = json!({"tools": {"listChanged": true}});
+        if self.shelf.can("prompts") {
+            said["prompts"] = json!({"listChanged": true});
+        }
+        if self.shelf.can("resources") {
+            said["resources"] = json!({"listChanged": true, "subscribe": self.shelf.subscribes()});
+        }
+        if self.shelf.can("completions") {
+            said["completions"] = json!({});
+        }
+        if self.shelf.can("logging") {
+            said["logging"] = json!({});
+        }
+        format!("\"capabilities\":{said}")
     }
 
     async fn session(&self, id: &HeaderValue, caller: Option<&Principal>) -> Result<Session, RpcError> {
@@ -148,6 +217,14 @@ impl Mcp {
         let session = session.and_then(|session| session.to_str().ok());
         if let (Era::Legacy(_), Some(session), Some(id)) = (era, session, id) {
             self.board.calls.take_back(session, id);
+        }
+    }
+
+    /// What a session's client answers to what it was asked; the session is its caller's, as has been seen to.
+    pub(super) fn take_reply(&self, session: Option<&HeaderValue>, body: &[u8]) {
+        let session = session.and_then(|session| session.to_str().ok());
+        if let (Some(session), Some((id, outcome))) = (session, reply(body)) {
+            self.board.asks.reply(session, &id, outcome);
         }
     }
 
@@ -178,7 +255,9 @@ impl Mcp {
             lifetime: self.settings.session_lifetime,
         };
         let known = call.metadata.get("last-event-id").and_then(|known| known.to_str().ok());
-        events(Changes::legacy(listening, known, Some(session)).body(), road.ahead(&call))
+        let updates = self.board.feeds.listen(&session.id, self.settings.session_lifetime);
+        let changes = Changes::legacy(listening, known, Some(session)).with(updates, Vec::new());
+        events(changes.body(), road.ahead(&call))
     }
 
     /// DELETE: the end of a session.
@@ -194,6 +273,7 @@ impl Mcp {
             return client.refusal(None, &status);
         }
         let id = id.to_str().unwrap_or_default();
+        self.board.feeds.close(id);
         let closed = self.board.sessions.close(id).await;
         // What goes on of it ends with it, or is of no session any more.
         self.board.calls.end(id);
@@ -222,24 +302,26 @@ impl Mcp {
         }
     }
 
-    /// True where every caller is shown the same tools.
-    fn lists_the_same(&self) -> bool {
-        let public = |route: &Route| route.terms.access.is_public();
-        public(&self.route)
-            && self.toolbox.behind(None).all(|tool| {
-                tool.routes().when().is_empty() && tool.routes().first().is_none_or(|route| public(route))
-            })
+    /// True where every caller is shown the same things.
+    fn lists_the_same(&self, kind: Kind) -> bool {
+        self.route.terms.access.is_public()
+            && match kind {
+                Kind::Tools => self.toolbox.behind(None).all(|(_, offer)| offer.is_public()),
+                kind => {
+                    self.shelf.behind(kind, None).all(|(_, thing)| thing.route().terms.access.is_public())
+                }
+            }
     }
 }
 
-/// The route of a tool for a request like this call's; of several by weight, the first.
-fn route_of<'a>(call: &Call, tool: &'a super::Tool) -> Option<&'a Route> {
+/// A request like this call's.
+fn asked_of(call: &Call) -> Option<Asked<'_>> {
     let Target::Http(head) = &call.target else { return None };
-    tool.routes().choose(&Asked::of(&head.uri, &call.metadata)).map(|routes| &**routes.first())
+    Some(Asked::of(&head.uri, &call.metadata))
 }
 
 fn versions() -> String {
-    serde_json::json!(VERSIONS).to_string()
+    json!(VERSIONS).to_string()
 }
 
 /// Whose streams are counted together: a caller's, or an address's where nobody knows who calls.
@@ -249,11 +331,4 @@ fn who(call: &Call) -> String {
         (None, Some(client)) => place(client.address),
         (None, None) => String::new(),
     }
-}
-
-/// There are as many streams as there may be.
-fn full() -> Status {
-    let details = ErrorDetails::with_retry_info(Some(AGAIN));
-    let message = "as many listen for changes as there may be (mcp.listeners, mcp.listeners_per_caller); ask again soon";
-    Status::with_error_details(Code::Unavailable, message, details)
 }

@@ -10,11 +10,14 @@
 //! Specification: modelcontextprotocol.io, 2026-07-28, 2025-11-25, 2025-06-18, 2025-03-26 and 2024-11-05; JSON-RPC 2.0.
 
 mod answer;
+mod asks;
 mod board;
 mod call;
 mod cancel;
 mod era;
 mod error;
+mod far;
+mod feeds;
 mod head;
 mod list;
 mod listen;
@@ -23,17 +26,20 @@ mod message;
 mod methods;
 mod name;
 mod protection;
+mod relay;
 mod result;
 mod session;
+mod shelf;
 mod streamed;
 mod tool;
 mod toolbox;
+mod wishes;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 use tonic::Status;
 
 use self::{
@@ -44,8 +50,9 @@ use self::{
 };
 pub use self::{
     board::{Board, Listeners},
-    name::{Naming, check as check_name, name},
+    name::{Naming, bounded, check as check_name, name},
     protection::{Protection, ToolScope},
+    shelf::{Shelf, Stand, Thing},
     streamed::Bounds,
     tool::{Said, Tool},
     toolbox::Toolbox,
@@ -88,6 +95,8 @@ pub struct Mcp {
     /// That of the endpoint: a tool's call has its own.
     route: Arc<Route>,
     toolbox: Arc<Toolbox>,
+    /// What federated servers have beside tools.
+    shelf: Arc<Shelf>,
     board: Arc<Board>,
     settings: Settings,
     /// What is wanted of tokens; `None` where they are the same as elsewhere.
@@ -113,7 +122,7 @@ impl Mcp {
         path: &str,
         slash: TrailingSlash,
         route: Arc<Route>,
-        toolbox: &Arc<Toolbox>,
+        (toolbox, shelf): &(Arc<Toolbox>, Arc<Shelf>),
         board: &Arc<Board>,
         settings: Settings,
     ) -> Self {
@@ -127,6 +136,7 @@ impl Mcp {
             slash,
             route,
             toolbox: Arc::clone(toolbox),
+            shelf: Arc::clone(shelf),
             board: Arc::clone(board),
             settings,
             protection: None,
@@ -155,6 +165,11 @@ impl Mcp {
     #[must_use]
     pub fn toolbox(&self) -> &Arc<Toolbox> {
         &self.toolbox
+    }
+
+    #[must_use]
+    pub fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
     }
 
     /// True for a path that is the surface's.
@@ -309,8 +324,9 @@ impl Mcp {
             Ok(read) => read,
             Err(error) => return refused(&**road, call, &client, id, error).await,
         };
-        let era = match self.session_of(&call.metadata, call.caller.principal.as_deref(), era).await {
-            Ok(session) => session,
+        let found = self.session_of(&call.metadata, call.caller.principal.as_deref(), era).await;
+        let (era, kept) = match found {
+            Ok(found) => found,
             Err(error) => return refused(&**road, call, &client, id, error).await,
         };
         let id = match message.kind {
@@ -319,12 +335,16 @@ impl Mcp {
                 let error = RpcError::invalid("Nothing was asked of the client: there is nothing to answer");
                 return refused(&**road, call, &client, None, error).await;
             }
-            Kind::Notification | Kind::Response => {
+            kind @ (Kind::Notification | Kind::Response) => {
                 let session = call.metadata.get(session_header()).cloned();
                 return match road.admit(&mut call).await {
                     Ok(()) => {
-                        if message.method == "notifications/cancelled" {
-                            self.take_back(era, session.as_ref(), &params);
+                        match kind {
+                            Kind::Response => self.take_reply(session.as_ref(), &body),
+                            _ if message.method == "notifications/cancelled" => {
+                                self.take_back(era, session.as_ref(), &params);
+                            }
+                            _ => {}
                         }
                         empty(StatusCode::ACCEPTED, road.ahead(&call))
                     }
@@ -332,14 +352,29 @@ impl Mcp {
                 };
             }
         };
-        if message.method == "tools/call" {
-            let asking = call::Asking { client: &client, era, id, meta: &meta, params: &params, body: &body };
-            return match self.call_tool(road, call, asking).await {
-                Ok(response) => response,
-                Err((call, error)) => refused(&**road, *call, &client, Some(id), error).await,
-            };
+        let of_session = kept.capabilities.and_then(|said| RawValue::from_string(said).ok());
+        let asking = call::Asking {
+            client: &client,
+            era,
+            id,
+            meta: &meta,
+            params: &params,
+            whole: message.whole_params(),
+            capabilities: meta.capabilities.or(of_session.as_deref()),
+            level: kept.level.as_deref(),
+            body: &body,
+        };
+        let method = &*message.method;
+        let answered = match self.far(method, asking.whole) {
+            _ if method == "tools/call" => self.call_tool(road, call, asking).await,
+            Some(Ok(to)) => self.pass(road, call, asking, method, to).await,
+            Some(Err(error)) => Err((Box::new(call), error)),
+            None => return self.answer(&**road, call, &client, method, (era, id, &params)).await,
+        };
+        match answered {
+            Ok(response) => response,
+            Err((call, error)) => refused(&**road, *call, &client, Some(id), error).await,
         }
-        self.answer(&**road, call, &client, &message.method, (era, id, &params)).await
     }
 }
 

@@ -40,6 +40,19 @@ pub fn name(method: &str, naming: Naming) -> String {
     format!("{}_{hash}", end.trim_start_matches(|c: char| !c.is_ascii_alphabetic()))
 }
 
+/// A name that was made elsewhere, in the characters and the length that names have here; the hash is of `whole`.
+#[must_use]
+pub fn bounded(text: &str, whole: &str) -> String {
+    let fits: String = text.chars().map(|c| if is_part(c) { c } else { '_' }).collect();
+    if fits == text && text.len() <= MOST {
+        return fits;
+    }
+    let hash: String =
+        digest(whole.as_bytes()).iter().take(HASH / 2).map(|byte| format!("{byte:02x}")).collect();
+    let start = fits.get(..fits.len().min(MOST - HASH - 1)).unwrap_or_default();
+    format!("{start}_{hash}")
+}
+
 /// What is wrong with a name that is given by hand.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, header::WWW_AUTHENTICATE, request::Parts};
 use tonic::Status;
 
-use super::tool::Tool;
+use super::toolbox::Offer;
 use crate::{
     auth::{Principal, Resource, Unmet},
     call::Call,
@@ -62,10 +62,16 @@ impl Protection {
     ///
     /// # Errors
     /// 403 that names every scope that the call needs.
-    pub(super) fn tool(&self, call: &Call, tool: &Tool, found: &Result<(), Unmet>) -> Result<(), Status> {
-        let method = tool.method().path.as_str().trim_start_matches('/');
+    pub(super) fn tool(
+        &self,
+        call: &Call,
+        name: &str,
+        offer: &Offer,
+        found: &Result<(), Unmet>,
+    ) -> Result<(), Status> {
+        let method = offer.in_rules();
         let named = self.tools.iter().filter(|scope| {
-            scope.tools.iter().any(|glob| glob.matches(method, false) || glob.matches(tool.name(), false))
+            scope.tools.iter().any(|glob| glob.matches(method, false) || glob.matches(name, false))
         });
         let by_rules: &[Arc<str>] = match found {
             Err(Unmet::Scope(scopes)) => scopes,

@@ -19,9 +19,13 @@ pub(super) struct Sessions {
 }
 
 /// One session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) version: &'static str,
+    /// What its client has said that it can do, as JSON.
+    pub(super) capabilities: Option<String>,
+    /// The least that its client wants of the log, where it has said so.
+    pub(super) level: Option<String>,
     /// In seconds since 1970, where that was written down.
     opened: u64,
 }
@@ -38,6 +42,10 @@ struct Kept {
     version: String,
     /// A digest of whose it is; empty for somebody whom nobody knows.
     whose: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    capabilities: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    level: Option<String>,
     /// When it was opened.
     #[serde(default)]
     opened: u64,
@@ -60,6 +68,7 @@ impl Sessions {
     pub(super) async fn open(
         &self,
         version: &str,
+        capabilities: Option<&str>,
         caller: Option<&Principal>,
         lifetime: Duration,
     ) -> Result<String, StoreError> {
@@ -67,7 +76,9 @@ impl Sessions {
         aws_lc_rs::rand::fill(&mut bytes)
             .map_err(|_| StoreError::Broken("the machine gives no randomness".to_owned()))?;
         let id = hex(&bytes);
-        let kept = Kept { version: version.to_owned(), whose: whose(caller), opened: now() };
+        let capabilities = capabilities.map(str::to_owned);
+        let (version, whose) = (version.to_owned(), whose(caller));
+        let kept = Kept { version, whose, opened: now(), capabilities, level: None };
         let value = serde_json::to_vec(&kept).unwrap_or_default();
         self.cache.set(&key(&id), value.into(), lifetime).await?;
         Ok(id)
@@ -91,7 +102,25 @@ impl Sessions {
         let Some(version) = legacy(&kept.version).filter(|_| kept.whose == whose(caller)) else {
             return Ok(None);
         };
-        Ok(Some(Session { version, opened: kept.opened }))
+        let Kept { capabilities, level, opened, .. } = kept;
+        Ok(Some(Session { version, opened, capabilities, level }))
+    }
+
+    /// Notes what a session's client wants of the log; the session is its caller's, as has been seen to.
+    ///
+    /// # Errors
+    /// Where sessions are kept nobody answers.
+    pub(super) async fn set_level(
+        &self,
+        id: &str,
+        level: &str,
+        lifetime: Duration,
+    ) -> Result<(), StoreError> {
+        let Some(value) = self.cache.get(&key(id)).await? else { return Ok(()) };
+        let Ok(mut kept) = serde_json::from_slice::<Kept>(&value) else { return Ok(()) };
+        kept.level = Some(level.to_owned());
+        let value = serde_json::to_vec(&kept).unwrap_or_default();
+        self.cache.set(&key(id), value.into(), lifetime).await
     }
 
     /// Ends a session.
@@ -133,18 +162,21 @@ mod tests {
         let of = |id: &str, means: Means| Principal::new(id, means);
         let (a, b) = (of("a", Means::Own), of("b", Means::Own));
         let elsewhere = of("a", Means::Token { issuer: "other".into() });
-        let id = sessions.open("2025-06-18", Some(&a), HOUR).await.unwrap();
+        let id = sessions.open("2025-06-18", Some("{}"), Some(&a), HOUR).await.unwrap();
         assert!(id.len() == 48 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let found = async |caller| sessions.find(&id, caller, HOUR).await.unwrap();
         let session = found(Some(&a)).await.unwrap();
         assert_eq!(session.version, "2025-06-18");
         assert!(session.lasted().is_some_and(|lasted| lasted < HOUR));
+        assert_eq!(session.capabilities.as_deref(), Some("{}"));
+        sessions.set_level(&id, "error", HOUR).await.unwrap();
+        assert_eq!(found(Some(&a)).await, Some(Session { level: Some("error".to_owned()), ..session }));
         for caller in [Some(&b), Some(&elsewhere), None] {
             assert_eq!(found(caller).await, None, "{caller:?}");
         }
         sessions.close(&id).await.unwrap();
         assert_eq!(found(Some(&a)).await, None);
-        let anonymous = sessions.open("2025-03-26", None, HOUR).await.unwrap();
+        let anonymous = sessions.open("2025-03-26", None, None, HOUR).await.unwrap();
         assert_eq!(sessions.find(&anonymous, Some(&a), HOUR).await.unwrap(), None);
         assert!(sessions.find(&anonymous, None, HOUR).await.unwrap().is_some());
         assert_eq!(sessions.find("", None, HOUR).await.unwrap(), None);

@@ -252,6 +252,7 @@ impl Paths {
                 | Destination::Respond(_)
                 | Destination::Redirect(_)
                 | Destination::Proxy(_)
+                | Destination::McpServer(_)
                 | Destination::Page
                 | Destination::Nothing => "",
             };

@@ -13,13 +13,18 @@ use super::{MODERN, modern, rpc, send, start};
 use crate::support::client::request;
 
 /// An event stream that is read as it comes.
-struct Listening {
+pub(super) struct Listening {
     body: Incoming,
     buffer: String,
 }
 
 impl Listening {
-    async fn start(at: SocketAddr, method: &Method, headers: &[(&str, &str)], body: String) -> Self {
+    pub(super) async fn start(
+        at: SocketAddr,
+        method: &Method,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Self {
         let stream = TcpStream::connect(at).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -33,7 +38,7 @@ impl Listening {
     }
 
     /// The next message, or `None` at the end.
-    async fn next(&mut self) -> Option<Value> {
+    pub(super) async fn next(&mut self) -> Option<Value> {
         let read = async {
             loop {
                 if let Some((event, rest)) = self.buffer.split_once("\n\n") {
@@ -52,7 +57,7 @@ impl Listening {
     }
 }
 
-fn listen(notifications: &Value) -> (Vec<(&'static str, &'static str)>, String) {
+pub(super) fn listen(notifications: &Value) -> (Vec<(&'static str, &'static str)>, String) {
     let headers = vec![
         ("content-type", "application/json"),
         ("accept", "application/json, text/event-stream"),

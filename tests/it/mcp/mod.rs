@@ -1,12 +1,15 @@
 //! The gateway as agents meet it: both eras of MCP at one endpoint, gRPC methods as tools, and what nobody may do by way of
 //! them.
 
+mod federation;
+mod fixture;
 mod hostile;
 mod listening;
 mod oauth;
 mod one_limit;
 mod protocol;
 mod real_clients;
+mod service;
 mod sessions;
 mod tools;
 mod upstream;

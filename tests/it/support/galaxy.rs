@@ -131,7 +131,7 @@ async fn said(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
     let (mut code, mut body) = (code, answered.to_string());
     let mut header = ("x-stand-in", "galaxy".to_owned());
     match mode {
-        Mode::Good => {}
+        Mode::Good | Mode::GarbageOf(_) => {}
         Mode::Slow(time) => tokio::time::sleep(time).await,
         Mode::Status(number) => code = StatusCode::from_u16(number).unwrap(),
         Mode::Limited { seconds, .. } => {
@@ -140,7 +140,6 @@ async fn said(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
         }
         Mode::Garbage => body = "{\"data\": [{\"nmae\": 1}]}".to_owned(),
         Mode::GarbageOf(name) if query.ends_with(&format!("={name}")) => body = "{\"data\": 7}".to_owned(),
-        Mode::GarbageOf(_) => {}
         Mode::Html => body = "<html>Welcome</html>".to_owned(),
         Mode::Close => return Err(io::Error::other("closed")),
         Mode::Loop => {
