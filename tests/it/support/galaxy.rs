@@ -131,6 +131,7 @@ async fn said(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
     let (mut code, mut body) = (code, answered.to_string());
     let mut header = ("x-stand-in", "galaxy".to_owned());
     match mode {
+        Mode::GarbageOf(name) if query.ends_with(&format!("={name}")) => body = "{\"data\": 7}".to_owned(),
         Mode::Good | Mode::GarbageOf(_) => {}
         Mode::Slow(time) => tokio::time::sleep(time).await,
         Mode::Status(number) => code = StatusCode::from_u16(number).unwrap(),
@@ -139,7 +140,6 @@ async fn said(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respons
             header = ("retry-after", seconds.to_string());
         }
         Mode::Garbage => body = "{\"data\": [{\"nmae\": 1}]}".to_owned(),
-        Mode::GarbageOf(name) if query.ends_with(&format!("={name}")) => body = "{\"data\": 7}".to_owned(),
         Mode::Html => body = "<html>Welcome</html>".to_owned(),
         Mode::Close => return Err(io::Error::other("closed")),
         Mode::Loop => {
