@@ -15,7 +15,17 @@ const EXAMPLE: &str = include_str!("../../config/propylon.example.toml");
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
 /// Defaults that the example cannot show: those of entries of lists that it only mentions.
-const UNSHOWN: [(&str, &str, &str); 46] = [
+const UNSHOWN: [(&str, &str, &str); 56] = [
+    ("/$defs/McpServer", "expose", "[\"*\"]"),
+    ("/$defs/McpServer", "prompts", "true"),
+    ("/$defs/McpServer", "resources", "true"),
+    ("/$defs/McpServer", "protocol", "\"auto\""),
+    ("/$defs/McpServer", "failure", "\"open\""),
+    ("/$defs/McpServer", "timeout", "\"60s\""),
+    ("/$defs/McpServer", "refresh", "\"30s\""),
+    ("/$defs/McpServer", "sessions", "100"),
+    ("/$defs/McpServer", "session_idle", "\"5m\""),
+    ("/$defs/McpServer", "connect_timeout", "\"3s\""),
     ("/$defs/Upstream", "http2", "false"),
     ("/$defs/Upstream", "tunnel_idle_timeout", "\"1h\""),
     ("/$defs/Retry", "statuses", "[502, 503, 504]"),

@@ -7,7 +7,10 @@ use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use tonic::Status;
 
-use super::Gateway;
+use super::{
+    Gateway,
+    cors::{self, Page},
+};
 use crate::{
     call::{Body, Caller},
     federation::Server,
@@ -52,6 +55,7 @@ impl Agents for Endpoint {
             *request.uri_mut() = mcp.path().parse().unwrap_or_default();
             *request.headers_mut() = headers;
             request.extensions_mut().insert(peer);
+            cors::may_use_tools(&snapshot, Page::of(&snapshot, &request).as_ref(), &request)?;
             let caller = Caller { client, principal, ..Caller::default() };
             let response = mcp.within(&snapshot, request, caller).await;
             match response.extensions().get::<Failed>() {

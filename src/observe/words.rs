@@ -18,23 +18,33 @@ const LEFT_OUT: &str = "\u{2026}";
 /// for nobody else to read.
 pub(super) fn told<'a>(call: &Ended<'a>) -> Option<Cow<'a, str>> {
     let message = call.message?;
-    if call.code != Some(Code::InvalidArgument) || !message.contains('"') {
+    if call.code != Some(Code::InvalidArgument) || !message.contains(['"', '`']) {
         return Some(without_secrets(message));
     }
+    Some(without_secrets(&unquoted(message)).into_owned().into())
+}
+
+/// Without what is in quotes or between backticks, which is what a request said.
+fn unquoted(message: &str) -> String {
     let mut out = String::with_capacity(message.len());
-    let (mut quoted, mut escaped) = (false, false);
+    let (mut open, mut escaped) = (None, false);
     for c in message.chars() {
-        match c {
-            '"' if !escaped => {
-                out.push_str(if quoted { "…\"" } else { "\"" });
-                quoted = !quoted;
+        match open {
+            None => {
+                out.push(c);
+                open = Some(c).filter(|c| matches!(c, '"' | '`'));
             }
-            c if !quoted => out.push(c),
-            _ => {}
+            // Nothing is escaped between backticks.
+            Some(quote) if c == quote && (quote == '`' || !escaped) => {
+                out.push_str(LEFT_OUT);
+                out.push(c);
+                open = None;
+            }
+            Some(_) => {}
         }
         escaped = c == '\\' && !escaped;
     }
-    Some(without_secrets(&out).into_owned().into())
+    out
 }
 
 /// Without the users, passwords and queries of addresses, and without what follows a name that says it is a credential.
@@ -104,6 +114,15 @@ fn masked(word: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_request_said_is_left_out() {
+        let check = |text: &str, want: &str| assert_eq!(unquoted(text), want, "{text}");
+        check("code: `S3CRET` is not an int32 (line 1)", "code: `\u{2026}` is not an int32 (line 1)");
+        check("has no field `a\"b` but \"c\\\"`d\"", "has no field `\u{2026}` but \"\u{2026}\"");
+        check("ends in `nothing", "ends in `");
+        check("nothing is said", "nothing is said");
+    }
 
     #[test]
     fn what_addresses_and_credentials_hide_is_left_out() {

@@ -326,6 +326,7 @@ mod tests {
             "propylon.gateway.v1.AdminService",
             "propylon.gateway.v1.AuthService",
             "propylon.gateway.v1.HealthService",
+            "propylon.gateway.v1.McpService",
             "propylon.gateway.v1.RoutingService",
             "propylon.gateway.v1.UserService",
             "shop.Shop",

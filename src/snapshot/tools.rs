@@ -16,6 +16,8 @@ use crate::{
     surface::mcp::{Mcp, Naming, Protection, Said, Settings, Shelf, Tool, ToolScope, Toolbox, name},
 };
 
+/// The service by which tools are called over gRPC and REST.
+const MCP_SERVICE: &str = "propylon.gateway.v1.McpService";
 /// The tools, and what federated servers have beside.
 type Tools = (Arc<Toolbox>, Arc<Shelf>);
 
@@ -73,6 +75,14 @@ impl Build<'_> {
         }
         let exposed = mcp.expose.iter().any(|glob| glob.matches(called, own));
         if !exposed || mcp.hide.iter().any(|glob| glob.matches(called, false)) {
+            return None;
+        }
+        if method.service_name() == MCP_SERVICE {
+            // It calls tools: one that is a tool would call itself, past what the endpoint asks of a caller of that tool.
+            if exact {
+                let why = format!("{called} is itself a way to the tools, and is none of them");
+                self.no_tool(face, called, None, Taken::Impossible(why), "");
+            }
             return None;
         }
         if method.client_streaming && !exact {

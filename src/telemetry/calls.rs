@@ -106,7 +106,7 @@ impl Calls {
             registry.register(Box::new(all.clone()))?;
             Ok::<_, prometheus::Error>(Some(all))
         };
-        let took = "From a request's head to the last byte of its response, in seconds.";
+        let took = "From a request's head to the last byte of its response, or to its beginning where it is a stream, in seconds.";
         let (durations, rpc, total) = match settings.names {
             Names::Semantic => {
                 let http = durations(

@@ -135,7 +135,8 @@ async fn every_config_starts() {
     // Each is more of the same file.
     for last in 1..=configs.len() {
         let config = configs[..last].join("\n").replace(UPSTREAM, &upstream.address.to_string());
-        let gateway = World::new().with_config(&config).start();
+        let world = World::new().with_variable("SEARCH_TOKEN", "Bearer 5f2b8c1e9d");
+        let gateway = world.with_config(&config).start();
         let outcome = rest(gateway.address, request(&http::Method::GET, "/v2/items/pen", &[], "")).await;
         assert_eq!(outcome.messages, [serde_json::json!({ "name": "pen" })], "{outcome:?}");
     }

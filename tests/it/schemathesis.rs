@@ -30,7 +30,8 @@ fn world() -> World {
     World::new().with_file("operator", OPERATOR.as_bytes()).with_config(
         "[[auth.tokens]]\nname = \"operator\"\ntoken = { file = \"operator\" }\nuser = \"operator\"\nroles = [\"admin\"]\n\
          tier = \"elite\"\n\
-         # Their own tests are in `automation`, before a stand-in for Galaxy.\n\
+         # Their own tests are in `automation`, before a stand-in for Galaxy, and in `mcp::service`, before servers of MCP.\n\
+         [builtin.mcp]\nenabled = false\n\
          [builtin.playbooks]\nenabled = false\n[builtin.variable_types]\nenabled = false\n\
          [builtin.favorites]\nenabled = false\n[builtin.galaxy]\nenabled = false\n",
     )

@@ -59,7 +59,13 @@ pub(super) async fn all(catalogue: &Arc<Catalogue>, rate: u32, board: &Board) {
 async fn listed(catalogue: &Catalogue, board: &Board) -> Vec<String> {
     let mut failures = 0;
     loop {
-        match api::names(&catalogue.client).await {
+        // Without any namespace it is no Galaxy: not yet, or not at this address.
+        let listed = match api::names(&catalogue.client).await {
+            Ok(names) if names.is_empty() => Err(Failure::Away("it lists none".to_owned())),
+            Err(Failure::Missing) => Err(Failure::Away("there is no list at its address".to_owned())),
+            listed => listed,
+        };
+        match listed {
             Ok(names) => return names,
             Err(failure) => {
                 if failures == 0 {

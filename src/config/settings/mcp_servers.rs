@@ -29,7 +29,7 @@ pub(in crate::config) struct McpServer {
     /// What its tools' and prompts' names begin with, before two underscores, and its resources' URIs, before a plus; empty: they
     /// are called as it calls them. Default: its name.
     pub(in crate::config) prefix: Option<String>,
-    /// Which of its tools and prompts are shown, by globs over the names that it gives to them. Default: all.
+    /// Which of its tools and prompts are shown, by globs over the names that it gives to them. Default: *.
     pub(in crate::config) expose: Option<Vec<String>>,
     /// And which of those are not. Default: none.
     pub(in crate::config) hide: Vec<String>,

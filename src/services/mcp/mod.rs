@@ -94,6 +94,14 @@ impl Mcp {
             ("mcp-method", Some(method.to_owned())),
             ("mcp-name", named.map(in_header)),
         ];
+        // Which page asks, if one does: it is asked for here as at the endpoint.
+        let origin = request
+            .metadata()
+            .get("origin")
+            .map(|origin| http::HeaderValue::from_bytes(origin.as_encoded_bytes()));
+        if let Some(Ok(origin)) = origin {
+            headers.insert(http::header::ORIGIN, origin);
+        }
         for (name, value) in said {
             if let Some(value) = value.and_then(|value| http::HeaderValue::try_from(value).ok()) {
                 headers.insert(name, value);

@@ -95,7 +95,6 @@ pub struct Mcp {
     /// That of the endpoint: a tool's call has its own.
     route: Arc<Route>,
     toolbox: Arc<Toolbox>,
-    /// What federated servers have beside tools.
     shelf: Arc<Shelf>,
     board: Arc<Board>,
     settings: Settings,

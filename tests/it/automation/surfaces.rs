@@ -112,7 +112,9 @@ impl Story<'_> {
         let body = came.body.clone();
         // Ids and times are each story's own, and whose a thing is.
         let body_told = plain(came.body);
-        self.told.push((what.to_owned(), Came { body: body_told, ..came }));
+        // Whom nobody knows is not told over MCP whether there is such a tool.
+        let message = if came.code == 16 { String::new() } else { came.message };
+        self.told.push((what.to_owned(), Came { body: body_told, message, ..came }));
         body
     }
 }

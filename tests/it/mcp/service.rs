@@ -127,3 +127,26 @@ async fn a_tools_rule_and_limit_hold_there_too_and_a_caller_is_charged_once() {
         assert_eq!(rest(at, &Method::POST, path, &[], "{}").await.0, want);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_no_tool_itself_and_no_way_past_what_pages_may() {
+    let expose = |what: &str| format!("[mcp]\nexpose = [\"library.v1.*\", \"{what}\"]\nnames = \"method\"\n");
+    let upstream = library::start().await;
+    let gateway = World::with_library(upstream).with_config(&expose("propylon.gateway.v1.*")).start();
+    let at = gateway.address;
+    let (status, tools) = rest(at, &Method::GET, "/api/v1/mcp/tools", &[], "").await;
+    let names: Vec<_> =
+        tools["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(status, 200, "{tools}");
+    assert!(names.contains(&"GetBook") && names.contains(&"CheckServices"), "{names:?}");
+    assert!(!names.contains(&"CallTool") && !names.contains(&"ListTools"), "{names:?}");
+    let call = "/api/v1/mcp/tools/GetBook:call";
+    let evil = ("origin", "http://evil.example");
+    for (headers, want) in [(&[][..], 200), (&[evil], 403), (&[evil, ("host", "evil.example")], 403)] {
+        let (status, got) = rest(at, &Method::POST, call, headers, "{\"arguments\":{}}").await;
+        assert_eq!(status, want, "{headers:?}: {got}");
+    }
+    let named = "propylon.gateway.v1.McpService/CallTool";
+    let (code, said) = World::with_library(upstream).with_config(&expose(named)).fails();
+    assert!(code == 78 && said.contains("is itself a way to the tools"), "{code}: {said}");
+}

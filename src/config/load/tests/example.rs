@@ -25,7 +25,9 @@ fn the_example_shows_the_defaults() {
 fn what_the_example_only_mentions_is_right_too() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("propylon.toml");
-    fs::write(&file, whole_example()).unwrap();
+    // The one folder that it names is somewhere else here.
+    fs::write(&file, whole_example().replace("\"/srv/files\"\n", "\".\"\n")).unwrap();
+    fs::write(folder.path().join("files-token"), "Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
     fs::write(folder.path().join("books.key"), "5f2b8c1e9d").unwrap();
     fs::write(folder.path().join("legacy.key"), "q9Zr2Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scv").unwrap();
     fs::write(folder.path().join("tokens.key"), "Lx8Vw4Tn6Yb1Kd3Mf5Hg7Jp0Scvq9Zr2").unwrap();
@@ -34,13 +36,14 @@ fn what_the_example_only_mentions_is_right_too() {
     fs::write(folder.path().join("collector.headers"), "authorization=Basic%20Xy4Tn6Yb1Kd3Mf5Hg7").unwrap();
     fs::write(folder.path().join("films.binpb"), crate::proto::FILE_DESCRIPTOR_SET).unwrap();
     let ca = rcgen::generate_simple_self_signed(["books.internal".to_owned()]).unwrap();
-    for name in ["books-ca.pem", "clients-ca.pem", "tls.crt", "shop.crt", "gateway.crt"] {
+    for name in ["books-ca.pem", "clients-ca.pem", "search-ca.pem", "tls.crt", "shop.crt", "gateway.crt"] {
         fs::write(folder.path().join(name), ca.cert.pem()).unwrap();
     }
     for name in ["tls.key", "shop.key", "gateway.key"] {
         fs::write(folder.path().join(name), ca.signing_key.serialize_pem()).unwrap();
     }
-    let environment = [("BOOKS_AUTHORIZATION", "Bearer 5f2b8c1e9d")].into_iter().collect();
+    let environment = [("BOOKS_AUTHORIZATION", "Bearer 5f2b8c1e9d"), ("SEARCH_TOKEN", "Bearer 1e9d5f2b8c")];
+    let environment = environment.into_iter().collect();
     let sources = Sources { file: Some(file), environment, ..Sources::default() };
     let (config, warnings) = sources.inspect().accept().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!((config.paths.len(), config.http_rules.len(), config.upstreams.len()), (4, 7, 2));

@@ -13,6 +13,10 @@ fn least(definition: &str, key: &str) -> (serde_json::Value, &'static str) {
     let path = |what: &str, is: serde_json::Value| json!({ "routes": [{ "path": "/a", what: is }] });
     match definition {
         "Upstream" => (json!({ "upstreams": [upstream] }), "/upstreams/0"),
+        "McpServer" => {
+            let server = json!({ "name": "a", "url": "http://h:1/mcp" });
+            (json!({ "mcp": { "servers": [server] } }), "/mcp/servers/0")
+        }
         "Json" => (json!({ "upstreams": [upstream] }), "/upstreams/0/json"),
         "Breaker" => (json!({ "upstreams": [upstream] }), "/upstreams/0/breaker"),
         "Ejection" => (json!({ "upstreams": [upstream] }), "/upstreams/0/ejection"),
