@@ -66,7 +66,8 @@ impl Check<'_> {
         let expose = match expose {
             // Not all of them: none.
             Some(written) if written.is_empty() => NameGlob::parse("-").into_iter().collect(),
-            written => globs(self, "expose", &written.unwrap_or_default()),
+            Some(written) => globs(self, "expose", &written),
+            None => globs(self, "expose", &["*".to_owned()]),
         };
         let hide = globs(self, "hide", &written.hide);
         let timeout = self.time(&key("timeout"), written.timeout.take(), Duration::from_secs(60));
