@@ -65,6 +65,16 @@ pub fn digest(text: &[u8]) -> Digest {
     out
 }
 
+/// Bytes in small hexadecimal letters, two each.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|d| char::from_digit(d.into(), 16))
+        .collect()
+}
+
 /// Seconds since 1970, by the wall clock.
 #[must_use]
 pub fn now() -> u64 {

@@ -23,7 +23,11 @@ use super::{
     results::{Results, Service, Status},
     rules::{Check, Probe, Settings, Target},
 };
-use crate::{auth::digest, dispatch::Condition, telemetry::CacheUse};
+use crate::{
+    auth::{digest, hex},
+    dispatch::Condition,
+    telemetry::CacheUse,
+};
 
 /// An upstream that is down is asked again until it is back, but not more often than this.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -76,8 +80,7 @@ impl Monitor {
             let Probe { name, critical, may_be_absent, timeout, .. } = probe;
             text.push_str(&format!("{name:?} {target:?} {critical} {may_be_absent} {timeout:?}\n"));
         }
-        let fingerprint =
-            digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let fingerprint = hex(&digest(text.as_bytes()));
         let last = before.filter(|before| before.0.fingerprint == fingerprint);
         let last = last.and_then(|before| locked(&before.0.last).clone());
         Self(Arc::new(Inner {

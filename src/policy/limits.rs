@@ -3,7 +3,6 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, HashMap},
-    fmt::Write as _,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -15,7 +14,7 @@ use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
-    auth::{Away, CountedBy, Limit, Network, Principal, Rate, place},
+    auth::{Away, CountedBy, Limit, Network, Principal, Rate, digest, hex, place},
     call::{Call, Caller, Counted, Reply},
     status::Fault,
     store::{Ask, Counting, Taken},
@@ -198,11 +197,7 @@ impl<'a> Asked<'a> {
         if subject.len() <= LONGEST_SUBJECT {
             return format!("{}:{kind}:{realm}:{subject}", limit.name);
         }
-        let mut digested = String::with_capacity(64);
-        for byte in crate::auth::digest(subject.as_bytes()) {
-            let _ = write!(digested, "{byte:02x}");
-        }
-        format!("{}:{kind}:{realm}:#{digested}", limit.name)
+        format!("{}:{kind}:{realm}:#{}", limit.name, hex(&digest(subject.as_bytes())))
     }
 }
 

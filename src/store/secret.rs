@@ -21,11 +21,7 @@ impl Digest {
     /// As it is kept: 64 hexadecimal digits.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.0
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .filter_map(|d| char::from_digit(d.into(), 16))
-            .collect()
+        crate::auth::hex(&self.0)
     }
 }
 

@@ -374,14 +374,17 @@ impl<T> Drop for Attempts<T> {
             return;
         }
         let passed = self.plan.deadline().is_some_and(|deadline| deadline <= now);
+        if !passed {
+            if let Some(record) = &self.plan.record {
+                record.left(self.recorded, now.into_std());
+            }
+            self.leave(None, now);
+            return self.left();
+        }
         let label = self.at.as_ref().map_or(&self.balance.label, |(endpoint, _)| &endpoint.label);
         let status = Status::deadline_exceeded(format!("{label} did not answer in time"));
-        if passed {
-            self.tell(&Failure::new(status.clone(), Reach::Seen), now);
-        } else if let Some(record) = &self.plan.record {
-            record.left(self.recorded, now.into_std());
-        }
-        let late = passed && (now - self.began >= self.plan.fair || self.was_silent(now));
+        self.tell(&Failure::new(status.clone(), Reach::Seen), now);
+        let late = now - self.began >= self.plan.fair || self.was_silent(now);
         self.leave(late.then_some(None), now);
         if late {
             self.ended_badly(&status);

@@ -18,7 +18,7 @@ use tonic::Status;
 use self::assets::Asset;
 use super::{Gateway, operator};
 use crate::{
-    auth::digest,
+    auth::{digest, hex},
     call::{Body, Call, Caller, Guards, HttpHead, Message, Record, Road, Target},
     config::{Config, Own, Page},
     route::router::TrailingSlash,
@@ -241,8 +241,7 @@ fn page(gateway: &Gateway, snapshot: &Snapshot, page: Page, request: &Parts) -> 
 /// The keys by which others verify the gateway's tokens (RFC 7517).
 fn jwks(gateway: &Gateway, request: &HeaderMap) -> Result<Response, Status> {
     let text = gateway.jwks()?.to_string();
-    let digest = digest(text.as_bytes());
-    let etag: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let etag = hex(&digest(text.as_bytes()));
     let kind = HeaderValue::from_static("application/jwk-set+json");
     let coded =
         |headers: &mut HeaderMap| rest::encode(text.into(), request.get(header::ACCEPT_ENCODING), headers);

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use crate::{
-    auth::digest,
+    auth::hex,
     federation::{Object, RpcFailure, Talk},
 };
 
@@ -127,7 +127,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn random() -> Option<String> {
     let mut bytes = [0; 24];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    Some(digest(&bytes).iter().take(24).map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(&bytes))
 }
 
 #[cfg(test)]

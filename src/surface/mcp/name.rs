@@ -1,7 +1,7 @@
 //! A tool's name, made of its method's: `[A-Za-z0-9_-]` and at most 64 characters, because model APIs take no others. It is
 //! the same whatever else is served, so that what an agent has learned stays true.
 
-use crate::auth::digest;
+use crate::auth::{digest, hex};
 
 /// The most characters of a name.
 const MOST: usize = 64;
@@ -34,8 +34,7 @@ pub fn name(method: &str, naming: Naming) -> String {
         return text;
     }
     // The end says most. What is cut off is told apart by a hash of the whole.
-    let hash: String =
-        digest(method.as_bytes()).iter().take(HASH / 2).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash(method);
     let end = text.get(text.len() - (MOST - HASH - 1)..).unwrap_or_default();
     format!("{}_{hash}", end.trim_start_matches(|c: char| !c.is_ascii_alphabetic()))
 }
@@ -47,10 +46,15 @@ pub fn bounded(text: &str, whole: &str) -> String {
     if fits == text && text.len() <= MOST {
         return fits;
     }
-    let hash: String =
-        digest(whole.as_bytes()).iter().take(HASH / 2).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash(whole);
     let start = fits.get(..fits.len().min(MOST - HASH - 1)).unwrap_or_default();
     format!("{start}_{hash}")
+}
+
+fn hash(whole: &str) -> String {
+    let mut hash = hex(&digest(whole.as_bytes()));
+    hash.truncate(HASH);
+    hash
 }
 
 /// What is wrong with a name that is given by hand.

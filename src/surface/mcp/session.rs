@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::era::legacy;
 use crate::{
-    auth::{Principal, digest, now},
+    auth::{Principal, digest, hex, now},
     store::{Cache, StoreError},
     telemetry::CacheUse,
 };
@@ -143,10 +143,6 @@ pub(super) fn whose(caller: Option<&Principal>) -> String {
     let by = caller.counted_by();
     // The parts cannot run into each other.
     hex(&digest(format!("{}\0{}\0{}", by.kind, by.realm, by.id).as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
