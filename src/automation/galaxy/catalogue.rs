@@ -28,6 +28,8 @@ const FLIGHTS: usize = 16;
 const KEPT: usize = 4 << 20;
 /// How long it is remembered that there is no such thing.
 const MISSING: Duration = Duration::from_secs(60);
+/// How long it is remembered that something was missing once.
+const DOUBT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What can be known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,6 +53,12 @@ impl Key {
     fn cached(&self) -> String {
         let (kind, name) = self.parts();
         format!("galaxy:{kind}:{name}")
+    }
+
+    /// It was missing once, of something that was there.
+    fn doubt(&self) -> String {
+        let (kind, name) = self.parts();
+        format!("galaxy:doubt:{kind}:{name}")
     }
 
     fn missing(&self) -> String {
@@ -197,18 +205,37 @@ impl Catalogue {
         match &asked {
             Ok(data) => {
                 let _ = self.cache.set(&key.cached(), data.clone(), self.ttl).await;
+                let _ = self.cache.delete(&key.doubt()).await;
                 if data.len() <= KEPT {
                     let _ = self.store.put(kind, &name, &STANDARD.encode(data), Micros::now()).await;
                 }
             }
-            Err(Failure::Missing) => {
-                let _ = self.cache.set(&key.missing(), Bytes::from_static(b"1"), MISSING).await;
-                let _ = self.cache.delete(&key.cached()).await;
-                let _ = self.store.delete(kind, &name).await;
-            }
+            Err(Failure::Missing) => return self.missing(key).await,
             Err(_) => {}
         }
         asked
+    }
+
+    /// Galaxy says that it has no such thing. Of what it had, it says so twice, a while apart, before it is believed: an answer may
+    /// be empty because something on the way is broken.
+    async fn missing(&self, key: &Key) -> Result<Bytes, Failure> {
+        let (kind, name) = key.parts();
+        let had = match self.store.get(kind, &name).await {
+            Ok(Some((text, _))) => STANDARD.decode(text).ok().map(Bytes::from),
+            _ => None,
+        };
+        let doubted = matches!(self.cache.get(&key.doubt()).await, Ok(Some(_)));
+        if let Some(data) = had.filter(|_| !doubted) {
+            let _ = self.cache.set(&key.doubt(), Bytes::from_static(b"1"), DOUBT).await;
+            let _ = self.cache.set(&key.cached(), data.clone(), MISSING.min(self.ttl)).await;
+            return Ok(data);
+        }
+        let _ = self.cache.set(&key.missing(), Bytes::from_static(b"1"), MISSING).await;
+        for gone in [key.cached(), key.doubt()] {
+            let _ = self.cache.delete(&gone).await;
+        }
+        let _ = self.store.delete(kind, &name).await;
+        Err(Failure::Missing)
     }
 }
 

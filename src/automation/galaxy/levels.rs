@@ -29,14 +29,34 @@ const TRIES: u32 = 3;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Level one: until each is known, or could not be had.
-pub(super) async fn popular(catalogue: &Arc<Catalogue>, names: &[String]) {
-    let asked = stream::iter(names.to_vec()).map(|name| {
+/// Level one: asks for each once. Those that could not be had, though they may be there.
+pub(super) async fn popular(catalogue: &Arc<Catalogue>, names: Vec<String>) -> Vec<String> {
+    let of = names.len();
+    let asked = stream::iter(names).map(|name| {
         let catalogue = Arc::clone(catalogue);
-        async move { catalogue.get(&Key::Namespace(name)).await.is_ok() }
+        async move {
+            let asked = catalogue.get(&Key::Namespace(name.clone())).await;
+            asked.err().filter(|failure| *failure != Failure::Missing).map(|_| name)
+        }
     });
-    let known = asked.buffer_unordered(AT_ONCE).filter(|known| std::future::ready(*known)).count().await;
-    info!(known, of = names.len(), "the popular namespaces of Galaxy were read");
+    let left: Vec<String> = asked.buffer_unordered(AT_ONCE).filter_map(std::future::ready).collect().await;
+    match left.len() {
+        0 => info!(of, "the popular namespaces of Galaxy were read"),
+        left => {
+            warn!(left, of, "not all popular namespaces of Galaxy could be read; they are asked for again")
+        }
+    }
+    left
+}
+
+/// Asks for what is left of them until nothing is.
+pub(super) async fn popular_again(catalogue: &Arc<Catalogue>, mut left: Vec<String>) {
+    let mut failures = 1;
+    while !left.is_empty() {
+        sleep(wait(failures)).await;
+        failures += 1;
+        left = popular(catalogue, left).await;
+    }
 }
 
 /// Level two: all namespaces, again and again. `rate`: how many a second.
@@ -125,6 +145,11 @@ async fn rest(failure: &Failure, failures: u32, then: Phase, board: &Board) {
             sleep(*time).await;
             board.phase(then);
         }
-        _ => sleep((FIRST_WAIT * 2_u32.saturating_pow(failures.min(16) - 1)).min(LONGEST_WAIT)).await,
+        _ => sleep(wait(failures)).await,
     }
+}
+
+/// Longer after each failure.
+fn wait(failures: u32) -> Duration {
+    (FIRST_WAIT * 2_u32.saturating_pow(failures.clamp(1, 16) - 1)).min(LONGEST_WAIT)
 }

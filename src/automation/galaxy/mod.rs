@@ -106,13 +106,16 @@ impl Galaxy {
         let (popular, background, rate) = (popular.clone(), *background, *rate);
         let (known, knows) = tokio::sync::oneshot::channel();
         let reading = tokio::spawn(async move {
-            levels::popular(&catalogue, &popular).await;
+            let left = levels::popular(&catalogue, popular).await;
             // Nobody may wait any more.
             let _ = known.send(());
-            match background {
-                true => levels::all(&catalogue, rate, &board).await,
-                false => board.phase(Phase::Off),
-            }
+            let others = async {
+                match background {
+                    true => levels::all(&catalogue, rate, &board).await,
+                    false => board.phase(Phase::Off),
+                }
+            };
+            tokio::join!(levels::popular_again(&catalogue, left), others);
         });
         *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
         if timeout(FIRST_CHANCE, knows).await.is_err() {

@@ -201,6 +201,49 @@ async fn what_is_known_stays_known_whatever_galaxy_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_is_gone_when_galaxy_has_said_so_twice() {
+    let galaxy = StandIn::start().await;
+    let gateway = world(&galaxy, "cache_ttl = \"1s\"").start();
+    let token = admin(&gateway).await;
+    let look = async || get(&gateway, "/api/galaxy/namespaces/community", &token).await.http;
+    // What is old is asked for by who looks, and what comes of it is seen by who looks again.
+    let twice = async || {
+        tokio::time::sleep(Duration::from_millis(1300)).await;
+        let first = look().await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        [first, look().await]
+    };
+    assert_eq!(look().await, 200);
+    for (mode, want) in [
+        (Mode::Status(404), [200, 200]),
+        // It was a mistake of somebody on the way, and is forgotten.
+        (Mode::Good, [200, 200]),
+        (Mode::Status(404), [200, 200]),
+        (Mode::Status(404), [200, 404]),
+    ] {
+        galaxy.become_(mode.clone());
+        assert_eq!(twice().await, want, "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_popular_comes_in_when_galaxy_answers() {
+    let galaxy = StandIn::start().await;
+    galaxy.become_(Mode::Status(500));
+    let gateway = world(&galaxy, &popular()).start();
+    let token = admin(&gateway).await;
+    let listed = async || get(&gateway, "/api/galaxy/namespaces?limit=100", &token).await.messages[0].clone();
+    let count = |listed: &Value| listed.as_array().map_or(0, Vec::len);
+    assert_eq!(count(&listed().await), 0);
+    galaxy.become_(Mode::Good);
+    let began = Instant::now();
+    while count(&listed().await) < galaxy::POPULAR.len() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{}", listed().await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn galaxy_is_left_alone_for_as_long_as_it_says() {
     let galaxy = StandIn::start().await;
     galaxy.become_(Mode::Limited { answers: 1, seconds: 2 });
