@@ -204,13 +204,15 @@ impl Line {
 
     fn refused(&self, http: StatusCode, failure: Option<RpcFailure>, said: &str) -> Lost {
         let has_session = matches!(&self.wire, Wire::Http { session: Some(_), .. });
+        // Servers say it in words of their own; one that knows the session says what is wrong with a request by a code of JSON-RPC's.
+        let own_code = failure.as_ref().is_none_or(|failure| (-32099..=-32000).contains(&failure.code));
         let of_session = || {
             let about = failure.as_ref().map_or(said, |failure| failure.message.as_str());
             about.to_ascii_lowercase().contains("session")
         };
         match http.as_u16() {
             404 if has_session => Lost::Expired,
-            400 | 401 if has_session && of_session() => Lost::Expired,
+            400 | 401 if has_session && own_code && of_session() => Lost::Expired,
             _ => match failure {
                 Some(failure) => Lost::Refused { http, failure },
                 None => {

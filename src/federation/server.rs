@@ -173,9 +173,9 @@ impl Server {
             return Ok(Arc::clone(line));
         }
         let place = self.sessions.place(key, self.settings.sessions);
-        let place = place.ok_or_else(|| {
-            let message =
-                format!("{} has as many sessions as it may have ({})", self.label, self.settings.sessions);
+        let place = place.map_err(|most| {
+            let whose = if most < self.settings.sessions { " for one caller" } else { "" };
+            let message = format!("{} has as many sessions as it may have{whose} ({most})", self.label);
             Fault::upstream().unsent().on(Status::unavailable(message))
         })?;
         let line = place.get_or_try_init(|| self.open(key)).await?;

@@ -19,6 +19,11 @@ pub(super) struct Key {
 }
 
 impl Key {
+    /// Who asks, whatever sessions with the gateway they have.
+    fn caller(&self) -> &str {
+        self.whose.rsplit_once('\0').map_or(&self.whose, |(caller, _)| caller)
+    }
+
     /// That of the gateway itself.
     pub(super) fn own() -> Self {
         Self { whose: "".into(), capabilities: "{}".into() }
@@ -32,8 +37,11 @@ pub(super) type Cell = Arc<OnceCell<Arc<Line>>>;
 pub(super) struct Sessions(Mutex<HashMap<Key, (Cell, Instant)>>);
 
 impl Sessions {
-    /// The place of a caller's line; `None` where there are `most` others and all are used.
-    pub(super) fn place(&self, key: &Key, most: usize) -> Option<Cell> {
+    /// The place of a caller's line. One caller has half of all at most, for what it opens lines by is its own to say.
+    ///
+    /// # Errors
+    /// All that there may be, `most` or the half of it, are used: how many these are.
+    pub(super) fn place(&self, key: &Key, most: usize) -> Result<Cell, usize> {
         let mut all = self.lock();
         let now = Instant::now();
         // One that is over is opened anew.
@@ -42,18 +50,28 @@ impl Sessions {
         }
         if let Some((cell, used)) = all.get_mut(key) {
             *used = now;
-            return Some(Arc::clone(cell));
+            return Ok(Arc::clone(cell));
         }
-        if all.len() >= most {
-            let idle = all.iter().filter(|(_, (cell, _))| is_idle(cell));
-            let oldest = idle.min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone())?;
-            if let Some((cell, _)) = all.remove(&oldest) {
-                close(&cell);
-            }
+        let share = (most / 2).max(1);
+        let own = all.keys().filter(|other| other.caller() == key.caller()).count();
+        if own >= share {
+            Self::make_room(&mut all, |other| other.caller() == key.caller()).ok_or(share)?;
+        } else if all.len() >= most {
+            Self::make_room(&mut all, |_| true).ok_or(most)?;
         }
         let cell = Cell::default();
         all.insert(key.clone(), (Arc::clone(&cell), now));
-        Some(cell)
+        Ok(cell)
+    }
+
+    /// Closes the line among these that has been idle for longest; `None` where all are used.
+    fn make_room(all: &mut HashMap<Key, (Cell, Instant)>, among: impl Fn(&Key) -> bool) -> Option<()> {
+        let idle = all.iter().filter(|(key, (cell, _))| among(key) && is_idle(cell));
+        let oldest = idle.min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone())?;
+        if let Some((cell, _)) = all.remove(&oldest) {
+            close(&cell);
+        }
+        Some(())
     }
 
     /// Takes a line away that is of no use any more.
@@ -101,5 +119,34 @@ fn is_idle(cell: &Cell) -> bool {
 fn close(cell: &Cell) {
     if let (Some(line), Ok(runtime)) = (cell.get().cloned(), tokio::runtime::Handle::try_current()) {
         runtime.spawn(async move { line.end().await });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_caller_takes_the_lines_of_all_others() {
+        let (sessions, most) = (Sessions::default(), 4);
+        let key = |caller: &str, session: &str, capabilities: &str| Key {
+            whose: format!("user\0{caller}\0{session}").into(),
+            capabilities: capabilities.into(),
+        };
+        // What is held is used.
+        let one = sessions.place(&key("a", "1", "{}"), most).unwrap();
+        let two = sessions.place(&key("a", "2", "{}"), most).unwrap();
+        for (session, capabilities) in [("3", "{}"), ("1", "{\"x\":{}}")] {
+            assert_eq!(sessions.place(&key("a", session, capabilities), most).err(), Some(2));
+        }
+        assert!(Arc::ptr_eq(&one, &sessions.place(&key("a", "1", "{}"), most).unwrap()));
+        let others = [key("b", "", "{}"), key("c", "", "{}")].map(|key| sessions.place(&key, most).unwrap());
+        assert_eq!(sessions.place(&key("d", "", "{}"), most).err(), Some(4));
+        // What is idle makes room: its own first.
+        drop((two, others));
+        sessions.place(&key("a", "3", "{}"), most).unwrap();
+        assert_eq!(sessions.lock().len(), 4);
+        sessions.place(&key("d", "", "{}"), most).unwrap();
+        assert_eq!(sessions.lock().len(), 4);
     }
 }

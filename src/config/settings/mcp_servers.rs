@@ -49,7 +49,7 @@ pub(in crate::config) struct McpServer {
     pub(in crate::config) timeout: Option<Time>,
     /// How often its lists are read again, where it does not tell of changes. Default: 30s.
     pub(in crate::config) refresh: Option<Time>,
-    /// The most sessions, or processes, at once. Default: 100, of processes 16.
+    /// The most sessions, or processes, at once; one caller has half of them at most. Default: 100, of processes 16.
     #[schemars(range(min = 2))]
     pub(in crate::config) sessions: Option<usize>,
     /// How long one is kept that nobody uses. Default: 5m.
